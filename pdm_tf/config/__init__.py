@@ -1,0 +1,1 @@
+"""Flags -> frozen dataclasses -> JSON; unknown or badly typed keys are errors."""

@@ -1,0 +1,217 @@
+"""The flags of one program, made from its config dataclass and a table of help texts.
+
+A program declares a `ProgramSpec`: the frozen dataclass its flags fill, an introduction,
+example commands, and for each section of the help a table flag -> help text. Names, types
+and defaults come from the dataclass, so they are written down once. The flags live in an
+`absl.flags.FlagValues` of their own (not the global `flags.FLAGS`), so that programs which
+share flag names can be parsed in one process.
+"""
+
+import dataclasses
+import difflib
+import shutil
+import textwrap
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from absl import flags
+
+from pdm_tf.config import flagfiles
+from pdm_tf.config.component import describe_type, value_from_text
+from pdm_tf.core.errors import UserError
+
+_HELP_FLAGS = ("--help", "-help", "-h", "--helpfull", "--helpshort")
+
+
+class HelpRequested(Exception):
+    """`--help` was among the flags; carries the text to print."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ProgramSpec:
+    """What a program is called, what its flags fill, and how its help reads.
+
+    Attributes:
+      module: as started with `python -m`, e.g. "pdm_tf.train".
+      config: frozen dataclass; every field is a flag. Types as in `component.py`;
+        a `tuple[str, ...]` is a flag that may be repeated and adds up.
+      intro: one paragraph: what the program does and what it writes.
+      examples: whole commands.
+      sections: section title -> flag name -> help with the unit. Every field once.
+    """
+
+    module: str
+    config: type
+    intro: str
+    examples: tuple[str, ...]
+    sections: Mapping[str, Mapping[str, str]]
+
+
+def parse(spec: ProgramSpec, argv: Sequence[str]) -> Any:
+    """Returns the `spec.config` that the arguments (without the program name) describe.
+
+    Raises:
+      HelpRequested: `--help` was given.
+      UserError: an unknown flag (the nearest right name is given), a wrong value, a flag
+        file that cannot be read, or a config that the dataclass refuses.
+    """
+    arguments = flagfiles.expand(argv)
+    if any(arg.text in _HELP_FLAGS for arg in arguments):
+        raise HelpRequested(help_text(spec))
+    values = flag_values(spec)
+    origins = {arg.text: f" ({arg.origin})" for arg in arguments if arg.origin}
+    try:
+        rest = values([spec.module, *(arg.text for arg in arguments)])[1:]
+    except flags.UnrecognizedFlagError as error:
+        name = error.flagname
+        hint = _nearest(name, list(values)) or f" See python -m {spec.module} --help."
+        where = origins.get(error.flagvalue, "")
+        raise UserError(f"unknown flag --{name}{where}.{hint}") from error
+    except flags.Error as error:
+        origin = next((o for text, o in origins.items() if text in str(error)), "")
+        raise UserError(f"{error}{origin}") from error
+    if rest:
+        raise UserError(
+            f"flags are written --name=value. Received: {' '.join(rest)!r}."
+        )
+    return spec.config(
+        **{
+            field.name: _frozen(values[field.name].value)
+            for field in dataclasses.fields(spec.config)
+        }
+    )
+
+
+def flag_values(spec: ProgramSpec) -> flags.FlagValues:
+    """Returns the absl flags of the program, at their defaults."""
+    values = flags.FlagValues()
+    values.set_gnu_getopt()
+    hints = typing.get_type_hints(spec.config)
+    helps = {
+        name: text for table in spec.sections.values() for name, text in table.items()
+    }
+    for field in dataclasses.fields(spec.config):
+        annotation, default = hints[field.name], _default(field)
+        args = {"name": field.name, "default": default, "help": helps[field.name]}
+        if annotation is bool:
+            flags.DEFINE_boolean(flag_values=values, **args)
+        elif annotation == tuple[str, ...]:
+            args["default"] = list(default)
+            flags.DEFINE_multi_string(flag_values=values, **args)
+        elif annotation is str:
+            flags.DEFINE_string(flag_values=values, **args)
+        else:
+            parser = _Parser(annotation, field.name)
+            flags.DEFINE(parser, flag_values=values, serializer=_Serializer(), **args)
+    return values
+
+
+def to_flags_text(spec: ProgramSpec, config: Any) -> str:
+    """Returns a flag file that gives `config` again: `parse` of it is equal to `config`."""
+    lines = [f"# python -m {spec.module} --flagfile=<this file>"]
+    for title, table in spec.sections.items():
+        lines += ["", f"# {title}"]
+        for name in table:
+            value = getattr(config, name)
+            if isinstance(value, tuple) and value and isinstance(value[0], str):
+                lines += [f"--{name}={item}" for item in value]
+            elif value != ():
+                lines.append(f"--{name}={_as_text(value)}")
+    return "\n".join(lines) + "\n"
+
+
+def help_text(spec: ProgramSpec) -> str:
+    """Returns the text of `--help`: introduction, examples, flags by section."""
+    width = min(shutil.get_terminal_size((88, 24)).columns, 100)
+    parts = [f"usage: python -m {spec.module} [--flagfile=FILE] [--name=value ...]", ""]
+    parts += [*textwrap.wrap(spec.intro, width), "", "Examples:"]
+    parts += [f"  {example}" for example in spec.examples]
+    hints = typing.get_type_hints(spec.config)
+    defaults = {f.name: _default(f) for f in dataclasses.fields(spec.config)}
+    for title, table in spec.sections.items():
+        parts += ["", f"{title}:"]
+        for name, text in table.items():
+            parts.append(f"  --{_usage(name, hints[name])}")
+            shown = _as_text(defaults[name])
+            tail = f"Default: {shown}." if shown else ""
+            parts += textwrap.wrap(
+                f"{text} {tail}".strip(),
+                width,
+                initial_indent=" " * 6,
+                subsequent_indent=" " * 6,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+    parts += [
+        "",
+        "Flag files: one --name=value per line, # starts a comment line, --flagfile=FILE",
+        "includes another one (relative to the file). Later flags win, so put overrides",
+        "after --flagfile; flags named *_arg may be repeated and add up.",
+    ]
+    return "\n".join(parts)
+
+
+class _Parser(flags.ArgumentParser):
+    """Reads one of the types of `component.py`."""
+
+    def __init__(self, annotation: Any, name: str) -> None:
+        super().__init__()
+        self._annotation, self._name = annotation, name
+
+    def parse(self, argument: Any) -> Any:
+        if not isinstance(argument, str):
+            return argument  # the default
+        try:
+            return value_from_text(argument, self._annotation, "it")
+        except UserError as error:
+            raise ValueError(str(error)) from error
+
+    def flag_type(self) -> str:
+        return describe_type(self._annotation)
+
+
+class _Serializer(flags.ArgumentSerializer):
+    def serialize(self, value: Any) -> str:
+        return _as_text(value)
+
+
+def _nearest(name: str, options: Sequence[str]) -> str:
+    bare = name[2:] if name.startswith("no") and name not in options else name
+    for candidate in (name, bare):
+        close = difflib.get_close_matches(candidate, options, n=1, cutoff=0.6)
+        if close:
+            return f" Did you mean --{close[0]}?"
+    return ""
+
+
+def _default(field: dataclasses.Field) -> Any:
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    raise TypeError(f"A flag needs a default. Received: field {field.name!r}.")
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, tuple):
+        return ",".join(_as_text(item) for item in value)
+    return "none" if value is None else str(value)
+
+
+def _usage(name: str, annotation: Any) -> str:
+    if annotation is bool:
+        return f"[no]{name}"
+    if typing.get_origin(annotation) is Literal:
+        return f"{name}={'|'.join(str(v) for v in typing.get_args(annotation))}"
+    if annotation == tuple[str, ...]:
+        key = "KEY=VALUE" if name.endswith("_arg") else "TEXT"
+        return f"{name}={key}  (may be repeated)"
+    kinds = {int: "N", float: "X", str: "PATH" if name.endswith("_dir") else "TEXT"}
+    return f"{name}={kinds.get(annotation, 'N,N,...')}"

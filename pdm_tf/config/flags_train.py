@@ -1,0 +1,87 @@
+"""The flags of `python -m pdm_tf.train`: what each means, in which unit.
+
+Names, types and defaults are the fields of `TrainConfig`.
+"""
+
+from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.config.train_config import TrainConfig
+
+_SECTIONS = {
+    "Data": {
+        "hr_dir": "High-resolution photographs: a folder (PNG, JPEG, WebP, BMP; "
+        "searched recursively), or TFRecord shards made by pdm_tf.prepare. Required.",
+        "lr_dir": "Low-resolution photographs whose degradation is to be learned; need "
+        "not show the same scenes as --hr_dir. The method `supervised` takes their "
+        "partners from here, or makes them by bicubic downsampling when it is empty.",
+        "val_hr_dir": "Paired photographs for validation, high resolution; empty: no "
+        "validation.",
+        "val_lr_dir": "Their low-resolution partners, matched by file name.",
+        "val_max_images": "Validate on at most this many pairs; 0 takes all.",
+        "cache_mb": "Memory for decoded photographs, in MB; what does not fit is "
+        "decoded again for each crop.",
+        "threads": "Threads that prepare batches; 0 lets TensorFlow choose. The batches "
+        "are the same for any number.",
+    },
+    "Run": {
+        "run_dir": "Folder of the run: checkpoints, bundles, logs, pictures. Started "
+        "again on the same folder, training goes on where it was. Required.",
+        "steps": "Train until this step; may be raised later to train on.",
+        "seed": "Decides all randomness of the run (initial weights, crops, latents).",
+        "mixed_precision": "Number format of the networks' inner layers; kernels, "
+        "quantisation and losses stay float32. bfloat16 is about 3 times faster on CPUs "
+        "with bf16 units.",
+    },
+    "Method and networks": {
+        "method": "What to train: `pdm_sr` learns the degradation of --lr_dir together "
+        "with the SR network; `supervised` trains the SR network alone.",
+        "preset": "`default` mends the known weaknesses of the published code; `paper` "
+        "follows it. Single settings override either.",
+        "scale": "How many times larger SR images are than LR images, per side.",
+        "sr_net": "SR network by name, e.g. edsr, rrdbnet.",
+        "sr_arg": "A setting of the SR network, e.g. num_blocks=16.",
+        "kernel_arg": "A setting of the learned blur kernel, e.g. kernel_size=21.",
+        "noise": "Whether the learned degradation adds noise.",
+        "noise_arg": "A setting of the learned noise, e.g. num_blocks=8.",
+        "discriminator_arg": "A setting of the discriminator, e.g. strides=1,1,1,1,1.",
+        "method_arg": "A setting of the method.",
+        "init_sr": "Start the SR network from this bundle or run folder.",
+        "init_degradation": "Start the degradation from this bundle or run folder.",
+    },
+    "Optimisation": {
+        "batch_size": "Patches per step.",
+        "lr_patch": "Side of an LR patch in LR pixels; an HR patch is scale times that.",
+        "learning_rate": "Learning rate of Adam at the start, for all networks.",
+        "lr_milestones": "Steps after which the learning rate is multiplied by "
+        "--lr_decay.",
+        "lr_decay": "Factor of the learning rate at each milestone, in (0, 1].",
+        "clip_norm": "Largest gradient norm of each network; longer ones are scaled "
+        "down.",
+        "ema_decay": "Decay per step of the averaged weights, in [0, 1); 0 switches "
+        "averaging off in effect (the average is the last weights).",
+    },
+    "Reporting and saving": {
+        "log_every": "Steps between lines of metrics.jsonl and TensorBoard scalars.",
+        "validate_every": "Steps between validations (and always at the end); 0: never.",
+        "save_every": "Steps between checkpoints (and always at the end).",
+        "preview_every": "Steps between preview pictures; 0: never.",
+        "keep_checkpoints": "How many of the newest checkpoints to keep.",
+        "progress": "Progress bar on standard error; `auto`: when it is a terminal, "
+        "otherwise a plain line every --log_every steps.",
+    },
+}
+
+SPEC = ProgramSpec(
+    module="pdm_tf.train",
+    config=TrainConfig,
+    intro="Trains a super-resolution network from two folders of photographs that need "
+    "not belong together: HR photographs, and LR photographs as they come from the "
+    "camera. It learns how the LR photographs were degraded and trains the network to "
+    "undo exactly that. Everything is written to --run_dir: the networks to use (bundles), "
+    "checkpoints, scores, preview pictures. Ctrl-C or SIGTERM saves and stops (exit code "
+    "75); the same command goes on from there.",
+    examples=(
+        "python -m pdm_tf.train --flagfile=configs/quickstart.flags",
+        "python -m pdm_tf.train --hr_dir=photos/hr --lr_dir=photos/lr --run_dir=runs/a",
+    ),
+    sections=_SECTIONS,
+)
