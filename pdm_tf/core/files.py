@@ -1,0 +1,58 @@
+"""Whole-file reads and writes; a written file is there in full or not at all.
+
+The content goes to a hidden file in the same folder, is flushed to the disk, and takes
+the final name by a rename, so that a killed program leaves no half-written file under a
+name that anyone reads. Hidden leftovers are never read, and overwritten next time.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pdm_tf.core.errors import UserError
+
+PathLike = str | os.PathLike[str]
+
+
+def write_bytes_atomic(path: PathLike, data: bytes) -> None:
+    """Writes `data` under `path`, making the folders above it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text_atomic(path: PathLike, text: str) -> None:
+    """Writes `text` as UTF-8 under `path`."""
+    write_bytes_atomic(path, text.encode("utf-8"))
+
+
+def write_json_atomic(path: PathLike, obj: Any) -> None:
+    """Writes `obj` as indented JSON; NaN and infinity are refused (not JSON)."""
+    text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
+    write_text_atomic(path, text + "\n")
+
+
+def read_json(path: PathLike) -> Any:
+    """Returns the content of a JSON file.
+
+    Raises:
+      UserError: no such file, or it is not JSON.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"There is no file {path}.") from error
+    except (IsADirectoryError, PermissionError) as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} must be JSON. Received: {error}.") from error
