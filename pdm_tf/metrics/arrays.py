@@ -1,0 +1,55 @@
+"""What every full-reference metric asks of its two images, and the border crop.
+
+Metrics compare 8-bit RGB images as they would be written to a file, because that is
+what published numbers compare: rounding before measuring is part of the protocol.
+"""
+
+import numpy as np
+
+from pdm_tf.core.errors import UserError
+
+
+def check_images(sr_u8: np.ndarray, hr_u8: np.ndarray, minimum: int, what: str) -> None:
+    """Raises unless the two images can be compared.
+
+    Args:
+      sr_u8: [H, W, C] uint8 in 0..255 (C = 3 for RGB, 1 for grey).
+      hr_u8: the reference, same shape and type.
+      minimum: the least height and width in pixels that the metric needs.
+      what: name of the metric, for the message.
+
+    Raises:
+      UserError: not uint8, not [H, W, C], different shapes, or too small.
+    """
+    for name, image in (("sr_u8", sr_u8), ("hr_u8", hr_u8)):
+        if image.dtype != np.uint8 or image.ndim != 3:
+            raise UserError(
+                f"{what} compares uint8 images [H, W, C]. "
+                f"Received: {name} of type {image.dtype}, shape {image.shape}."
+            )
+    if sr_u8.shape != hr_u8.shape:
+        raise UserError(
+            f"{what} compares images of one shape. "
+            f"Received: sr {sr_u8.shape}, hr {hr_u8.shape}."
+        )
+    height, width, channels = hr_u8.shape
+    if min(height, width) < minimum or channels < 1:
+        raise UserError(
+            f"{what} needs at least {minimum}x{minimum} pixels after the border crop. "
+            f"Received: {width}x{height} (width x height), {channels} channels."
+        )
+
+
+def crop_border(image: np.ndarray, border: int) -> np.ndarray:
+    """Cuts `border` pixels off every side of an image [H, W, C]; 0 cuts nothing.
+
+    Raises:
+      UserError: a negative border, or one that leaves nothing.
+    """
+    height, width = image.shape[:2]
+    if border < 0 or 2 * border >= min(height, width):
+        raise UserError(
+            "`crop_border` must be 0 or more and leave at least one pixel. "
+            f"Received: crop_border={border}, image {width}x{height} (width x height)."
+        )
+    return image[border : height - border, border : width - border]
