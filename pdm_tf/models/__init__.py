@@ -1,0 +1,1 @@
+"""Networks: Keras subclassed models, each built from its own frozen config."""

@@ -1,0 +1,15 @@
+"""The probabilistic degradation model and its parts."""
+
+from pdm_tf.models.degradation.kernel_module import KernelModule, KernelModuleConfig
+from pdm_tf.models.degradation.noise_module import NoiseModule, NoiseModuleConfig
+from pdm_tf.models.degradation.pdm import PDM, Degraded, PDMConfig
+
+__all__ = [
+    "PDM",
+    "Degraded",
+    "KernelModule",
+    "KernelModuleConfig",
+    "NoiseModule",
+    "NoiseModuleConfig",
+    "PDMConfig",
+]

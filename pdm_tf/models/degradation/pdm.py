@@ -1,0 +1,166 @@
+"""The probabilistic degradation model: kernel and noise module around blur.
+
+Luo et al. 2022 (arXiv:2203.04962), section 3.3, Eq. 11:
+y_clean = (x conv netK(z_k)) downsampled by s; y = y_clean + netN(z_n, y_clean).
+Latents come in as tensors, so that whoever calls decides about randomness.
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pdm_tf.models.degradation.kernel_module import KernelModule, KernelModuleConfig
+from pdm_tf.models.degradation.noise_module import NoiseModule, NoiseModuleConfig
+from pdm_tf.models.network import Network, require_choice
+from pdm_tf.ops.blur import BORDERS, GRIDS, blur_downsample, grid_geometry
+
+
+class Degraded(NamedTuple):
+    """What a degradation makes of HR images.
+
+    Attributes:
+      lr: [B, h, w, 3] float32, not quantised, may leave [0, 1] by the noise.
+      clean_lr: [B, h, w, 3] before the noise.
+      kernel: [B, 1, 1, K*K] or [B, h, w, K*K].
+      noise: [B, h, w, 1 or 3], or None without a noise module.
+    """
+
+    lr: tf.Tensor
+    clean_lr: tf.Tensor
+    kernel: tf.Tensor
+    noise: tf.Tensor | None
+
+
+@dataclasses.dataclass(frozen=True)
+class PDMConfig:
+    """Settings of `PDM`.
+
+    Attributes:
+      scale: downsampling factor.
+      kernel: settings of netK.
+      noise: settings of netN, or None to model blur alone.
+      grid: sampling grid, "pixel0" or "half_pixel" (see ops.blur).
+      border: "valid" (HR comes with a margin of K//2) or "reflect".
+    """
+
+    scale: int = 4
+    kernel: KernelModuleConfig = KernelModuleConfig()
+    noise: NoiseModuleConfig | None = NoiseModuleConfig()
+    grid: str = "pixel0"
+    border: str = "valid"
+
+    def __post_init__(self) -> None:
+        # A config that went through JSON or Keras arrives as nested dicts.
+        if isinstance(self.kernel, dict):
+            object.__setattr__(self, "kernel", KernelModuleConfig(**self.kernel))
+        if isinstance(self.noise, dict):
+            object.__setattr__(self, "noise", NoiseModuleConfig(**self.noise))
+        require_choice(self, "grid", GRIDS)
+        require_choice(self, "border", BORDERS)
+        if self.scale < 1:
+            raise ValueError(
+                f"`scale` of PDMConfig must be at least 1. Received: {self.scale}."
+            )
+
+    @property
+    def margin(self) -> int:
+        """HR pixels that the blur eats on each side (0 when it mirrors)."""
+        return self.kernel.kernel_size // 2 if self.border == "valid" else 0
+
+    def build(self, dtype: str = "float32", name: str | None = None) -> "PDM":
+        """The network, with its variables."""
+        network = PDM(self, dtype=dtype, name=name)
+        size = 8 * self.scale + 2 * self.margin
+        if self.border == "reflect":
+            size = max(size, self.scale * self.kernel.kernel_size)
+        hr = np.zeros([2, size, size, 3], np.float32)
+        lr_size = (size - 2 * self.margin) // self.scale
+        network(hr, *network.draw_latents(2, lr_size, lr_size, tf.constant([0, 0])))
+        return network
+
+
+@keras.saving.register_keras_serializable("pdm_tf")
+class PDM(Network):
+    """(hr [B, H, W, 3], z_k, z_n) -> Degraded."""
+
+    config_class = PDMConfig
+
+    def __init__(self, config: PDMConfig, **kwargs: Any) -> None:
+        super().__init__(config, **kwargs)
+        _, centre_px = grid_geometry(config.scale, config.grid)
+        self.kernel_module = KernelModule(
+            config.kernel, centre_px=centre_px, name="kernel_module"
+        )
+        self.noise_module = None
+        if config.noise is not None:
+            self.noise_module = NoiseModule(
+                config.noise, dtype=self.layer_dtype, name="noise_module"
+            )
+
+    def call(
+        self,
+        hr: tf.Tensor,
+        z_k: tf.Tensor,
+        z_n: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> Degraded:
+        config = self.config
+        kernel = self.kernel_module(z_k, training=training)
+        clean_lr = blur_downsample(
+            tf.cast(hr, tf.float32),
+            kernel,
+            config.scale,
+            grid=config.grid,
+            border=config.border,
+        )
+        if self.noise_module is None:
+            return Degraded(clean_lr, clean_lr, kernel, None)
+        noise = self.noise_module(z_n, clean_lr, training=training)
+        return Degraded(clean_lr + noise, clean_lr, kernel, noise)
+
+    def draw_latents(
+        self, batch: int | tf.Tensor, height: int, width: int, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+        """z_k and z_n, a pure function of the seed (z_k ~ N(0, I), z_n ~ N(0, I)).
+
+        Args:
+          batch: number of images.
+          height: LR height.
+          width: LR width.
+          seed: [2] integers.
+
+        Returns:
+          (z_k, z_n); z_k is zero when the config says so, z_n is None without a noise
+          module.
+        """
+        kernel_shape = self.kernel_module.latent_shape(batch, height, width)
+        if self.config.kernel.latent == "zero":
+            z_k = tf.zeros(kernel_shape)
+        else:
+            z_k = tf.random.stateless_normal(kernel_shape, _fold(seed, 0))
+        if self.noise_module is None:
+            return z_k, None
+        noise_shape = [batch, height, width, self.config.noise.latent_channels]
+        return z_k, tf.random.stateless_normal(noise_shape, _fold(seed, 1))
+
+    def sample_kernels(self, count: int, seed: int = 0) -> np.ndarray:
+        """Draws from the learned distribution of kernels.
+
+        Args:
+          count: how many.
+          seed: same seed, same kernels.
+
+        Returns:
+          [count, K, K] float32, each non-negative and summing to 1.
+        """
+        side = self.config.kernel.kernel_size
+        z_k, _ = self.draw_latents(count, 1, 1, tf.constant([seed, 0]))
+        kernels = self.kernel_module(z_k, training=False)
+        return np.reshape(kernels.numpy(), [count, side, side])
+
+
+def _fold(seed: tf.Tensor, data: int) -> tf.Tensor:
+    return tf.random.experimental.stateless_fold_in(tf.cast(seed, tf.int32), data)

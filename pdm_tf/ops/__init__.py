@@ -1,0 +1,1 @@
+"""Pure tensor functions: no state, no flags, no randomness of their own."""

@@ -1,0 +1,187 @@
+"""Blur with a (per-image or per-pixel) kernel and keep every `scale`-th pixel.
+
+The first line of Eq. 2 of Luo et al. 2022 (arXiv:2203.04962):
+y_clean = (x conv k) downsampled by s, with x = hr, k = kernel, s = scale.
+
+Conventions:
+- Correlation, not convolution: taps are not flipped (as in the authors' code).
+- One kernel serves R, G and B.
+- *Grid.* "pixel0": LR pixel i is centred on HR pixel s*i (the paper's code).
+  "half_pixel": on s*i + (s-1)/2, the convention of antialiased resizing. For even s
+  that centre falls between pixels, so the window sits half a pixel early and the
+  kernel's own centre of mass has to make up for the rest: `grid_geometry` returns
+  both parts.
+- *Border.* "reflect" mirrors HR at its edges (paper). "valid" expects an HR crop with
+  a real margin of K//2 pixels on each side and invents nothing; in unpaired training
+  mirrored content at the border of a fake crop tells it from a real one.
+"""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+GRIDS = ("pixel0", "half_pixel")
+BORDERS = ("reflect", "valid")
+
+
+def grid_geometry(scale: int, grid: str) -> tuple[int, float]:
+    """Where LR pixel 0 lies on the HR grid, as a window offset and a kernel offset.
+
+    Args:
+      scale: downsampling factor, >= 1.
+      grid: "pixel0" or "half_pixel".
+
+    Returns:
+      (window, centroid): the kernel window of LR pixel i is centred on HR pixel
+      scale * i + window; a kernel whose centre of mass lies `centroid` HR pixels right
+      of and below the window's middle puts LR pixel i exactly on the grid.
+
+    Raises:
+      ValueError: unknown grid.
+    """
+    if grid not in GRIDS:
+        raise ValueError(f"`grid` must be one of {GRIDS}. Received: grid={grid!r}.")
+    if grid == "pixel0":
+        return 0, 0.0
+    window = (scale - 1) // 2
+    return window, (scale - 1) / 2 - window
+
+
+def kernel_side(taps: int | None) -> int:
+    """K for a kernel of K*K taps.
+
+    Raises:
+      ValueError: `taps` is not the square of an odd number.
+    """
+    side = math.isqrt(taps) if taps else 0
+    if side * side != taps or side % 2 == 0:
+        raise ValueError(
+            "The last axis of a kernel must hold K*K taps with K odd. "
+            f"Received: {taps} taps."
+        )
+    return side
+
+
+def blur_downsample(
+    hr: tf.Tensor,
+    kernel: tf.Tensor,
+    scale: int,
+    *,
+    grid: str = "pixel0",
+    border: str = "reflect",
+) -> tf.Tensor:
+    """Blurs with one kernel per image or per LR pixel and keeps every scale-th pixel.
+
+    Luo et al. 2022 (arXiv:2203.04962), first line of Eq. 2. Paper symbols: x = hr,
+    k = kernel, s = scale.
+
+    Args:
+      hr: [B, H, W, C] float. With border="valid" H and W include a margin of K//2
+        pixels on each side.
+      kernel: [B, 1, 1, K*K] (one kernel per image; the middle axes must be statically
+        1) or [B, h, w, K*K] (one per LR pixel), summing to 1 over the last axis.
+        Row-major taps, K odd.
+      scale: downsampling factor, >= 1; divides H and W (without the margin).
+      grid: sampling grid, see the head of this file.
+      border: "reflect" or "valid".
+
+    Returns:
+      [B, h, w, C] in `hr`'s range, because each output is a convex combination.
+
+    Raises:
+      ValueError: the taps are no odd square, a static size is not divisible by
+        `scale` or smaller than the window, or an option is unknown.
+    """
+    if border not in BORDERS:
+        raise ValueError(f"`border` must be one of {BORDERS}. Received: {border!r}.")
+    side = kernel_side(kernel.shape[-1])
+    radius = side // 2
+    margin = radius if border == "valid" else 0
+    for axis in (1, 2):
+        size = hr.shape[axis]
+        if size is None:
+            continue
+        if (size - 2 * margin) % scale or size <= 2 * margin:
+            raise ValueError(
+                "`scale` must divide H and W (without the margin of K//2 per side when "
+                f"border='valid'). Received: scale={scale}, shape={tuple(hr.shape)}, "
+                f"K={side}, border={border!r}."
+            )
+        if border == "reflect" and size <= radius:
+            raise ValueError(
+                "H and W must be greater than K//2 to be mirrored. "
+                f"Received: shape={tuple(hr.shape)}, K={side}."
+            )
+    if border == "reflect":
+        pad = [radius, radius]
+        hr = tf.pad(hr, [[0, 0], pad, pad, [0, 0]], mode="REFLECT")
+    window, _ = grid_geometry(scale, grid)
+    hr = hr[:, window:, window:, :]
+    if kernel.shape[1] == 1 and kernel.shape[2] == 1:
+        return _blur_invariant(hr, kernel, side, scale)
+    return _blur_variant(hr, kernel, side, scale)
+
+
+def _blur_invariant(
+    hr: tf.Tensor, kernel: tf.Tensor, side: int, scale: int
+) -> tf.Tensor:
+    # Depthwise convolution with the roles swapped: colours are the batch and images
+    # are the channels, so each image meets its own kernel and no K*K-fold copy of the
+    # pixels is made (extracting patches takes 10 times as long on CPU).
+    images_as_channels = tf.transpose(hr, [3, 1, 2, 0])
+    filters = tf.reshape(tf.transpose(kernel[:, 0, 0, :]), [side, side, -1, 1])
+    blurred = tf.nn.depthwise_conv2d(
+        images_as_channels, filters, strides=[1, scale, scale, 1], padding="VALID"
+    )
+    return tf.transpose(blurred, [3, 1, 2, 0])
+
+
+def _blur_variant(hr: tf.Tensor, kernel: tf.Tensor, side: int, scale: int) -> tf.Tensor:
+    patches = tf.image.extract_patches(
+        hr,
+        sizes=[1, side, side, 1],
+        strides=[1, scale, scale, 1],
+        rates=[1, 1, 1, 1],
+        padding="VALID",
+    )
+    shape = tf.shape(patches)
+    channels = hr.shape[-1]
+    patches = tf.reshape(patches, [shape[0], shape[1], shape[2], side * side, channels])
+    return tf.einsum("bhwkc,bhwk->bhwc", patches, kernel)
+
+
+def kernel_centroid(kernel: tf.Tensor) -> tf.Tensor:
+    """Centre of mass relative to the middle tap.
+
+    Args:
+      kernel: [..., K*K] summing to 1 over the last axis.
+
+    Returns:
+      [..., 2]: (down, right) in HR pixels.
+    """
+    coordinates = _tap_coordinates(kernel_side(kernel.shape[-1]))
+    return tf.tensordot(kernel, tf.constant(coordinates, kernel.dtype), axes=1)
+
+
+def kernel_spread(kernel: tf.Tensor) -> tf.Tensor:
+    """Root of the mean squared distance of the mass from its centre, in HR pixels.
+
+    Args:
+      kernel: [..., K*K] summing to 1 over the last axis.
+
+    Returns:
+      [...]: 0 for a delta, sqrt(2) * sigma for an isotropic Gaussian.
+    """
+    coordinates = _tap_coordinates(kernel_side(kernel.shape[-1]))
+    squares = np.sum(coordinates**2, axis=-1)
+    second = tf.tensordot(kernel, tf.constant(squares, kernel.dtype), axes=1)
+    centre = tf.reduce_sum(tf.square(kernel_centroid(kernel)), axis=-1)
+    return tf.sqrt(tf.maximum(second - centre, 0.0))
+
+
+def _tap_coordinates(side: int) -> np.ndarray:
+    """[K*K, 2] offsets (down, right) of the row-major taps from the middle one."""
+    offsets = np.arange(side) - side // 2
+    rows, columns = np.meshgrid(offsets, offsets, indexing="ij")
+    return np.stack([rows.ravel(), columns.ravel()], axis=-1).astype(np.float64)

@@ -1,0 +1,61 @@
+"""8-bit quantisation that gradients can pass.
+
+Real LR images sit on the 8-bit grid and generated ones do not, which a discriminator
+notices at once. `quantise_8bit` puts generated images on the grid; `soft_quantise_8bit`
+is what the authors' code does when there is no noise module.
+"""
+
+import math
+
+import tensorflow as tf
+
+
+@tf.custom_gradient
+def quantise_8bit(image: tf.Tensor) -> tuple[tf.Tensor, object]:
+    """Clamps to [0, 1] and rounds to multiples of 1/255, straight-through.
+
+    Args:
+      image: any shape, float.
+
+    Returns:
+      Same shape. The gradient is 1 inside [0, 1] and 0 outside: where the value was
+      clamped, pushing it further out changes nothing (the release lets it pass).
+    """
+    inside = tf.logical_and(image >= 0.0, image <= 1.0)
+    # floor(x + 0.5) rounds half up, like the writers of 8-bit files; tf.round would
+    # round half to even.
+    quantised = tf.floor(tf.clip_by_value(image, 0.0, 1.0) * 255.0 + 0.5) / 255.0
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        return tf.where(inside, upstream, tf.zeros_like(upstream))
+
+    return quantised, gradient
+
+
+@tf.custom_gradient
+def quantise_8bit_unmasked(image: tf.Tensor) -> tuple[tf.Tensor, object]:
+    """`quantise_8bit` with the release's gradient: 1 everywhere, also where clamped."""
+    quantised = tf.floor(tf.clip_by_value(image, 0.0, 1.0) * 255.0 + 0.5) / 255.0
+    return quantised, lambda upstream: upstream
+
+
+def soft_quantise_8bit(image: tf.Tensor, terms: int = 5) -> tf.Tensor:
+    """Smooth approximation of the 8-bit staircase, without clamping.
+
+    The released code's treatment of generated LR images when there is no noise module:
+    round(x) is x minus a sawtooth, and the sawtooth is replaced by the first terms of
+    its Fourier series, sum over n of (-1)^(n+1) sin(2 pi n x) / (pi n).
+
+    Args:
+      image: any shape, float in [0, 1].
+      terms: number of sines.
+
+    Returns:
+      Same shape.
+    """
+    level = image * 255.0
+    sawtooth = tf.zeros_like(level)
+    for n in range(1, terms + 1):
+        sign = 1.0 if n % 2 else -1.0
+        sawtooth += sign * tf.sin(2.0 * math.pi * n * level) / (math.pi * n)
+    return (level - sawtooth) / 255.0
