@@ -1,0 +1,4 @@
+"""Measuring SR networks on paired images: scores, reports, pictures.
+
+One runner serves the `evaluate` program and the validation inside training.
+"""

@@ -1,0 +1,177 @@
+"""Side-by-side pictures: LR, bicubic, SR, HR, with their scores, for a person to judge.
+
+The upper row shows the whole image, the lower row the same small region of each at
+several times its size, pixel by pixel (no smoothing on top). The region is the most
+textured one of the HR image, because that is where methods differ; a rectangle marks it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pdm_tf.core import draw
+from pdm_tf.core.images import write_png
+from pdm_tf.evaluation.runner import EvaluatedImage
+from pdm_tf.evaluation.scores import Scores
+from pdm_tf.metrics import METRICS
+
+# Widths in pixels. A column is as wide as the image within these limits.
+MIN_COLUMN = 300
+MAX_COLUMN = 480
+ZOOM = 3
+
+
+def textured_region(
+    hr_u8: np.ndarray, height: int, width: int, scale: int
+) -> tuple[int, int]:
+    """Finds the window with the most detail of the size that SR can bring back.
+
+    Detail is the sum of absolute differences between neighbouring means of scale x
+    scale pixels, so that edges count and gravel, which no method recovers, does not.
+
+    Args:
+      hr_u8: [H, W, 3] uint8.
+      height, width: of the window, at most those of the image; multiples of `scale`.
+      scale: HR size / LR size; the corner lies on multiples of it.
+
+    Returns:
+      (top, left).
+    """
+    rows, columns = hr_u8.shape[0] // scale, hr_u8.shape[1] // scale
+    grey = hr_u8[: rows * scale, : columns * scale].astype(np.float64).mean(axis=-1)
+    grey = grey.reshape(rows, scale, columns, scale).mean(axis=(1, 3))
+    detail = np.zeros_like(grey)
+    detail[1:] += np.abs(np.diff(grey, axis=0))
+    detail[:, 1:] += np.abs(np.diff(grey, axis=1))
+    integral = np.zeros((rows + 1, columns + 1))
+    integral[1:, 1:] = detail.cumsum(axis=0).cumsum(axis=1)
+    high, wide = height // scale, width // scale
+    sums = (
+        integral[high:, wide:]
+        - integral[:-high, wide:]
+        - integral[high:, :-wide]
+        + integral[:-high, :-wide]
+    )
+    row, column = np.unravel_index(int(np.argmax(sums)), sums.shape)
+    return int(row) * scale, int(column) * scale
+
+
+def score_lines(scores: Scores | None) -> list[str]:
+    """One line under a picture: "26.41 dB  0.7312  shift +1,-2 26.90 dB"."""
+    if scores is None:
+        return [""]
+    parts = []
+    for name, value in scores.values.items():
+        spec = METRICS[name]
+        number = f"{value:.{spec.decimals}f} {spec.unit}".strip()
+        if name == "psnr_shift":
+            dy, dx = scores.details["shift"]
+            number = f"best shift [{dy:+d},{dx:+d}] {number}"
+        elif name != "psnr":
+            number = f"{name.upper()} {number}"
+        parts.append(number)
+    return ["   ".join(parts[:2]), *parts[2:]]
+
+
+def panel(image: EvaluatedImage, *, model: str = "SR", title: str = "") -> np.ndarray:
+    """Draws one evaluated image.
+
+    Args:
+      image: from the runner, with or without bicubic.
+      model: label of the SR picture.
+      title: the line on top; the image's name and sizes by default.
+
+    Returns:
+      [H, W, 3] uint8: columns LR, bicubic (if there), `model`, HR.
+    """
+    hr_u8, lr_u8 = image.hr_u8, image.lr_u8
+    height, width = hr_u8.shape[:2]
+    scale = max(1, width // lr_u8.shape[1])
+    lr_big = draw.enlarge(lr_u8, scale)[:height, :width]
+    columns: list[tuple[np.ndarray, list[str]]] = [
+        (lr_big, ["LR", f"{lr_u8.shape[1]}x{lr_u8.shape[0]}, pixels enlarged x{scale}"])
+    ]
+    if image.bicubic_u8 is not None:
+        lines = ["bicubic", *score_lines(image.row.baseline)]
+        columns.append((image.bicubic_u8, lines))
+    columns.append((image.sr_u8, [model, *score_lines(image.row.scores)]))
+    columns.append((hr_u8, ["HR", f"{width}x{height}, the reference"]))
+
+    region = _region(hr_u8, scale)
+    wholes = [_whole(picture, region) for picture, _ in columns]
+    details = [
+        draw.with_label(_detail(picture, region, wholes[0].shape[1]), lines, size=15)
+        for picture, lines in columns
+    ]
+    top, left, high, wide = region
+    title = title or (
+        f"{image.row.name}   x{scale}   below: {wide}x{high} pixels at {left},{top}"
+    )
+    grid = draw.tile_grid([wholes, details], gap=10)
+    return draw.tile_grid([[draw.with_title(grid, title, size=16)]], margin=12)
+
+
+def stack(panels: Sequence[np.ndarray]) -> np.ndarray:
+    """Panels one below the other in one picture."""
+    return draw.tile_grid([[picture] for picture in panels], gap=4)
+
+
+def _region(hr_u8: np.ndarray, scale: int) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of the region to enlarge, on the LR grid."""
+    height, width = hr_u8.shape[:2]
+    column = min(max(width, MIN_COLUMN), MAX_COLUMN)
+    wide = max(scale, min(column // ZOOM, width) // scale * scale)
+    high = max(scale, min(wide * 2 // 3, height) // scale * scale)
+    return (*textured_region(hr_u8, high, wide, scale), high, wide)
+
+
+def _whole(picture: np.ndarray, region: tuple[int, int, int, int]) -> np.ndarray:
+    """The whole picture at the width of a column, the region marked."""
+    width = picture.shape[1]
+    if width < MIN_COLUMN:
+        factor = -(-MIN_COLUMN // width)
+        shown = draw.enlarge(picture, factor)
+    else:
+        shown = draw.shrink_to_width(picture, MAX_COLUMN)
+    ratio = shown.shape[1] / width
+    return draw.outlined(shown, tuple(round(v * ratio) for v in region))
+
+
+def _detail(
+    picture: np.ndarray, region: tuple[int, int, int, int], width: int
+) -> np.ndarray:
+    """The region, enlarged by whole pixels to at most the width of a column."""
+    top, left, high, wide = region
+    part = picture[top : top + high, left : left + wide]
+    return draw.enlarge(part, max(1, width // wide))
+
+
+class PanelWriter:
+    """Draws the first images that it is called with; made for `on_image`.
+
+    Attributes:
+      written: the files, in order.
+    """
+
+    def __init__(self, folder: Path, limit: int, *, label: str = "SR") -> None:
+        """Makes a writer.
+
+        Args:
+          folder: where the PNG files go; made when needed.
+          limit: how many to draw; -1 draws all.
+          label: of the SR picture.
+        """
+        self._folder = folder
+        self._limit = limit
+        self._label = label
+        self.written: list[Path] = []
+
+    def __call__(self, image: EvaluatedImage) -> None:
+        if 0 <= self._limit <= len(self.written):
+            return
+        # Names may hold sub-folders; the panels lie in one folder.
+        flat = image.row.name.replace("/", "__")
+        path = self._folder / f"{flat}.png"
+        write_png(path, panel(image, model=self._label))
+        self.written.append(path)

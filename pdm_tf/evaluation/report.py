@@ -1,0 +1,140 @@
+"""A report for people: report.json's content as Markdown and as a terminal table.
+
+Both are made from the JSON content alone, so that what a person reads is what a script
+reads.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pdm_tf.core.files import write_json_atomic, write_text_atomic
+
+Report = Mapping[str, Any]
+
+SHIFT_NOTE = (
+    "psnr_shift is the best PSNR over whole-pixel displacements of up to 6 px on the "
+    "common interior; its gap to psnr is what alignment alone costs (a shift of [dy, dx] "
+    "means that the SR content lies dy px lower and dx px further right than in the HR "
+    "image)."
+)
+INFINITE_NOTE = (
+    "An image identical to its reference has an infinite PSNR: shown as inf, null in "
+    "report.json, left out of the mean"
+)
+
+
+def write_report(report: Report, folder: Path) -> Path:
+    """Writes report.json and report.md into `folder`; returns the path of the former."""
+    path = folder / "report.json"
+    write_json_atomic(path, dict(report))
+    write_text_atomic(folder / "report.md", markdown(report))
+    return path
+
+
+def markdown(report: Report) -> str:
+    """The report as Markdown: means first, then one row per image."""
+    lines = [f"# Evaluation of {report['model']}", "", _setting(report), ""]
+    lines += _markdown_table(_summary(report))
+    notes = _notes(report)
+    if notes:
+        lines += ["", *(f"- {note}" for note in notes)]
+    lines += ["", "## Images", "", *_markdown_table(_per_image(report))]
+    if report["problems"]:
+        lines += ["", "## Left out", ""]
+        lines += [f"- {p['name']}: {p['reason']}" for p in report["problems"]]
+    return "\n".join(lines) + "\n"
+
+
+def text(report: Report) -> str:
+    """The report for a terminal: one row per image, then the means."""
+    lines = _aligned(_per_image(report))
+    lines += ["", _setting(report), "", *_aligned(_summary(report))]
+    lines += ["", *_notes(report)] if _notes(report) else []
+    return "\n".join(lines)
+
+
+def _setting(report: Report) -> str:
+    left_out = len(report["problems"])
+    missing = f", {left_out} left out" if left_out else ""
+    return (
+        f"{report['count']} images{missing}, x{report['scale']}, RGB, "
+        f"{report['crop_border']} px cropped off every side."
+    )
+
+
+def _notes(report: Report) -> list[str]:
+    notes = []
+    if "mean_shift" in report:
+        dy, dx = report["mean_shift"]
+        gap = report.get("shift_gap")
+        found = f"Mean best shift [{dy:+.2f}, {dx:+.2f}] px"
+        found += f", psnr_shift - psnr = {gap:+.2f} dB. " if gap is not None else ". "
+        notes.append(found + SHIFT_NOTE)
+    if "infinite" in report:
+        counts = [
+            f"{name} of {who}: {count}"
+            for who, table in report["infinite"].items()
+            for name, count in table.items()
+        ]
+        notes.append(f"{INFINITE_NOTE} ({', '.join(counts)}).")
+    return notes
+
+
+def _number(spec: Mapping[str, Any], value: float | None, *, sign: str = "") -> str:
+    return "inf" if value is None else f"{value:{sign}.{spec['decimals']}f}"
+
+
+def _heading(name: str, spec: Mapping[str, Any]) -> str:
+    return f"{name} ({spec['unit']})" if spec["unit"] else name
+
+
+def _summary(report: Report) -> list[list[str]]:
+    metrics = report["metrics"]
+    rows = [["mean", *(_heading(name, spec) for name, spec in metrics.items())]]
+    for who, table in report["baseline"].items():
+        rows.append([who, *(_number(s, table[n]) for n, s in metrics.items())])
+    rows.append(["model", *(_number(s, report["mean"][n]) for n, s in metrics.items())])
+    for who, table in report["gain"].items():
+        gains = (
+            "" if table[n] is None else _number(s, table[n], sign="+")
+            for n, s in metrics.items()
+        )
+        rows.append([f"gain over {who}", *gains])
+    return rows
+
+
+def _per_image(report: Report) -> list[list[str]]:
+    metrics = report["metrics"]
+    with_shift = any("shift" in image for image in report["images"])
+    others = list(report["baseline"])
+    head = ["image", *(_heading(name, spec) for name, spec in metrics.items())]
+    head += ["shift"] if with_shift else []
+    head += [f"{who} {name}" for who in others for name in metrics]
+    rows = [head]
+    for image in report["images"]:
+        row = [image["name"], *(_number(s, image[n]) for n, s in metrics.items())]
+        if with_shift:
+            dy, dx = image["shift"]
+            row.append(f"{dy:+d},{dx:+d}")
+        row += [_number(s, image[who][n]) for who in others for n, s in metrics.items()]
+        rows.append(row)
+    return rows
+
+
+def _markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    rule = ["---", *("---:" for _ in rows[0][1:])]
+    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in (escaped[0], rule, *escaped[1:])]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    return [lines[0], "-" * len(lines[0]), *lines[1:]]

@@ -1,0 +1,166 @@
+"""Validation during training: the same scores as `evaluate`, kept cheap to repeat.
+
+Images are decoded once (while they fit a budget), bicubic is scored once, and each
+network is compiled once, however often the loop validates.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+
+import keras
+import numpy as np
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.evaluation.runner import (
+    BASELINE,
+    Pair,
+    Upscaler,
+    bicubic_upscaler,
+    evaluate_pairs,
+    metric_specs,
+)
+from pdm_tf.evaluation.upscale import keras_upscaler
+
+DEFAULT_METRICS = ("psnr", "ssim", "psnr_shift")
+
+
+def make_validator(
+    pairs: Sequence[Pair],
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    crop_border: int | None = None,
+    scale: int = 4,
+    *,
+    cache_mb: int = 1024,
+    on_problem: Callable[[str], None] | None = None,
+) -> "Validator":
+    """Makes the function that the training loop calls with a network.
+
+    Args:
+      pairs: the validation pairs.
+      metrics: names in METRICS.
+      crop_border: pixels left out on every side; None: the scale.
+      scale: HR size / LR size.
+      cache_mb: memory for decoded images; what does not fit is decoded each time.
+      on_problem: told once about each pair that can't be used; prints to standard
+        error by default.
+
+    Raises:
+      UserError: an unknown metric, or no pairs.
+    """
+    return Validator(
+        pairs,
+        metrics=metrics,
+        crop_border=scale if crop_border is None else crop_border,
+        scale=scale,
+        cache_mb=cache_mb,
+        on_problem=on_problem,
+    )
+
+
+class Validator:
+    """network -> {"psnr": ..., "ssim": ..., "bicubic/psnr": ..., ...}, means in floats.
+
+    A value is infinite only if every image is (see `scores.py`).
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[Pair],
+        *,
+        metrics: Sequence[str],
+        crop_border: int,
+        scale: int,
+        cache_mb: int,
+        on_problem: Callable[[str], None] | None,
+    ) -> None:
+        metric_specs(metrics)
+        if not pairs:
+            raise UserError("Validation needs at least one pair. Received none.")
+        self.problems: list[tuple[str, str]] = []
+        self._cache = _Cache(cache_mb * 2**20)
+        self._pairs: list[Pair] = [_CachedPair(pair, self._cache) for pair in pairs]
+        self._settings = {
+            "metrics": tuple(metrics),
+            "crop_border": crop_border,
+            "scale": scale,
+        }
+        self._on_problem = on_problem or _print_problem
+        self._baseline: dict[str, float] | None = None
+        # The network is kept beside its function, so that an id is never used again.
+        self._compiled: dict[int, tuple[keras.Model, Upscaler]] = {}
+
+    def __call__(self, network: keras.Model) -> dict[str, float]:
+        """Scores a network on all usable pairs.
+
+        Raises:
+          UserError: no pair can be used, or the network's scale is another one.
+        """
+        baseline = self._bicubic()
+        result = evaluate_pairs(
+            self._upscaler(network), self._pairs, baseline=False, **self._settings
+        )
+        if result.problems:
+            # All pairs fit bicubic, so it is the network that does not fit.
+            name, reason = result.problems[0]
+            raise UserError(f"Validation of {network.name} failed on {name}: {reason}")
+        return {**result.mean, **baseline}
+
+    def _bicubic(self) -> dict[str, float]:
+        """Bicubic's means with their prefix; at the first call drops unusable pairs."""
+        if self._baseline is None:
+            upscale = bicubic_upscaler(self._settings["scale"])
+            result = evaluate_pairs(
+                upscale, self._pairs, baseline=False, **self._settings
+            )
+            for name, reason in result.problems:
+                self._on_problem(f"validation leaves out {name}: {reason}")
+            self.problems = list(result.problems)
+            bad = {name for name, _ in result.problems}
+            self._pairs = [pair for pair in self._pairs if pair.name not in bad]
+            self._baseline = {f"{BASELINE}/{k}": v for k, v in result.mean.items()}
+        return self._baseline
+
+    def _upscaler(self, network: keras.Model) -> Upscaler:
+        if id(network) not in self._compiled:
+            upscale = keras_upscaler(network, self._settings["scale"])
+            self._compiled[id(network)] = (network, upscale)
+        return self._compiled[id(network)][1]
+
+
+class _Cache:
+    """A budget of bytes for decoded images."""
+
+    def __init__(self, budget: int) -> None:
+        self.left = budget
+
+    def admits(self, size: int) -> bool:
+        """Takes `size` bytes from the budget if they are left."""
+        if size > self.left:
+            return False
+        self.left -= size
+        return True
+
+
+class _CachedPair:
+    """A pair that keeps its images once they are decoded, while the budget lasts."""
+
+    def __init__(self, pair: Pair, cache: _Cache) -> None:
+        self._pair = pair
+        self._cache = cache
+        self._images: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def name(self) -> str:
+        return self._pair.name
+
+    def load(self) -> tuple[np.ndarray, np.ndarray]:
+        if self._images is not None:
+            return self._images
+        hr_u8, lr_u8 = self._pair.load()
+        if self._cache.admits(hr_u8.nbytes + lr_u8.nbytes):
+            self._images = (hr_u8, lr_u8)
+        return hr_u8, lr_u8
+
+
+def _print_problem(message: str) -> None:
+    print(message, file=sys.stderr)
