@@ -101,7 +101,7 @@ def describe_type(annotation: Any) -> str:
 
 
 def to_json_dict(config: Any) -> dict[str, Any]:
-    """Returns the dataclass `config` as a dict that `json` can write (tuples: lists)."""
+    """Returns the dataclass `config` as a dict for `json` (tuples become lists)."""
     return {
         field.name: _to_json(getattr(config, field.name))
         for field in dataclasses.fields(config)
@@ -113,7 +113,8 @@ def from_json_dict(config_cls: type[ConfigT], values: Mapping[str, Any]) -> Conf
     """The inverse of `to_json_dict`; absent keys take the dataclass's defaults.
 
     Raises:
-      UserError: an unknown key, a value of the wrong type, or one the dataclass refuses.
+      UserError: an unknown key, a value of the wrong type, or one the dataclass
+      refuses.
     """
     hints = typing.get_type_hints(config_cls)
     keys = [field.name for field in dataclasses.fields(config_cls) if field.init]

@@ -1,10 +1,10 @@
 """The flags of one program, made from its config dataclass and a table of help texts.
 
-A program declares a `ProgramSpec`: the frozen dataclass its flags fill, an introduction,
-example commands, and for each section of the help a table flag -> help text. Names, types
-and defaults come from the dataclass, so they are written down once. The flags live in an
-`absl.flags.FlagValues` of their own (not the global `flags.FLAGS`), so that programs which
-share flag names can be parsed in one process.
+A program declares a `ProgramSpec`: the frozen dataclass its flags fill, an
+introduction, example commands, and for each section of the help a table flag -> help
+text. Names, types and defaults come from the dataclass, so they are written down once.
+The flags live in an `absl.flags.FlagValues` of their own (not the global
+`flags.FLAGS`), so that programs which share flag names can be parsed in one process.
 """
 
 import dataclasses
@@ -52,8 +52,8 @@ def parse(spec: ProgramSpec, argv: Sequence[str]) -> Any:
     """Returns the `spec.config` that the arguments (without the program name) describe.
 
     Raises:
-      HelpRequested: `--help` was given.
-      UserError: an unknown flag (the nearest right name is given), a wrong value, a flag
+      HelpRequested: `--help` was given. UserError: an unknown flag (the nearest right
+      name is given), a wrong value, a flag
         file that cannot be read, or a config that the dataclass refuses.
     """
     arguments = flagfiles.expand(argv)
@@ -108,7 +108,7 @@ def flag_values(spec: ProgramSpec) -> flags.FlagValues:
 
 
 def to_flags_text(spec: ProgramSpec, config: Any) -> str:
-    """Returns a flag file that gives `config` again: `parse` of it is equal to `config`."""
+    """Returns a flag file of which `parse` makes `config` again."""
     lines = [f"# python -m {spec.module} --flagfile=<this file>"]
     for title, table in spec.sections.items():
         lines += ["", f"# {title}"]
@@ -145,9 +145,9 @@ def help_text(spec: ProgramSpec) -> str:
             )
     parts += [
         "",
-        "Flag files: one --name=value per line, # starts a comment line, --flagfile=FILE",
-        "includes another one (relative to the file). Later flags win, so put overrides",
-        "after --flagfile; flags named *_arg may be repeated and add up.",
+        "Flag files: one --name=value per line; lines that start with # are comments;",
+        "--flagfile=FILE includes another one (relative to the file). Later flags win, so",
+        "put overrides after --flagfile; flags named *_arg may be repeated and add up.",
     ]
     return "\n".join(parts)
 

@@ -5,11 +5,11 @@ line silently ends the parsing, an included path is relative to wherever the pro
 started, and an error does not say in which file the wrong flag stands. So the files are
 expanded here, and absl parses the resulting list.
 
-The rules: blank lines and lines whose first character is `#` or that start with `//` are
-skipped; every other line is one `--name=value`, nothing quoted, the value reaching to the
-end of the line; `--flagfile=PATH` includes another file at that place, PATH relative to
-the including file (or, if there is no such file, to the working directory, as in absl).
-Flags that come later win; `--*_arg` flags add up, a later key winning.
+The rules: blank lines and lines whose first character is `#` or that start with `//`
+are skipped; every other line is one `--name=value`, nothing quoted, the value reaching
+to the end of the line; `--flagfile=PATH` includes another file at that place, PATH
+relative to the including file (or, if there is no such file, to the working directory,
+as in absl). Flags that come later win; `--*_arg` flags add up, a later key winning.
 """
 
 import dataclasses

@@ -19,8 +19,8 @@ _SECTIONS = {
         "val_max_images": "Validate on at most this many pairs; 0 takes all.",
         "cache_mb": "Memory for decoded photographs, in MB; what does not fit is "
         "decoded again for each crop.",
-        "threads": "Threads that prepare batches; 0 lets TensorFlow choose. The batches "
-        "are the same for any number.",
+        "threads": "Threads that prepare batches; 0 lets TensorFlow choose. The "
+        "batches are the same for any number.",
     },
     "Run": {
         "run_dir": "Folder of the run: checkpoints, bundles, logs, pictures. Started "
@@ -28,8 +28,8 @@ _SECTIONS = {
         "steps": "Train until this step; may be raised later to train on.",
         "seed": "Decides all randomness of the run (initial weights, crops, latents).",
         "mixed_precision": "Number format of the networks' inner layers; kernels, "
-        "quantisation and losses stay float32. bfloat16 is about 3 times faster on CPUs "
-        "with bf16 units.",
+        "quantisation and losses stay float32. bfloat16 is about 3 times faster on "
+        "CPUs with bf16 units.",
     },
     "Method and networks": {
         "method": "What to train: `pdm_sr` learns the degradation of --lr_dir together "
@@ -49,7 +49,7 @@ _SECTIONS = {
     },
     "Optimisation": {
         "batch_size": "Patches per step.",
-        "lr_patch": "Side of an LR patch in LR pixels; an HR patch is scale times that.",
+        "lr_patch": "Side of an LR patch in LR pixels; HR patches are --scale times that.",
         "learning_rate": "Learning rate of Adam at the start, for all networks.",
         "lr_milestones": "Steps after which the learning rate is multiplied by "
         "--lr_decay.",
@@ -61,7 +61,7 @@ _SECTIONS = {
     },
     "Reporting and saving": {
         "log_every": "Steps between lines of metrics.jsonl and TensorBoard scalars.",
-        "validate_every": "Steps between validations (and always at the end); 0: never.",
+        "validate_every": "Steps between validations (one always at the end); 0: never.",
         "save_every": "Steps between checkpoints (and always at the end).",
         "preview_every": "Steps between preview pictures; 0: never.",
         "keep_checkpoints": "How many of the newest checkpoints to keep.",
@@ -76,9 +76,9 @@ SPEC = ProgramSpec(
     intro="Trains a super-resolution network from two folders of photographs that need "
     "not belong together: HR photographs, and LR photographs as they come from the "
     "camera. It learns how the LR photographs were degraded and trains the network to "
-    "undo exactly that. Everything is written to --run_dir: the networks to use (bundles), "
-    "checkpoints, scores, preview pictures. Ctrl-C or SIGTERM saves and stops (exit code "
-    "75); the same command goes on from there.",
+    "undo exactly that. Everything is written to --run_dir: the networks to use "
+    "(bundles), checkpoints, scores, preview pictures. Ctrl-C or SIGTERM saves and "
+    "stops (exit code 75); the same command goes on from there.",
     examples=(
         "python -m pdm_tf.train --flagfile=configs/quickstart.flags",
         "python -m pdm_tf.train --hr_dir=photos/hr --lr_dir=photos/lr --run_dir=runs/a",

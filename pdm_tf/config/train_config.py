@@ -1,14 +1,16 @@
 """All settings of a training run, checked once at the edge.
 
-The fields have the names of the flags of `python -m pdm_tf.train`; the help texts are in
-`flags_train.py`. Each field says by `_free` whether a run may be resumed with another
-value: what only steers reporting or speed is free, all else alters what the run means.
-Whether a method needs a folder, or a component knows a setting, is decided in `build.py`.
+The fields have the names of the flags of `python -m pdm_tf.train`; the help texts are
+in `flags_train.py`. Each field says by `_free` whether a run may be resumed with
+another value: what only steers reporting or speed is free, all else alters what the run
+means. Whether a method needs a folder, or a component knows a setting, is decided in
+`build.py`.
 """
 
 import dataclasses
 import itertools
 import math
+import os
 from typing import Any, Literal
 
 from pdm_tf.core.errors import UserError
@@ -117,10 +119,19 @@ class TrainConfig:
 
 
 def changed_on_resume(old: TrainConfig, new: TrainConfig) -> dict[str, tuple]:
-    """Returns name -> (old, new) of the fields that differ and alter the run's meaning."""
+    """Returns name -> (old, new) of the fields that differ and alter the run's meaning.
+
+    Two spellings of one path ("photos/hr", "./photos/hr/") do not differ.
+    """
     return {
         field.name: (getattr(old, field.name), getattr(new, field.name))
         for field in dataclasses.fields(TrainConfig)
         if not field.metadata.get("free_on_resume")
-        and getattr(old, field.name) != getattr(new, field.name)
+        and _meaning(old, field.name) != _meaning(new, field.name)
     }
+
+
+def _meaning(config: TrainConfig, name: str) -> Any:
+    value = getattr(config, name)
+    is_path = name in ("hr_dir", "lr_dir", "init_sr", "init_degradation")
+    return os.path.normpath(value) if is_path and value else value

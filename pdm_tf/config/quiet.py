@@ -1,0 +1,47 @@
+"""Importing TensorFlow without its start-up chatter.
+
+TensorFlow 2.21 writes a dozen lines to standard error while it is imported: notes on
+oneDNN, CUDA stubs and CPU instructions. Some of them come from static initialisers
+before any log level is read, so no environment variable silences them; only redirecting
+the file descriptor does. What is not a mere note (warnings, errors, a traceback) is
+passed on.
+"""
+
+import contextlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+
+# glog lines of severity I, their pre-initialisation banner, and the one continuation.
+_NOTE = re.compile(
+    r"^(I\d{4} |\d{4}-\d\d-\d\d [\d:.]+: I |WARNING: All log messages before absl::"
+    r"|To enable the following instructions: )"
+)
+
+
+@contextlib.contextmanager
+def quiet_start() -> Iterator[None]:
+    """Within it, `import tensorflow` and what initialises devices leave no notes.
+
+    Everything else written to standard error meanwhile appears when it ends, also after
+    an exception. If the level is not set, `TF_CPP_MIN_LOG_LEVEL` becomes 3: only fatal
+    errors of the C++ part, which the Python part reports anyway.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as captured:
+        os.dup2(captured.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+            captured.seek(0)
+            text = captured.read().decode("utf-8", errors="replace")
+            for line in text.splitlines():
+                if not _NOTE.match(line):
+                    print(line, file=sys.stderr)

@@ -1,0 +1,1 @@
+"""The generic loop: batches in, scalars out, periodic actions, safe resuming."""

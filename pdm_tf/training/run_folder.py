@@ -1,0 +1,192 @@
+"""The folder of a run: what lies where, who may write in it, whether it may go on.
+
+config.json flags.txt env.json   what was asked for, on which software and machine
+log.txt metrics.jsonl            what was printed; every logged number
+tensorboard/ previews/           scalars and pictures; the same pictures as PNG
+checkpoints/ bundles/<network>/  to go on; to use
+lock                             held by the process that trains here
+"""
+
+import datetime
+import fcntl
+import importlib.metadata
+import os
+import platform
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import IO
+
+import tensorflow as tf
+
+import pdm_tf
+from pdm_tf.config.component import from_json_dict, to_json_dict
+from pdm_tf.config.flag_set import to_flags_text
+from pdm_tf.config.flags_train import SPEC
+from pdm_tf.config.train_config import TrainConfig, changed_on_resume
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import read_json, write_json_atomic, write_text_atomic
+from pdm_tf.training.checkpoint import complete_steps
+
+_PACKAGES = ("tensorflow", "keras", "numpy", "pillow", "absl-py", "tqdm")
+
+
+class RunFolder:
+    """A run folder, locked for this process. Use it as a context manager.
+
+    Attributes:
+      root, metrics_path, tensorboard, checkpoints, bundles, previews: paths.
+      start_step: step of the newest complete checkpoint when it was opened, else 0.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        """Makes or opens `config.run_dir` and records config, flags and environment.
+
+        Raises:
+          UserError: another process trains in it, it cannot be written, or it has
+            checkpoints of a run whose config meant something else.
+        """
+        self.root = Path(config.run_dir)
+        self.metrics_path = self.root / "metrics.jsonl"
+        self.tensorboard = self.root / "tensorboard"
+        self.checkpoints = self.root / "checkpoints"
+        self.bundles = self.root / "bundles"
+        self.previews = self.root / "previews"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            self._lock = open(self.root / "lock", "a+")  # noqa: SIM115 - held
+        except OSError as error:
+            raise UserError(
+                f"--run_dir must be a folder that can be written. "
+                f"Received: {config.run_dir} ({error.strerror})."
+            ) from error
+        try:
+            _take(self._lock, self.root)
+            done = complete_steps(self.checkpoints)
+            self.start_step = done[-1] if done else 0
+            if self.start_step:
+                _check_same_run(self.root, config, self.start_step)
+            self._log = open(self.root / "log.txt", "a", encoding="utf-8")  # noqa: SIM115
+        except BaseException:
+            self._lock.close()
+            raise
+        write_json_atomic(self.root / "config.json", to_json_dict(config))
+        write_text_atomic(self.root / "flags.txt", to_flags_text(SPEC, config))
+        _record_environment(self.root / "env.json", self.start_step)
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the lock back."""
+        self._log.close()
+        self._lock.close()
+
+    def log(self, line: str) -> None:
+        """Appends a line, with the time, to log.txt."""
+        now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+        self._log.write(f"{now} {line}\n")
+        self._log.flush()
+
+
+def _take(lock: IO[str], root: Path) -> None:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.seek(0)
+        holder = lock.read().strip() or "unknown"
+        raise UserError(
+            f"another process ({holder}) is training in --run_dir={root}. "
+            "Wait for it, stop it, or choose another folder."
+        ) from error
+    lock.seek(0)
+    lock.truncate()
+    lock.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    lock.flush()
+
+
+def _check_same_run(root: Path, config: TrainConfig, step: int) -> None:
+    path = root / "config.json"
+    changed = changed_on_resume(from_json_dict(TrainConfig, read_json(path)), config)
+    if not changed:
+        return
+    lines = [
+        f"  --{name}: it was {_shown(old)}, now {_shown(new)}"
+        for name, (old, new) in changed.items()
+    ]
+    raise UserError(
+        f"--run_dir={root} holds a run at step {step} with other settings:\n"
+        + "\n".join(lines)
+        + "\nTo go on, give the old values (they are in flags.txt there). To train "
+        "with the new ones, choose another --run_dir; "
+        f"--init_sr={root} starts from its network."
+    )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ",".join(str(item) for item in value) or "not given"
+    return "not given" if value == "" else str(value)
+
+
+def _record_environment(path: Path, start_step: int) -> None:
+    """Writes this start's versions, commit and device above those of earlier ones."""
+    earlier: list[dict] = []
+    if path.exists():
+        last = read_json(path)
+        earlier = [*last.pop("earlier", []), last]
+    write_json_atomic(
+        path,
+        {
+            "started": datetime.datetime.now()
+            .astimezone()
+            .isoformat(timespec="seconds"),
+            "start_step": start_step,
+            "command": sys.argv,
+            "commit": _commit(),
+            "versions": {
+                "pdm_tf": pdm_tf.__version__,
+                "python": platform.python_version(),
+                **{name: importlib.metadata.version(name) for name in _PACKAGES},
+            },
+            "device": {
+                "host": socket.gethostname(),
+                "system": platform.platform(),
+                "cpus": os.cpu_count(),
+                "gpus": [
+                    tf.config.experimental.get_device_details(gpu).get(
+                        "device_name", gpu.name
+                    )
+                    for gpu in tf.config.list_physical_devices("GPU")
+                ],
+            },
+            "earlier": earlier,
+        },
+    )
+
+
+def _commit() -> str | None:
+    """Returns the commit of the code, "+changes" added if any; None if unknown."""
+    top = Path(pdm_tf.__file__).resolve().parent.parent
+    if not (top / ".git").exists():
+        return None
+    try:
+        commit = _git(top, "rev-parse", "HEAD")
+        changes = _git(top, "status", "--porcelain", "--", "pdm_tf")
+    except (OSError, subprocess.SubprocessError):  # no git here, or not a repository
+        return None
+    return commit + ("+changes" if changes else "")
+
+
+def _git(top: Path, *args: str) -> str:
+    return subprocess.run(
+        ["git", "-C", str(top), *args],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=20,
+    ).stdout.strip()

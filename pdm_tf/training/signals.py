@@ -1,0 +1,66 @@
+"""Stopping a run politely: SIGTERM and Ctrl-C finish the step, save, and leave.
+
+The first signal only sets a flag, which the loop looks at after each step. A second one
+aborts at once (the checkpoints on disk stay usable, they are written atomically).
+"""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class StopRequested(Exception):  # noqa: N818 - not an error
+    """Raised by a signal inside `GracefulStop.interruptible`."""
+
+
+class GracefulStop:
+    """Context manager that turns SIGTERM and SIGINT into a flag.
+
+    Outside the main thread Python allows no signal handlers; there it does nothing.
+
+    Attributes:
+      received: name of the signal received, or "".
+    """
+
+    def __init__(self) -> None:
+        self.received = ""
+        self._interruptible = False
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> "GracefulStop":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous.clear()
+
+    @contextlib.contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Within it a signal raises `StopRequested` at once.
+
+        For long actions that change nothing and come after saving, such as validation.
+
+        Raises:
+          StopRequested: also at entering, when a signal came before.
+        """
+        self._interruptible = True
+        try:
+            if self.received:
+                raise StopRequested(self.received)
+            yield
+        finally:
+            self._interruptible = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self.received:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number).name
+        if self._interruptible:
+            raise StopRequested(self.received)
