@@ -1,0 +1,217 @@
+"""`python -m pdm_tf.quickstart`: the whole of PDM-SR on the bundled photographs.
+
+Makes a small data set with an unknown blur (`samples/blur_track.py`), trains on its
+two unpaired folders with `pdm_tf.train`, scores the result on held-out pairs with
+`pdm_tf.evaluate`, and draws one picture: LR, bicubic, SR and HR, and the learned
+kernels beside the true ones. The two programs run as anybody would start them, as
+processes of their own. Started again, training goes on where it was; when it is
+finished, the rest takes seconds. Ctrl-C and SIGTERM reach the running program, which
+saves; its exit code becomes that of the quickstart.
+"""
+
+import dataclasses
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pdm_tf.config import exit_codes, program
+from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.config.quiet import quiet_start
+from pdm_tf.core import draw
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import read_json
+from pdm_tf.core.images import read_rgb_u8, write_png
+from pdm_tf.evaluation.kernels import kernel_comparison
+from pdm_tf.samples.blur_track import Track, make_track
+
+# The held-out photograph that the picture shows: it has hair, edges and calm areas.
+SHOWN = "chelsea"
+KERNELS_DRAWN = 64
+FLAGFILE = Path(__file__).resolve().parents[1] / "configs" / "quickstart.flags"
+
+
+@dataclasses.dataclass(frozen=True)
+class QuickstartConfig:
+    """Settings of the quickstart; see `SPEC` for their meaning."""
+
+    output_dir: str = "quickstart"
+    steps: int = 0
+    mixed_precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    train_flagfile: str = ""
+    train_flag: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.output_dir:
+            raise UserError("--output_dir is required. Received nothing.")
+        if self.steps < 0:
+            raise UserError(f"--steps must not be negative. Received: {self.steps}.")
+        for text in self.train_flag:
+            if not text.startswith("--"):
+                raise UserError(
+                    "--train_flag takes a flag of pdm_tf.train, "
+                    f"--train_flag=--name=value. Received: {text!r}."
+                )
+
+
+SPEC = ProgramSpec(
+    module="pdm_tf.quickstart",
+    config=QuickstartConfig,
+    intro="Learns an unknown blur from the photographs that come with the project, "
+    "trains a super-resolution network with it, and shows the result: about ten "
+    "minutes on two CPU cores. Prints the PSNR of bicubic upsampling and of the "
+    "network on held-out photographs, and as its last line the path of a picture to "
+    "look at. Ctrl-C saves; the same command goes on from there.",
+    examples=(
+        "python -m pdm_tf.quickstart --output_dir=quickstart",
+        "python -m pdm_tf.quickstart --output_dir=quick_look --steps=200",
+    ),
+    sections={
+        "Quickstart": {
+            "output_dir": "Folder for everything: data/, run/ (the training run), "
+            "report.json, report.md, panels/, quickstart.png.",
+            "steps": "Training steps; 0 takes the number in --train_flagfile.",
+            "mixed_precision": "As in pdm_tf.train; auto takes bfloat16 where the CPU "
+            "multiplies matrices in it (AMX), else float32.",
+            "train_flagfile": "Flag file of the training; the checkout's "
+            "configs/quickstart.flags when empty.",
+            "train_flag": "A further flag for pdm_tf.train, e.g. "
+            "--train_flag=--batch_size=4.",
+        },
+    },
+)
+
+
+def main(config: QuickstartConfig) -> int:
+    """Runs the five parts; returns an exit code."""
+    started = time.monotonic()
+    flagfile = Path(config.train_flagfile or FLAGFILE)
+    if not flagfile.is_file():
+        raise UserError(
+            "The quickstart needs the flag file of its training, which is part of a "
+            f"checkout of the project. There is no {flagfile}."
+        )
+    output = Path(config.output_dir)
+    _say(1, f"making a data set with an unknown blur in {output / 'data'}")
+    track = make_track(output / "data")
+    precision, reason = _precision(config.mixed_precision)
+    _say(2, f"training on its two unpaired folders ({precision}: {reason})")
+    code = _run_program(
+        "pdm_tf.train", *_train_flags(config, track, flagfile, precision)
+    )
+    if code == exit_codes.OK:
+        _say(3, "scoring the network on held-out photographs")
+        code = _run_program(
+            "pdm_tf.evaluate",
+            f"--model={output / 'run'}",
+            f"--hr_dir={track.val_hr}",
+            f"--lr_dir={track.val_lr}",
+            f"--output_dir={output}",
+            "--metrics=psnr,ssim,psnr_shift",
+            "--panels=-1",
+        )
+    if code != exit_codes.OK:
+        hint = "; the same command goes on" if code == exit_codes.INTERRUPTED else ""
+        print(f"the quickstart stops here (exit code {code}{hint}).", file=sys.stderr)
+        return code
+    _say(4, "drawing what was learned")
+    picture = _picture(output, track)
+    report = read_json(output / "report.json")
+    _say(5, f"done after {(time.monotonic() - started) / 60:.1f} minutes")
+    print("\n".join(summary(report)))
+    print(picture)
+    return exit_codes.OK
+
+
+def summary(report: dict[str, Any]) -> list[str]:
+    """The scores of a report of pdm_tf.evaluate in three lines."""
+    mean, bicubic = report["mean"], report["baseline"]["bicubic"]
+    lines = [
+        f"{'mean of ' + str(len(report['images'])):12s}  PSNR      best-shift PSNR"
+    ]
+    for name, scores in (("bicubic", bicubic), ("PDM-SR", mean)):
+        lines.append(
+            f"{name:12s}  {scores['psnr']:5.2f} dB  {scores['psnr_shift']:5.2f} dB"
+        )
+    return lines
+
+
+def _train_flags(
+    config: QuickstartConfig, track: Track, flagfile: Path, precision: str
+) -> tuple[str, ...]:
+    steps = (f"--steps={config.steps}",) if config.steps else ()
+    return (
+        f"--flagfile={flagfile}",
+        f"--hr_dir={track.hr}",
+        f"--lr_dir={track.lr}",
+        f"--val_hr_dir={track.val_hr}",
+        f"--val_lr_dir={track.val_lr}",
+        f"--run_dir={Path(config.output_dir) / 'run'}",
+        f"--mixed_precision={precision}",
+        *steps,
+        *config.train_flag,
+    )
+
+
+def _precision(wanted: str) -> tuple[str, str]:
+    """Returns (--mixed_precision for training, why)."""
+    if wanted != "auto":
+        return wanted, "as --mixed_precision says"
+    info = Path("/proc/cpuinfo")
+    if info.exists() and " amx_bf16" in info.read_text(errors="replace"):
+        return "bfloat16", "this CPU has units for it"
+    return "float32", "this CPU has no bfloat16 matrix units"
+
+
+def _run_program(module: str, *flags: str) -> int:
+    """Runs a program of the project in its own session; returns its exit code.
+
+    In a session of its own it hears of a Ctrl-C once, from here, and not a second time
+    from the terminal, which it would take for "stop without saving".
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *flags], start_new_session=True
+    )
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {
+        number: signal.signal(number, lambda n, _: process.send_signal(n))
+        for number in signals
+    }
+    try:
+        code = process.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    # A process that a signal ended has a negative code; shells show 128 + signal.
+    return code if code >= 0 else 128 - code
+
+
+def _picture(output: Path, track: Track) -> Path:
+    """Draws the one picture; returns its path."""
+    # TensorFlow is loaded here and not above: --help stays instant, and while training
+    # runs there is one TensorFlow in memory, not two.
+    with quiet_start():
+        from pdm_tf.models.bundle import load_bundle
+
+    pdm = load_bundle(output / "run" / "bundles" / "pdm").network
+    learned = np.asarray(pdm.sample_kernels(KERNELS_DRAWN, seed=0))
+    true = np.load(track.true_kernels)
+    gallery = kernel_comparison(
+        [("learned kernels", learned), ("true kernels, unknown to training", true)]
+    )
+    panel = read_rgb_u8(output / "panels" / f"{SHOWN}.png")
+    path = output / "quickstart.png"
+    write_png(path, draw.tile_grid([[panel], [gallery]], gap=4))
+    return path
+
+
+def _say(part: int, text: str) -> None:
+    print(f"\n[{part}/5] {text}", flush=True)
+
+
+if __name__ == "__main__":
+    program.run(SPEC, main)

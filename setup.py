@@ -1,0 +1,63 @@
+"""Installs `pdm_tf`: what it needs, in the version ranges it was tested with.
+
+Ranges, not pins: the upper bounds are the lines that the tests have run on; the lower
+bounds too. How they were tested is in BUILD_NOTES.md. `configs/` is not installed: the
+programs are started from a checkout, `python -m pdm_tf.train --flagfile=configs/...`.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+VERSION = re.search(
+    r'^__version__ = "([^"]+)"', (HERE / "pdm_tf" / "__init__.py").read_text(), re.M
+).group(1)
+
+TENSORFLOW = ">=2.21,<2.22"
+# TensorFlow 2.21 is built for CUDA 12, and so are these; onnxruntime-gpu 1.27 and later
+# bring CUDA 13, whose cuDNN overwrites TensorFlow's files in the same environment.
+ONNXRUNTIME_GPU = "onnxruntime-gpu>=1.23,<1.27"
+
+setup(
+    name="pdm_tf",
+    version=VERSION,
+    description="Blind super-resolution that learns the degradation of your photographs"
+    " (PDM-SR, Luo et al. 2022) in TensorFlow and Keras 3.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["pdm_tf", "pdm_tf.*"]),
+    package_data={"pdm_tf.samples": ["README.md", "*/*.jpg"]},
+    install_requires=[
+        f"tensorflow{TENSORFLOW}",
+        "keras>=3.15,<3.16",
+        "numpy>=2.1,<2.6",
+        "absl-py>=2.1,<3",
+        "pillow>=11,<14",
+        "tqdm>=4.66,<5",
+    ],
+    extras_require={
+        "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}", ONNXRUNTIME_GPU],
+        "watch": ["tensorboard>=2.20,<2.22"],  # training writes its files without it
+        "export": ["tf2onnx>=1.17,<1.18", "onnx>=1.17,<1.24", ONNXRUNTIME_GPU],
+        "dev": [
+            "pytest>=8.3,<10",
+            "hypothesis>=6.115,<7",
+            "scikit-image>=0.25,<0.27",
+            "scipy>=1.14,<1.19",
+            "ruff>=0.17,<0.18",  # formatting may differ from one line to the next
+        ],
+    },
+    classifiers=[
+        "Intended Audience :: Science/Research",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Image Processing",
+    ],
+)

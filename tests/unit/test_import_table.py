@@ -1,0 +1,179 @@
+"""Holds the table of who may import whom.
+
+Every module is parsed, not imported, so that imports inside functions count too. The
+table says for each package which third-party packages and which rooms of `pdm_tf` it
+may use; the standard library and the package itself are always allowed. A new room has
+to be entered here before anything in it passes.
+"""
+
+import ast
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+TENSOR = {"numpy", "tensorflow"}
+KERAS = TENSOR | {"keras"}
+
+# room -> (third-party packages, rooms or modules of pdm_tf that it may import)
+TABLE = {
+    "core": ({"numpy", "PIL"}, set()),
+    "config": (set(), {"core"}),  # absl: in the files named below
+    "samples": ({"numpy"}, {"core"}),
+    "inference": ({"numpy", "PIL", "onnxruntime"}, {"core"}),
+    "ops": (TENSOR, {"core"}),
+    "models": (KERAS, {"ops", "core"}),
+    "degradations": (KERAS, {"models", "ops", "core"}),
+    "losses": (KERAS, {"models.features", "ops", "core"}),
+    "metrics": (KERAS, {"models.features", "ops", "core"}),
+    "interop": (KERAS, {"models", "core"}),
+    "data": (TENSOR, {"config", "core", "ops", "degradations"}),
+    "methods": (KERAS, {"models", "degradations", "losses", "ops", "core"}),
+    "training": (
+        KERAS | {"tqdm", "tensorboard"},
+        {"methods.base", "config", "core"},
+    ),
+    "evaluation": (
+        KERAS | {"PIL", "tqdm"},
+        {"metrics", "data", "inference", "models.bundle", "config", "core"},
+    ),
+    "build": (
+        KERAS,
+        {
+            *("core", "config", "ops", "models", "degradations", "losses", "metrics"),
+            *("data", "interop", "methods", "training", "evaluation", "inference"),
+        },
+    ),
+    "programs": (
+        {"numpy", "tqdm"},
+        {
+            *("build", "config", "evaluation", "training", "inference", "interop"),
+            *("core", "data", "samples", "models.bundle"),
+        },
+    ),
+    "export": (
+        KERAS | {"tf2onnx", "onnx"},
+        {"models", "core", "inference"},
+    ),
+}
+
+ABSL_FILES = ("flags", "flag_set", "program")
+
+
+def modules() -> list[Path]:
+    return sorted(
+        path
+        for package in ("pdm_tf", "export")
+        for path in (ROOT / package).rglob("*.py")
+    )
+
+
+def room_of(path: Path) -> str:
+    """ "core", ..., "build", "programs" for pdm_tf/*.py, "export"."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    if parts[0] == "export":
+        return "export"
+    if len(parts) > 2:
+        return parts[1]
+    return parts[1] if parts[1] in ("build", "__init__") else "programs"
+
+
+def imports_of(source: str, package: tuple[str, ...] = ()) -> set[str]:
+    """Dotted names of all that a module imports, at any depth of the code.
+
+    `from a.b import c` counts as a.b.c, because c may be a module. `package` is the
+    module's own, to resolve relative imports.
+    """
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            stem = ".".join((*base, *([node.module] if node.module else [])))
+            names |= {f"{stem}.{alias.name}" for alias in node.names}
+    return names
+
+
+def violations(path: Path) -> list[str]:
+    """What a module imports against the table."""
+    room = room_of(path)
+    source = path.read_text(encoding="utf-8")
+    package = path.relative_to(ROOT).parent.parts
+    third_party, rooms = TABLE.get(room, (set(), set()))
+    if room == "config" and path.stem.startswith(ABSL_FILES):
+        third_party = {*third_party, "absl"}
+    bad = []
+    for name in sorted(imports_of(source, package)):
+        top, _, rest = name.partition(".")
+        if top in sys.stdlib_module_names:
+            continue
+        if top not in ("pdm_tf", "export"):
+            if top not in third_party:
+                bad.append(name)
+        elif not _allowed_inside(name, rest, room, rooms):
+            bad.append(name)
+    return bad
+
+
+def _allowed_inside(name: str, rest: str, room: str, rooms: set[str]) -> bool:
+    """Whether an import of our own package is within the room or its allowed rooms."""
+    if rest in ("", "__version__") or name.split(".")[0] == room == "export":
+        return True
+    allowed = rooms | ({room} if room not in ("programs", "__init__") else set())
+    return any(rest == entry or rest.startswith(f"{entry}.") for entry in allowed)
+
+
+@pytest.mark.parametrize(
+    "path", modules(), ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_module_keeps_to_the_table(path):
+    room = room_of(path)
+    assert room in TABLE or room == "__init__", f"{room} is not in the import table"
+    assert not violations(path), f"{room} may not import {violations(path)}"
+
+
+def test_the_table_lets_no_tensorflow_into_light_rooms():
+    """The promise behind ONNX use without TensorFlow, and of an instant --help."""
+    for room in ("core", "config", "samples", "inference"):
+        third_party, rooms = TABLE[room]
+        assert not third_party & {"tensorflow", "keras"}
+        assert rooms <= {"core"}
+
+
+def test_rooms_on_disk_have_a_docstring():
+    """Every room says at its door what belongs there."""
+    for init in sorted((ROOT / "pdm_tf").rglob("__init__.py")):
+        assert ast.get_docstring(ast.parse(init.read_text(encoding="utf-8"))), init
+
+
+@pytest.mark.parametrize(
+    ("place", "source", "bad"),
+    [
+        ("core/x.py", "import tensorflow as tf", ["tensorflow"]),
+        ("core/x.py", "def f():\n    from absl import flags", ["absl.flags"]),
+        ("inference/x.py", "from pdm_tf import ops", ["pdm_tf.ops"]),
+        ("training/x.py", "from pdm_tf.methods import base", []),
+        (
+            "training/x.py",
+            "from pdm_tf.methods.pdm_sr import PdmSr",
+            ["pdm_tf.methods.pdm_sr.PdmSr"],
+        ),
+        ("evaluation/x.py", "from ..models import bundle", []),
+        ("evaluation/x.py", "from ..models import sr", ["pdm_tf.models.sr"]),
+        ("config/component.py", "from absl import flags", ["absl.flags"]),
+        ("config/flags_train.py", "from absl import flags", []),
+        ("train.py", "import pdm_tf.methods.pdm_sr", ["pdm_tf.methods.pdm_sr"]),
+        ("train.py", "from pdm_tf import __version__, build", []),
+        # A prefix of a name is not the room itself.
+        ("ops/x.py", "import pdm_tf.core_extra", ["pdm_tf.core_extra"]),
+    ],
+)
+def test_the_check_itself(tmp_path, monkeypatch, place, source, bad):
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    path = tmp_path / "pdm_tf" / place
+    path.parent.mkdir(parents=True)
+    path.write_text(source)
+    assert violations(path) == bad
