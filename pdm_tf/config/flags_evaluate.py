@@ -61,9 +61,9 @@ class EvaluateConfig:
 
 _SECTIONS = {
     "What": {
-        "model": "A run folder of pdm_tf.train, one bundle (a folder with bundle.json), "
+        "model": "A run folder of pdm_tf.train, one bundle (a folder with bundle.json) "
         "or the word bicubic for the baseline alone. Required.",
-        "weights": "Of a run folder: the averaged weights (ema) or the last ones (raw).",
+        "weights": "Of a run folder: the averaged weights (ema) or the last (raw).",
         "hr_dir": "Folder of HR images, searched recursively. Required.",
         "lr_dir": "Folder of their LR images, matched by file name; an LR name may end "
         "in x4, x4m or the like. Required.",
@@ -81,14 +81,14 @@ _SECTIONS = {
     "Output": {
         "output_dir": "Folder for report.json, report.md and panels/*.png; made if "
         "missing, its files of those names replaced. Required.",
-        "panels": "How many side-by-side pictures to draw, of the first images; -1 draws "
-        "all.",
+        "panels": "How many side-by-side pictures to draw, of the first images; -1 "
+        "draws all.",
     },
     "Memory": {
-        "tile": "LR images of more than TILE x TILE pixels are upscaled in tiles of that "
-        "side; 0 never cuts.",
-        "overlap": "LR pixels around each tile that are computed and thrown away; exact "
-        "when the network sees no further (36 for the default EDSR).",
+        "tile": "LR images of more than TILE x TILE pixels are upscaled in tiles of "
+        "that side; 0 never cuts.",
+        "overlap": "LR pixels around each tile that are computed and thrown away; "
+        "exact when the network sees no further (36 for the default EDSR).",
     },
 }
 
@@ -97,8 +97,8 @@ SPEC = ProgramSpec(
     config=EvaluateConfig,
     intro="Scores a trained network on pairs of LR and HR images, and bicubic on the "
     "same images. Writes report.json (for scripts), report.md (for people) and "
-    "side-by-side pictures, and prints the table. Images that cannot be paired, read or "
-    "compared are named and left out.",
+    "side-by-side pictures, and prints the table. Images that cannot be paired, read "
+    "or compared are named and left out.",
     examples=(
         "python -m pdm_tf.evaluate --model=runs/a --hr_dir=val/hr --lr_dir=val/lr "
         "--output_dir=runs/a/eval/val",

@@ -1,8 +1,8 @@
 """Side-by-side pictures: LR, bicubic, SR, HR, with their scores, for a person to judge.
 
 The upper row shows the whole image, the lower row the same small region of each at
-several times its size, pixel by pixel (no smoothing on top). The region is the most
-textured one of the HR image, because that is where methods differ; a rectangle marks it.
+several times its size, pixel by pixel (no smoothing on top). A rectangle marks the
+region: the most textured one of the HR image, because that is where methods differ.
 """
 
 from collections.abc import Sequence

@@ -14,9 +14,9 @@ Report = Mapping[str, Any]
 
 SHIFT_NOTE = (
     "psnr_shift is the best PSNR over whole-pixel displacements of up to 6 px on the "
-    "common interior; its gap to psnr is what alignment alone costs (a shift of [dy, dx] "
-    "means that the SR content lies dy px lower and dx px further right than in the HR "
-    "image)."
+    "common interior; its gap to psnr is what alignment alone costs (a shift of "
+    "[dy, dx] means that the SR content lies dy px lower and dx px further right than "
+    "in the HR image)."
 )
 INFINITE_NOTE = (
     "An image identical to its reference has an infinite PSNR: shown as inf, null in "
@@ -25,7 +25,7 @@ INFINITE_NOTE = (
 
 
 def write_report(report: Report, folder: Path) -> Path:
-    """Writes report.json and report.md into `folder`; returns the path of the former."""
+    """Writes report.json and report.md into `folder`; returns the JSON's path."""
     path = folder / "report.json"
     write_json_atomic(path, dict(report))
     write_text_atomic(folder / "report.md", markdown(report))

@@ -2,9 +2,11 @@
 
 import math
 
+import numpy as np
 
-def psnr(a, b) -> float:
-    """20 log10(255 / sqrt(mse)) over all values of two nested uint8 images [H, W, C]."""
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """20 log10(255 / sqrt(mse)) over all values of two uint8 images [H, W, C]."""
     total = 0
     count = 0
     for row_a, row_b in zip(a.tolist(), b.tolist(), strict=True):

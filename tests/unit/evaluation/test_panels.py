@@ -1,0 +1,111 @@
+"""Panels: right pictures in right places, any size, the busy region found."""
+
+import numpy as np
+import pytest
+
+from pdm_tf.core import draw
+from pdm_tf.core.images import read_rgb_u8
+from pdm_tf.evaluation.panels import (
+    PanelWriter,
+    panel,
+    score_lines,
+    stack,
+    textured_region,
+)
+from pdm_tf.evaluation.runner import EvaluatedImage, bicubic_upscaler, evaluate_pair
+from pdm_tf.evaluation.runner import metric_specs as specs
+from tests.unit.evaluation.fakes import MemoryPair, bicubic_pair
+
+
+def _evaluated(pair, baseline=True, metrics=("psnr", "ssim", "psnr_shift")):
+    return evaluate_pair(
+        bicubic_upscaler(4),
+        pair,
+        metrics=specs(metrics),
+        crop_border=4,
+        scale=4,
+        baseline=baseline,
+    )
+
+
+def _found(picture, tile):
+    """Whether `tile` occurs in `picture` as it is."""
+    high, wide = tile.shape[:2]
+    corners = np.argwhere(np.all(picture == tile[0, 0], axis=-1))
+    return any(
+        np.array_equal(picture[y : y + high, x : x + wide], tile)
+        for y, x in corners
+        if y + high <= picture.shape[0] and x + wide <= picture.shape[1]
+    )
+
+
+def test_every_picture_is_there_enlarged_by_whole_pixels():
+    """LR, bicubic, SR and HR details must be untouched copies, not resampled."""
+    pair = bicubic_pair(0, 320, 320)
+    image = _evaluated(pair)
+    sr_u8 = 255 - image.sr_u8  # something else than bicubic
+    image = EvaluatedImage(image.row, image.lr_u8, sr_u8, image.hr_u8, image.bicubic_u8)
+    picture = panel(image)
+    wide, high = 320 // 3 // 4 * 4, 320 // 3 * 2 // 3 // 4 * 4
+    top, left = textured_region(image.hr_u8, high, wide, 4)
+    for source in (draw.enlarge(image.lr_u8, 4), image.bicubic_u8, sr_u8, pair.hr_u8):
+        part = source[top : top + high, left : left + wide]
+        assert _found(picture, draw.enlarge(part, 320 // wide))
+
+
+@pytest.mark.parametrize(
+    ("height", "width"), [(24, 28), (40, 300), (300, 40), (64, 1400)]
+)
+@pytest.mark.parametrize("baseline", [True, False])
+def test_any_size(height, width, baseline):
+    """Tiny, very long and very large images keep readable columns."""
+    image = _evaluated(bicubic_pair(1, height, width), baseline, ("psnr",))
+    picture = panel(image)
+    assert picture.dtype == np.uint8 and picture.shape[2] == 3
+    columns = 4 if baseline else 3
+    assert 280 * columns < picture.shape[1] < 620 * columns
+
+
+def test_region_is_the_one_with_edges_not_gravel():
+    """Pixel noise averages out over scale x scale; a coarse checkerboard does not."""
+    hr = np.full((128, 160, 3), 128, np.uint8)
+    noise = np.random.default_rng(0).integers(64, 192, (48, 48, 3))
+    hr[:48, :48] = noise
+    y, x = np.mgrid[:32, :32]
+    hr[80:112, 100:132] = (np.where((y // 8 + x // 8) % 2, 220, 30))[..., None]
+    top, left = textured_region(hr, 40, 40, 4)
+    assert top <= 80 and top + 40 >= 112 and left <= 100 and left + 40 >= 132
+    assert top % 4 == 0 and left % 4 == 0
+
+
+def test_score_lines():
+    """Numbers with their names and units; no line at all breaks nothing."""
+    image = _evaluated(bicubic_pair(2))
+    lines = score_lines(image.row.scores)
+    values, shift = image.row.scores.values, image.row.scores.details["shift"]
+    assert lines[0] == f"{values['psnr']:.2f} dB   SSIM {values['ssim']:.4f}"
+    assert f"[{shift[0]:+d},{shift[1]:+d}]" in lines[1]
+    assert score_lines(None) == [""]
+
+
+def test_writer_draws_the_first_ones(tmp_path):
+    """Limit kept; sub-folders in names do not make folders; -1 means all."""
+    images = [_evaluated(bicubic_pair(i)) for i in range(3)]
+    nested = _evaluated(MemoryPair("a/b", images[0].hr_u8, images[0].lr_u8))
+    writer = PanelWriter(tmp_path, 2)
+    for image in (nested, *images):
+        writer(image)
+    assert [p.name for p in writer.written] == ["a__b.png", "image0.png"]
+    assert read_rgb_u8(writer.written[0]).shape == panel(nested).shape
+    everything = PanelWriter(tmp_path / "all", -1)
+    for image in images:
+        everything(image)
+    assert len(everything.written) == 3
+    nothing = PanelWriter(tmp_path / "none", 0)
+    nothing(nested)
+    assert not (tmp_path / "none").exists()
+
+
+def test_stack():
+    pictures = [np.zeros((10, 20, 3), np.uint8), np.zeros((5, 30, 3), np.uint8)]
+    assert stack(pictures).shape == (19, 30, 3)
