@@ -146,8 +146,8 @@ def help_text(spec: ProgramSpec) -> str:
     parts += [
         "",
         "Flag files: one --name=value per line; lines that start with # are comments;",
-        "--flagfile=FILE includes another one (relative to the file). Later flags win, so",
-        "put overrides after --flagfile; flags named *_arg may be repeated and add up.",
+        "--flagfile=FILE includes another (relative to the file). Later flags win: put",
+        "overrides after it. Flags named *_arg may be repeated and add up.",
     ]
     return "\n".join(parts)
 

@@ -49,7 +49,8 @@ _SECTIONS = {
     },
     "Optimisation": {
         "batch_size": "Patches per step.",
-        "lr_patch": "Side of an LR patch in LR pixels; HR patches are --scale times that.",
+        "lr_patch": "Side of an LR patch in LR pixels; an HR patch has --scale times "
+        "as many.",
         "learning_rate": "Learning rate of Adam at the start, for all networks.",
         "lr_milestones": "Steps after which the learning rate is multiplied by "
         "--lr_decay.",
@@ -61,7 +62,7 @@ _SECTIONS = {
     },
     "Reporting and saving": {
         "log_every": "Steps between lines of metrics.jsonl and TensorBoard scalars.",
-        "validate_every": "Steps between validations (one always at the end); 0: never.",
+        "validate_every": "Steps between validations, and one at the end; 0: never.",
         "save_every": "Steps between checkpoints (and always at the end).",
         "preview_every": "Steps between preview pictures; 0: never.",
         "keep_checkpoints": "How many of the newest checkpoints to keep.",

@@ -26,44 +26,54 @@ class EventWriter:
     """Appends scalars and pictures to a new event file in a folder."""
 
     def __init__(self, folder: Path, last_step: int) -> None:
-        """Starts a file which tells TensorBoard to forget steps beyond `last_step`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        now = time.time()
-        name = f"events.out.tfevents.{now:.6f}.{socket.gethostname()}.{os.getpid()}"
-        self._writer = tf.io.TFRecordWriter(str(folder / name))
-        self._add(_Event(wall_time=now, file_version="brain.Event:2"))
-        start = _SessionLog(status=_SessionLog.START)
-        self._add(_Event(wall_time=now, step=last_step + 1, session_log=start))
-        self._writer.flush()
+        """Will tell TensorBoard to forget steps beyond `last_step`."""
+        self._folder, self._last_step = folder, last_step
+        self._file: tf.io.TFRecordWriter | None = None
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes name -> number as of `step`."""
-        summary = _Summary(
-            value=[
+        self._write(
+            step,
+            [
                 _Summary.Value(tag=name, simple_value=float(value))
                 for name, value in values.items()
-            ]
+            ],
         )
-        self._add(_Event(wall_time=time.time(), step=step, summary=summary))
-        self._writer.flush()
 
     def pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
         """Writes name -> picture, uint8 [H, W, 3], as of `step`."""
-        summary = _Summary(
-            value=[
+        self._write(
+            step,
+            [
                 _Summary.Value(tag=name, image=_encoded(picture))
                 for name, picture in pictures.items()
-            ]
+            ],
         )
-        self._add(_Event(wall_time=time.time(), step=step, summary=summary))
-        self._writer.flush()
 
     def close(self) -> None:
-        """Closes the file."""
-        self._writer.close()
+        """Closes the file, if anything was written."""
+        if self._file is not None:
+            self._file.close()
 
-    def _add(self, event: _Event) -> None:
-        self._writer.write(event.SerializeToString())
+    def _write(self, step: int, values: list[_Summary.Value]) -> None:
+        if self._file is None:
+            self._file = self._open()
+        event = _Event(wall_time=time.time(), step=step, summary=_Summary(value=values))
+        self._file.write(event.SerializeToString())
+        self._file.flush()
+
+    def _open(self) -> tf.io.TFRecordWriter:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        now = time.time()
+        name = f"events.out.tfevents.{now:.6f}.{socket.gethostname()}.{os.getpid()}"
+        file = tf.io.TFRecordWriter(str(self._folder / name))
+        start = _SessionLog(status=_SessionLog.START)
+        for event in (
+            _Event(wall_time=now, file_version="brain.Event:2"),
+            _Event(wall_time=now, step=self._last_step + 1, session_log=start),
+        ):
+            file.write(event.SerializeToString())
+        return file
 
 
 def _encoded(rgb_u8: np.ndarray) -> _Summary.Image:

@@ -123,7 +123,7 @@ class _Session:
         self._store = CheckpointStore(run.checkpoints, state, config.keep_checkpoints)
         self._start, damaged = self._store.restore_latest()
         self._metrics = MetricsFile(run.metrics_path, self._start)
-        self._events = EventWriter(run.tensorboard, self._start)
+        self._events = EventWriter(run.tensorboard, self._start)  # makes no file yet
         self._progress = Progress(config.progress, self._start, config.steps)
         self._preview_batch: Mapping[str, tf.Tensor] | None = None
         self._looked_at = time.monotonic()
@@ -139,7 +139,13 @@ class _Session:
             for name, network in self._method.networks.items()
         )
         begins = f"goes on from step {self._start}" if self._start else "starts"
-        self._say(f"{self._run.root}: {begins}, until step {steps}; weights: {weights}")
+        if self._start < steps:
+            line = f"{begins}, until step {steps}; weights: {weights}"
+        else:
+            line = (
+                f"is at step {self._start} already; to train on, raise --steps={steps}"
+            )
+        self._say(f"{self._run.root}: {line}")
         cut_short = False
         try:
             self._make_up()
@@ -224,11 +230,14 @@ class _Session:
             return
         networks = self._method.deployable()
         self._save_bundles(networks, step)
-        with self._ema.applied() as averaged:
-            self._save_bundles(
-                {f"{name}_ema": n for name, n in networks.items() if name in averaged},
-                step,
-            )
+        averaged = {
+            f"{name}_ema": network
+            for name, network in networks.items()
+            if name in self._ema.networks
+        }
+        if averaged:
+            with self._ema.applied():
+                self._save_bundles(averaged, step)
 
     def _preview(self, step: int) -> None:
         if self._preview_batch is None:  # the same one always, to compare steps by eye

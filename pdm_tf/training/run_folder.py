@@ -36,7 +36,7 @@ class RunFolder:
     """A run folder, locked for this process. Use it as a context manager.
 
     Attributes:
-      root, metrics_path, tensorboard, checkpoints, bundles, previews: paths.
+      root, log_path, metrics_path, tensorboard, checkpoints, bundles, previews: paths.
       start_step: step of the newest complete checkpoint when it was opened, else 0.
     """
 
@@ -48,6 +48,7 @@ class RunFolder:
             checkpoints of a run whose config meant something else.
         """
         self.root = Path(config.run_dir)
+        self.log_path = self.root / "log.txt"
         self.metrics_path = self.root / "metrics.jsonl"
         self.tensorboard = self.root / "tensorboard"
         self.checkpoints = self.root / "checkpoints"
@@ -67,7 +68,7 @@ class RunFolder:
             self.start_step = done[-1] if done else 0
             if self.start_step:
                 _check_same_run(self.root, config, self.start_step)
-            self._log = open(self.root / "log.txt", "a", encoding="utf-8")  # noqa: SIM115
+            self._log = open(self.log_path, "a", encoding="utf-8")  # noqa: SIM115
         except BaseException:
             self._lock.close()
             raise

@@ -57,7 +57,10 @@ class StepFunction:
         if self._last is None:
             return {}
         names, values = self._last
-        return dict(zip(names, values.numpy().tolist(), strict=True))
+        shortest = (
+            float(str(value)) for value in values.numpy()
+        )  # 0.0002, not 0.00019..
+        return dict(zip(names, shortest, strict=True))
 
     def _graph(self, train_step: _TrainStep) -> Callable[..., tf.Tensor]:
         config = self._config

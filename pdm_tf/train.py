@@ -1,0 +1,72 @@
+"""Trains a super-resolution network: `python -m pdm_tf.train --help`.
+
+Flags -> config -> run folder -> `build.py` -> the loop -> exit code (`exit_codes.py`).
+"""
+
+import sys
+from pathlib import Path
+
+from pdm_tf.config import exit_codes, program
+from pdm_tf.config.flags_train import SPEC
+from pdm_tf.config.quiet import quiet_start
+from pdm_tf.config.train_config import TrainConfig
+
+_SHOWN = 5  # skipped files named on the screen; log.txt has all
+
+
+def main(config: TrainConfig) -> int:
+    """Runs or resumes the training that `config` describes; returns the exit code."""
+    with quiet_start():
+        from pdm_tf import build
+        from pdm_tf.training.health import NonFiniteLossError
+        from pdm_tf.training.loop import is_finished, run_training
+        from pdm_tf.training.run_folder import RunFolder
+
+        run = RunFolder(config)
+    with run:
+        if is_finished(run, config.steps):
+            print(
+                f"{run.root} is finished at step {run.start_step}; to train on, raise "
+                f"--steps={config.steps}."
+            )
+            return exit_codes.OK
+        setup = build.build_training(config)
+        for number, (path, reason) in enumerate(setup.skipped, start=1):
+            line = f"skipped {path}: {reason}"
+            run.log(line)
+            if number <= _SHOWN:
+                print(line)
+        if len(setup.skipped) > _SHOWN:
+            print(f"skipped {len(setup.skipped)} files in all; see {run.log_path}")
+        try:
+            outcome = run_training(
+                setup.method,
+                setup.make_batches,
+                config=config,
+                run=run,
+                validate=setup.validate,
+                save_bundles=build.bundle_saver(config, run.bundles),
+            )
+        except NonFiniteLossError as error:
+            message = f"error: {error} {_advice(run.checkpoints)}"
+            run.log(message)
+            print(message, file=sys.stderr)
+            return exit_codes.NON_FINITE_LOSS
+    return exit_codes.INTERRUPTED if outcome.interrupted else exit_codes.OK
+
+
+def _advice(checkpoints: Path) -> str:
+    from pdm_tf.training.checkpoint import complete_steps
+
+    steps = complete_steps(checkpoints)
+    last = f"the last good checkpoint is that of step {steps[-1]}" if steps else ""
+    return (
+        f"In {checkpoints}: {last or 'no checkpoint yet'}. The same command would "
+        "diverge again at the same step. Try a lower --learning_rate or --clip_norm, or "
+        "--mixed_precision=float32, with another --run_dir (and --init_sr, to start "
+        "from a trained network)."
+    )
+
+
+if __name__ == "__main__":
+    program.run(SPEC, main)

@@ -1,0 +1,169 @@
+"""A method small enough to train in a test, with all that makes resuming hard.
+
+A convolutional network with batch normalisation and Adam (as the degradation modules
+have), a second network with its own optimizer, a state variable of the method's own,
+noise that is a function of the step, and two phases on demand.
+"""
+
+import dataclasses
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pdm_tf.config.train_config import TrainConfig
+
+PATCH = 8
+
+
+def make_network(name: str, seed: int, policy: str = "float32") -> keras.Model:
+    """A network [B, 8, 8, 3] -> [B, 8, 8, 3] with batch normalisation, built."""
+
+    def conv(channels: int, offset: int) -> keras.layers.Layer:
+        initializer = keras.initializers.GlorotUniform(seed=seed + offset)
+        return keras.layers.Conv2D(
+            channels, 3, padding="same", kernel_initializer=initializer, dtype=policy
+        )
+
+    network = keras.Sequential(
+        [
+            conv(16, 0),
+            keras.layers.BatchNormalization(dtype=policy),
+            keras.layers.ReLU(dtype=policy),
+            conv(16, 1),
+            keras.layers.ReLU(dtype=policy),
+            conv(3, 2),
+        ],
+        name=name,
+    )
+    network.build((None, PATCH, PATCH, 3))
+    return network
+
+
+class ToyMethod:
+    """Learns to invert a picture; a critic learns its mean error beside it."""
+
+    name = "toy"
+    patches = {"hr": PATCH}  # noqa: RUF012
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        phase_at: int | None = None,
+        nan_at: int | None = None,
+        policy: str = "float32",
+        loss_scaled: bool = False,
+    ) -> None:
+        """Args:
+        phase_at: index of the step from which another function trains.
+        nan_at: index of the step at which loss/critic becomes nan.
+        policy: Keras dtype policy of the networks.
+        loss_scaled: whether the optimizers are wrapped in LossScaleOptimizer.
+        """
+        self.networks = {
+            "sr": make_network("sr", seed, policy),
+            "critic": make_network("critic", seed + 100, policy),
+        }
+
+        def adam() -> keras.optimizers.Optimizer:
+            inner = keras.optimizers.Adam(1e-3, epsilon=1e-8)
+            return keras.optimizers.LossScaleOptimizer(inner) if loss_scaled else inner
+
+        self.optimizers = {"sr": adam(), "critic": adam()}
+        for key, optimizer in self.optimizers.items():
+            optimizer.build(self.networks[key].trainable_variables)
+        self.extra_state = {"seen": tf.Variable(0, dtype=tf.int64)}
+        self._phase_at, self._nan_at = phase_at, nan_at
+
+    def train_step_for(self, step: int):
+        late = self._phase_at is not None and step >= self._phase_at
+        return self._late_step if late else self._step
+
+    def deployable(self):
+        return {"sr": self.networks["sr"]}
+
+    def ema_networks(self):
+        return {"sr": self.networks["sr"]}
+
+    def previews(self, batch, step: int):
+        del step
+        hr_u8 = np.uint8(batch["hr"].numpy()[0] * 255)
+        return {"patches": np.concatenate([hr_u8, 255 - hr_u8], axis=1)}
+
+    def _step(self, batch, step):
+        return self._both(batch, step, 1.0)
+
+    def _late_step(self, batch, step):
+        return {**self._both(batch, step, 0.5), "loss/late": tf.constant(1.0)}
+
+    def _both(self, batch, step, weight):
+        self.extra_state["seen"].assign_add(1)
+        hr = batch["hr"]
+        seed = tf.stack([tf.cast(step, tf.int32), 7])
+        noisy = hr + 0.05 * tf.random.stateless_normal(tf.shape(hr), seed)
+        sr, sr_loss = self._descend(
+            "sr", lambda out: weight * tf.reduce_mean(tf.abs(out - (1.0 - hr))), noisy
+        )
+        error = tf.abs(tf.stop_gradient(sr) - (1.0 - hr))
+        _, critic_loss = self._descend(
+            "critic", lambda out: tf.reduce_mean(tf.square(out - error)), hr
+        )
+        if self._nan_at is not None:
+            is_bad = step == self._nan_at
+            critic_loss = tf.where(is_bad, float("nan"), critic_loss)
+        return {
+            "loss/sr": sr_loss,
+            "loss/critic": critic_loss,
+            "stat/sr_mean": tf.reduce_mean(sr),
+        }
+
+    def _descend(self, key, loss_of, inputs):
+        network, optimizer = self.networks[key], self.optimizers[key]
+        with tf.GradientTape() as tape:
+            out = tf.cast(network(inputs, training=True), tf.float32)
+            loss = loss_of(out)
+            scaled = (
+                optimizer.scale_loss(loss) if hasattr(optimizer, "dynamic") else loss
+            )
+        variables = network.trainable_variables
+        optimizer.apply(tape.gradient(scaled, variables), variables)
+        return out, loss
+
+
+def make_batches(start_step: int, batch_size: int = 4) -> Iterator[dict]:
+    """Batches that are a function of the step alone, from `start_step` on, for ever."""
+    step = start_step
+    while True:
+        rng = np.random.default_rng(step)
+        shape = (batch_size, PATCH, PATCH, 3)
+        yield {"hr": tf.constant(rng.random(shape, dtype=np.float32))}
+        step += 1
+
+
+def toy_config(run_dir, **changes: object) -> TrainConfig:
+    """A short run into `run_dir`."""
+    config = TrainConfig(
+        hr_dir="unused",
+        run_dir=str(run_dir),
+        steps=6,
+        log_every=1,
+        save_every=2,
+        validate_every=0,
+        preview_every=0,
+        progress="off",
+    )
+    return dataclasses.replace(config, **changes)
+
+
+def all_values(method: ToyMethod) -> dict[str, np.ndarray]:
+    """Every variable of networks, optimizers and extra state, as arrays."""
+    values = {
+        f"{kind}.{name}.{index}": np.asarray(variable)
+        for kind in ("networks", "optimizers")
+        for name, owner in getattr(method, kind).items()
+        for index, variable in enumerate(owner.variables)
+    }
+    values["seen"] = method.extra_state["seen"].numpy()
+    return values
