@@ -1,0 +1,1 @@
+"""From folders and TFRecord shards to batches: sources, pairs, stateless streams."""

@@ -1,0 +1,149 @@
+"""Pairs of an HR and an LR photograph of the same scene, matched by file name."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.images import image_size, list_images, read_rgb_u8
+
+# What datasets put behind the name of an LR file: 0001x4.png, 0001x4m.png (mild),
+# 0001x4d.png (difficult), 0001x4w2.png (wild, version 2), baby_x4.png.
+_LR_SUFFIX = re.compile(r"[_-]?[xX]\d+(?:[a-z]\d?)?$")
+_NAMED = 3  # files named per kind of problem when nothing is left
+
+
+@dataclass(frozen=True)
+class ImagePair:
+    """Two files that show the same; hr size = scale * lr size.
+
+    Attributes:
+      name: relative path without suffix: that of the HR file, or that of the LR file
+        where one HR file has several.
+    """
+
+    name: str
+    hr_path: Path
+    lr_path: Path
+
+    def load(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns (hr_u8, lr_u8), each [H, W, 3] uint8 RGB.
+
+        Raises:
+          ImageError: one of them cannot be read.
+        """
+        return read_rgb_u8(self.hr_path), read_rgb_u8(self.lr_path)
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """What two folders hold in pairs.
+
+    Attributes:
+      pairs: sorted by name.
+      problems: (file, reason) of each file that is in no pair.
+      scale: hr size / lr size.
+    """
+
+    pairs: tuple[ImagePair, ...]
+    problems: tuple[tuple[str, str], ...]
+    scale: int
+
+
+def load_pairs(
+    hr_dir: str | Path, lr_dir: str | Path, scale: int, max_images: int = 0
+) -> PairSet:
+    """Matches the images of two folders by relative path without suffix.
+
+    An LR name may carry an ending such as x4, x4m or _x4, and several LR files may
+    belong to one HR file. Sizes come from the file headers; nothing is decoded.
+
+    Args:
+      hr_dir, lr_dir: folders of images, searched recursively.
+      scale: hr size = scale * lr size, exactly.
+      max_images: at most so many pairs, the first by name; 0: all.
+
+    Raises:
+      UserError: no pair is left; the message says what became of the files.
+    """
+    hr_files, problems = _by_stem(Path(hr_dir))
+    matches: dict[str, list[Path]] = defaultdict(list)
+    for path in list_images(lr_dir):
+        stem = _stem(path, Path(lr_dir))
+        bare = _LR_SUFFIX.sub("", stem)
+        key = stem if stem in hr_files else bare
+        if key in hr_files:
+            matches[key].append(path)
+        else:
+            problems.append((str(path), "has no HR image of its name"))
+    pairs = []
+    for stem, hr_path in hr_files.items():
+        lr_paths = matches.get(stem, [])
+        if not lr_paths:
+            problems.append((str(hr_path), "has no LR image of its name"))
+        for lr_path in lr_paths:
+            name = stem if len(lr_paths) == 1 else _stem(lr_path, Path(lr_dir))
+            reason = _mismatch(hr_path, lr_path, scale)
+            if reason:
+                problems.append(reason)
+            else:
+                pairs.append(ImagePair(name, hr_path, lr_path))
+    if not pairs:
+        raise UserError(
+            f"{hr_dir} and {lr_dir} must hold pairs of images with the same names, the "
+            f"HR image {scale} times the size of the LR image. Received: no such pair."
+            f"{_grouped(problems)}"
+        )
+    pairs.sort(key=lambda pair: pair.name)
+    return PairSet(tuple(pairs[: max_images or None]), tuple(problems), scale)
+
+
+def _by_stem(folder: Path) -> tuple[dict[str, Path], list[tuple[str, str]]]:
+    files: dict[str, Path] = {}
+    problems = []
+    for path in list_images(folder):
+        stem = _stem(path, folder)
+        if stem in files:
+            problems.append((str(path), f"has the same name as {files[stem].name}"))
+        else:
+            files[stem] = path
+    return files, problems
+
+
+def _stem(path: Path, folder: Path) -> str:
+    return path.relative_to(folder).with_suffix("").as_posix()
+
+
+def _mismatch(hr_path: Path, lr_path: Path, scale: int) -> tuple[str, str] | None:
+    """What keeps two files of the same name from being a pair."""
+    sizes = []
+    for path in (hr_path, lr_path):
+        try:
+            sizes.append(image_size(path))
+        except ImageError as error:
+            return error.path, error.reason
+    (hr_height, hr_width), (lr_height, lr_width) = sizes
+    if (hr_height, hr_width) == (scale * lr_height, scale * lr_width):
+        return None
+    return str(hr_path), (
+        f"is not {scale} times the size of {lr_path.name} "
+        f"({hr_width}x{hr_height} and {lr_width}x{lr_height} px)"
+    )
+
+
+def _grouped(problems: Iterable[tuple[str, str]]) -> str:
+    """The problems in a few lines: counted by kind, the first files named."""
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name, reason in problems:
+        kind = "is not the right size" if " times the size of " in reason else reason
+        groups[kind].append(f"{Path(name).name}: {reason}")
+    lines = []
+    for members in groups.values():
+        more = len(members) - _NAMED
+        tail = f" (and {more} more)" if more > 0 else ""
+        lines.append("\n  " + "; ".join(members[:_NAMED]) + tail)
+    return "".join(lines)

@@ -1,0 +1,140 @@
+"""TFRecord shards of images, with an index that finds each image without scanning.
+
+A record is a `tf.train.Example` with `image` (the bytes of an image file), `name`,
+`height` and `width`, so that other programs can read the shards too. The index beside
+them says where in its shard each image file's bytes lie; this package reads only these
+bytes, in any order, with their checksum, and needs no TensorFlow for it.
+"""
+
+import os
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import read_json
+from pdm_tf.data.entries import RecordEntry
+
+INDEX_NAME = "index.json"
+INDEX_FORMAT = "pdm_tf image shards, version 1"
+SHARD_SUFFIX = ".tfrecord"
+
+# A record: length (8 bytes), its checksum (4), the payload, its checksum (4).
+_HEADER_BYTES = 12
+_FOOTER_BYTES = 4
+
+
+@dataclass(frozen=True)
+class StoredImage:
+    """An image to be written: the bytes of an image file and what they decode to."""
+
+    name: str
+    data: bytes
+    height: int
+    width: int
+
+
+def write_shard(path: str | Path, images: Iterable[StoredImage]) -> dict[str, Any]:
+    """Writes a shard, in full or not at all.
+
+    Returns:
+      The shard's part of the index: {"file", "bytes", "images": [...]}.
+    """
+    import tensorflow as tf  # seconds to import, and only writing needs it
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    position, rows = 0, []
+    try:
+        with tf.io.TFRecordWriter(str(temporary)) as writer:
+            for image in images:
+                payload = _example(image)
+                writer.write(payload)
+                start = position + _HEADER_BYTES + payload.index(image.data)
+                position += _HEADER_BYTES + len(payload) + _FOOTER_BYTES
+                rows.append(
+                    {
+                        "name": image.name,
+                        "height": image.height,
+                        "width": image.width,
+                        "offset": start,
+                        "length": len(image.data),
+                        "crc32": zlib.crc32(image.data),
+                    }
+                )
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return {"file": path.name, "bytes": position, "images": rows}
+
+
+def read_index(location: str | Path) -> list[RecordEntry]:
+    """Returns the images of a folder of shards, or of one shard, sorted by name.
+
+    Raises:
+      UserError: no index, an unfinished one, or a shard that is missing or cut off.
+    """
+    path = Path(location)
+    one = path.name if path.suffix == SHARD_SUFFIX else None
+    folder = path.parent if one else path
+    if one and not path.is_file():
+        raise UserError(f"There is no file {path}.")
+    index = read_json(folder / INDEX_NAME)
+    if not isinstance(index, dict) or index.get("format") != INDEX_FORMAT:
+        raise UserError(
+            f"{folder / INDEX_NAME} must be the index that pdm_tf.prepare writes "
+            f"({INDEX_FORMAT}). Received: another file."
+        )
+    if not index["complete"]:
+        raise UserError(
+            f"{folder} is not finished: pdm_tf.prepare was stopped. Run the same "
+            "command again; it goes on where it was."
+        )
+    entries = [
+        entry
+        for shard in index["shards"]
+        if one in (None, shard["file"])
+        for entry in _shard_entries(folder, shard)
+    ]
+    if not entries:
+        raise UserError(f"{path} holds no images according to its {INDEX_NAME}.")
+    return sorted(entries, key=lambda entry: entry.name)
+
+
+def is_whole(folder: Path, shard: dict[str, Any]) -> bool:
+    """Whether the file of an index's shard is there in full."""
+    path = folder / shard["file"]
+    return path.is_file() and path.stat().st_size == shard["bytes"]
+
+
+def _shard_entries(folder: Path, shard: dict[str, Any]) -> Iterator[RecordEntry]:
+    if not is_whole(folder, shard):
+        raise UserError(
+            f"{folder / shard['file']} must be the {shard['bytes']} bytes that its "
+            f"{INDEX_NAME} says. Received: a missing or cut file; run pdm_tf.prepare "
+            "again."
+        )
+    for row in shard["images"]:
+        yield RecordEntry(shard=folder / shard["file"], **row)
+
+
+def _example(image: StoredImage) -> bytes:
+    import tensorflow as tf
+
+    def of_bytes(value: bytes) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+
+    def of_int(value: int) -> tf.train.Feature:
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    features = {
+        "image": of_bytes(image.data),
+        "name": of_bytes(image.name.encode()),
+        "height": of_int(image.height),
+        "width": of_int(image.width),
+    }
+    example = tf.train.Example(features=tf.train.Features(feature=features))
+    return example.SerializeToString()
