@@ -62,6 +62,11 @@ class Track:
         """[N, 21, 21] float32, the kernels of `lr`; to look at, never for training."""
         return self.folder / "true_kernels.npy"
 
+    @property
+    def val_kernels(self) -> Path:
+        """[M, 21, 21] float32, the kernels of `val_lr`."""
+        return self.folder / "val" / "kernels.npy"
+
 
 def gaussian_kernel(
     sigma_x_px: float, sigma_y_px: float, theta_rad: float, size: int = KERNEL_SIZE
@@ -150,15 +155,15 @@ def make_track(folder: str | os.PathLike[str]) -> Track:
         lr_u8 = blur_and_subsample(_photo(source), kernel, SCALE)
         write_png(track.lr / f"{source.stem}_{copy}.png", lr_u8)
     held_out = list_images(PHOTOS_FOR_VALIDATION)
-    for path, kernel in zip(
-        held_out, draw_kernels(len(held_out), SEED, "validation"), strict=True
-    ):
+    val_kernels = draw_kernels(len(held_out), SEED, "validation")
+    for path, kernel in zip(held_out, val_kernels, strict=True):
         hr_u8 = _photo(path)
         write_png(track.val_hr / f"{path.stem}.png", hr_u8)
         write_png(
             track.val_lr / f"{path.stem}.png", blur_and_subsample(hr_u8, kernel, SCALE)
         )
     np.save(track.true_kernels, kernels.astype(np.float32))
+    np.save(track.val_kernels, val_kernels.astype(np.float32))
     write_json_atomic(done, recipe)
     return track
 
