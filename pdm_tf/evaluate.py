@@ -40,11 +40,14 @@ def main(config: EvaluateConfig) -> None:
         metrics=config.metric_names,
         crop_border=border,
         scale=subject.scale,
+        baseline=config.model != BICUBIC,
         progress=True,
         on_image=panels,
         on_problem=_warn,
     )
     report = result.to_report(subject.name)
+    if config.model == BICUBIC:
+        report["baseline"] = {BICUBIC: report["mean"]}
     report["problems"] = [
         *({"name": name, "reason": reason} for name, reason in pairs.problems),
         *report["problems"],

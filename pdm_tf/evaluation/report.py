@@ -4,6 +4,7 @@ Both are made from the JSON content alone, so that what a person reads is what a
 reads.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def text(report: Report) -> str:
     """The report for a terminal: one row per image, then the means."""
     lines = _aligned(_per_image(report))
     lines += ["", _setting(report), "", *_aligned(_summary(report))]
-    lines += ["", *_notes(report)] if _notes(report) else []
+    for note in _notes(report):
+        lines += ["", *textwrap.wrap(note, 88)]
     return "\n".join(lines)
 
 
@@ -89,12 +91,19 @@ def _heading(name: str, spec: Mapping[str, Any]) -> str:
     return f"{name} ({spec['unit']})" if spec["unit"] else name
 
 
+def _others(report: Report) -> list[str]:
+    """The baselines beside the model, which may be one itself."""
+    return [who for who in report["baseline"] if who != report["model"]]
+
+
 def _summary(report: Report) -> list[list[str]]:
     metrics = report["metrics"]
     rows = [["mean", *(_heading(name, spec) for name, spec in metrics.items())]]
-    for who, table in report["baseline"].items():
+    for who in _others(report):
+        table = report["baseline"][who]
         rows.append([who, *(_number(s, table[n]) for n, s in metrics.items())])
-    rows.append(["model", *(_number(s, report["mean"][n]) for n, s in metrics.items())])
+    own = report["model"] if report["model"] in report["baseline"] else "model"
+    rows.append([own, *(_number(s, report["mean"][n]) for n, s in metrics.items())])
     for who, table in report["gain"].items():
         gains = (
             "" if table[n] is None else _number(s, table[n], sign="+")
@@ -107,7 +116,7 @@ def _summary(report: Report) -> list[list[str]]:
 def _per_image(report: Report) -> list[list[str]]:
     metrics = report["metrics"]
     with_shift = any("shift" in image for image in report["images"])
-    others = list(report["baseline"])
+    others = _others(report)
     head = ["image", *(_heading(name, spec) for name, spec in metrics.items())]
     head += ["shift"] if with_shift else []
     head += [f"{who} {name}" for who in others for name in metrics]

@@ -246,7 +246,7 @@ def evaluate_pairs(
       crop_border: pixels left out on every side, >= 0.
       scale: HR size / LR size.
       baseline: whether to score bicubic on the same images.
-      progress: whether to show a bar on standard error.
+      progress: whether to show a bar on standard error, if that is a terminal.
       on_image: called with each scored image, in order (to draw it, say).
       on_problem: told at once about each pair that is left out.
 
@@ -261,7 +261,7 @@ def evaluate_pairs(
         pairs,
         desc="evaluate",
         unit="image",
-        disable=not progress,
+        disable=None if progress else True,
         file=sys.stderr,
         dynamic_ncols=True,
     )

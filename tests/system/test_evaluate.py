@@ -1,0 +1,206 @@
+"""`python -m pdm_tf.evaluate`, from flags to files."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pdm_tf.config import exit_codes, program
+from pdm_tf.config.flags_evaluate import SPEC
+from pdm_tf.core.images import read_rgb_u8, to_float, to_u8, write_png
+from pdm_tf.evaluate import main
+from tests.oracles import psnr_oracle
+from tests.unit.evaluation.fakes import bicubic_pair
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Two folders with three pairs x4 of different sizes, one in a sub-folder."""
+    for index, (height, width) in enumerate([(48, 64), (64, 52), (96, 120)]):
+        pair = bicubic_pair(index, height, width)
+        name = f"city/p{index}.png" if index == 2 else f"p{index}.png"
+        write_png(tmp_path / "hr" / name, pair.hr_u8)
+        write_png(tmp_path / "lr" / name.replace(".png", "x4.png"), pair.lr_u8)
+    return tmp_path
+
+
+def _call(folder, *flags: str, model="bicubic"):
+    """Runs the program in this process; returns its exit code."""
+    argv = [
+        f"--model={model}",
+        f"--hr_dir={folder / 'hr'}",
+        f"--lr_dir={folder / 'lr'}",
+        f"--output_dir={folder / 'out'}",
+        *flags,
+    ]
+    return program.call(SPEC, main, argv)
+
+
+def _report(folder):
+    return json.loads((folder / "out" / "report.json").read_text())
+
+
+def test_as_a_user_runs_it(folders, repository):
+    """In a process of its own: table, pictures, and the report's path last."""
+    done = subprocess.run(
+        [
+            sys.executable,
+            *("-m", "pdm_tf.evaluate", "--model=bicubic", "--hr_dir=hr", "--lr_dir=lr"),
+            *("--output_dir=out", "--panels=2"),
+        ],
+        cwd=folders,
+        env=os.environ | {"PYTHONPATH": str(repository)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == exit_codes.OK, done.stderr
+    assert done.stdout.splitlines()[-1] == "report: out/report.json"
+    report = _report(folders)
+    assert set(report["mean"]) == {"psnr", "ssim", "psnr_shift"}
+    assert report["baseline"]["bicubic"] == report["mean"]
+    assert len(report["images"]) == 3 and report["problems"] == []
+    assert done.stdout.count("bicubic") == 1  # not beside itself
+    assert report["crop_border"] == report["scale"] == 4
+    for image in report["images"]:
+        assert image["name"] in done.stdout
+        assert f"{image['psnr']:.2f}" in done.stdout
+    panels = sorted((folders / "out" / "panels").glob("*.png"))
+    assert len(panels) == 2
+    assert all(read_rgb_u8(path).shape[1] > 900 for path in panels)
+    assert (folders / "out" / "report.md").read_text().count("\n| --- |") == 2
+    assert "Traceback" not in done.stderr and "WARNING" not in done.stderr
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    """A run folder with a small EDSR as bundles `sr` and `sr_ema`, which differ."""
+    from pdm_tf.models.bundle import save_bundle
+
+    for name, seed in (("sr", 1), ("sr_ema", 2)):
+        network = _network(seed)
+        folder = tmp_path / "run" / "bundles" / name
+        save_bundle(network, folder, role="sr", scale=4, step=seed * 10)
+    return tmp_path / "run"
+
+
+def _network(seed):
+    import keras
+
+    from pdm_tf.models.sr import SR_NETS  # noqa: F401 - the table must import
+    from pdm_tf.models.sr.edsr import EDSRConfig
+
+    keras.utils.set_random_seed(seed)
+    network = EDSRConfig(num_blocks=1, filters=8, scale=4).build()
+    network(np.zeros((1, 8, 8, 3), np.float32))
+    return network
+
+
+@pytest.mark.parametrize(("weights", "seed"), [("ema", 2), ("raw", 1)])
+def test_scores_the_network_of_a_run_folder(folders, run_dir, weights, seed):
+    """The report's PSNR is that of the network called directly, weights as asked."""
+    code = _call(folders, f"--weights={weights}", "--panels=0", model=run_dir)
+    assert code == exit_codes.OK
+    report = _report(folders)
+    network = _network(seed)
+    for image in report["images"]:
+        name = image["name"]
+        hr_u8 = read_rgb_u8(folders / "hr" / f"{name}.png")
+        lr_u8 = read_rgb_u8(folders / "lr" / f"{name}x4.png")
+        sr = network(to_float(lr_u8)[None], training=False)[0].numpy()
+        expected = psnr_oracle.psnr(to_u8(sr)[4:-4, 4:-4], hr_u8[4:-4, 4:-4])
+        assert image["psnr"] == pytest.approx(expected, abs=0.02)
+    assert report["mean"]["psnr"] < report["baseline"]["bicubic"]["psnr"]
+    assert report["model_facts"]["step"] == seed * 10
+    assert not (folders / "out" / "panels").exists()
+
+
+def test_a_single_bundle_and_tiles(folders, run_dir):
+    """A bundle folder itself as --model; cut into tiles, the same scores."""
+    bundle = run_dir / "bundles" / "sr"
+    assert _call(folders, model=bundle) == exit_codes.OK
+    whole = _report(folders)["mean"]
+    assert _call(folders, "--tile=20", "--overlap=8", model=bundle) == exit_codes.OK
+    assert _report(folders)["mean"] == pytest.approx(whole, abs=1e-3)
+
+
+def test_problems_are_named_and_the_rest_goes_on(folders, capfd):
+    """Unmatched, damaged, of another size: in the report and on standard error."""
+    write_png(folders / "hr" / "alone.png", bicubic_pair(5).hr_u8)
+    (folders / "lr" / "p0x4.png").write_bytes(
+        (folders / "lr" / "p0x4.png").read_bytes()[:-200]
+    )
+    write_png(folders / "lr" / "p1x4.png", bicubic_pair(1, 40, 40).lr_u8)
+    assert _call(folders) == exit_codes.OK
+    report = _report(folders)
+    assert [image["name"] for image in report["images"]] == ["city/p2"]
+    text = json.dumps(report["problems"])
+    errors = capfd.readouterr().err
+    for name in ("alone", "p0", "p1"):
+        assert name in text and name in errors
+    assert len(report["problems"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--metrics=psnr,sim"], "Did you mean 'ssim'"),
+        (["--metrics="], "at least one of psnr"),
+        (["--hr_dir=nowhere"], "no folder nowhere"),
+        (["--lr_dir="], "--lr_dir is required"),
+        (["--crop_border=-2"], "--crop_border must be 0 or more"),
+        (["--crop_border=200"], "crop_border=200"),
+        (["--crop_bordr=4"], "Did you mean --crop_border"),
+        (["--weights=best"], "weights"),
+        (["--model=nowhere"], "nowhere"),
+        (["--scale=2"], "x4"),
+        (["--tile=64", "--overlap=32"], "--tile=64, --overlap=32"),
+    ],
+)
+def test_wrong_requests_end_early_and_say_why(folders, capfd, flags, message):
+    """Exit code 2, one line, no traceback, no report."""
+    assert _call(folders, *flags) == exit_codes.BAD_INPUT
+    errors = capfd.readouterr().err
+    assert message in errors and "Traceback" not in errors
+    assert not (folders / "out" / "report.json").exists()
+
+
+def test_a_run_without_bundles_yet(folders, capfd):
+    (folders / "run" / "checkpoints").mkdir(parents=True)
+    assert _call(folders, model=folders / "run") == exit_codes.BAD_INPUT
+    errors = capfd.readouterr().err
+    assert "bundle" in errors and "Traceback" not in errors
+
+
+def test_model_of_another_scale_than_the_pairs(folders, run_dir, capfd):
+    """x4 network, x2 pairs: both scales are named."""
+    for path in (folders / "hr").rglob("*.png"):
+        write_png(path, read_rgb_u8(path)[::2, ::2])
+    assert _call(folders, model=run_dir) == exit_codes.BAD_INPUT
+    errors = capfd.readouterr().err
+    assert "scale of the model, x4" in errors and "x2" in errors
+
+
+def test_no_pairs_match(folders, capfd):
+    for index, path in enumerate(sorted((folders / "lr").rglob("*.png"))):
+        path.rename(path.with_name(f"other{index}.png"))
+    assert _call(folders) == exit_codes.BAD_INPUT
+    assert "other0" in capfd.readouterr().err
+
+
+def test_output_dir_that_is_a_file(folders, capfd):
+    (folders / "out").write_text("in the way")
+    assert _call(folders) == exit_codes.BAD_INPUT
+    assert "--output_dir" in capfd.readouterr().err
+
+
+def test_help_teaches(capfd):
+    """Examples, every flag, no defect."""
+    assert program.call(SPEC, main, ["--help"]) == exit_codes.OK
+    text = capfd.readouterr().out
+    assert "--model=bicubic" in text
+    for flag in ("model", "hr_dir", "lr_dir", "output_dir", "metrics", "crop_border"):
+        assert f"--{flag}" in text
