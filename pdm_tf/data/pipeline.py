@@ -20,8 +20,9 @@ import tensorflow as tf
 from pdm_tf.core.errors import UserError
 from pdm_tf.data.entries import FileEntry
 from pdm_tf.data.pairs import PairSet
+from pdm_tf.data.parallel import OnProgress
 from pdm_tf.data.sampling import Draw, apply_symmetry, draw_sample
-from pdm_tf.data.sources import ImageSource, OnProgress, load_entries, open_source
+from pdm_tf.data.sources import ImageSource, load_entries, open_source
 
 _PREFETCHED = 4  # batches: enough to ride over a slow image, little memory
 _CHANNELS = 3

@@ -8,8 +8,7 @@ so are the batches.
 """
 
 import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,9 +17,8 @@ import numpy as np
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.images import IMAGE_SUFFIXES, list_images
 from pdm_tf.data.entries import Entry, FileEntry
+from pdm_tf.data.parallel import OnProgress, counted, in_threads
 from pdm_tf.data.tfrecord import INDEX_NAME, SHARD_SUFFIX, read_index
-
-OnProgress = Callable[[int, int], None]
 
 _CHANNELS = 3
 _ALIGNMENT = 64  # what TensorFlow wants of a buffer that it uses in place
@@ -190,7 +188,9 @@ def load_entries(
             pixels[start : start + image.size] = image.reshape(-1)
         return None
 
-    faults = _in_threads(decode, len(usable), on_progress)
+    faults = list(
+        counted(in_threads(decode, range(len(usable))), len(usable), on_progress)
+    )
     keep = [position for position, fault in enumerate(faults) if fault is None]
     skipped = sorted(skipped + [fault for fault in faults if fault is not None])
     _require(len(keep), minimum, len(entries), skipped, patch, label, location)
@@ -240,25 +240,6 @@ def _measure(
 
 def _path_of(entry: Entry) -> str:
     return str(entry.path) if isinstance(entry, FileEntry) else entry.name
-
-
-def _in_threads(
-    task: Callable[[int], tuple[str, str] | None],
-    count: int,
-    on_progress: OnProgress | None,
-) -> list[tuple[str, str] | None]:
-    """Results of task(0..count-1). Each thread holds one decoded image at a time."""
-    results = []
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        try:
-            for done, result in enumerate(pool.map(task, range(count)), start=1):
-                results.append(result)
-                if on_progress is not None:
-                    on_progress(done, count)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # Ctrl-C: do not decode the rest
-            raise
-    return results
 
 
 def _aligned_buffer(length: int) -> np.ndarray:

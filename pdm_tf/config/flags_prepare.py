@@ -1,0 +1,98 @@
+"""The flags of `python -m pdm_tf.prepare`, and its own exit code."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.names import lookup
+
+# Beside those of `exit_codes`: everything was done but for the files that were named.
+SOME_LEFT_OUT = 1
+TASKS = ("tfrecord", "bicubic_lr")
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """What `prepare` is asked to do; the fields are the flags.
+
+    Raises:
+      UserError: a required flag is missing or a number is out of range.
+    """
+
+    task: str = ""
+    input_dir: str = ""
+    output_dir: str = ""
+    scale: int = 4
+    shard_mb: int = 256
+    tile: int = 0
+    tile_step: int = 0
+    threads: int = 0
+    progress: Literal["auto", "on", "off"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("task", "input_dir", "output_dir"):
+            if not getattr(self, name):
+                raise UserError(
+                    f"--{name} is required. Received nothing. "
+                    "See python -m pdm_tf.prepare --help."
+                )
+        lookup(dict.fromkeys(TASKS), self.task, "--task")
+        for name, least in (("scale", 1), ("shard_mb", 1), ("threads", 0), ("tile", 0)):
+            value = getattr(self, name)
+            if value < least:
+                raise UserError(f"--{name} must be {least} or more. Received: {value}.")
+        if not 0 <= self.tile_step <= self.tile:
+            raise UserError(
+                "--tile_step must be 0 to --tile, or pixels between tiles would be "
+                f"lost. Received: --tile={self.tile}, --tile_step={self.tile_step}."
+            )
+
+
+_SECTIONS = {
+    "What": {
+        "task": "`tfrecord`: a folder of photographs to TFRecord shards, which "
+        "--hr_dir and --lr_dir of pdm_tf.train take like folders; worth it for many "
+        "files, slow disks, or (with --tile) photographs that do not fit --cache_mb. "
+        "`bicubic_lr`: HR photographs to pairs, OUTPUT/hr and OUTPUT/lr, by bicubic "
+        "downsampling as MATLAB's imresize does it. Required.",
+        "input_dir": "Folder of photographs (PNG, JPEG, WebP, BMP), searched "
+        "recursively. Required.",
+        "output_dir": "Folder for the results; made if missing. Required.",
+    },
+    "Task bicubic_lr": {
+        "scale": "HR size / LR size. HR is cropped at the bottom and right until it "
+        "divides both sides.",
+    },
+    "Task tfrecord": {
+        "shard_mb": "Size of the files that go into one shard, about, in MB.",
+        "tile": "Cut photographs with a side above TILE pixels into sub-images of "
+        "TILE x TILE, stored as PNG; 0 stores every file as it is. 480 is usual; it "
+        "must not be smaller than the patches of training (an HR patch is scale times "
+        "--lr_patch, and pdm_sr adds a margin of the kernel's size).",
+        "tile_step": "Distance of neighbouring tiles in pixels; 0 takes TILE, so that "
+        "they do not overlap. The last row and column are moved to the border.",
+    },
+    "How": {
+        "threads": "Files worked on at once; 0 takes one per processor, at most 8.",
+        "progress": "Progress bar with the time left on standard error; `auto`: when "
+        "it is a terminal.",
+    },
+}
+
+SPEC = ProgramSpec(
+    module="pdm_tf.prepare",
+    config=PrepareConfig,
+    intro="Prepares photographs for training. Every file appears in full or not at "
+    "all; stopped and started again with the same flags, it keeps what is finished. "
+    "Files that cannot be used (not an image, truncated, animated, transparent) are "
+    "named and left out, and the others are done. Exit code: 0 when all files were "
+    "used, 1 when some were left out, 2 when nothing could be done.",
+    examples=(
+        "python -m pdm_tf.prepare --task=bicubic_lr --input_dir=photos/hr "
+        "--output_dir=photos/x4 --scale=4",
+        "python -m pdm_tf.prepare --task=tfrecord --input_dir=photos/hr "
+        "--output_dir=photos/hr_shards --tile=480 --tile_step=240",
+    ),
+    sections=_SECTIONS,
+)

@@ -1,0 +1,90 @@
+"""What the tasks of `prepare` share: results, the folders' rules, settings on record.
+
+Every task can be stopped and started again: finished files are kept, and the folder
+remembers the settings it was made with, so that two settings never mix in it.
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import read_json, write_json_atomic
+
+SETTINGS_NAME = "prepare.json"
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a task did.
+
+    Attributes:
+      written: images made now.
+      kept: images that an earlier start had made.
+      problems: (path, reason) of the images left out, earlier starts included.
+    """
+
+    written: int
+    kept: int
+    problems: tuple[tuple[str, str], ...]
+
+
+def open_output(
+    input_dir: str | Path, output_dir: str | Path, settings: dict[str, Any]
+) -> Path:
+    """Makes the output folder and records `settings` in it.
+
+    Raises:
+      UserError: the output would be among the inputs, cannot be written, or was made
+        with other settings.
+    """
+    inside, folder = Path(os.path.realpath(output_dir)), Path(output_dir)
+    if inside.is_relative_to(os.path.realpath(input_dir)):
+        raise UserError(
+            "--output_dir must lie outside --input_dir, or its files would be inputs "
+            f"next time. Received: {output_dir} and {input_dir}."
+        )
+    record = folder / SETTINGS_NAME
+    before = read_json(record) if record.exists() else settings
+    if before != settings:
+        raise UserError(
+            f"{output_dir} was made with {_listed(before)}. Received: "
+            f"{_listed(settings)}. Choose another --output_dir, or remove this one."
+        )
+    written(record, lambda: write_json_atomic(record, settings))
+    return folder
+
+
+def _listed(settings: dict[str, Any]) -> str:
+    return " ".join(f"--{name}={value}" for name, value in settings.items())
+
+
+def written(path: Path, write: Callable[[], Value]) -> Value:
+    """Returns write(), its I/O errors (disk full, no permission) being the user's.
+
+    Raises:
+      UserError: the file cannot be written.
+    """
+    try:
+        return write()
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def require_some(outcome: Outcome, input_dir: str | Path) -> Outcome:
+    """Returns `outcome` if it has any image.
+
+    Raises:
+      UserError: every image was left out.
+    """
+    if outcome.written + outcome.kept:
+        return outcome
+    path, reason = outcome.problems[0]
+    raise UserError(
+        f"{input_dir} must hold images that can be used. Received: "
+        f"{len(outcome.problems)} files, none usable; {path} {reason}."
+    )
