@@ -94,6 +94,7 @@ class PaddedConv2D(keras.layers.Layer):
             name="kernel",
             shape=(self.kernel_size, self.kernel_size, input_shape[-1], self.filters),
             initializer=fan_in_uniform(),
+            autocast=False,  # the power iteration wants the float32 weights
         )
         self.bias = self.add_weight(
             name="bias", shape=(self.filters,), initializer="zeros"
@@ -105,6 +106,7 @@ class PaddedConv2D(keras.layers.Layer):
                 initializer=keras.initializers.RandomNormal(stddev=1.0),
                 trainable=False,
                 dtype="float32",
+                autocast=False,
             )
         super().build(input_shape)
 
@@ -129,14 +131,13 @@ class PaddedConv2D(keras.layers.Layer):
             kernel = self._normalised_kernel(bool(training))
         else:
             kernel = tf.convert_to_tensor(self.kernel)
+        # Padding by hand, then "VALID": TensorFlow's explicit padding leaves oneDNN's
+        # path and takes 20 times as long in bfloat16 on CPU.
         before = (self.kernel_size - 1) // 2
         pad = [before, before]
-        out = tf.nn.conv2d(
-            x,
-            tf.cast(kernel, x.dtype),
-            strides=self.strides,
-            padding=[[0, 0], pad, pad, [0, 0]],
-        )
+        x = tf.pad(x, [[0, 0], pad, pad, [0, 0]])
+        kernel = tf.cast(kernel, x.dtype)
+        out = tf.nn.conv2d(x, kernel, strides=self.strides, padding="VALID")
         return out + tf.cast(tf.convert_to_tensor(self.bias), x.dtype)
 
     def get_config(self) -> dict[str, object]:

@@ -23,6 +23,8 @@ import tensorflow as tf
 from pdm_tf.models.degradation.trunk import ResidualTrunk, pointwise_or_conv
 from pdm_tf.models.network import Network, require_choice, require_positive
 
+INITIAL_KERNELS = ("delta", "gaussian", "gaussians", "box")
+
 
 @dataclasses.dataclass(frozen=True)
 class KernelModuleConfig:
@@ -37,9 +39,12 @@ class KernelModuleConfig:
       spatial: whether each LR pixel has its own kernel.
       conv_size: window of the trunk when `spatial` (1: independent pixels).
       normalization: "batch" (paper), "layer" or "none".
-      initial: "delta", "gaussian" or "box" (release).
+      initial: mean of the kernels at the start: "delta", "gaussian" or "box" (release);
+        "gaussians" starts from a whole distribution of anisotropic Gaussians.
       initial_centre: mass of the middle tap for "delta", in (1/K^2, 1).
-      initial_sigma_px: width for "gaussian", HR pixels.
+      initial_sigma_px: width for "gaussian", median width for "gaussians", HR px.
+      initial_diversity: for "gaussians", standard deviation of the log-covariance's
+        three coordinates (size and two of elongation).
       initial_std: standard deviation of the last layer's weights; 0 starts all latents
         at one kernel.
     """
@@ -54,7 +59,8 @@ class KernelModuleConfig:
     normalization: str = "batch"
     initial: str = "delta"
     initial_centre: float = 0.5
-    initial_sigma_px: float = 1.0
+    initial_sigma_px: float = 1.5
+    initial_diversity: float = 0.7
     initial_std: float = 0.001
 
     def __post_init__(self) -> None:
@@ -63,7 +69,7 @@ class KernelModuleConfig:
         )
         require_choice(self, "latent", ("normal", "zero"))
         require_choice(self, "normalization", ("batch", "layer", "none"))
-        require_choice(self, "initial", ("delta", "gaussian", "box"))
+        require_choice(self, "initial", INITIAL_KERNELS)
         if self.kernel_size % 2 == 0 or self.conv_size % 2 == 0:
             raise ValueError(
                 "`kernel_size` and `conv_size` of KernelModuleConfig must be odd. "
@@ -74,12 +80,26 @@ class KernelModuleConfig:
                 "`initial_centre` of KernelModuleConfig must lie between 1/K^2 and 1. "
                 f"Received: {self.initial_centre}."
             )
-        if self.initial_sigma_px <= 0 or self.initial_std < 0:
+        if (
+            self.initial_sigma_px <= 0
+            or min(self.initial_std, self.initial_diversity) < 0
+        ):
             raise ValueError(
-                "`initial_sigma_px` of KernelModuleConfig must be positive and "
-                "`initial_std` not negative. "
-                f"Received: {self.initial_sigma_px} and {self.initial_std}."
+                "`initial_sigma_px` of KernelModuleConfig must be positive, "
+                "`initial_std` and `initial_diversity` not negative. Received: "
+                f"{self.initial_sigma_px}, {self.initial_std} and "
+                f"{self.initial_diversity}."
             )
+        if self.initial == "gaussians" and self.latent_channels < 3:
+            raise ValueError(
+                "`latent_channels` of KernelModuleConfig must be at least 3 with "
+                f'initial="gaussians". Received: {self.latent_channels}.'
+            )
+
+    @classmethod
+    def paper(cls) -> "KernelModuleConfig":
+        """The released start: last weights zero, and 1 on the middle logit."""
+        return cls(initial="box", initial_std=0.0)
 
     @property
     def num_taps(self) -> int:
@@ -109,10 +129,75 @@ def initial_logits(config: KernelModuleConfig, centroid_px: float = 0.0) -> np.n
     logits = np.zeros(config.num_taps)
     if config.initial == "box":
         logits[config.num_taps // 2] = 1.0
-    else:
+    elif config.initial == "delta":
         p = config.initial_centre
         logits[config.num_taps // 2] = math.log(p / (1.0 - p) * (config.num_taps - 1))
     return logits
+
+
+@keras.saving.register_keras_serializable("pdm_tf")
+class GaussianLogits(keras.layers.Layer):
+    """Logits of anisotropic Gaussian kernels, linear in the latent.
+
+    The covariance is the matrix exponential of m * I + d1 * diag(1, -1) + d2 * offdiag,
+    so every (m, d1, d2) is a valid one and a rotation of (d1, d2) rotates the kernel.
+    The three are a Dense layer of z_k that starts with one latent channel each; it is
+    trained like all else, and the trunk's logits are added to these.
+
+    Args:
+      kernel_size: K.
+      sigma_px: width where m = d1 = d2 = 0, HR pixels.
+      diversity: standard deviation of each of the three at the start.
+      centre_px: centre of the Gaussians, HR pixels right of and below the middle tap.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int,
+        sigma_px: float,
+        diversity: float,
+        centre_px: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.settings = {
+            "kernel_size": kernel_size,
+            "sigma_px": sigma_px,
+            "diversity": diversity,
+            "centre_px": centre_px,
+        }
+        offsets = np.arange(kernel_size) - kernel_size // 2 - centre_px
+        y, x = np.meshgrid(offsets, offsets, indexing="ij")
+        # Quadratic forms of I, diag(1, -1) and the off-diagonal matrix, [3, K*K].
+        forms = np.stack([y**2 + x**2, y**2 - x**2, 2.0 * y * x])
+        self._forms = forms.reshape(3, -1).astype(np.float32)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        start = np.zeros([input_shape[-1], 3], np.float32)
+        start[:3] = self.settings["diversity"] * np.eye(3)
+        self.to_covariance = keras.layers.Dense(
+            3,
+            kernel_initializer=keras.initializers.Constant(start),
+            bias_initializer=keras.initializers.Constant(
+                [2.0 * math.log(self.settings["sigma_px"]), 0.0, 0.0]
+            ),
+            dtype="float32",
+            name="to_covariance",
+        )
+        self.to_covariance.build(input_shape)
+        super().build(input_shape)
+
+    def call(self, z_k: tf.Tensor) -> tf.Tensor:
+        """z_k [B, h, w, f_k] -> logits [B, h, w, K*K]."""
+        m, d1, d2 = tf.split(self.to_covariance(z_k), 3, axis=-1)
+        r = tf.sqrt(tf.square(d1) + tf.square(d2) + 1e-6)
+        sinhc = tf.sinh(r) / r
+        # exp(-S) of the symmetric S above, in the basis of the three forms.
+        inverse = tf.exp(-m) * tf.concat([tf.cosh(r), -sinhc * d1, -sinhc * d2], -1)
+        return -0.5 * tf.tensordot(inverse, tf.constant(self._forms), axes=1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self.settings}
 
 
 @keras.saving.register_keras_serializable("pdm_tf")
@@ -151,14 +236,28 @@ class KernelModule(Network):
             else "zeros",
             bias_initializer=keras.initializers.Constant(start),
         )
+        self.gaussians = None
+        if config.initial == "gaussians":
+            self.gaussians = GaussianLogits(
+                config.kernel_size,
+                config.initial_sigma_px,
+                config.initial_diversity,
+                centre_px,
+                dtype="float32",
+                name="gaussians",
+            )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.trunk.build(input_shape)
         self.to_logits.build((*input_shape[:-1], self.config.filters))
+        if self.gaussians is not None:
+            self.gaussians.build(input_shape)
         super().build(input_shape)
 
     def call(self, z_k: tf.Tensor, training: bool = False) -> tf.Tensor:
         logits = self.to_logits(self.trunk(z_k, training=training))
+        if self.gaussians is not None:
+            logits += self.gaussians(z_k)
         return tf.nn.softmax(logits, axis=-1)
 
     def latent_shape(self, batch: int, height: int, width: int) -> list[int]:

@@ -54,8 +54,8 @@ class NoiseModuleConfig:
             )
         if self.initial_std <= 0:
             raise ValueError(
-                "`initial_std` of NoiseModuleConfig must be positive: from zero weights "
-                f"no gradient reaches the trunk. Received: {self.initial_std}."
+                "`initial_std` of NoiseModuleConfig must be positive: from zero "
+                f"weights no gradient reaches the trunk. Received: {self.initial_std}."
             )
 
     def build(self, dtype: str = "float32", name: str | None = None) -> "NoiseModule":
@@ -70,7 +70,7 @@ class NoiseModuleConfig:
 
 @keras.saving.register_keras_serializable("pdm_tf")
 class NoiseModule(Network):
-    """(z_n [B, h, w, f_n], clean_lr [B, h, w, 3]) -> noise [B, h, w, 1 or 3] float32."""
+    """(z_n [B, h, w, f_n], clean_lr [B, h, w, 3]) -> noise [B, h, w, channels]."""
 
     config_class = NoiseModuleConfig
 

@@ -90,9 +90,10 @@ class PDM(Network):
 
     def __init__(self, config: PDMConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
-        _, centre_px = grid_geometry(config.scale, config.grid)
+        # Where a centred kernel's mass lies, HR pixels off the middle tap.
+        _, self.centre_px = grid_geometry(config.scale, config.grid)
         self.kernel_module = KernelModule(
-            config.kernel, centre_px=centre_px, name="kernel_module"
+            config.kernel, centre_px=self.centre_px, name="kernel_module"
         )
         self.noise_module = None
         if config.noise is not None:

@@ -3,8 +3,9 @@
 A stack of convolutions that judges each patch of its receptive field by itself. The
 PDM release uses 3x3 windows with instance normalisation and stride 1 everywhere in
 joint training (receptive field 11 px) or stride 2 in the two middle layers
-(degradation-only training, 25 px); the compared methods use 4x4 windows. All are settings of one
-class. The release emits 64 maps that its loss averages; this one emits one.
+(degradation-only training, 25 px); the compared methods use 4x4 windows. All are
+settings of one class. The release emits 64 maps that its loss averages; this one emits
+one.
 """
 
 import dataclasses
@@ -51,6 +52,11 @@ class PatchGANConfig:
                 "`strides` of PatchGANConfig needs at least two entries of 1 or more. "
                 f"Received: {self.strides}."
             )
+
+    @classmethod
+    def paper(cls) -> "PatchGANConfig":
+        """The released discriminator of joint training, but for its 64 output maps."""
+        return cls(strides=(1, 1, 1, 1, 1), normalization="instance")
 
     @property
     def receptive_field(self) -> int:

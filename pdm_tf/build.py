@@ -1,0 +1,320 @@
+"""The composition root: names and settings become objects, here and nowhere else.
+
+Everything that can be wrong with a request (a setting that no component has, a folder
+that is missing, two networks that do not fit) is found here, before the first step.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from tqdm import tqdm
+
+from pdm_tf.config.component import parse_args
+from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.names import lookup
+from pdm_tf.core.seeds import stream_seed
+from pdm_tf.data.pairs import load_pairs
+from pdm_tf.data.pipeline import (
+    StreamSpec,
+    make_batches,
+    make_pair_stream,
+    open_pairs,
+    open_streams,
+)
+from pdm_tf.data.sources import check_unpaired
+from pdm_tf.evaluation.validation import make_validator
+from pdm_tf.methods import METHODS, PDMSR, PDMSRConfig, Supervised, SupervisedConfig
+from pdm_tf.methods.base import Method
+from pdm_tf.models.bundle import find_bundle, load_bundle, save_bundle
+from pdm_tf.models.degradation import (
+    KernelModuleConfig,
+    NoiseModuleConfig,
+    PDMConfig,
+)
+from pdm_tf.models.discriminators import PatchGANConfig
+from pdm_tf.models.network import Network
+from pdm_tf.models.sr import SR_NETS
+
+_POLICIES = {
+    "float32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}
+Batches = Iterable[Mapping[str, tf.Tensor]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSetup:
+    """Everything a training run needs besides the loop.
+
+    Attributes:
+      method: networks, optimisers and the step.
+      make_batches: index of the first step -> batches from there on.
+      validate: network -> scores, or None without validation folders.
+      skipped: (path, reason) of images that cannot be used.
+    """
+
+    method: Method
+    make_batches: Callable[[int], Batches]
+    validate: Callable[[keras.Model], Mapping[str, float]] | None
+    skipped: Sequence[tuple[str, str]]
+
+
+def build_training(config: TrainConfig) -> TrainingSetup:
+    """Makes the objects of a run.
+
+    Raises:
+      UserError: a setting, a folder or a combination of them cannot work.
+    """
+    validate = _build_validation(config)
+    method = build_method(config)
+    if isinstance(method, Supervised) and "lr" in method.patches:
+        batches, skipped = _paired_batches(config)
+    else:
+        batches, skipped = _unpaired_batches(config, method)
+    return TrainingSetup(method, batches, validate, skipped)
+
+
+def build_method(config: TrainConfig) -> Method:
+    """Makes the method with its networks; reads no images.
+
+    Raises:
+      UserError: a name or setting is unknown, or given networks do not fit.
+    """
+    lookup(METHODS, config.method, "--method")
+    # Initial weights are a function of the seed like everything else.
+    keras.utils.set_random_seed(stream_seed(config.seed, "initial weights")[0])
+    make = {"pdm_sr": _build_pdm_sr, "supervised": _build_supervised}[config.method]
+    return make(config)
+
+
+def bundle_saver(
+    config: TrainConfig, folder: Path
+) -> Callable[[Mapping[str, Network], int], None]:
+    """Returns save(networks, step), which writes `folder`/<name>/ for each."""
+
+    def save(networks: Mapping[str, Network], step: int) -> None:
+        for name, network in networks.items():
+            save_bundle(
+                network,
+                folder / name,
+                role=name.removesuffix("_ema"),
+                scale=config.scale,
+                step=step,
+                notes={"method": config.method, "seed": config.seed},
+            )
+
+    return save
+
+
+def _build_supervised(config: TrainConfig) -> Supervised:
+    _refuse(
+        config,
+        "supervised",
+        ("kernel_arg", "noise_arg", "discriminator_arg", "init_degradation"),
+    )
+    settings = parse_args(SupervisedConfig, config.method_arg)
+    if settings.pairs == "synthetic" and config.lr_dir:
+        raise UserError(
+            "--method=supervised makes its LR images from --hr_dir, unless "
+            "--method_arg=pairs=real says that --lr_dir holds their partners. "
+            f"Received: --lr_dir={config.lr_dir}."
+        )
+    if settings.pairs == "real" and not config.lr_dir:
+        raise UserError("--method_arg=pairs=real needs --lr_dir. Received nothing.")
+    return Supervised(settings, sr=_build_sr(config), **_common(config))
+
+
+def _build_pdm_sr(config: TrainConfig) -> PDMSR:
+    paper = config.preset == "paper"
+    base = PDMSRConfig.paper() if paper else PDMSRConfig()
+    settings = parse_args(PDMSRConfig, config.method_arg, base)
+    if settings.learns_degradation and not config.lr_dir:
+        raise UserError(
+            "--lr_dir, the folder of real LR photographs, is required to learn a "
+            "degradation. Received nothing."
+        )
+    if not settings.learns_degradation:
+        if not config.init_degradation:
+            raise UserError(
+                "--method_arg=training=sr trains on a frozen degradation, which must "
+                "come from --init_degradation=<run folder or bundle>: an untrained one "
+                "would be used without anybody noticing. Received nothing."
+            )
+        _refuse(config, "training=sr", ("discriminator_arg",))
+    pdm = _build_pdm(config, settings)
+    discriminator = None
+    if settings.learns_degradation:
+        patchgan = PatchGANConfig.paper() if paper else PatchGANConfig()
+        patchgan = parse_args(PatchGANConfig, config.discriminator_arg, patchgan)
+        discriminator = patchgan.build(_policy(config), name="discriminator")
+    sr = _build_sr(config) if settings.learns_sr else None
+    common = _common(config)
+    del common["scale"]
+    return PDMSR(settings, pdm=pdm, discriminator=discriminator, sr=sr, **common)
+
+
+def _build_pdm(config: TrainConfig, settings: PDMSRConfig) -> Network:
+    if config.init_degradation:
+        _refuse(config, "--init_degradation", ("kernel_arg", "noise_arg"))
+        path = find_bundle(config.init_degradation, role="pdm")
+        bundle = load_bundle(path, _policy(config))
+        if bundle.role != "pdm" or bundle.scale != config.scale:
+            raise UserError(
+                f"--init_degradation must be a PDM for --scale={config.scale}. "
+                f"Received: {path}, role {bundle.role}, scale {bundle.scale}."
+            )
+        return bundle.network
+    paper = config.preset == "paper"
+    kernel = KernelModuleConfig.paper() if paper else KernelModuleConfig()
+    noise = None
+    if config.noise:
+        noise = parse_args(NoiseModuleConfig, config.noise_arg)
+    elif config.noise_arg:
+        raise UserError(
+            "--noise_arg has no meaning with --nonoise. "
+            f"Received: {', '.join(config.noise_arg)}."
+        )
+    return PDMConfig(
+        scale=config.scale,
+        kernel=parse_args(KernelModuleConfig, config.kernel_arg, kernel),
+        noise=noise,
+        grid=settings.grid,
+        border=settings.border,
+    ).build(_policy(config), name="pdm")
+
+
+def _build_sr(config: TrainConfig) -> Network:
+    default = lookup(SR_NETS, config.sr_net, "--sr_net")
+    fixed = [arg for arg in config.sr_arg if arg.partition("=")[0].strip() == "scale"]
+    if fixed:
+        raise UserError(f"The scale is set by --scale. Received: --sr_arg={fixed[0]}.")
+    try:
+        base = dataclasses.replace(default, scale=config.scale)
+    except ValueError as error:
+        raise UserError(f"--sr_net={config.sr_net}: {error}") from error
+    settings = parse_args(type(default), config.sr_arg, base)
+    network = settings.build(_policy(config), name="sr")
+    if config.init_sr:
+        path = find_bundle(config.init_sr, role="sr")
+        bundle = load_bundle(path)
+        if bundle.config != settings:
+            raise UserError(
+                "--init_sr must hold the network that --sr_net, --sr_arg and --scale "
+                f"describe, {settings}. Received: {path}, {bundle.config}."
+            )
+        network.set_weights(bundle.network.get_weights())
+    return network
+
+
+def _common(config: TrainConfig) -> dict[str, Any]:
+    return {
+        "scale": config.scale,
+        "lr_patch": config.lr_patch,
+        "learning_rate": config.learning_rate,
+        "clip_norm": config.clip_norm,
+        "seed": config.seed,
+    }
+
+
+def _policy(config: TrainConfig) -> str:
+    return _POLICIES[config.mixed_precision]
+
+
+def _refuse(config: TrainConfig, what: str, names: Sequence[str]) -> None:
+    """Settings that would be ignored are errors."""
+    for name in names:
+        value = getattr(config, name)
+        if value:
+            raise UserError(f"--{name} has no meaning with {what}. Received: {value}.")
+
+
+def _build_validation(
+    config: TrainConfig,
+) -> Callable[[keras.Model], Mapping[str, float]] | None:
+    if not config.val_hr_dir or not config.validate_every:
+        return None
+    pair_set = load_pairs(
+        config.val_hr_dir, config.val_lr_dir, config.scale, config.val_max_images
+    )
+    for path, reason in pair_set.problems:
+        print(f"validation leaves out {path}: {reason}")
+    return make_validator(pair_set.pairs, scale=config.scale)
+
+
+def _unpaired_batches(
+    config: TrainConfig, method: Method
+) -> tuple[Callable[[int], Batches], list[tuple[str, str]]]:
+    folders = {"hr": config.hr_dir, "real_lr": config.lr_dir}
+    if "real_lr" in method.patches:
+        check_unpaired(config.hr_dir, config.lr_dir)
+    specs = [
+        StreamSpec(name, folders[name], patch) for name, patch in method.patches.items()
+    ]
+    with _LoadingBar(config) as bar:
+        sources = open_streams(specs, cache_mb=config.cache_mb, on_progress=bar)
+    skipped = [item for source in sources.values() for item in source.skipped]
+
+    def batches(start_step: int) -> Batches:
+        return make_batches(
+            sources,
+            method.patches,
+            config.batch_size,
+            config.seed,
+            start_step,
+            config.threads,
+        )
+
+    return batches, [(str(path), reason) for path, reason in skipped]
+
+
+def _paired_batches(
+    config: TrainConfig,
+) -> tuple[Callable[[int], Batches], list[tuple[str, str]]]:
+    pair_set = load_pairs(config.hr_dir, config.lr_dir, config.scale)
+    with _LoadingBar(config) as bar:
+        pairs = open_pairs(
+            pair_set,
+            lr_patch=config.lr_patch,
+            cache_mb=config.cache_mb,
+            on_progress=bar,
+        )
+    skipped = [*pair_set.problems, *pairs.skipped]
+
+    def batches(start_step: int) -> Batches:
+        return make_pair_stream(
+            pairs,
+            lr_patch=config.lr_patch,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            start_index=start_step * config.batch_size,
+            threads=config.threads,
+        )
+
+    return batches, [(str(path), reason) for path, reason in skipped]
+
+
+class _LoadingBar:
+    """A progress bar for reading images; shows nothing when it is quickly done."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        hidden = {"off": True, "on": False}.get(config.progress)
+        self._bar = tqdm(
+            desc="reading images", unit="img", leave=False, delay=1.0, disable=hidden
+        )
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        def show(done: int, total: int) -> None:
+            self._bar.total = total
+            self._bar.n = done
+            self._bar.refresh()
+
+        return show
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()

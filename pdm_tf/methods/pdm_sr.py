@@ -1,0 +1,297 @@
+"""PDM-SR (Luo et al. 2022, arXiv:2203.04962): learn the degradation, train SR with it.
+
+One joint step (section 3.4), on hr and, unpaired, real_lr:
+
+  1. z_k, z_n ~ N(0, I);  fake_lr = PDM(hr, z_k, z_n)                          (Eq. 11)
+  2. PDM     minimises  (D(fake_lr) - 1)^2 + 100 |n|^2                         (Eq. 13)
+  3. D       minimises  ((D(real_lr) - 1)^2 + D(fake_lr)^2) / 2
+  4. SR net  minimises  |SR(quantise(fake_lr)) - hr|
+
+All three see the fakes from before step 2's update, as in the authors' code, and D's
+forward pass on the fakes is computed once and shared by 2 and 3: D has not changed in
+between, so the gradients are exactly those of two passes.
+
+`training` also offers the degradation alone, an SR network on a frozen degradation, and
+the two in sequence. What differs from the release, each with its switch, is listed at
+`PDMSRConfig`; `PDMSRConfig.paper()` sets them all as released.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.losses.adversarial import lsgan_discriminator_loss, lsgan_generator_loss
+from pdm_tf.losses.pixel import l1_loss
+from pdm_tf.losses.regularisers import centroid_loss, noise_energy_loss
+from pdm_tf.methods.base import Batch, Scalars, TrainStep
+from pdm_tf.methods.steps import (
+    crop_margin,
+    kernel_picture,
+    optimizers_for,
+    patch_rows,
+    sampled_kernels,
+    step_seed,
+    update,
+)
+from pdm_tf.models.degradation import PDM, Degraded
+from pdm_tf.ops.blur import kernel_centroid, kernel_spread
+from pdm_tf.ops.quantise import (
+    quantise_8bit,
+    quantise_8bit_unmasked,
+    soft_quantise_8bit,
+)
+
+TRAINING = ("joint", "separate", "degradation", "sr")
+FAKES = ("8bit", "8bit_unmasked", "release")
+
+
+@dataclasses.dataclass(frozen=True)
+class PDMSRConfig:
+    """Settings of `PDMSR`; the defaults are ours, `paper()` gives the release's.
+
+    Attributes:
+      training: "joint"; "separate" (degradation for `degradation_steps`, then SR with
+        it frozen); "degradation" alone; "sr" with the frozen --init_degradation.
+      degradation_steps: length of the first part of "separate".
+      border: "valid" crops HR with a real margin and blurs without padding; "reflect"
+        mirrors, which shows at the border of each fake (release).
+      grid: "pixel0" (release) or "half_pixel", see ops.blur.
+      fakes: what the discriminator sees. "8bit": quantised like the real ones, gradient
+        masked where clamped; "8bit_unmasked": gradient 1 everywhere; "release": smooth
+        staircase without a noise module, not quantised with one.
+      centroid_weight: of the penalty on kernels off centre, per squared HR pixel; 0 as
+        in the release lets them drift, and SR results with them.
+      adversarial_weight: of both adversarial losses.
+      noise_weight: lambda of Eq. 13.
+      adversarial_beta_1: Adam's first decay for PDM and discriminator.
+    """
+
+    training: str = "joint"
+    degradation_steps: int = 100_000
+    border: str = "valid"
+    grid: str = "pixel0"
+    fakes: str = "8bit"
+    centroid_weight: float = 1.0
+    adversarial_weight: float = 1.0
+    noise_weight: float = 100.0
+    adversarial_beta_1: float = 0.9
+
+    def __post_init__(self) -> None:
+        for name, choices in (("training", TRAINING), ("fakes", FAKES)):
+            if getattr(self, name) not in choices:
+                raise UserError(
+                    f"`{name}` of PDMSRConfig must be one of {', '.join(choices)}. "
+                    f"Received: {getattr(self, name)!r}."
+                )
+        for name in ("centroid_weight", "adversarial_weight", "noise_weight"):
+            if getattr(self, name) < 0:
+                raise UserError(
+                    f"`{name}` of PDMSRConfig must not be negative. "
+                    f"Received: {getattr(self, name)}."
+                )
+        if self.degradation_steps < 1:
+            raise UserError(
+                "`degradation_steps` of PDMSRConfig must be at least 1. "
+                f"Received: {self.degradation_steps}."
+            )
+
+    @classmethod
+    def paper(cls) -> "PDMSRConfig":
+        """The released behaviour wherever it makes sense."""
+        return cls(border="reflect", fakes="release", centroid_weight=0.0)
+
+    @property
+    def learns_degradation(self) -> bool:
+        """Whether PDM and discriminator are trained at all."""
+        return self.training != "sr"
+
+    @property
+    def learns_sr(self) -> bool:
+        """Whether an SR network is trained at all."""
+        return self.training != "degradation"
+
+
+class PDMSR:
+    """Trains `pdm` against `discriminator`, and `sr` on what `pdm` makes.
+
+    Args:
+      config: settings.
+      pdm: built degradation model; its config decides border and grid.
+      discriminator: built, on LR images; None when the degradation is frozen.
+      sr: built; None when only the degradation is trained.
+      lr_patch: side of LR patches.
+      learning_rate, clip_norm: of Adam, for each network.
+      seed: of everything random in the steps.
+    """
+
+    name = "pdm_sr"
+
+    def __init__(
+        self,
+        config: PDMSRConfig,
+        *,
+        pdm: PDM,
+        discriminator: keras.Model | None,
+        sr: keras.Model | None,
+        lr_patch: int,
+        learning_rate: float,
+        clip_norm: float,
+        seed: int,
+    ) -> None:
+        self._config, self._pdm, self._seed = config, pdm, seed
+        self._discriminator, self._sr = discriminator, sr
+        self._lr_patch, self._scale = lr_patch, pdm.config.scale
+        self._margin = pdm.config.margin
+        self.patches = {"hr": lr_patch * self._scale + 2 * self._margin}
+        if config.learns_degradation:
+            self.patches["real_lr"] = lr_patch
+        present = {"pdm": pdm, "discriminator": discriminator, "sr": sr}
+        self.networks: dict[str, keras.Model] = {
+            name: network for name, network in present.items() if network is not None
+        }
+        trained = [*self._adversaries(), *(["sr"] if config.learns_sr else [])]
+        beta_1 = config.adversarial_beta_1
+        self.optimizers = optimizers_for(
+            self.networks,
+            trained,
+            learning_rate=learning_rate,
+            clip_norm=clip_norm,
+            beta_1=dict.fromkeys(("pdm", "discriminator"), beta_1),
+        )
+        self.extra_state: Mapping[str, Any] = {}
+
+    def _adversaries(self) -> list[str]:
+        return ["pdm", "discriminator"] if self._config.learns_degradation else []
+
+    def train_step_for(self, step: int) -> TrainStep:
+        """Joint, degradation or SR step, by the kind of training and its phase."""
+        training = self._config.training
+        if training == "separate":
+            first = step < self._config.degradation_steps
+            training = "degradation" if first else "sr"
+        return {
+            "joint": self._joint_step,
+            "degradation": self._degradation_step,
+            "sr": self._sr_step,
+        }[training]
+
+    def deployable(self) -> Mapping[str, keras.Model]:
+        """The SR network and the degradation model."""
+        return {k: v for k, v in self.networks.items() if k in ("sr", "pdm")}
+
+    def ema_networks(self) -> Mapping[str, keras.Model]:
+        """The same two."""
+        return self.deployable()
+
+    def previews(self, batch: Batch, step: int) -> Mapping[str, np.ndarray]:
+        """Rows of real lr, fake lr, sr, hr; and a gallery of sampled kernels."""
+        hr = batch["hr"][:4]
+        degraded = self._degrade(hr, tf.constant(0, tf.int64), training=False)
+        fake_lr = quantise_8bit(degraded.lr)
+        columns = {"fake lr": fake_lr}
+        if "real_lr" in batch:
+            columns = {"real lr": batch["real_lr"][:4], **columns}
+        if self._sr is not None:
+            columns["sr"] = self._sr(fake_lr)
+        columns["hr"] = crop_margin(hr, self._margin)
+        kernels = sampled_kernels(self._pdm)
+        return {
+            "patches": patch_rows(columns, self._scale),
+            "kernels": kernel_picture(kernels),
+        }
+
+    def _degrade(self, hr: tf.Tensor, step: tf.Tensor, training: bool) -> Degraded:
+        size = (hr.shape[1] - 2 * self._margin) // self._scale
+        seed = step_seed(self._seed, "latents", step)
+        latents = self._pdm.draw_latents(hr.shape[0], size, size, seed)
+        return self._pdm(hr, *latents, training=training)
+
+    def _as_seen(self, degraded: Degraded) -> tf.Tensor:
+        """The fakes as the discriminator sees them."""
+        if self._config.fakes == "8bit":
+            return quantise_8bit(degraded.lr)
+        if self._config.fakes == "8bit_unmasked":
+            return quantise_8bit_unmasked(degraded.lr)
+        return (
+            degraded.lr
+            if degraded.noise is not None
+            else (soft_quantise_8bit(degraded.lr))
+        )
+
+    def _joint_step(self, batch: Batch, step: tf.Tensor) -> Scalars:
+        scalars, degraded = self._learn_degradation(batch, step)
+        return {**scalars, **self._learn_sr(batch["hr"], degraded.lr)}
+
+    def _degradation_step(self, batch: Batch, step: tf.Tensor) -> Scalars:
+        return self._learn_degradation(batch, step)[0]
+
+    def _sr_step(self, batch: Batch, step: tf.Tensor) -> Scalars:
+        # training=False: a frozen network's moving statistics must not move either.
+        degraded = self._degrade(batch["hr"], step, training=False)
+        return self._learn_sr(batch["hr"], degraded.lr)
+
+    def _learn_degradation(
+        self, batch: Batch, step: tf.Tensor
+    ) -> tuple[Scalars, Degraded]:
+        config, discriminator = self._config, self._discriminator
+        with tf.GradientTape(persistent=True) as tape:
+            degraded = self._degrade(batch["hr"], step, training=True)
+            fake_logits = discriminator(self._as_seen(degraded), training=True)
+            real_logits = discriminator(batch["real_lr"], training=True)
+            g_adv = lsgan_generator_loss(fake_logits)
+            d_adv = lsgan_discriminator_loss(real_logits, fake_logits)
+            centroid = centroid_loss(degraded.kernel, self._pdm.centre_px)
+            pdm_loss = config.adversarial_weight * g_adv
+            pdm_loss += config.centroid_weight * centroid
+            energy = tf.constant(0.0)
+            if degraded.noise is not None:
+                energy = noise_energy_loss(degraded.noise)
+                pdm_loss += config.noise_weight * energy
+            d_loss = config.adversarial_weight * d_adv
+            scaled_pdm = self.optimizers["pdm"].scale_loss(pdm_loss)
+            scaled_d = self.optimizers["discriminator"].scale_loss(d_loss)
+        # Each update's gradient runs over the tape as recorded, so the order of the two
+        # does not matter.
+        pdm_norm = update(self._pdm, self.optimizers["pdm"], tape, scaled_pdm)
+        d_norm = update(discriminator, self.optimizers["discriminator"], tape, scaled_d)
+        del tape
+        scalars = {
+            "loss/g_adv": g_adv,
+            "loss/d_lr": d_adv,
+            "loss/centroid": centroid,
+            "stat/d_real": tf.reduce_mean(real_logits),
+            "stat/d_fake": tf.reduce_mean(fake_logits),
+            "stat/grad_norm_pdm": pdm_norm,
+            "stat/grad_norm_discriminator": d_norm,
+            **_kernel_statistics(degraded.kernel),
+        }
+        if degraded.noise is not None:
+            scalars["loss/noise_energy"] = energy
+            scalars["stat/noise_mean"] = tf.reduce_mean(degraded.noise)
+            scalars["stat/noise_std"] = tf.math.reduce_std(degraded.noise)
+        return scalars, degraded
+
+    def _learn_sr(self, hr: tf.Tensor, fake_lr: tf.Tensor) -> Scalars:
+        lr = tf.stop_gradient(quantise_8bit(fake_lr))
+        optimizer = self.optimizers["sr"]
+        with tf.GradientTape() as tape:
+            loss = l1_loss(self._sr(lr, training=True), crop_margin(hr, self._margin))
+            scaled = optimizer.scale_loss(loss)
+        norm = update(self._sr, optimizer, tape, scaled)
+        return {"loss/sr_l1": loss, "stat/grad_norm_sr": norm}
+
+
+def _kernel_statistics(kernel: tf.Tensor) -> Scalars:
+    """Where the batch's kernels lie, how wide they are, how much they differ."""
+    offset = tf.reduce_mean(kernel_centroid(kernel), axis=[0, 1, 2])
+    spread = kernel_spread(kernel)
+    return {
+        "stat/kernel_offset": tf.norm(offset),
+        "stat/kernel_spread": tf.reduce_mean(spread),
+        "stat/kernel_spread_std": tf.math.reduce_std(spread),
+    }

@@ -1,0 +1,133 @@
+"""Verbs that training steps share: make an optimiser, update, crop, draw previews."""
+
+from collections.abc import Mapping, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pdm_tf.core.draw import enlarge, kernel_gallery, tile_grid
+from pdm_tf.core.images import to_u8
+from pdm_tf.core.seeds import stream_seed
+
+_PREVIEW_IMAGES = 4
+_PREVIEW_KERNELS = 24
+
+
+def make_adam(
+    network: keras.Model,
+    *,
+    learning_rate: float,
+    clip_norm: float,
+    beta_1: float = 0.9,
+) -> keras.optimizers.Optimizer:
+    """Adam with PyTorch's epsilon, clipping by this network's global norm.
+
+    For a network that computes in float16 it scales the loss (and skips steps whose
+    gradients overflow), one scale per network.
+
+    Args:
+      network: built; the optimiser's slots are made for its trainable variables.
+      learning_rate: initial; the loop sets it by step.
+      clip_norm: ceiling of the global norm of the network's gradients.
+      beta_1: decay of the first moment.
+    """
+    optimizer: keras.optimizers.Optimizer = keras.optimizers.Adam(
+        learning_rate, beta_1=beta_1, epsilon=1e-8, global_clipnorm=clip_norm
+    )
+    if network.compute_dtype == "float16":
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    optimizer.build(network.trainable_variables)
+    return optimizer
+
+
+def update(
+    network: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    tape: tf.GradientTape,
+    scaled_loss: tf.Tensor,
+) -> tf.Tensor:
+    """One optimiser step on this network's variables and on no others.
+
+    Args:
+      network: whose trainable variables move.
+      optimizer: built for them.
+      tape: recorded `scaled_loss`.
+      scaled_loss: the loss after `optimizer.scale_loss`.
+
+    Returns:
+      Global norm of the gradients before clipping (float32 scalar).
+    """
+    variables = network.trainable_variables
+    gradients = tape.gradient(scaled_loss, variables)
+    optimizer.apply(gradients, variables)
+    norm = tf.linalg.global_norm(gradients)
+    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
+        norm /= tf.convert_to_tensor(optimizer.dynamic_scale)
+    return norm
+
+
+def step_seed(seed: int, stream: str, step: tf.Tensor) -> tf.Tensor:
+    """[2] int32: seed of this stream's random numbers at this step."""
+    base = tf.constant(stream_seed(seed, stream), tf.int32)
+    # Two folds, because one takes 32 bits.
+    low = tf.cast(tf.bitwise.bitwise_and(step, 0x7FFFFFFF), tf.int32)
+    return tf.random.experimental.stateless_fold_in(base, low)
+
+
+def crop_margin(image: tf.Tensor, margin: int) -> tf.Tensor:
+    """Takes `margin` pixels off each side of [B, H, W, C]."""
+    return image[:, margin:-margin, margin:-margin, :] if margin else image
+
+
+def patch_rows(
+    columns: Mapping[str, tf.Tensor], scale: int, count: int = _PREVIEW_IMAGES
+) -> np.ndarray:
+    """A picture with one row per sample and one column per kind of image.
+
+    Args:
+      columns: name -> [B, H, W, 3] float in [0, 1]; those of LR size are enlarged by
+        whole pixels.
+      scale: factor between the sizes.
+      count: rows.
+    """
+    images = {name: to_u8(np.asarray(x[:count])) for name, x in columns.items()}
+    largest = max(x.shape[1] for x in images.values())
+
+    def shown(picture: np.ndarray) -> np.ndarray:
+        return enlarge(picture, scale) if picture.shape[0] < largest else picture
+
+    rows = min(count, *(len(x) for x in images.values()))
+    return tile_grid(
+        [[shown(x[row]) for x in images.values()] for row in range(rows)], gap=4
+    )
+
+
+def kernel_picture(kernels: np.ndarray) -> np.ndarray:
+    """Gallery of sampled kernels [N, K, K] with cross hairs to judge centring."""
+    return kernel_gallery(kernels, columns=8, cross_hair=True)
+
+
+def sampled_kernels(pdm: keras.Model, count: int = _PREVIEW_KERNELS) -> np.ndarray:
+    """The same latents at every call, so that pictures of steps can be compared."""
+    return pdm.sample_kernels(count, seed=0)
+
+
+def optimizers_for(
+    networks: Mapping[str, keras.Model],
+    names: Sequence[str],
+    *,
+    learning_rate: float,
+    clip_norm: float,
+    beta_1: Mapping[str, float] | None = None,
+) -> dict[str, keras.optimizers.Optimizer]:
+    """`make_adam` for each of the named networks."""
+    return {
+        name: make_adam(
+            networks[name],
+            learning_rate=learning_rate,
+            clip_norm=clip_norm,
+            beta_1=(beta_1 or {}).get(name, 0.9),
+        )
+        for name in names
+    }

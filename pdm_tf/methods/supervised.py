@@ -1,0 +1,130 @@
+"""Supervised training of an SR network on pairs: L1(SR(lr), hr).
+
+The pairs are either real ones (stream "lr" beside "hr") or made from HR images with a
+predefined degradation. With bicubic this is the "EDSR" row of the paper's Table 2, and
+its result the usual start (`--init_sr`) for PDM-SR.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.names import lookup
+from pdm_tf.degradations import DEGRADATIONS
+from pdm_tf.losses.pixel import l1_loss
+from pdm_tf.methods.base import Batch, Scalars, TrainStep
+from pdm_tf.methods.steps import (
+    crop_margin,
+    optimizers_for,
+    patch_rows,
+    step_seed,
+    update,
+)
+from pdm_tf.ops.quantise import quantise_8bit
+
+
+@dataclasses.dataclass(frozen=True)
+class SupervisedConfig:
+    """Settings of `Supervised`.
+
+    Attributes:
+      pairs: "synthetic" (HR degraded by `degradation`) or "real" (--lr_dir holds the LR
+        images of --hr_dir, matched by name).
+      degradation: an entry of DEGRADATIONS.
+      quantise: whether synthetic LR is rounded to 8 bits, like files are.
+    """
+
+    pairs: str = "synthetic"
+    degradation: str = "bicubic"
+    quantise: bool = True
+
+    def __post_init__(self) -> None:
+        if self.pairs not in ("synthetic", "real"):
+            raise UserError(
+                "`pairs` of SupervisedConfig must be synthetic or real. "
+                f"Received: {self.pairs!r}."
+            )
+        lookup(DEGRADATIONS, self.degradation, "degradation")
+
+
+class Supervised:
+    """Trains `sr` on pairs.
+
+    Args:
+      config: settings.
+      sr: built SR network.
+      scale: its factor.
+      lr_patch: side of LR patches.
+      learning_rate, clip_norm: of Adam.
+      seed: of everything random in the steps.
+    """
+
+    name = "supervised"
+
+    def __init__(
+        self,
+        config: SupervisedConfig,
+        *,
+        sr: keras.Model,
+        scale: int,
+        lr_patch: int,
+        learning_rate: float,
+        clip_norm: float,
+        seed: int,
+    ) -> None:
+        self._config, self._sr, self._scale, self._seed = config, sr, scale, seed
+        self._degradation = None
+        self.patches: dict[str, int] = {"hr": lr_patch * scale, "lr": lr_patch}
+        if config.pairs == "synthetic":
+            self._degradation = DEGRADATIONS[config.degradation](scale)
+            margin = self._degradation.margin
+            self.patches = {"hr": lr_patch * scale + 2 * margin}
+        self.networks: Mapping[str, keras.Model] = {"sr": sr}
+        self.optimizers = optimizers_for(
+            self.networks, ["sr"], learning_rate=learning_rate, clip_norm=clip_norm
+        )
+        self.extra_state: Mapping[str, Any] = {}
+
+    def train_step_for(self, step: int) -> TrainStep:
+        """One phase."""
+        del step
+        return self._train_step
+
+    def deployable(self) -> Mapping[str, keras.Model]:
+        """The SR network."""
+        return {"sr": self._sr}
+
+    def ema_networks(self) -> Mapping[str, keras.Model]:
+        """The SR network."""
+        return {"sr": self._sr}
+
+    def previews(self, batch: Batch, step: int) -> Mapping[str, np.ndarray]:
+        """Rows of lr, sr, hr."""
+        few = {name: images[:4] for name, images in batch.items()}
+        lr, hr = self._pair(few, tf.constant(step, tf.int64))
+        return {
+            "patches": patch_rows({"lr": lr, "sr": self._sr(lr), "hr": hr}, self._scale)
+        }
+
+    def _pair(self, batch: Batch, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        if self._degradation is None:
+            return batch["lr"], batch["hr"]
+        seed = step_seed(self._seed, "degradation", step)
+        lr = self._degradation(batch["hr"], seed=seed).lr
+        if self._config.quantise:
+            lr = quantise_8bit(lr)
+        return lr, crop_margin(batch["hr"], self._degradation.margin)
+
+    def _train_step(self, batch: Batch, step: tf.Tensor) -> Scalars:
+        lr, hr = self._pair(batch, step)
+        optimizer = self.optimizers["sr"]
+        with tf.GradientTape() as tape:
+            loss = l1_loss(self._sr(lr, training=True), hr)
+            scaled = optimizer.scale_loss(loss)
+        norm = update(self._sr, optimizer, tape, scaled)
+        return {"loss/sr_l1": loss, "stat/grad_norm_sr": norm}

@@ -1,0 +1,197 @@
+"""Bundles: one network saved for use, with all it takes to rebuild it.
+
+A bundle is a folder with `bundle.json` (what it is, its config, scale, step, hash) and
+one weights file named after its hash. The JSON is replaced last and atomically, so a
+bundle that is being rewritten is always the old one or the new one. A checkpoint, by
+contrast, holds everything needed to go on training (`training/checkpoint.py`).
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import read_json, write_json_atomic
+from pdm_tf.models.degradation import PDM
+from pdm_tf.models.discriminators import PatchGAN
+from pdm_tf.models.network import Network
+from pdm_tf.models.sr import EDSR, RRDBNet
+
+FORMAT = 1
+_INDEX = "bundle.json"
+_CLASSES: Mapping[str, type[Network]] = {
+    cls.__name__: cls for cls in (EDSR, RRDBNet, PDM, PatchGAN)
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """A loaded bundle.
+
+    Attributes:
+      network: built, with its weights, computing in float32 unless asked otherwise.
+      role: "sr", "pdm" or "discriminator".
+      name: class of the network, e.g. "EDSR".
+      config: the network's frozen dataclass.
+      scale: super-resolution or downsampling factor.
+      step: training step that the weights are from.
+      sha256: of the weights file.
+      notes: whatever the writer wanted to keep (run, method, seed).
+    """
+
+    network: Network
+    role: str
+    name: str
+    config: Any
+    scale: int
+    step: int
+    sha256: str
+    notes: Mapping[str, Any]
+
+
+def save_bundle(
+    network: Network,
+    folder: Path | str,
+    *,
+    role: str,
+    scale: int,
+    step: int,
+    notes: Mapping[str, Any] | None = None,
+) -> Path:
+    """Writes or replaces a bundle.
+
+    Args:
+      network: built.
+      folder: the bundle's folder, made if missing.
+      role: "sr", "pdm" or "discriminator".
+      scale: super-resolution or downsampling factor.
+      step: training step of the weights.
+      notes: JSON-able extras.
+
+    Returns:
+      The folder.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f".writing-{os.getpid()}.weights.h5"
+    network.save_weights(temporary)
+    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+    weights = f"{digest[:12]}.weights.h5"
+    os.replace(temporary, folder / weights)
+    index = {
+        "format": FORMAT,
+        "role": role,
+        "network": type(network).__name__,
+        "config": dataclasses.asdict(network.config),
+        "scale": scale,
+        "step": step,
+        "weights": weights,
+        "sha256": digest,
+        "notes": dict(notes or {}),
+    }
+    write_json_atomic(folder / _INDEX, index)
+    for stale in folder.glob("*.weights.h5"):
+        if stale.name != weights:
+            stale.unlink()
+    return folder
+
+
+def load_bundle(folder: Path | str, dtype: str = "float32") -> Bundle:
+    """Rebuilds the network of a bundle.
+
+    Args:
+      folder: the bundle's folder.
+      dtype: Keras policy to compute in; weights are float32 whatever it is.
+
+    Raises:
+      UserError: no bundle, one of a newer format or of an unknown network, or a weights
+        file that is missing or damaged.
+    """
+    folder = Path(folder)
+    index = _read_index(folder)
+    if index.get("format") != FORMAT or index.get("network") not in _CLASSES:
+        raise UserError(
+            f"Bundles must have format {FORMAT} and one of the networks "
+            f"{', '.join(_CLASSES)}. Received: {folder}, format "
+            f"{index.get('format')}, network {index.get('network')}."
+        )
+    weights = folder / index["weights"]
+    if not weights.is_file():
+        raise UserError(f"The bundle's weights file is missing: {weights}.")
+    if hashlib.sha256(weights.read_bytes()).hexdigest() != index["sha256"]:
+        raise UserError(
+            f"The bundle's weights file is damaged (its hash differs): {weights}."
+        )
+    config = _config_from(index)
+    network = config.build(dtype)
+    network.load_weights(weights)
+    return Bundle(
+        network=network,
+        role=index["role"],
+        name=index["network"],
+        config=config,
+        scale=index["scale"],
+        step=index["step"],
+        sha256=index["sha256"],
+        notes=index["notes"],
+    )
+
+
+def find_bundle(location: Path | str, role: str = "sr", weights: str = "ema") -> Path:
+    """The bundle meant by a run folder or by a bundle's own folder.
+
+    Args:
+      location: either.
+      role: which network of a run: "sr" or "pdm".
+      weights: "ema" for the averaged weights (falls back to nothing: a run writes both)
+        or "raw".
+
+    Raises:
+      UserError: there is none; the message says what was looked for and what is there.
+    """
+    location = Path(location)
+    if (location / _INDEX).is_file():
+        return location
+    name = f"{role}_ema" if weights == "ema" else role
+    folder = location / "bundles" / name
+    if (folder / _INDEX).is_file():
+        return folder
+    if not location.is_dir():
+        raise UserError(f"A run folder or bundle must exist. Received: {location}.")
+    present = sorted(path.parent.name for path in location.glob(f"bundles/*/{_INDEX}"))
+    there = (
+        f"It has the bundles {', '.join(present)}."
+        if present
+        else ("It has no bundles yet; a run writes them when it first saves.")
+    )
+    raise UserError(
+        f"A run folder must hold bundles/{name}/{_INDEX}, or be a bundle itself. "
+        f"Received: {location}. {there}"
+    )
+
+
+def _read_index(folder: Path) -> dict[str, Any]:
+    try:
+        return read_json(folder / _INDEX)
+    except FileNotFoundError as error:
+        raise UserError(f"No bundle here: {folder / _INDEX} is missing.") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"Not a bundle: {folder / _INDEX} is not JSON.") from error
+
+
+def _config_from(index: Mapping[str, Any]) -> Any:
+    config_class = _CLASSES[index["network"]].config_class
+    fields = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in index["config"].items()
+    }
+    try:
+        return config_class(**fields)
+    except TypeError as error:
+        raise UserError(
+            f"The bundle's config does not fit {config_class.__name__}: {error}."
+        ) from error
