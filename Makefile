@@ -9,6 +9,9 @@ VENV ?= .venv
 PYTHON ?=
 STARTER := $(shell command -v $(or $(PYTHON),python3) || command -v python3.13 || \
   command -v python3.12 || command -v python3.11 || command -v python)
+ifeq ($(STARTER),)
+STARTER := echo "error: no Python found; Python 3.11, 3.12 or 3.13 is required." >&2; false
+endif
 BOOTSTRAP = $(STARTER) .ci/bootstrap.py --venv "$(VENV)" --python "$(PYTHON)"
 IN = $(VENV)/bin/python
 
@@ -34,13 +37,8 @@ clean:
 	@rm -rf "$(VENV)"
 
 # The development environment holds all that running needs.
-$(VENV)/installed-run: setup.py pyproject.toml | starter
+$(VENV)/installed-run: setup.py pyproject.toml
 	@$(BOOTSTRAP) --stamp "$@"
 
-$(VENV)/installed-dev: setup.py pyproject.toml | starter
+$(VENV)/installed-dev: setup.py pyproject.toml
 	@$(BOOTSTRAP) --extras dev --stamp "$@"
-
-.PHONY: starter
-starter:
-	@test -n "$(STARTER)" || { echo "error: no Python found. Install Python 3.11, 3.12" \
-	  "or 3.13 with its venv module." >&2; exit 2; }
