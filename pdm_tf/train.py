@@ -62,8 +62,8 @@ def _advice(checkpoints: Path) -> str:
     last = f"the last good checkpoint is that of step {steps[-1]}" if steps else ""
     return (
         f"In {checkpoints}: {last or 'no checkpoint yet'}. The same command would "
-        "diverge again at the same step. Try a lower --learning_rate or --clip_norm, or "
-        "--mixed_precision=float32, with another --run_dir (and --init_sr, to start "
+        "diverge again at the same step. Try a lower --learning_rate or --clip_norm, "
+        "or --mixed_precision=float32, with another --run_dir (and --init_sr, to start "
         "from a trained network)."
     )
 

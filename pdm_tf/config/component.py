@@ -188,13 +188,21 @@ def _to_json(value: Any) -> Any:
 
 
 def _from_json(value: Any, annotation: Any, name: str) -> Any:
+    try:
+        return _convert(value, annotation)
+    except ValueError as error:
+        raise UserError(
+            f"{name} must be {describe_type(annotation)}. Received: {value!r}."
+        ) from error
+
+
+def _convert(value: Any, annotation: Any) -> Any:
     inner, optional = _strip_optional(annotation)
     if optional and value is None:
         return None
     origin = typing.get_origin(inner)
     if origin is tuple and isinstance(value, list | tuple):
-        element = typing.get_args(inner)[0]
-        return tuple(_from_json(item, element, name) for item in value)
+        return tuple(_convert(item, typing.get_args(inner)[0]) for item in value)
     if origin is Literal and value in typing.get_args(inner):
         return value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -204,4 +212,4 @@ def _from_json(value: Any, annotation: Any, name: str) -> Any:
         return value
     if inner in (bool, str) and isinstance(value, inner):
         return value
-    raise UserError(f"{name} must be {describe_type(annotation)}. Received: {value!r}.")
+    raise ValueError(value)

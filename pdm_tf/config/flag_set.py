@@ -109,15 +109,15 @@ def flag_values(spec: ProgramSpec) -> flags.FlagValues:
 
 def to_flags_text(spec: ProgramSpec, config: Any) -> str:
     """Returns a flag file of which `parse` makes `config` again."""
+    hints = typing.get_type_hints(spec.config)
     lines = [f"# python -m {spec.module} --flagfile=<this file>"]
     for title, table in spec.sections.items():
         lines += ["", f"# {title}"]
         for name in table:
             value = getattr(config, name)
-            if isinstance(value, tuple) and value and isinstance(value[0], str):
-                lines += [f"--{name}={item}" for item in value]
-            elif value != ():
-                lines.append(f"--{name}={_as_text(value)}")
+            is_repeated = hints[name] == tuple[str, ...]
+            texts = value if is_repeated else (_as_text(value),)
+            lines += [f"--{name}={text}" for text in texts]
     return "\n".join(lines) + "\n"
 
 

@@ -12,6 +12,7 @@ prints a traceback. Output lines are flushed as they come, so that a log file or
 shows them in time. Codes: `exit_codes.py`.
 """
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -48,17 +49,28 @@ def call(
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)
     try:
-        code = main(parse(spec, argv))
-        return exit_codes.OK if code is None else code
-    except HelpRequested as request:
-        print(request)
-        return exit_codes.OK
+        return _call(spec, main, argv)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return exit_codes.BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted.", file=sys.stderr)
         return exit_codes.ABORTED
+    except BrokenPipeError:  # the reader of our output left, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exit_codes.UNEXPECTED
     except Exception:  # noqa: BLE001 - the one place that may: it reports and fails
         traceback.print_exc()
         return exit_codes.UNEXPECTED
+
+
+def _call(
+    spec: ProgramSpec, main: Callable[[Any], int | None], argv: Sequence[str]
+) -> int:
+    try:
+        config = parse(spec, argv)
+    except HelpRequested as request:
+        print(request)
+        return exit_codes.OK
+    code = main(config)
+    return exit_codes.OK if code is None else code

@@ -157,7 +157,8 @@ def _record_environment(path: Path, start_step: int) -> None:
             "device": {
                 "host": socket.gethostname(),
                 "system": platform.platform(),
-                "cpus": os.cpu_count(),
+                # The number of threads decides the order of sums, so the last bits.
+                "cpus": _usable_cpus(),
                 "gpus": [
                     tf.config.experimental.get_device_details(gpu).get(
                         "device_name", gpu.name
@@ -168,6 +169,12 @@ def _record_environment(path: Path, start_step: int) -> None:
             "earlier": earlier,
         },
     )
+
+
+def _usable_cpus() -> int | None:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count()
 
 
 def _commit() -> str | None:

@@ -1,0 +1,143 @@
+"""Flags <-> config: round trip, misspelt names, wrong values, help."""
+
+import dataclasses
+import typing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pdm_tf.config.flag_set import HelpRequested, help_text, parse, to_flags_text
+from pdm_tf.config.flags_train import SPEC
+from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.core.errors import UserError
+
+REQUIRED = ["--hr_dir=hr", "--run_dir=run"]
+
+
+def test_defaults_are_those_of_the_dataclass():
+    assert parse(SPEC, REQUIRED) == TrainConfig(hr_dir="hr", run_dir="run")
+
+
+def test_every_field_stands_in_exactly_one_section():
+    named = [name for table in SPEC.sections.values() for name in table]
+    assert sorted(named) == sorted(f.name for f in dataclasses.fields(TrainConfig))
+
+
+def test_every_kind_of_flag():
+    config = parse(
+        SPEC,
+        [
+            *REQUIRED,
+            "--steps=5",
+            "--learning_rate=1e-3",
+            "--lr_milestones=10,20",
+            "--nonoise",
+            "--mixed_precision=bfloat16",
+            "--sr_arg=num_blocks=4",
+            "--sr_arg=res_scale=0.1",
+            "--sr_net",
+            "rrdbnet",
+        ],
+    )
+    assert config.steps == 5
+    assert config.learning_rate == 1e-3
+    assert config.lr_milestones == (10, 20)
+    assert config.noise is False
+    assert config.mixed_precision == "bfloat16"
+    assert config.sr_arg == ("num_blocks=4", "res_scale=0.1")
+    assert config.sr_net == "rrdbnet"
+
+
+def test_later_wins_and_args_add_up_over_the_flag_file(tmp_path):
+    path = tmp_path / "a.flags"
+    path.write_text("--hr_dir=a\n--run_dir=b\n--steps=9\n--sr_arg=x=1\n")
+    config = parse(SPEC, [f"--flagfile={path}", "--steps=3", "--sr_arg=x=2"])
+    assert config.steps == 3
+    assert config.sr_arg == ("x=1", "x=2")
+
+
+texts = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1)
+
+
+@given(
+    st.builds(
+        TrainConfig,
+        hr_dir=texts,
+        run_dir=texts,
+        lr_dir=texts | st.just(""),
+        steps=st.integers(1, 10**9),
+        seed=st.integers(0, 2**62),
+        learning_rate=st.floats(1e-12, 1e3),
+        noise=st.booleans(),
+        lr_milestones=st.sets(st.integers(1, 10**6)).map(lambda s: tuple(sorted(s))),
+        sr_arg=st.lists(texts.map(lambda t: f"{t}=1,2 3")).map(tuple),
+        preset=st.sampled_from(["default", "paper"]),
+    )
+)
+def test_flags_text_round_trip(tmp_path_factory, config):
+    path = tmp_path_factory.mktemp("flags") / "flags.txt"
+    path.write_text(to_flags_text(SPEC, config))
+    assert parse(SPEC, [f"--flagfile={path}"]) == config
+
+
+@pytest.mark.parametrize(
+    ("flag", "right"),
+    [
+        ("--lr_pathc=32", "--lr_patch"),
+        ("--hrdir=x", "--hr_dir"),
+        ("--nonoize", "--noise"),
+        ("--step=3", "--steps"),
+        ("--batchsize=3", "--batch_size"),
+    ],
+)
+def test_misspelt_flag_names_the_nearest(tmp_path, flag, right):
+    name = flag.partition("=")[0]
+    with pytest.raises(UserError, match=f"unknown flag {name}. Did you mean {right}?"):
+        parse(SPEC, [*REQUIRED, flag])
+    path = tmp_path / "a.flags"
+    path.write_text(f"# x\n{flag}\n")
+    with pytest.raises(UserError, match=rf"{name} \(.*a.flags:2\). Did you .* {right}"):
+        parse(SPEC, [*REQUIRED, f"--flagfile={path}"])
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--steps=abc"], "--steps=abc: .*an integer"),
+        (["--lr_milestones=1,b"], "list of integers"),
+        (["--progress=maybe"], "one of auto, on, off"),
+        (["--noise=perhaps"], "noise"),
+        (["--steps"], "Missing value"),
+        (["extra"], "--name=value"),
+        (["extra", "--steps=3"], "--name=value"),
+        (["--zzzzzz=1"], "See python -m pdm_tf.train --help"),
+        (["--steps=0"], "--steps must be at least 1"),
+    ],
+)
+def test_wrong_use_is_refused(argv, words):
+    with pytest.raises(UserError, match=words):
+        parse(SPEC, [*REQUIRED, *argv])
+
+
+def test_wrong_value_in_a_file_names_file_and_line(tmp_path):
+    path = tmp_path / "a.flags"
+    path.write_text("--steps=abc\n")
+    with pytest.raises(UserError, match="a.flags:1"):
+        parse(SPEC, [*REQUIRED, f"--flagfile={path}"])
+
+
+def test_help_teaches_every_flag_with_its_default():
+    with pytest.raises(HelpRequested) as request:
+        parse(SPEC, ["--help"])
+    text = str(request.value)
+    assert text == help_text(SPEC)
+    for name in typing.get_type_hints(TrainConfig):
+        assert f"--{name}" in text or f"--[no]{name}" in text
+    assert text.count("python -m pdm_tf.train") >= 3  # usage and two examples
+    assert "Default: 200000." in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_a_value_called_help_is_not_a_request_for_help():
+    assert parse(SPEC, ["--hr_dir", "help", "--run_dir=h"]).hr_dir == "help"

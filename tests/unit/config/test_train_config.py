@@ -1,0 +1,87 @@
+"""The run's settings: refused at the edge, and compared when a run is resumed."""
+
+import dataclasses
+
+import pytest
+
+from pdm_tf.config.train_config import TrainConfig, changed_on_resume
+from pdm_tf.core.errors import UserError
+
+GOOD = TrainConfig(hr_dir="hr", run_dir="run")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"hr_dir": ""}, "--hr_dir is required"),
+        ({"run_dir": ""}, "--run_dir is required"),
+        ({"val_hr_dir": "a"}, "go together"),
+        ({"steps": 0}, "--steps must be at least 1. Received: 0"),
+        ({"scale": 0}, "--scale"),
+        ({"keep_checkpoints": 0}, "--keep_checkpoints"),
+        ({"log_every": 0}, "--log_every"),
+        ({"validate_every": -1}, "--validate_every must not be negative"),
+        ({"learning_rate": 0.0}, "--learning_rate"),
+        ({"clip_norm": float("inf")}, "--clip_norm"),
+        ({"lr_decay": 1.5}, "--lr_decay"),
+        ({"ema_decay": 1.0}, "--ema_decay"),
+        ({"lr_milestones": (5, 5)}, "--lr_milestones must be positive and rising"),
+        ({"lr_milestones": (0, 5)}, "--lr_milestones"),
+        ({"sr_arg": ("num_blocks",)}, "--sr_arg must be written key=value"),
+        ({"seed": -1}, "--seed"),
+    ],
+)
+def test_bad_settings_are_refused(change, words):
+    with pytest.raises(UserError, match=words):
+        dataclasses.replace(GOOD, **change)
+
+
+def test_zero_switches_off_what_can_be_switched_off():
+    dataclasses.replace(GOOD, validate_every=0, preview_every=0, ema_decay=0.0)
+
+
+def test_reporting_and_length_may_change_on_resume():
+    free = dataclasses.replace(
+        GOOD,
+        steps=7,
+        run_dir="elsewhere",
+        log_every=3,
+        save_every=3,
+        validate_every=3,
+        preview_every=3,
+        keep_checkpoints=9,
+        val_hr_dir="a",
+        val_lr_dir="b",
+        val_max_images=2,
+        progress="on",
+        cache_mb=1,
+        threads=5,
+    )
+    assert changed_on_resume(GOOD, free) == {}
+
+
+def test_every_other_field_counts_as_a_change():
+    other = {
+        bool: lambda v: not v,
+        int: lambda v: v + 1,
+        float: lambda v: v / 2,
+        str: lambda v: v + "x",
+        tuple: lambda v: (*v, 10**9) if v else ("a=b",),
+    }
+    choices = {"preset": "paper", "mixed_precision": "bfloat16"}
+    meaningful = [
+        f
+        for f in dataclasses.fields(TrainConfig)
+        if not f.metadata.get("free_on_resume")
+    ]
+    assert len(meaningful) == 23  # a new field must be placed on one side on purpose
+    for field in meaningful:
+        old = getattr(GOOD, field.name)
+        new = choices.get(field.name) or other[type(old)](old)
+        changed = dataclasses.replace(GOOD, **{field.name: new})
+        assert changed_on_resume(GOOD, changed) == {field.name: (old, new)}
+
+
+def test_two_spellings_of_a_path_are_the_same_run():
+    same = dataclasses.replace(GOOD, hr_dir="./hr/")
+    assert changed_on_resume(GOOD, same) == {}
