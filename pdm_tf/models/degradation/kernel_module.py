@@ -23,6 +23,11 @@ import tensorflow as tf
 from pdm_tf.models.degradation.trunk import ResidualTrunk, pointwise_or_conv
 from pdm_tf.models.network import Network, require_choice, require_positive
 
+# The covariance's three coordinates are this many times a Dense layer's output, so that
+# Adam, whose steps have the size of the learning rate, moves them this much faster than
+# single taps: the overall width should settle before details do.
+_COVARIANCE_GAIN = 3.0
+
 INITIAL_KERNELS = ("delta", "gaussian", "gaussians", "box")
 
 
@@ -57,7 +62,7 @@ class KernelModuleConfig:
     spatial: bool = False
     conv_size: int = 3
     normalization: str = "batch"
-    initial: str = "delta"
+    initial: str = "gaussians"
     initial_centre: float = 0.5
     initial_sigma_px: float = 1.5
     initial_diversity: float = 0.7
@@ -174,12 +179,12 @@ class GaussianLogits(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         start = np.zeros([input_shape[-1], 3], np.float32)
-        start[:3] = self.settings["diversity"] * np.eye(3)
+        start[:3] = self.settings["diversity"] / _COVARIANCE_GAIN * np.eye(3)
         self.to_covariance = keras.layers.Dense(
             3,
             kernel_initializer=keras.initializers.Constant(start),
             bias_initializer=keras.initializers.Constant(
-                [2.0 * math.log(self.settings["sigma_px"]), 0.0, 0.0]
+                [2.0 * math.log(self.settings["sigma_px"]) / _COVARIANCE_GAIN, 0.0, 0.0]
             ),
             dtype="float32",
             name="to_covariance",
@@ -189,7 +194,8 @@ class GaussianLogits(keras.layers.Layer):
 
     def call(self, z_k: tf.Tensor) -> tf.Tensor:
         """z_k [B, h, w, f_k] -> logits [B, h, w, K*K]."""
-        m, d1, d2 = tf.split(self.to_covariance(z_k), 3, axis=-1)
+        coordinates = _COVARIANCE_GAIN * self.to_covariance(z_k)
+        m, d1, d2 = tf.split(coordinates, 3, axis=-1)
         r = tf.sqrt(tf.square(d1) + tf.square(d2) + 1e-6)
         sinhc = tf.sinh(r) / r
         # exp(-S) of the symmetric S above, in the basis of the three forms.
