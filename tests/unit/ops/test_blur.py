@@ -1,0 +1,243 @@
+"""Blur: against a loop, against continuous Gaussians, and its invariants."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pdm_tf.ops.blur import (
+    blur_downsample,
+    grid_geometry,
+    kernel_centroid,
+    kernel_side,
+    kernel_spread,
+)
+from pdm_tf.ops.resize import bicubic_downsample
+from tests.oracles import blur_oracle
+
+# float32 sums of up to 441 products of numbers in [0, 1].
+TOLERANCE = 3e-6
+
+
+def random_kernels(rng, *shape):
+    """Non-negative, summing to 1 over the last two axes."""
+    kernels = rng.random(shape) ** 3
+    return kernels / kernels.sum(axis=(-2, -1), keepdims=True)
+
+
+def flat(kernels):
+    """[B, h, w, K, K] or [B, K, K] -> the product's layout."""
+    if kernels.ndim == 3:
+        kernels = kernels[:, None, None]
+    return kernels.reshape(*kernels.shape[:3], -1).astype(np.float32)
+
+
+def sizes(lr_size, scale, side, border):
+    margin = side // 2 if border == "valid" else 0
+    return [n * scale + 2 * margin for n in lr_size]
+
+
+@pytest.mark.parametrize(
+    ("scale", "side", "lr_size"),
+    [(1, 3, (7, 5)), (2, 5, (4, 7)), (3, 3, (3, 5)), (3, 13, (4, 6)), (4, 21, (3, 5))],
+)
+@pytest.mark.parametrize("border", ["reflect", "valid"])
+@pytest.mark.parametrize("grid", ["pixel0", "half_pixel"])
+def test_both_kinds_of_kernel_equal_the_loop(scale, side, lr_size, border, grid):
+    rng = np.random.default_rng(side * 10 + scale)
+    hr = rng.random((2, *sizes(lr_size, scale, side, border), 3))
+    per_image = random_kernels(rng, 2, side, side)
+    per_pixel = random_kernels(rng, 2, *lr_size, side, side)
+    for kernels in (per_image, per_pixel):
+        found = blur_downsample(
+            tf.constant(hr, tf.float32), flat(kernels), scale, grid=grid, border=border
+        )
+        wanted = [
+            blur_oracle.blur(image, kernel, scale, grid, border)
+            for image, kernel in zip(hr, kernels, strict=True)
+        ]
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("border", ["reflect", "valid"])
+def test_one_kernel_per_image_equals_the_same_kernel_at_every_pixel(border):
+    rng = np.random.default_rng(0)
+    hr = rng.random((3, *sizes((5, 8), 4, 7, border), 3)).astype(np.float32)
+    kernels = flat(random_kernels(rng, 3, 7, 7))
+    repeated = np.broadcast_to(kernels, (3, 5, 8, 49))
+    np.testing.assert_allclose(
+        blur_downsample(hr, kernels, 4, border=border),
+        blur_downsample(hr, repeated, 4, border=border),
+        rtol=0,
+        atol=TOLERANCE,
+    )
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_delta_kernel_is_plain_decimation(scale):
+    rng = np.random.default_rng(1)
+    hr = rng.random((2, 6 * scale, 5 * scale, 3)).astype(np.float32)
+    delta = np.zeros((2, 11, 11))
+    delta[:, 5, 5] = 1
+    kernel = flat(delta)
+    np.testing.assert_array_equal(
+        blur_downsample(hr, kernel, scale), hr[:, ::scale, ::scale]
+    )
+    padded = np.pad(hr, [(0, 0), (5, 5), (5, 5), (0, 0)], constant_values=9.0)
+    np.testing.assert_array_equal(
+        blur_downsample(padded, kernel, scale, border="valid"),
+        hr[:, ::scale, ::scale],
+    )
+    first = (scale - 1) // 2
+    np.testing.assert_array_equal(
+        blur_downsample(hr, kernel, scale, grid="half_pixel"),
+        hr[:, first::scale, first::scale],
+    )
+
+
+def test_taps_are_row_major_and_not_flipped():
+    hr = np.zeros((1, 8, 8, 1), np.float32)
+    hr[0, 4 + 1, 4 + 2, 0] = 1.0  # 1 below and 2 right of the pixel sampled
+    kernel = np.zeros((1, 5, 5))
+    kernel[0, 2 + 1, 2 + 2] = 1.0
+    lr = blur_downsample(hr, flat(kernel), 4).numpy()[0, ..., 0]
+    np.testing.assert_array_equal(lr, [[0, 0], [0, 1]])
+
+
+@pytest.mark.parametrize("grid", ["pixel0", "half_pixel"])
+@pytest.mark.parametrize("border", ["reflect", "valid"])
+def test_constant_image_stays_constant(grid, border):
+    rng = np.random.default_rng(2)
+    hr = np.full((1, *sizes((4, 5), 3, 9, border), 3), 0.7, np.float32)
+    for shape in [(1, 9, 9), (1, 4, 5, 9, 9)]:
+        lr = blur_downsample(
+            hr, flat(random_kernels(rng, *shape)), 3, grid=grid, border=border
+        )
+        np.testing.assert_allclose(lr, 0.7, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_half_pixel_grid_is_that_of_antialiased_resizing(scale):
+    """A Gaussian centred where `grid_geometry` says sees HR at s*i + (s-1)/2."""
+    side, sigma, lr_size = 15, 1.2, (6, 9)
+    rng = np.random.default_rng(scale)
+    hr = rng.random((*sizes(lr_size, scale, side, "valid"), 3))
+    window, centroid = grid_geometry(scale, "half_pixel")
+    assert window + centroid == (scale - 1) / 2
+    offsets = np.arange(side) - side // 2 - centroid
+    line = np.exp(-(offsets**2) / (2 * sigma**2))
+    kernel = np.outer(line, line)[None]
+    kernel /= kernel.sum()
+    found = blur_downsample(
+        tf.constant(hr[None], tf.float32),
+        flat(kernel),
+        scale,
+        grid="half_pixel",
+        border="valid",
+    )
+    positions = [side // 2 + scale * np.arange(n) + (scale - 1) / 2 for n in lr_size]
+    wanted = blur_oracle.gaussian_samples(hr, sigma, *positions)
+    np.testing.assert_allclose(found[0], wanted, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_half_pixel_grid_and_bicubic_agree_on_a_ramp(scale):
+    y, x = np.mgrid[: 16 * scale, : 12 * scale]
+    ramp = np.stack([y, x, y - x], -1)[None].astype(np.float32) / 100
+    delta = np.zeros((1, 3, 3))
+    _, centroid = grid_geometry(scale, "half_pixel")
+    weights = [1 - centroid, centroid]  # a kernel of that centre of mass
+    delta[0, 1:, 1:] = np.outer(weights, weights)
+    lr = blur_downsample(ramp, flat(delta), scale, grid="half_pixel")
+    bicubic = bicubic_downsample(tf.constant(ramp), scale)
+    inner = (0, slice(3, -3), slice(3, -3))
+    np.testing.assert_allclose(lr[inner], bicubic[inner], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("spatial", [False, True])
+def test_gradient_of_the_kernel_is_the_pixels_under_each_tap(spatial):
+    rng = np.random.default_rng(3)
+    hr = rng.random((2, 8, 12, 3))
+    upstream = rng.normal(size=(2, 4, 6, 3))
+    shape = (2, 4, 6, 5, 5) if spatial else (2, 5, 5)
+    kernel = tf.constant(flat(random_kernels(rng, *shape)))
+    with tf.GradientTape() as tape:
+        tape.watch(kernel)
+        lr = blur_downsample(tf.constant(hr, tf.float32), kernel, 2)
+        total = tf.reduce_sum(lr * upstream.astype(np.float32))
+    found = tape.gradient(total, kernel).numpy()
+    # Linear in the kernel: the derivative by a tap is the blur by that tap alone.
+    for tap in range(25):
+        one = np.zeros(25)
+        one[tap] = 1
+        seen = np.stack(
+            [blur_oracle.blur(x, one.reshape(5, 5), 2, "pixel0", "reflect") for x in hr]
+        )
+        product = np.sum(upstream * seen, axis=-1)
+        wanted = product if spatial else product.sum(axis=(1, 2), keepdims=True)
+        np.testing.assert_allclose(found[..., tap], wanted, rtol=0, atol=2e-5)
+
+
+def test_works_in_a_graph_with_unknown_batch_and_size():
+    rng = np.random.default_rng(4)
+    hr = rng.random((2, 12, 16, 3)).astype(np.float32)
+    kernel = flat(random_kernels(rng, 2, 5, 5))
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, None, None, 3]),
+            tf.TensorSpec([None, 1, 1, 25]),
+        ]
+    )
+    def blurred(hr, kernel):
+        return blur_downsample(hr, kernel, 4)
+
+    np.testing.assert_allclose(
+        blurred(hr, kernel), blur_downsample(hr, kernel, 4), rtol=0, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "taps", "options", "message"),
+    [
+        ((1, 65, 64, 3), 9, {}, r"scale=4, shape=\(1, 65, 64, 3\)"),
+        ((1, 64, 64, 3), 9, {"border": "valid"}, "K=3, border='valid'"),
+        ((1, 4, 16, 3), 121, {}, r"greater than K//2.*\(1, 4, 16, 3\), K=11"),
+        ((1, 64, 64, 3), 16, {}, "K odd. Received: 16 taps"),
+        ((1, 64, 64, 3), 10, {}, "Received: 10 taps"),
+        ((1, 64, 64, 3), 9, {"grid": "pixel1"}, "grid='pixel1'"),
+        ((1, 64, 64, 3), 9, {"border": "zero"}, "Received: 'zero'"),
+    ],
+)
+def test_errors_say_what_came(shape, taps, options, message):
+    kernel = tf.fill([1, 1, 1, taps], 1.0 / taps)
+    with pytest.raises(ValueError, match=message):
+        blur_downsample(tf.zeros(shape), kernel, 4, **options)
+
+
+def test_kernel_side():
+    assert [kernel_side(n * n) for n in (1, 3, 21)] == [1, 3, 21]
+    with pytest.raises(ValueError, match="Received: None"):
+        kernel_side(None)
+
+
+def test_centroid_and_spread_equal_the_loop_and_point_down_and_right():
+    rng = np.random.default_rng(5)
+    kernels = random_kernels(rng, 2, 3, 4, 7, 7)
+    centroids = kernel_centroid(tf.constant(flat(kernels))).numpy()
+    spreads = kernel_spread(tf.constant(flat(kernels))).numpy()
+    assert centroids.shape == (2, 3, 4, 2)
+    for place in np.ndindex(2, 3, 4):
+        down, right, spread = blur_oracle.moments(kernels[place])
+        np.testing.assert_allclose(centroids[place], [down, right], atol=1e-6)
+        np.testing.assert_allclose(spreads[place], spread, atol=1e-6)
+    one = np.zeros((1, 7, 7))
+    one[0, 3 + 2, 3 - 1] = 1  # 2 down, 1 left
+    np.testing.assert_allclose(kernel_centroid(flat(one))[0, 0, 0], [2, -1])
+    assert kernel_spread(flat(one)) == 0.0
+
+
+def test_spread_of_a_gaussian_is_its_sigma_in_two_directions():
+    offsets = np.arange(21) - 10
+    line = np.exp(-(offsets**2) / (2 * 1.8**2))
+    kernel = np.outer(line, line)[None] / line.sum() ** 2
+    np.testing.assert_allclose(kernel_spread(flat(kernel)), 2**0.5 * 1.8, atol=1e-4)
