@@ -32,7 +32,7 @@ TABLE = {
     "data": (TENSOR, {"config", "core", "ops", "degradations"}),
     "methods": (KERAS, {"models", "degradations", "losses", "ops", "core"}),
     "training": (
-        KERAS | {"tqdm", "tensorboard"},
+        KERAS | {"PIL", "tqdm", "tensorboard"},
         {"methods.base", "config", "core"},
     ),
     "evaluation": (
@@ -40,7 +40,7 @@ TABLE = {
         {"metrics", "data", "inference", "models.bundle", "config", "core"},
     ),
     "build": (
-        KERAS,
+        KERAS | {"tqdm"},
         {
             *("core", "config", "ops", "models", "degradations", "losses", "metrics"),
             *("data", "interop", "methods", "training", "evaluation", "inference"),

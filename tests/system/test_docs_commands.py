@@ -1,0 +1,246 @@
+"""Every command in README.md does what it says.
+
+`CHECKS` maps each command, word for word, to the way it is checked; a command that is
+not in it fails, and so does an entry that README no longer has. Programs are started as
+written, in a folder that has `photos/` and `configs/` as README assumes, with flags
+appended that make networks and steps small. Commands that would install something or
+never end are checked for what they rely on, and `CHECKS` says so.
+"""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pdm_tf import samples
+from pdm_tf.core.files import read_json
+from pdm_tf.core.images import list_images, read_rgb_u8, write_png
+from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
+
+ROOT = Path(__file__).resolve().parents[2]
+
+TINY_SR = ("--sr_arg=num_blocks=1", "--sr_arg=filters=4")
+TINY_RUN = ("--steps=2", "--batch_size=2", "--log_every=1", "--validate_every=2")
+TINY_PDM = (
+    *("--kernel_arg=filters=4", "--noise_arg=num_blocks=1", "--noise_arg=filters=4"),
+    "--discriminator_arg=filters=4",
+)
+
+
+def commands(text: str) -> list[str]:
+    """The lines of all ```bash blocks, without comments and blank lines."""
+    blocks = re.findall(r"^```bash\n(.*?)^```$", text, re.M | re.S)
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A folder as README assumes it: a checkout's configs/ and somebody's photos/."""
+    folder = tmp_path_factory.mktemp("newcomer")
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    for path in list_images(samples.PHOTOS_FOR_HR)[:3]:
+        write_png(folder / f"photos/hr/{path.stem}.png", read_rgb_u8(path)[:200, :200])
+    kernel = gaussian_kernel(2.0, 1.5, 0.3)
+    for path in list_images(samples.PHOTOS_FOR_LR)[:3]:
+        lr_u8 = blur_and_subsample(read_rgb_u8(path)[:192, :192], kernel, 4)
+        write_png(folder / f"photos/lr/{path.stem}.png", lr_u8)
+    for path in list_images(samples.PHOTOS_FOR_VALIDATION)[:2]:
+        hr_u8 = read_rgb_u8(path)[:128, :160]
+        write_png(folder / f"photos/val/hr/{path.stem}.png", hr_u8)
+        lr_u8 = blur_and_subsample(hr_u8, kernel, 4)
+        write_png(folder / f"photos/val/lr/{path.stem}.png", lr_u8)
+    return folder
+
+
+def run(place: Path, command: str, *more: str, code: int = 0) -> str:
+    """Runs a command of README with `more` appended; returns what it printed."""
+    words = shlex.split(command)
+    assert words[:2] == ["python", "-m"], command
+    done = subprocess.run(
+        [sys.executable, *words[1:], *more],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def trains(*more: str) -> Callable[[Path, str], None]:
+    """A training command: two steps, after which the network is there to use."""
+
+    def check(place: Path, command: str) -> None:
+        run(place, command, *TINY_SR, *TINY_RUN, *more)
+        run_dir = place / re.search(r"--run_dir=(\S+)", command).group(1)
+        bundle = read_json(run_dir / "bundles" / "sr_ema" / "bundle.json")
+        assert bundle["step"] == 2
+
+    return check
+
+
+def evaluates(place: Path, command: str) -> None:
+    run(place, command)
+    report = read_json(place / "results" / "small" / "report.json")
+    assert set(report["mean"]) >= {"psnr", "ssim", "psnr_shift"}
+    assert set(report["baseline"]["bicubic"]) >= {"psnr", "ssim", "psnr_shift"}
+    assert len(report["images"]) == 2
+    assert (place / "results" / "small" / "report.md").is_file()
+    assert len(list((place / "results" / "small" / "panels").glob("*.png"))) == 2
+
+
+def prepares_shards(place: Path, command: str) -> None:
+    run(place, command)
+    assert list((place / "photos" / "hr_shards").glob("*.tfrecord*"))
+
+
+def prepares_pairs(place: Path, command: str) -> None:
+    run(place, command)
+    for path in list_images(place / "photos" / "x4" / "lr"):
+        assert read_rgb_u8(path).shape == (50, 50, 3)
+
+
+def helps(place: Path, command: str) -> None:
+    """And names every flag of the table beside it."""
+    text = run(place, command)
+    table = README[README.index("| to set | flag |") :].split("\n\n")[0]
+    flags = set(re.findall(r"`(--\w+)", table)) - {"--nonoise"}
+    assert flags
+    for flag in flags:
+        assert re.search(rf"^  {flag}[= ]", text, re.M), flag
+
+
+def is_a_make_target(place: Path, command: str) -> None:
+    """Installing is left to CI; what the target runs once installed is compared."""
+    target = command.split()[1]
+    recipe = subprocess.run(
+        ["make", "--dry-run", "--always-make", target],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.splitlines()
+    expected = {
+        # The program itself: tests/system/test_quickstart.py.
+        "demo": ".venv/bin/python -m pdm_tf.quickstart --output_dir=quickstart",
+        "test": '.venv/bin/python -m pytest -m "not slow"',
+    }
+    assert recipe[-1] == expected[target]
+
+
+def activates(place: Path, command: str) -> None:
+    """The folder is the one that make sets up."""
+    assert command == ". .venv/bin/activate"
+    assert "VENV ?= .venv\n" in (ROOT / "Makefile").read_text()
+
+
+def names_an_extra(place: Path, command: str) -> None:
+    """Installing is left out; the extra exists and needs what the next line starts."""
+    extra = re.search(r'"\.\[(\w+)\]"', command).group(1)
+    assert extra == "watch"
+    setup = (ROOT / "setup.py").read_text()
+    assert re.search(r'"watch": \["tensorboard[>=]', setup)
+
+
+def shows_runs(place: Path, command: str) -> None:
+    """TensorBoard never ends; it would find event files below its folder."""
+    folder = re.search(r"--logdir=(\S+)", command).group(1)
+    assert list((place / folder).glob("*/tensorboard/events.out.tfevents.*"))
+
+
+PHOTOS = "--hr_dir=photos/hr --lr_dir=photos/lr"
+VAL = "--val_hr_dir=photos/val/hr --val_lr_dir=photos/val/lr"
+CHECKS: dict[str, Callable[[Path, str], None]] = {
+    "make demo": is_a_make_target,
+    "make test": is_a_make_target,
+    ". .venv/bin/activate": activates,
+    f"python -m pdm_tf.train {PHOTOS} --run_dir=runs/mine": trains(*TINY_PDM),
+    "python -m pdm_tf.train --flagfile=configs/quickstart.flags "
+    f"{PHOTOS} {VAL} --run_dir=runs/small": trains(),
+    "python -m pdm_tf.train --help": helps,
+    'pip install -e ".[watch]"': names_an_extra,
+    "tensorboard --logdir=runs": shows_runs,
+    "python -m pdm_tf.evaluate --model=runs/small --hr_dir=photos/val/hr "
+    "--lr_dir=photos/val/lr --output_dir=results/small": evaluates,
+    "python -m pdm_tf.train --method=supervised --hr_dir=photos/hr "
+    "--run_dir=runs/bicubic": trains(),
+    f"python -m pdm_tf.train {PHOTOS} --init_sr=runs/bicubic "
+    "--run_dir=runs/better": trains(*TINY_PDM),
+    "python -m pdm_tf.prepare --task=tfrecord --input_dir=photos/hr "
+    "--output_dir=photos/hr_shards --tile=480 --tile_step=240": prepares_shards,
+    "python -m pdm_tf.prepare --task=bicubic_lr --input_dir=photos/hr "
+    "--output_dir=photos/x4 --scale=4": prepares_pairs,
+}
+
+
+def test_every_command_is_checked_and_no_check_is_stale():
+    assert sorted(commands(README)) == sorted(CHECKS)
+
+
+# In README's order: later commands use what earlier ones have written.
+@pytest.mark.parametrize("command", commands(README))
+def test_command(place, command):
+    CHECKS[command](place, command)
+
+
+def test_the_python_example_runs_on_the_trained_network(place):
+    """After the commands above; the example's network takes and gives what it says."""
+    if not (place / "runs" / "small" / "bundles").is_dir():
+        pytest.skip("needs the run of the training command; run the whole file")
+    example = re.search(r"^```python\n(.*?)^```$", README, re.M | re.S).group(1)
+    code = f"import numpy as np\nlr = np.zeros([1, 8, 9, 3], np.float32)\n{example}"
+    code += "assert tuple(sr.shape) == (1, 32, 36, 3), sr.shape\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_run_folder_is_as_drawn(place):
+    """Every name in README's tree is in the run, and the other way round."""
+    run_dir = place / "runs" / "mine"
+    if not run_dir.is_dir():
+        pytest.skip("needs the run of the training command; run the whole file")
+    tree = README[README.index("runs/mine/\n") :].split("```")[0].splitlines()[1:]
+    drawn = {
+        name.rstrip("/") for line in tree for name in line[2:37].split() if name.strip()
+    }
+    tops = {name.split("/")[0] for name in drawn}
+    assert tops == {path.name for path in run_dir.iterdir()} - {"lock"}
+    for name in drawn:
+        assert (run_dir / name).exists(), name
+
+
+def test_links_lead_somewhere():
+    for target in re.findall(r"\]\(([^)#]+)\)", README):
+        if not target.startswith("https://"):
+            assert (ROOT / target).exists(), target
+    for image in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        with Image.open(ROOT / image) as picture:
+            picture.verify()
+
+
+def test_ci_ends_with_readmes_test_command():
+    """CI must run what README tells people to run, as its last line."""
+    last = (ROOT / ".ci" / "run").read_text().strip().splitlines()[-1]
+    assert last == 'python -m pytest -m "not slow"'
+    assert f"`{last}`" in README
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]
