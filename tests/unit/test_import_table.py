@@ -47,7 +47,8 @@ TABLE = {
         },
     ),
     "programs": (
-        {"numpy", "tqdm"},
+        # TensorFlow: to be loaded without its start-up lines before a room loads it.
+        {"numpy", "tqdm", "tensorflow"},
         {
             *("build", "config", "evaluation", "training", "inference", "interop"),
             *("core", "data", "samples", "models.bundle"),
