@@ -1,0 +1,75 @@
+"""A training program on the toy method, which kills itself where a test wants it.
+
+    KILL=save:4 python -m tests.unit.training.toy_program --run_dir=... --steps=8
+
+The flags are those of `pdm_tf.train`. The environment variable KILL: `step:7` dies
+(SIGKILL) when step 7 is about to start; `save:4` when the checkpoint of step 4 is
+written but not yet renamed; `term:5` sends SIGTERM to itself just before step 5;
+`validation` sends it during validation; `nan:5` makes the loss of step 5 nan. All
+variables are written to RUN_DIR/final.npz at the end; exit codes are those of
+`pdm_tf.train`.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+from pdm_tf.config import exit_codes, program
+from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.config.flags_train import SPEC
+from pdm_tf.config.quiet import quiet_start
+from pdm_tf.config.train_config import TrainConfig
+
+
+def main(config: TrainConfig) -> int:
+    """Trains; what to break is in the environment variable KILL."""
+    with quiet_start():
+        import numpy as np
+
+        from pdm_tf.training.health import NonFiniteLossError
+        from pdm_tf.training.loop import run_training
+        from pdm_tf.training.run_folder import RunFolder
+        from tests.unit.training import toy
+    kind, _, at = os.environ.get("KILL", "").partition(":")
+
+    def batches(start_step: int):
+        for step, batch in enumerate(toy.make_batches(start_step), start=start_step):
+            if kind == "step" and step + 1 == int(at):
+                os.kill(os.getpid(), signal.SIGKILL)
+            if kind == "term" and step + 1 == int(at):
+                os.kill(os.getpid(), signal.SIGTERM)
+            yield batch
+
+    rename = os.rename
+
+    def killing_rename(source: Path, target: Path) -> None:
+        if kind == "save" and Path(target).name == f"step_{int(at):08d}":
+            os.kill(os.getpid(), signal.SIGKILL)
+        rename(source, target)
+
+    os.rename = killing_rename
+
+    def validate(network) -> dict[str, float]:
+        if kind == "validation":
+            os.kill(os.getpid(), signal.SIGTERM)
+        picture = np.full((1, toy.PATCH, toy.PATCH, 3), 0.5, np.float32)
+        return {"mean": float(np.mean(network(picture)))}
+
+    method = toy.ToyMethod(nan_at=int(at) - 1 if kind == "nan" else None)
+    with RunFolder(config) as run:
+        try:
+            outcome = run_training(
+                method, batches, config=config, run=run, validate=validate
+            )
+        except NonFiniteLossError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return exit_codes.NON_FINITE_LOSS
+    np.savez(run.root / "final.npz", **toy.all_values(method))
+    return exit_codes.INTERRUPTED if outcome.interrupted else exit_codes.OK
+
+
+if __name__ == "__main__":
+    program.run(
+        ProgramSpec("toy", TrainConfig, SPEC.intro, SPEC.examples, SPEC.sections), main
+    )
