@@ -1,0 +1,65 @@
+"""The event files say what was logged, in the form that TensorBoard reads."""
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from pdm_tf.training.events import EventWriter
+
+
+def events(folder):
+    files = sorted(str(path) for path in folder.iterdir())
+    assert all("events.out.tfevents." in name for name in files)
+    records = tf.data.TFRecordDataset(files)
+    return [tf.compat.v1.Event.FromString(record.numpy()) for record in records]
+
+
+def test_scalars_and_pictures(tmp_path):
+    rgb_u8 = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    writer = EventWriter(tmp_path, 0)
+    writer.scalars(3, {"loss/a": 0.5, "loss/b": -2.0})
+    writer.pictures(4, {"patches": rgb_u8})
+    header, start, scalars, pictures = events(tmp_path)  # flushed while open
+    assert header.file_version == "brain.Event:2"
+    assert scalars.step == 3
+    assert {v.tag: v.simple_value for v in scalars.summary.value} == {
+        "loss/a": 0.5,
+        "loss/b": -2.0,
+    }
+    assert pictures.step == 4
+    image = pictures.summary.value[0].image
+    assert (image.height, image.width) == (5, 7)
+    decoded = np.asarray(Image.open(io.BytesIO(image.encoded_image_string)))
+    np.testing.assert_array_equal(decoded, rgb_u8)
+    assert start.step == 1
+
+
+def test_resume_tells_to_forget_later_steps(tmp_path):
+    EventWriter(tmp_path, 70).scalars(71, {"a": 1.0})
+    start = events(tmp_path)[1]
+    assert start.session_log.status == tf.compat.v1.SessionLog.START
+    assert start.step == 71
+
+
+def test_nothing_written_makes_no_file(tmp_path):
+    EventWriter(tmp_path, 0).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_tensorboard_itself_reads_it_and_forgets(tmp_path):
+    accumulator = pytest.importorskip(
+        "tensorboard.backend.event_processing.event_accumulator",
+        reason="tensorboard is not installed",
+    )
+    killed = EventWriter(tmp_path, 0)
+    for step in (1, 2, 3, 4):
+        killed.scalars(step, {"loss/a": float(step)})
+    EventWriter(tmp_path, 2).scalars(3, {"loss/a": 30.0})
+    board = accumulator.EventAccumulator(str(tmp_path)).Reload()
+    shown = [
+        (e.step, float(e.tensor_proto.float_val[0])) for e in board.Tensors("loss/a")
+    ]
+    assert shown == [(1, 1.0), (2, 2.0), (3, 30.0)]
