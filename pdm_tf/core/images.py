@@ -27,6 +27,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
 _ORIENTATION_TAG = 0x0112
+_EMPTY = "is an empty file"
 # Pillow refuses above twice its limit; between the limit and that it only warns, which
 # says nothing to people with large photographs.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -87,11 +88,13 @@ def image_size(path: PathLike) -> tuple[int, int]:
     Raises:
       ImageError: the header cannot be read.
     """
-    with _reasons(path), _opened(path) as image:
-        width, height = image.size
-        if _orientation(image) >= 5:
-            width, height = height, width
-        return height, width
+    with _reasons(path):
+        if os.path.getsize(path) == 0:
+            raise ImageError(path, _EMPTY)
+        with _opened(path) as image:
+            width, height = image.size
+            turned = _orientation(image) >= 5
+            return (width, height) if turned else (height, width)
 
 
 def write_png(path: PathLike, rgb_u8: np.ndarray) -> None:
@@ -151,7 +154,7 @@ def _whole_file(path: PathLike) -> bytes:
 def _decode(data: bytes, name: PathLike) -> np.ndarray:
     with _reasons(name):
         if not data:
-            raise ImageError(name, "is an empty file")
+            raise ImageError(name, _EMPTY)
         with _opened(io.BytesIO(data)) as image:
             rgb_u8 = _pixels(image, data, name)
             return np.ascontiguousarray(_upright(rgb_u8, _orientation(image)))
@@ -219,9 +222,9 @@ def _shallow_pixels(image: Image.Image, path: PathLike) -> tuple[np.ndarray, boo
 def _deep_pixels(image: Image.Image, data: bytes) -> tuple[np.ndarray, bool] | None:
     """16 bits a channel (PNG): (uint16 grey or RGB, all opaque); None when 8 bit.
 
-    Pillow keeps 16 bits of grey alone; of the other kinds it takes the high bytes, which
-    is half a level too dark on average. Their low bytes come from a second decoding as
-    if the file were little-endian.
+    Pillow keeps 16 bits of grey alone; of the other kinds it takes the high bytes,
+    which is half a level too dark on average. Their low bytes come from a second
+    decoding, as if the file were little-endian.
     """
     raw_mode = image.tile[0][3] if image.format == "PNG" and image.tile else None
     if isinstance(raw_mode, tuple):

@@ -49,7 +49,9 @@ def imresize(
         output_shape = tuple(math.ceil(scale * length - 1e-9) for length in lengths)
     if min(output_shape) < 1:
         raise ValueError(f"`output_shape` must be positive. Received: {output_shape}.")
-    scales = [scale or out / length for out, length in zip(output_shape, lengths)]
+    scales = [
+        scale or out / length for out, length in zip(output_shape, lengths, strict=True)
+    ]
     result = image.astype(np.float64)
     # The axis that shrinks most goes first (as MATLAB does): less work for the other.
     for axis in sorted((0, 1), key=lambda axis: scales[axis]):

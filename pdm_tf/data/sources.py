@@ -280,8 +280,8 @@ def _reasons(skipped: Sequence[tuple[str, str]]) -> str:
     lines = ""
     for reason, names in groups.items():
         more = f", and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        verb = reason.removeprefix("is ").removeprefix("has ")
-        lines += f"\n  {len(names)} {verb}: {', '.join(names[:_NAMED])}{more}"
+        what = reason.removeprefix("is ").removeprefix("has ")
+        lines += f"\n  {what} ({len(names)}): {', '.join(names[:_NAMED])}{more}"
     return lines
 
 

@@ -1,0 +1,94 @@
+"""`python -m pdm_tf.prepare`, from flags to files."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pdm_tf.config import exit_codes, program
+from pdm_tf.config.flags_prepare import SOME_LEFT_OUT, SPEC
+from pdm_tf.core.images import read_rgb_u8
+from pdm_tf.data.sources import open_source
+from pdm_tf.prepare import main
+from tests.unit.data.folders import SIZES, fill
+
+
+@pytest.fixture
+def folder(tmp_path):
+    fill(tmp_path / "in")
+    return tmp_path
+
+
+def _call(folder, task, *flags):
+    argv = [f"--task={task}", f"--input_dir={folder / 'in'}"]
+    return program.call(SPEC, main, [*argv, f"--output_dir={folder / 'out'}", *flags])
+
+
+def test_as_a_user_runs_it(folder, repository):
+    """Shards in a process of its own: quiet, with a bar that shows the time left."""
+    command = [
+        *(sys.executable, "-m", "pdm_tf.prepare", "--task=tfrecord", "--progress=on"),
+        *(f"--input_dir={folder / 'in'}", f"--output_dir={folder / 'out'}"),
+    ]
+    done = subprocess.run(
+        command, cwd=repository, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == exit_codes.OK, done.stderr
+    assert done.stdout == f"5 images made: {folder / 'out'}\n"
+    assert "100%" in done.stderr and "5/5" in done.stderr
+    assert "WARNING" not in done.stderr and "cuda" not in done.stderr.lower()
+    source = open_source(folder / "out", patch=16, cache_mb=1)
+    assert source.count == len(SIZES)
+
+
+def test_bicubic_pairs_and_a_second_start(folder, capsys):
+    assert _call(folder, "bicubic_lr", "--scale=2") == exit_codes.OK
+    assert read_rgb_u8(folder / "out" / "lr" / "0000.png").shape == (10, 16, 3)
+    assert read_rgb_u8(folder / "out" / "hr" / "0000.png").shape == (20, 32, 3)
+    assert _call(folder, "bicubic_lr", "--scale=2") == exit_codes.OK
+    assert "0 images made, 5 kept from before: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("task", ["tfrecord", "bicubic_lr"])
+def test_bad_files_are_named_and_counted_in_the_exit_code(folder, capsys, task):
+    (folder / "in" / "text.png").write_text("text")
+    for _ in range(2):  # the second start tells it again
+        assert _call(folder, task) == SOME_LEFT_OUT
+        told = capsys.readouterr()
+        assert "text.png: is not a PNG, JPEG, WebP or BMP image" in told.err
+        assert "1 files left out" in told.out
+
+
+def test_tiles(folder):
+    assert _call(folder, "tfrecord", "--tile=20", "--tile_step=10") == exit_codes.OK
+    source = open_source(folder / "out", patch=1, cache_mb=1)
+    assert source.sizes.max() == 20
+    np.testing.assert_array_equal(
+        source.image(source.names.index("0001.png@21,0")),
+        read_rgb_u8(folder / "in" / "0001.png")[21:],
+    )
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        (["--task=tfrecords"], "Did you mean 'tfrecord'?"),
+        (["--scale=0"], "--scale must be 1 or more"),
+        (["--tile=10", "--tile_step=11"], "--tile_step must be 0 to --tile"),
+        (["--input_dir="], "--input_dir is required"),
+        (["--tiles=3"], "Did you mean --tile?"),
+    ],
+)
+def test_wrong_flags(folder, capsys, flags, words):
+    assert _call(folder, "tfrecord", *flags) == exit_codes.BAD_INPUT
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ") and words in told.err
+    assert not (folder / "out").exists()
+
+
+def test_help_teaches(capsys):
+    assert program.call(SPEC, main, ["--help"]) == exit_codes.OK
+    text = capsys.readouterr().out
+    for words in ("Exit code: 0", "1 when some were left out", "--tile_step=N", "480"):
+        assert words in text

@@ -1,0 +1,37 @@
+"""The symmetries of the square."""
+
+import numpy as np
+import pytest
+
+from pdm_tf.core.geometry import D4_COUNT, d4, d4_inverse
+
+
+def test_convention():
+    image = np.array([[1, 2], [3, 4]])
+    expected = [
+        [[1, 2], [3, 4]],
+        [[2, 4], [1, 3]],  # a quarter counter-clockwise: the right column goes on top
+        [[4, 3], [2, 1]],
+        [[3, 1], [4, 2]],
+        [[2, 1], [4, 3]],  # mirrored left to right, then the same turns
+        [[1, 3], [2, 4]],
+        [[3, 4], [1, 2]],
+        [[4, 2], [3, 1]],
+    ]
+    for index in range(D4_COUNT):
+        np.testing.assert_array_equal(d4(image, index), expected[index])
+
+
+@pytest.mark.parametrize("index", range(D4_COUNT))
+def test_inverse(index):
+    image = np.arange(2 * 5 * 3).reshape(2, 5, 3)
+    there = d4(image, index)
+    assert there.shape == ((5, 2, 3) if index % 2 else (2, 5, 3))
+    np.testing.assert_array_equal(d4(there, d4_inverse(index)), image)
+
+
+@pytest.mark.parametrize("index", [-1, 8])
+def test_refuses(index):
+    for function in (lambda i: d4(np.zeros((2, 2)), i), d4_inverse):
+        with pytest.raises(ValueError, match="Received"):
+            function(index)

@@ -1,0 +1,151 @@
+"""Pairs by name: what matches, what does not and why; and streams of pairs."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.images import write_png
+from pdm_tf.data.pairs import load_pairs
+from pdm_tf.data.pipeline import make_pair_stream, open_pairs
+from tests.unit.data.folders import noise
+
+SCALE = 3
+
+
+def _pair(folder, name, lr_name=None, size=(10, 12), hr_size=None):
+    """An LR picture and the HR one that repeats each of its pixels SCALE times."""
+    lr_u8 = noise(*size, seed=len(list(folder.rglob("*.png"))))
+    hr_u8 = lr_u8.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    if hr_size:
+        hr_u8 = noise(*hr_size, seed=0)
+    write_png(folder / "hr" / name, hr_u8)
+    write_png(folder / "lr" / (lr_name or name), lr_u8)
+
+
+def _load(folder, **arguments):
+    return load_pairs(folder / "hr", folder / "lr", SCALE, **arguments)
+
+
+def test_names_and_their_endings(tmp_path):
+    _pair(tmp_path, "plain.png")
+    _pair(tmp_path, "mild.png", "mildx3m.png")
+    _pair(tmp_path, "deep/er.png", "deep/er_x3.png")
+    _pair(tmp_path, "hard.png", "hardX3d.png")
+    _pair(tmp_path, "ax3.png")  # an HR name that looks like an ending
+    pairs = _load(tmp_path)
+    names = [pair.name for pair in pairs.pairs]
+    assert names == ["ax3", "deep/er", "hard", "mild", "plain"]
+    assert pairs.problems == () and pairs.scale == SCALE
+    for pair in pairs.pairs:
+        hr_u8, lr_u8 = pair.load()
+        np.testing.assert_array_equal(hr_u8[::SCALE, ::SCALE], lr_u8)
+    assert [pair.name for pair in _load(tmp_path, max_images=2).pairs] == names[:2]
+
+
+def test_several_lr_images_of_one_hr_image(tmp_path):
+    """As in DIV2K wild: 0001x4w1.png ... 0001x4w4.png."""
+    _pair(tmp_path, "a.png", "ax3w1.png")
+    write_png(tmp_path / "lr" / "ax3w2.png", noise(10, 12, 9))
+    pairs = _load(tmp_path).pairs
+    assert [pair.name for pair in pairs] == ["ax3w1", "ax3w2"]
+    assert {pair.hr_path.name for pair in pairs} == {"a.png"}
+
+
+def test_what_does_not_match_is_named(tmp_path):
+    _pair(tmp_path, "good.png")
+    _pair(tmp_path, "sized.png", hr_size=(30, 37))
+    _pair(tmp_path, "swapped.png", hr_size=(36, 30))
+    write_png(tmp_path / "hr" / "lonely.png", noise(9, 9, 1))
+    write_png(tmp_path / "lr" / "stray.png", noise(3, 3, 1))
+    write_png(tmp_path / "hr" / "broken.png", noise(9, 9, 1))
+    (tmp_path / "lr" / "broken.png").write_text("text")
+    write_png(tmp_path / "hr" / "good.bmp", noise(30, 36, 1))  # the name of good.png
+    pairs = _load(tmp_path)
+    problems = {
+        f"{Path(path).parent.name}/{Path(path).name}": reason
+        for path, reason in pairs.problems
+    }
+    assert len(pairs.pairs) == 1
+    assert problems.keys() == {
+        *("hr/sized.png", "hr/swapped.png", "hr/lonely.png", "lr/stray.png"),
+        *("lr/broken.png", "hr/good.png"),
+    }
+    assert (
+        "not 3 times the size of sized.png (37x30 and 12x10 px)"
+        in (problems["hr/sized.png"])
+    )
+    assert problems["hr/lonely.png"] == "has no LR image of its name"
+    assert problems["lr/stray.png"] == "has no HR image of its name"
+    assert "not a PNG" in problems["lr/broken.png"]
+    assert "same name as good.bmp" in problems["hr/good.png"]
+
+
+def test_no_pair_is_an_error_that_says_why(tmp_path):
+    _pair(tmp_path, "a.png", hr_size=(31, 36))
+    write_png(tmp_path / "lr" / "b.png", noise(3, 3, 1))
+    with pytest.raises(UserError) as caught:
+        _load(tmp_path)
+    text = str(caught.value)
+    assert "3 times the size" in text and "a.png" in text and "36x31" in text
+    assert "b.png: has no HR image of its name" in text
+
+
+def _stream(pairs, cache_mb=64, count=4, lr_patch=5, **arguments):
+    source = open_pairs(pairs, lr_patch=lr_patch, cache_mb=cache_mb)
+    dataset = make_pair_stream(
+        source, lr_patch=lr_patch, batch_size=8, seed=1, **arguments
+    )
+    batches = [
+        tf.nest.map_structure(lambda tensor: tensor.numpy(), batch)
+        for batch in dataset.take(count)
+    ]
+    return {side: np.stack([batch[side] for batch in batches]) for side in ("hr", "lr")}
+
+
+@pytest.fixture
+def five(tmp_path):
+    for index, size in enumerate([(9, 14), (12, 6), (5, 5), (8, 30), (21, 7)]):
+        _pair(tmp_path, f"{index}.png", f"{index}x3.png", size)
+    return _load(tmp_path)
+
+
+def test_both_sides_show_the_same_place_the_same_way_up(five):
+    """Each HR pixel block repeats its LR pixel, so a shift or a turn would show."""
+    batches = _stream(five)
+    assert batches["lr"].shape == (4, 8, 5, 5, 3)
+    assert batches["hr"].shape == (4, 8, 15, 15, 3)
+    repeated = batches["lr"].repeat(SCALE, axis=2).repeat(SCALE, axis=3)
+    np.testing.assert_array_equal(batches["hr"], repeated)
+    assert np.unique(batches["lr"][..., 0, 0, :].reshape(-1, 3), axis=0).shape[0] > 20
+
+
+def test_pair_streams_resume_split_and_decode_alike(five):
+    whole = _stream(five, threads=1)
+    variants = [_stream(five, threads=4), _stream(five, cache_mb=0)]
+    # LR alone fits: it comes from memory and HR from the disk.
+    variants.append(_stream(five, cache_mb=0.005))
+    for variant in variants:
+        for side in ("hr", "lr"):
+            np.testing.assert_array_equal(variant[side], whole[side])
+    later = _stream(five, start_index=16, count=2)
+    halves = [_stream(five, shard=(k, 2)) for k in (0, 1)]
+    for side in ("hr", "lr"):
+        np.testing.assert_array_equal(later[side], whole[side][2:])
+        joined = np.concatenate([half[side] for half in halves], axis=1)
+        np.testing.assert_array_equal(joined, whole[side])
+
+
+def test_a_pair_with_an_unusable_side_is_left_out(five, tmp_path):
+    data = (tmp_path / "hr" / "3.png").read_bytes()
+    (tmp_path / "hr" / "3.png").write_bytes(data[: len(data) // 2])
+    source = open_pairs(five, lr_patch=6, cache_mb=64)
+    # 2.png is smaller than 6 px in LR, 3.png is cut off in HR.
+    assert source.hr.count == source.lr.count == 3
+    assert source.hr.sizes.tolist() == (SCALE * source.lr.sizes).tolist()
+    skipped = {Path(path).name for path, _ in source.skipped}
+    assert skipped == {"2.png", "2x3.png", "3.png"}
+    with pytest.raises(UserError, match="LR images of the pairs must hold"):
+        open_pairs(five, lr_patch=22, cache_mb=64)

@@ -1,0 +1,203 @@
+"""Streams: the right pixels, the same for any threads, start, workers and storage."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pdm_tf.core.geometry import d4
+from pdm_tf.data.pipeline import StreamSpec, make_batches, make_stream, open_streams
+from pdm_tf.data.sampling import draw_sample
+from pdm_tf.data.shards import make_shards
+from pdm_tf.data.sources import open_source
+from tests.unit.data.folders import SIZES, fill
+
+PATCH, BATCH = 16, 4
+
+
+@pytest.fixture
+def folder(tmp_path):
+    fill(tmp_path / "hr")
+    return tmp_path / "hr"
+
+
+def _source(folder, cache_mb=64):
+    return open_source(folder, patch=PATCH, cache_mb=cache_mb)
+
+
+def _take(dataset, count):
+    return [
+        tf.nest.map_structure(lambda tensor: tensor.numpy(), batch)
+        for batch in dataset.take(count)
+    ]
+
+
+def _batches(source, count=6, **changes):
+    arguments = {"patch": PATCH, "batch_size": BATCH, "seed": 3, "stream": "hr"}
+    return np.stack(_take(make_stream(source, **(arguments | changes)), count))
+
+
+@pytest.mark.parametrize("cache_mb", [64, 0], ids=["cached", "uncached"])
+def test_patches_are_the_drawn_crops_of_the_photographs(tmp_path, folder, cache_mb):
+    """Recomputed with NumPy from the pictures as they were before being written.
+
+    Catches a wrong row length, swapped axes, BGR, a wrong turn, or a wrong scale.
+    """
+    pictures = fill(tmp_path / "again")
+    source = _source(folder, cache_mb)
+    batches = _batches(source)
+    assert batches.shape == (6, BATCH, PATCH, PATCH, 3)
+    assert batches.dtype == np.float32
+    for index, patch in enumerate(batches.reshape(-1, PATCH, PATCH, 3)):
+        draw = draw_sample(
+            tf.constant(index, tf.int64),
+            source.sizes,
+            patch=PATCH,
+            seed=3,
+            stream="hr",
+        )
+        image, top, left, symmetry = (int(value) for value in draw)
+        crop = pictures[image][top : top + PATCH, left : left + PATCH]
+        expected = d4(crop, symmetry).astype(np.float32) / np.float32(255)
+        np.testing.assert_array_equal(patch, expected)
+
+
+def test_an_epoch_shows_every_photograph_once(folder):
+    """Seen in the pixels: each patch is found in one picture."""
+    source = _source(folder)
+    patches = _batches(source, count=5, batch_size=5)
+    windows = [
+        {
+            d4(source.image(image)[y : y + PATCH, x : x + PATCH], symmetry).tobytes()
+            for y in range(height - PATCH + 1)
+            for x in range(width - PATCH + 1)
+            for symmetry in range(8)
+        }
+        for image, (height, width) in enumerate(SIZES)
+    ]
+    for epoch in patches:
+        owners = [
+            [image for image, known in enumerate(windows) if patch.tobytes() in known]
+            for patch in np.rint(epoch * 255).astype(np.uint8)
+        ]
+        assert sorted(owners) == [[0], [1], [2], [3], [4]]
+
+
+def test_same_batches_for_any_number_of_threads(folder):
+    source = _source(folder)
+    one = _batches(source, count=30, threads=1)
+    np.testing.assert_array_equal(one, _batches(source, count=30, threads=4))
+    np.testing.assert_array_equal(one, _batches(source, count=30, threads=0))
+
+
+def test_uncached_gives_the_same_batches(folder):
+    np.testing.assert_array_equal(
+        _batches(_source(folder)), _batches(_source(folder, cache_mb=0), threads=3)
+    )
+
+
+@pytest.mark.parametrize("cache_mb", [64, 0], ids=["cached", "uncached"])
+def test_shards_give_the_same_batches(folder, tmp_path, cache_mb):
+    make_shards(folder, tmp_path / "shards", shard_mb=0.004)
+    assert len(list((tmp_path / "shards").glob("*.tfrecord"))) > 2
+    np.testing.assert_array_equal(
+        _batches(_source(folder)), _batches(_source(tmp_path / "shards", cache_mb))
+    )
+
+
+@pytest.mark.parametrize("step", [1, 7])
+def test_starting_later_equals_skipping(folder, step):
+    source = _source(folder)
+    whole = _batches(source, count=step + 3)
+    later = _batches(source, count=3, start_index=step * BATCH)
+    np.testing.assert_array_equal(later, whole[step:])
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_together_draw_what_one_does(folder, workers):
+    source = _source(folder)
+    parts = [
+        _batches(source, shard=(worker, workers), start_index=2 * BATCH)
+        for worker in range(workers)
+    ]
+    whole = _batches(source, start_index=2 * BATCH)
+    np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
+
+
+def test_seeds_and_streams_differ(folder):
+    source = _source(folder)
+    one = _batches(source)
+    for change in ({"seed": 4}, {"stream": "real_lr"}):
+        other = _batches(source, **change)
+        same = np.all(one == other, axis=(2, 3, 4))
+        assert same.mean() < 0.1
+
+
+def test_make_batches_joins_the_streams(folder, tmp_path):
+    fill(tmp_path / "lr", [(12, 13), (10, 20), (9, 9)])
+    patches = {"hr": PATCH, "real_lr": 8}
+    specs = [
+        StreamSpec("hr", str(folder), patches["hr"], "--hr_dir"),
+        StreamSpec("real_lr", str(tmp_path / "lr"), patches["real_lr"]),
+    ]
+    sources = open_streams(specs, cache_mb=64)
+    whole = _take(make_batches(sources, patches, BATCH, 3, 0, threads=2), 5)
+    assert whole[0]["hr"].shape == (BATCH, 16, 16, 3)
+    assert whole[0]["real_lr"].shape == (BATCH, 8, 8, 3)
+    np.testing.assert_array_equal(
+        np.stack([batch["hr"] for batch in whole]), _batches(sources["hr"], count=5)
+    )
+    later = _take(make_batches(sources, patches, BATCH, 3, 2), 3)
+    halves = [
+        _take(make_batches(sources, patches, BATCH, 3, 2, shard=(k, 2)), 3)
+        for k in (0, 1)
+    ]
+    for step, name in itertools.product(range(3), patches):
+        np.testing.assert_array_equal(later[step][name], whole[step + 2][name])
+        joined = np.concatenate([half[step][name] for half in halves])
+        np.testing.assert_array_equal(joined, whole[step + 2][name])
+
+
+def test_streams_share_the_memory_budget(folder):
+    need = _source(folder).memory_mb
+    specs = [StreamSpec(name, str(folder), PATCH) for name in ("first", "second")]
+    sources = open_streams(specs, cache_mb=1.5 * need)
+    assert sources["first"].cached and not sources["second"].cached
+
+
+def test_pixels_are_not_copied(folder):
+    """TensorFlow sees later changes of the NumPy buffer: it is the same memory."""
+    source = _source(folder)
+    dataset = make_stream(
+        source, patch=PATCH, batch_size=BATCH, seed=3, stream="hr", start_index=0
+    )
+    source.pixels[:] = 51
+    np.testing.assert_array_equal(_take(dataset, 1)[0], np.float32(0.2))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"shard": (2, 2)},
+        {"shard": (0, 3)},
+        {"start_index": 3},
+        {"start_index": -4},
+        {"patch": 18},
+    ],
+)
+def test_refuses(folder, changes):
+    with pytest.raises(ValueError, match="Received"):
+        _batches(_source(folder), **changes)
+
+
+def test_make_batches_refuses_other_names(folder):
+    with pytest.raises(ValueError, match="same names"):
+        make_batches({"hr": _source(folder)}, {"lr": 8}, BATCH, 0, 0)
+
+
+def test_a_file_that_vanishes_stops_the_stream(folder):
+    source = _source(folder, cache_mb=0)
+    (folder / "0002.png").unlink()
+    with pytest.raises(tf.errors.OpError, match=r"0002\.png"):
+        _batches(source)
