@@ -39,6 +39,9 @@ from pdm_tf.models.degradation import (
 from pdm_tf.models.discriminators import PatchGANConfig
 from pdm_tf.models.network import Network
 from pdm_tf.models.sr import SR_NETS
+from pdm_tf.training.ema import EMA
+from pdm_tf.training.health import LossMonitor
+from pdm_tf.training.step_function import StepFunction
 
 _POLICIES = {
     "float32": "float32",
@@ -91,6 +94,13 @@ def build_method(config: TrainConfig) -> Method:
     keras.utils.set_random_seed(stream_seed(config.seed, "initial weights")[0])
     make = {"pdm_sr": _build_pdm_sr, "supervised": _build_supervised}[config.method]
     return make(config)
+
+
+def compiled_step(method: Method, config: TrainConfig) -> StepFunction:
+    """The step as the loop runs it, with its averages, for measuring."""
+    return StepFunction(
+        method, EMA(method.ema_networks(), config.ema_decay), LossMonitor(), config
+    )
 
 
 def bundle_saver(
