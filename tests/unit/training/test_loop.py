@@ -1,0 +1,227 @@
+"""The loop calls the right things at the right steps, and nothing twice."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pdm_tf.core.images import read_rgb_u8
+from pdm_tf.training.checkpoint import complete_steps
+from pdm_tf.training.ema import EMA
+from pdm_tf.training.health import LossMonitor, NonFiniteLossError
+from pdm_tf.training.loop import Outcome, is_finished, run_training
+from pdm_tf.training.metrics_file import read_metrics
+from pdm_tf.training.run_folder import RunFolder
+from pdm_tf.training.step_function import StepFunction
+from tests.unit.training.toy import ToyMethod, all_values, make_batches, toy_config
+
+
+def train(config, method=None, batches=make_batches, **callables):
+    method = method or ToyMethod()
+    with RunFolder(config) as run:
+        outcome = run_training(method, batches, config=config, run=run, **callables)
+    return outcome, method
+
+
+def records(config):
+    with RunFolder(config) as run:
+        return read_metrics(run.metrics_path)
+
+
+class Calls:
+    """Stand-ins for validation and bundles that write down what they got."""
+
+    def __init__(self):
+        self.validated, self.saved = [], []
+
+    def validate(self, network):
+        self.validated.append(network.variables[0].numpy().copy())
+        return {"psnr": 20.0 + len(self.validated), "bicubic/psnr": 19.0}
+
+    def save_bundles(self, networks, step):
+        self.saved += [
+            (name, step, network.variables[0].numpy().copy())
+            for name, network in networks.items()
+        ]
+
+
+def test_periodic_actions_come_at_their_steps(tmp_path, capsys):
+    config = toy_config(
+        tmp_path / "run",
+        steps=7,
+        log_every=3,
+        save_every=2,
+        validate_every=4,
+        preview_every=5,
+        keep_checkpoints=2,
+    )
+    calls = Calls()
+    outcome, _ = train(config, validate=calls.validate, save_bundles=calls.save_bundles)
+    assert outcome == Outcome(7)
+    found = records(config)
+    assert [r["step"] for r in found if "loss/sr" in r] == [1, 3, 6, 7]
+    assert [r["step"] for r in found if "val/psnr" in r] == [4, 7]
+    assert [r["step"] for r in found if "finished" in r] == [7]
+    assert complete_steps(tmp_path / "run/checkpoints") == [6, 7]
+    assert [(n, s) for n, s, _ in calls.saved] == [
+        (name, step) for step in (2, 4, 6, 7) for name in ("sr", "sr_ema")
+    ]
+    pictures = sorted(path.name for path in (tmp_path / "run/previews").iterdir())
+    assert pictures == ["step_00000005_patches.png", "step_00000007_patches.png"]
+    first = found[0]
+    assert first["stat/learning_rate"] == 0.0002  # as written in the flags
+    assert "perf/steps_per_second" in found[1]
+    line = "step 4  validation: psnr 21 (ema 22, bicubic 19)"
+    assert line in capsys.readouterr().out
+    assert line in (tmp_path / "run/log.txt").read_text()
+
+
+def test_raw_and_averaged_weights_are_validated_and_bundled(tmp_path):
+    config = toy_config(tmp_path / "run", steps=4, save_every=4, validate_every=4)
+    calls = Calls()
+    _, method = train(config, validate=calls.validate, save_bundles=calls.save_bundles)
+    raw, averaged = calls.validated
+    np.testing.assert_array_equal(raw, method.networks["sr"].variables[0].numpy())
+    assert np.abs(raw - averaged).max() > 0
+    assert [name for name, _, _ in calls.saved] == ["sr", "sr_ema"]
+    np.testing.assert_array_equal(calls.saved[0][2], raw)
+    np.testing.assert_array_equal(calls.saved[1][2], averaged)
+
+
+def test_previews_show_the_same_batch_always(tmp_path):
+    config = toy_config(tmp_path / "run", steps=4, preview_every=2)
+    train(config)
+    folder = tmp_path / "run/previews"
+    first = read_rgb_u8(folder / "step_00000002_patches.png")
+    np.testing.assert_array_equal(
+        first, read_rgb_u8(folder / "step_00000004_patches.png")
+    )
+    hr = next(make_batches(0))["hr"].numpy()[0]
+    np.testing.assert_array_equal(first[:, :8], np.uint8(hr * 255))
+
+
+def test_reporting_does_not_disturb_training(tmp_path):
+    """Logging, validating, saving, previewing at other steps: the same weights."""
+    calls = Calls()
+    busy = toy_config(
+        tmp_path / "busy", save_every=1, validate_every=1, preview_every=1
+    )
+    quiet = toy_config(tmp_path / "quiet", log_every=50, save_every=50)
+    _, method = train(busy, validate=calls.validate, save_bundles=calls.save_bundles)
+    _, other = train(quiet)
+    for name, value in all_values(other).items():
+        np.testing.assert_array_equal(value, all_values(method)[name], err_msg=name)
+
+
+@pytest.mark.parametrize(("phase_at", "traces"), [(None, 1), (3, 2)])
+def test_one_trace_per_phase(phase_at, traces):
+    method = ToyMethod(phase_at=phase_at)
+    config = toy_config("unused")
+    ema = EMA(method.ema_networks(), 0.9)
+    step_function = StepFunction(method, ema, LossMonitor(), config)
+    for step, batch in zip(range(6), make_batches(0), strict=False):
+        step_function(batch, step)
+        assert ("loss/late" in step_function.fetch()) == (traces == 2 and step >= 3)
+    assert step_function.traces == traces
+    assert int(method.extra_state["seen"]) == 6
+
+
+@pytest.mark.parametrize("loss_scaled", [False, True])
+def test_learning_rate_of_every_optimizer_follows_the_step(loss_scaled):
+    method = ToyMethod(loss_scaled=loss_scaled)
+    config = toy_config("unused", learning_rate=0.5, lr_milestones=(2,), lr_decay=0.1)
+    ema = EMA(method.ema_networks(), 0.9)
+    step_function = StepFunction(method, ema, LossMonitor(), config)
+    for step, expected in ((0, 0.5), (1, 0.5), (2, 0.05), (0, 0.5)):
+        step_function(next(make_batches(step)), step)
+        for optimizer in method.optimizers.values():
+            inner = getattr(optimizer, "inner_optimizer", optimizer)
+            assert float(inner.learning_rate.numpy()) == pytest.approx(expected)
+        assert step_function.fetch()["stat/learning_rate"] == pytest.approx(expected)
+
+
+def test_half_precision_with_loss_scaling_trains_and_resumes(tmp_path):
+    config = toy_config(tmp_path / "run", steps=4, save_every=4)
+    method = ToyMethod(policy="mixed_float16", loss_scaled=True)
+    before = method.networks["sr"].variables[0].numpy().copy()
+    train(config, method)
+    assert np.abs(method.networks["sr"].variables[0].numpy() - before).max() > 0
+    again = ToyMethod(seed=5, policy="mixed_float16", loss_scaled=True)
+    train(config, again)
+    for name, value in all_values(method).items():
+        np.testing.assert_array_equal(value, all_values(again)[name], err_msg=name)
+
+
+def test_non_finite_loss_is_caught_at_its_step_though_logged_rarely(tmp_path):
+    config = toy_config(tmp_path / "run", steps=9, log_every=100, save_every=2)
+    calls = Calls()
+    with pytest.raises(NonFiniteLossError, match="loss/critic .* at step 5"):
+        train(config, ToyMethod(nan_at=4), save_bundles=calls.save_bundles)
+    assert complete_steps(tmp_path / "run/checkpoints") == [2, 4]
+    assert max(step for _, step, _ in calls.saved) == 4
+
+
+def test_weights_that_are_spoilt_while_the_loss_is_fine_are_not_saved(tmp_path):
+    class Spoilt(ToyMethod):
+        def _step(self, batch, step):
+            scalars = super()._step(batch, step)
+            kernel = self.networks["critic"].variables[0]
+            kernel.assign(kernel * tf.where(step == 3, np.inf, 1.0))
+            return scalars
+
+    config = toy_config(tmp_path / "run", steps=9, save_every=2)
+    with pytest.raises(NonFiniteLossError, match="weights of critic .* at step 4"):
+        train(config, Spoilt())
+    assert complete_steps(tmp_path / "run/checkpoints") == [2]
+
+
+def test_batches_that_end_too_early_are_an_error(tmp_path):
+    config = toy_config(tmp_path / "run", steps=9)
+    with pytest.raises(RuntimeError, match="until step 9. Received: none after step 3"):
+        train(config, batches=lambda start: itertools.islice(make_batches(start), 3))
+
+
+def test_batches_start_where_training_does(tmp_path):
+    starts = []
+
+    def batches(start):
+        starts.append(start)
+        return make_batches(start)
+
+    train(toy_config(tmp_path / "run", steps=4, save_every=4), batches=batches)
+    train(toy_config(tmp_path / "run", steps=6, save_every=4), batches=batches)
+    assert starts == [0, 4]
+
+
+def test_is_finished(tmp_path):
+    config = toy_config(tmp_path / "run", steps=2)
+    with RunFolder(config) as run:
+        assert not is_finished(run, 2)
+    train(config)
+    with RunFolder(config) as run:
+        assert is_finished(run, 2)
+        assert not is_finished(run, 3)
+
+
+def test_killed_before_its_last_validation_makes_up_for_it(tmp_path):
+    config = toy_config(tmp_path / "run", steps=2, validate_every=5)
+    calls = Calls()
+
+    def killed(network):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config, validate=killed)
+    train(config, validate=calls.validate, save_bundles=calls.save_bundles)
+    assert len(calls.validated) == 2
+    assert [(name, step) for name, step, _ in calls.saved] == [("sr", 2), ("sr_ema", 2)]
+    assert [r["step"] for r in records(config) if "val_ema/psnr" in r] == [2]
+    train(config, validate=calls.validate)
+    assert len(calls.validated) == 2  # finished: not again
+
+
+def test_validation_can_be_switched_off(tmp_path):
+    calls = Calls()
+    train(toy_config(tmp_path / "run", validate_every=0), validate=calls.validate)
+    assert calls.validated == []
