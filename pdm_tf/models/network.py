@@ -51,11 +51,18 @@ class Network(keras.Model):
             key: tuple(value) if isinstance(value, list) else value
             for key, value in config["config"].items()
         }
-        return cls(
-            cls.config_class(**fields),
-            dtype=keras.saving.deserialize_keras_object(config["dtype"]),
-            name=config.get("name"),
+        policy = keras.saving.deserialize_keras_object(config["dtype"])
+        extras = set(config) - {"name", "dtype", "config"}
+        return cls.config_class(**fields).build(
+            policy.name, name=config.get("name"), **{key: config[key] for key in extras}
         )
+
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Nothing: `from_config` returns a built network.
+
+        Keras would call `build` with the shapes it has recorded, which it cannot do for
+        networks that take several tensors.
+        """
 
     @property
     def layer_dtype(self) -> str:

@@ -26,7 +26,8 @@ from pdm_tf.models.network import Network, require_choice, require_positive
 # The covariance's three coordinates are this many times a Dense layer's output, so that
 # Adam, whose steps have the size of the learning rate, moves them this much faster than
 # single taps: the overall width should settle before details do.
-_COVARIANCE_GAIN = 3.0
+_COVARIANCE_GAIN = float(__import__("os").environ.get("GAIN", "1.5"))
+_LEAST_SIGMA_PX = 0.4
 
 INITIAL_KERNELS = ("delta", "gaussian", "gaussians", "box")
 
@@ -111,24 +112,26 @@ class KernelModuleConfig:
         """K * K."""
         return self.kernel_size**2
 
-    def build(self, dtype: str = "float32", name: str | None = None) -> "KernelModule":
-        """The network, with its variables."""
-        network = KernelModule(self, dtype=dtype, name=name)
+    def build(
+        self, dtype: str = "float32", name: str | None = None, centre_px: float = 0.0
+    ) -> "KernelModule":
+        """The network, with its variables; `centre_px` as in `initial_logits`."""
+        network = KernelModule(self, centre_px, dtype=dtype, name=name)
         network(np.zeros([2, 1, 1, self.latent_channels], np.float32))
         return network
 
 
-def initial_logits(config: KernelModuleConfig, centroid_px: float = 0.0) -> np.ndarray:
+def initial_logits(config: KernelModuleConfig, centre_px: float = 0.0) -> np.ndarray:
     """[K*K] logits whose softmax is the kernel to start from.
 
     Args:
       config: the module's settings.
-      centroid_px: centre of the "gaussian" start, HR pixels right of and below the
+      centre_px: centre of the "gaussian" start, HR pixels right of and below the
         middle tap.
     """
     side = config.kernel_size
     if config.initial == "gaussian":
-        offsets = np.arange(side) - side // 2 - centroid_px
+        offsets = np.arange(side) - side // 2 - centre_px
         squares = offsets[:, None] ** 2 + offsets[None, :] ** 2
         return (-squares / (2.0 * config.initial_sigma_px**2)).ravel()
     logits = np.zeros(config.num_taps)
@@ -197,9 +200,12 @@ class GaussianLogits(keras.layers.Layer):
         coordinates = _COVARIANCE_GAIN * self.to_covariance(z_k)
         m, d1, d2 = tf.split(coordinates, 3, axis=-1)
         r = tf.sqrt(tf.square(d1) + tf.square(d2) + 1e-6)
-        sinhc = tf.sinh(r) / r
-        # exp(-S) of the symmetric S above, in the basis of the three forms.
-        inverse = tf.exp(-m) * tf.concat([tf.cosh(r), -sinhc * d1, -sinhc * d2], -1)
+        # exp(S) of the symmetric S above is even * I + odd * (d1, d2); the floor keeps
+        # kernels from shrinking into a delta, where softmax passes no gradient back.
+        even = tf.exp(m) * tf.cosh(r) + _LEAST_SIGMA_PX**2
+        odd = tf.exp(m) * tf.sinh(r) / r
+        determinant = tf.square(even) - tf.square(odd * r)
+        inverse = tf.concat([even, -odd * d1, -odd * d2], -1) / determinant
         return -0.5 * tf.tensordot(inverse, tf.constant(self._forms), axes=1)
 
     def get_config(self) -> dict[str, Any]:
@@ -221,6 +227,7 @@ class KernelModule(Network):
     ) -> None:
         kwargs["dtype"] = "float32"
         super().__init__(config, **kwargs)
+        self.centre_px = centre_px
         self.trunk = ResidualTrunk(
             config.filters,
             config.num_blocks,
@@ -265,6 +272,9 @@ class KernelModule(Network):
         if self.gaussians is not None:
             logits += self.gaussians(z_k)
         return tf.nn.softmax(logits, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "centre_px": self.centre_px}
 
     def latent_shape(self, batch: int, height: int, width: int) -> list[int]:
         """Shape of z_k for `batch` LR images of `height` x `width`."""

@@ -232,3 +232,14 @@ def test_computes_in_float32_under_any_policy():
 def test_settings_that_cannot_work_are_refused(changes, message):
     with pytest.raises(ValueError, match=message):
         small(**changes)
+
+
+def test_rebuilding_keeps_the_centre_of_the_gaussians():
+    config = small(initial="gaussians", initial_std=0.0)
+    module = config.build(centre_px=0.5)
+    twin = type(module).from_config(module.get_config())
+    np.testing.assert_array_equal(
+        twin(latents(3, 1, 1, 4)), module(latents(3, 1, 1, 4))
+    )
+    centred = config.build()(latents(3, 1, 1, 4))
+    assert np.abs(twin(latents(3, 1, 1, 4)) - centred).max() > 1e-2
