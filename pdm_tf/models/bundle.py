@@ -8,7 +8,6 @@ contrast, holds everything needed to go on training (`training/checkpoint.py`).
 
 import dataclasses
 import hashlib
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +22,10 @@ from pdm_tf.models.sr import EDSR, RRDBNet
 
 FORMAT = 1
 _INDEX = "bundle.json"
+_KEYS = (
+    *("format", "role", "network", "config", "scale", "step"),
+    *("weights", "sha256", "notes"),
+)
 _CLASSES: Mapping[str, type[Network]] = {
     cls.__name__: cls for cls in (EDSR, RRDBNet, PDM, PatchGAN)
 }
@@ -113,11 +116,10 @@ def load_bundle(folder: Path | str, dtype: str = "float32") -> Bundle:
     """
     folder = Path(folder)
     index = _read_index(folder)
-    if index.get("format") != FORMAT or index.get("network") not in _CLASSES:
+    if index["network"] not in _CLASSES:
         raise UserError(
-            f"Bundles must have format {FORMAT} and one of the networks "
-            f"{', '.join(_CLASSES)}. Received: {folder}, format "
-            f"{index.get('format')}, network {index.get('network')}."
+            f"A bundle's network must be one of {', '.join(_CLASSES)}. "
+            f"Received: {folder}, {index['network']}."
         )
     weights = folder / index["weights"]
     if not weights.is_file():
@@ -128,7 +130,13 @@ def load_bundle(folder: Path | str, dtype: str = "float32") -> Bundle:
         )
     config = _config_from(index)
     network = config.build(dtype)
-    network.load_weights(weights)
+    try:
+        network.load_weights(weights)
+    except (ValueError, OSError) as error:
+        raise UserError(
+            f"The bundle's weights must be those of its config. Received: {weights}, "
+            f"{type(error).__name__}: {error}"
+        ) from error
     return Bundle(
         network=network,
         role=index["role"],
@@ -175,12 +183,22 @@ def find_bundle(location: Path | str, role: str = "sr", weights: str = "ema") ->
 
 
 def _read_index(folder: Path) -> dict[str, Any]:
-    try:
-        return read_json(folder / _INDEX)
-    except FileNotFoundError as error:
-        raise UserError(f"No bundle here: {folder / _INDEX} is missing.") from error
-    except json.JSONDecodeError as error:
-        raise UserError(f"Not a bundle: {folder / _INDEX} is not JSON.") from error
+    if not (folder / _INDEX).is_file():
+        raise UserError(f"No bundle here: {folder / _INDEX} is missing.")
+    index = read_json(folder / _INDEX)
+    keys = index if isinstance(index, dict) else {}
+    if keys.get("format", FORMAT) != FORMAT:
+        raise UserError(
+            f"This version reads bundles of format {FORMAT}. "
+            f"Received: {folder}, format {keys['format']}."
+        )
+    missing = [key for key in _KEYS if key not in keys]
+    if missing:
+        raise UserError(
+            f"{folder / _INDEX} must be the index of a bundle. "
+            f"Received: a file without {', '.join(missing)}."
+        )
+    return index
 
 
 def _config_from(index: Mapping[str, Any]) -> Any:
@@ -191,7 +209,7 @@ def _config_from(index: Mapping[str, Any]) -> Any:
     }
     try:
         return config_class(**fields)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise UserError(
             f"The bundle's config does not fit {config_class.__name__}: {error}."
         ) from error

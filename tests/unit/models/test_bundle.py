@@ -1,0 +1,145 @@
+"""Bundles: what is written, what is refused, which one is found."""
+
+import json
+
+import numpy as np
+import pytest
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.models.bundle import find_bundle, load_bundle, save_bundle
+from pdm_tf.models.sr import EDSRConfig
+from tests.unit.models.degradation.weights import shake
+
+CONFIG = EDSRConfig(scale=2, filters=4, num_blocks=1)
+
+
+@pytest.fixture(scope="module")
+def network():
+    network = CONFIG.build()
+    shake(network)
+    return network
+
+
+def save(network, folder, step=5):
+    return save_bundle(network, folder, role="sr", scale=2, step=step, notes={"a": 1})
+
+
+def edit_index(folder, **changes):
+    path = folder / "bundle.json"
+    index = json.loads(path.read_text())
+    path.write_text(json.dumps({**index, **changes}))
+
+
+def test_saving_again_replaces_the_bundle_and_leaves_nothing_behind(network, tmp_path):
+    assert save(network, tmp_path / "new" / "sr") == tmp_path / "new" / "sr"
+    folder = save(network, tmp_path / "sr", step=5)
+    first = load_bundle(folder)
+    other = CONFIG.build()
+    shake(other, seed=1)
+    save(other, folder, step=6)
+    second = load_bundle(folder)
+    assert (first.step, second.step) == (5, 6) and first.sha256 != second.sha256
+    for found, wanted in zip(second.network.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_save_that_dies_before_the_index_leaves_the_old_bundle(
+    network, tmp_path, monkeypatch
+):
+    folder = save(network, tmp_path, step=5)
+    other = CONFIG.build()
+
+    def power_cut(*args):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("pdm_tf.models.bundle.write_json_atomic", power_cut)
+    with pytest.raises(OSError, match="no space left"):
+        save(other, folder, step=6)
+    bundle = load_bundle(folder)
+    assert bundle.step == 5
+    np.testing.assert_array_equal(bundle.network.weights[0], network.weights[0])
+
+
+def test_loading_in_another_type_keeps_the_weights(network, tmp_path):
+    folder = save(network, tmp_path)
+    loaded = load_bundle(folder, "mixed_bfloat16").network
+    assert loaded.head.compute_dtype == "bfloat16"
+    for found, wanted in zip(loaded.weights, network.weights, strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
+def cut_weights(folder):
+    (weights,) = folder.glob("*.weights.h5")
+    weights.write_bytes(weights.read_bytes()[:-100])
+
+
+def flip_a_bit(folder):
+    (weights,) = folder.glob("*.weights.h5")
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(bytes(data))
+
+
+def remove_weights(folder):
+    (weights,) = folder.glob("*.weights.h5")
+    weights.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (cut_weights, "damaged .its hash differs.: .*weights.h5"),
+        (flip_a_bit, "damaged .its hash differs.: .*weights.h5"),
+        (remove_weights, "weights file is missing: .*weights.h5"),
+        (lambda f: (f / "bundle.json").unlink(), "No bundle here: .*bundle.json"),
+        (lambda f: (f / "bundle.json").write_text("{"), "bundle.json must be JSON"),
+        (lambda f: (f / "bundle.json").write_bytes(b"\xff\xfe"), "must be JSON"),
+        (lambda f: (f / "bundle.json").write_text("[]"), "a file without format"),
+        (
+            lambda f: (f / "bundle.json").write_text('{"format": 1}'),
+            "without role, net",
+        ),
+        (lambda f: edit_index(f, format=99), "of format 1. Received: .*format 99"),
+        (lambda f: edit_index(f, network="VDSR"), "must be one of EDSR.*VDSR"),
+        (
+            lambda f: edit_index(f, config={"depth": 3}),
+            "does not fit EDSRConfig.*depth",
+        ),
+        (lambda f: edit_index(f, config={"scale": 7}), "does not fit EDSRConfig.*=7"),
+        (lambda f: edit_index(f, config={"filters": 8}), "those of its config"),
+    ],
+)
+def test_what_is_damaged_or_missing_is_an_error_that_says_so(
+    network, tmp_path, damage, message
+):
+    folder = save(network, tmp_path / "b")
+    damage(folder)
+    with pytest.raises(UserError, match=message):
+        load_bundle(folder)
+
+
+@pytest.fixture
+def run_dir(network, tmp_path):
+    for name in ("sr", "sr_ema", "pdm"):
+        save(network, tmp_path / "run" / "bundles" / name)
+    return tmp_path / "run"
+
+
+def test_find_takes_a_run_folder_or_the_bundle_itself(run_dir):
+    bundles = run_dir / "bundles"
+    assert find_bundle(run_dir) == bundles / "sr_ema"
+    assert find_bundle(run_dir, weights="raw") == bundles / "sr"
+    assert find_bundle(run_dir, role="pdm", weights="raw") == bundles / "pdm"
+    assert find_bundle(str(bundles / "sr")) == bundles / "sr"
+    assert find_bundle(bundles / "pdm", role="sr") == bundles / "pdm"
+
+
+def test_find_says_what_it_looked_for_and_what_is_there(run_dir, tmp_path):
+    with pytest.raises(UserError, match="hold bundles/pdm_ema/.*pdm, sr, sr_ema"):
+        find_bundle(run_dir, role="pdm", weights="ema")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="It has no bundles yet"):
+        find_bundle(tmp_path / "empty")
+    with pytest.raises(UserError, match="must exist. Received: .*nowhere"):
+        find_bundle(tmp_path / "nowhere")
