@@ -26,7 +26,7 @@ from pdm_tf.models.network import Network, require_choice, require_positive
 # The covariance's three coordinates are this many times a Dense layer's output, so that
 # Adam, whose steps have the size of the learning rate, moves them this much faster than
 # single taps: the overall width should settle before details do.
-_COVARIANCE_GAIN = float(__import__("os").environ.get("GAIN", "1.5"))
+_COVARIANCE_GAIN = 3.0
 _LEAST_SIGMA_PX = 0.4
 
 INITIAL_KERNELS = ("delta", "gaussian", "gaussians", "box")
