@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.core.draw import enlarge, kernel_gallery, tile_grid
+from pdm_tf.core.draw import enlarge, kernel_gallery, text_block, tile_grid
 from pdm_tf.core.images import to_u8
 from pdm_tf.core.seeds import stream_seed
 
@@ -98,9 +98,9 @@ def patch_rows(
         return enlarge(picture, scale) if picture.shape[0] < largest else picture
 
     rows = min(count, *(len(x) for x in images.values()))
-    return tile_grid(
-        [[shown(x[row]) for x in images.values()] for row in range(rows)], gap=4
-    )
+    header = [text_block([name], largest) for name in images]
+    tiles = [[shown(x[row]) for x in images.values()] for row in range(rows)]
+    return tile_grid([header, *tiles], gap=4)
 
 
 def kernel_picture(kernels: np.ndarray) -> np.ndarray:
