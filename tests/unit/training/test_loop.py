@@ -89,6 +89,20 @@ def test_raw_and_averaged_weights_are_validated_and_bundled(tmp_path):
     np.testing.assert_array_equal(calls.saved[1][2], averaged)
 
 
+def test_averages_follow_every_step(tmp_path):
+    """The averages in the bundles, from the raw weights in the bundles, by NumPy."""
+    method, calls = ToyMethod(), Calls()
+    expected = np.float64(method.networks["sr"].variables[0].numpy())
+    config = toy_config(tmp_path / "run", steps=4, save_every=1)
+    train(config, method, save_bundles=calls.save_bundles)
+    raw = [value for name, _, value in calls.saved if name == "sr"]
+    averaged = [value for name, _, value in calls.saved if name == "sr_ema"]
+    for n, (weights, average) in enumerate(zip(raw, averaged, strict=True)):
+        decay = (1 + n) / (10 + n)
+        expected = decay * expected + (1 - decay) * weights
+        np.testing.assert_allclose(average, expected, atol=1e-7)
+
+
 def test_previews_show_the_same_batch_always(tmp_path):
     config = toy_config(tmp_path / "run", steps=4, preview_every=2)
     train(config)
