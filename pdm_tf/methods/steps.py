@@ -60,17 +60,17 @@ def update(
     """
     variables = network.trainable_variables
     gradients = tape.gradient(scaled_loss, variables)
-    optimizer.apply(gradients, variables)
     norm = tf.linalg.global_norm(gradients)
     if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        norm /= tf.convert_to_tensor(optimizer.dynamic_scale)
+        norm /= tf.convert_to_tensor(optimizer.dynamic_scale)  # `apply` may change it
+    optimizer.apply(gradients, variables)
     return norm
 
 
 def step_seed(seed: int, stream: str, step: tf.Tensor) -> tf.Tensor:
     """[2] int32: seed of this stream's random numbers at this step."""
     base = tf.constant(stream_seed(seed, stream), tf.int32)
-    # Two folds, because one takes 32 bits.
+    # One fold takes 32 bits; no run has 2**31 steps.
     low = tf.cast(tf.bitwise.bitwise_and(step, 0x7FFFFFFF), tf.int32)
     return tf.random.experimental.stateless_fold_in(base, low)
 

@@ -1,0 +1,175 @@
+"""Methods with networks small enough to step eagerly, and batches for them.
+
+Every setting that the product may tune is written out here.
+"""
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from pdm_tf.methods import PDMSR, PDMSRConfig, Supervised, SupervisedConfig
+from pdm_tf.models.degradation import (
+    PDM,
+    KernelModuleConfig,
+    NoiseModuleConfig,
+    PDMConfig,
+)
+from pdm_tf.models.discriminators import PatchGAN, PatchGANConfig
+from pdm_tf.models.sr import EDSR, EDSRConfig
+
+LR_PATCH = 8
+BATCH = 3
+SCALE = 2
+
+KERNEL = KernelModuleConfig(
+    kernel_size=5,
+    latent_channels=4,
+    latent="normal",
+    filters=8,
+    num_blocks=1,
+    spatial=False,
+    normalization="layer",
+    initial="gaussian",
+    initial_sigma_px=1.0,
+    initial_std=0.05,
+)
+NOISE = NoiseModuleConfig(
+    latent_channels=3,
+    filters=8,
+    num_blocks=1,
+    conv_size=3,
+    channels=3,
+    use_image=True,
+    normalization="layer",
+    initial_std=0.02,
+)
+DISCRIMINATOR = PatchGANConfig(
+    filters=8, max_filters=16, strides=(1, 1, 1), normalization="none"
+)
+SR = EDSRConfig(scale=SCALE, filters=8, num_blocks=1)
+METHOD = PDMSRConfig(
+    training="joint",
+    degradation_steps=2,
+    border="valid",
+    grid="pixel0",
+    fakes="8bit",
+    centroid_weight=1.0,
+    adversarial_weight=1.0,
+    noise_weight=10.0,
+    adversarial_beta_1=0.9,
+)
+
+
+def pdm(kernel: Any = KERNEL, noise: Any = NOISE, policy="float32", **changes) -> PDM:
+    """A degradation model of scale 2."""
+    settings = {"scale": SCALE, "border": "valid", "grid": "pixel0", **changes}
+    return PDMConfig(kernel=kernel, noise=noise, **settings).build(policy, name="pdm")
+
+
+def discriminator(policy="float32", **changes) -> PatchGAN:
+    """A discriminator of three layers."""
+    config = dataclasses.replace(DISCRIMINATOR, **changes)
+    return config.build(policy, name="discriminator")
+
+
+def sr(policy="float32", **changes) -> EDSR:
+    """An EDSR of one block."""
+    return dataclasses.replace(SR, **changes).build(policy, name="sr")
+
+
+def pdm_sr(
+    networks: dict[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    learning_rate: float = 1e-3,
+    clip_norm: float = 50.0,
+    **settings: Any,
+) -> PDMSR:
+    """A PDMSR; `networks` replaces those that its kind of training has."""
+    keras.utils.set_random_seed(1)
+    config = dataclasses.replace(METHOD, **settings)
+    parts = {
+        "pdm": networks["pdm"] if networks and "pdm" in networks else pdm(),
+        "discriminator": discriminator() if config.learns_degradation else None,
+        "sr": sr() if config.learns_sr else None,
+        **(networks or {}),
+    }
+    return PDMSR(
+        config,
+        **parts,
+        lr_patch=LR_PATCH,
+        learning_rate=learning_rate,
+        clip_norm=clip_norm,
+        seed=seed,
+    )
+
+
+def supervised(*, seed: int = 0, learning_rate: float = 1e-3, **settings) -> Supervised:
+    """A Supervised on bicubic or real pairs."""
+    keras.utils.set_random_seed(1)
+    return Supervised(
+        SupervisedConfig(**settings),
+        sr=sr(),
+        scale=SCALE,
+        lr_patch=LR_PATCH,
+        learning_rate=learning_rate,
+        clip_norm=50.0,
+        seed=seed,
+    )
+
+
+def batch_for(method: Any, seed: int = 0) -> dict[str, tf.Tensor]:
+    """Random images of the sizes that the method wants, on the 8-bit grid."""
+    rng = np.random.default_rng(seed)
+    return {
+        name: tf.constant(
+            rng.integers(0, 256, (BATCH, patch, patch, 3)) / 255, tf.float32
+        )
+        for name, patch in method.patches.items()
+    }
+
+
+def run(method: Any, steps: int, start: int = 0) -> list[dict[str, float]]:
+    """Takes steps as the loop does; a step's batch is a function of its index."""
+    traces = []
+    for step in range(start, start + steps):
+        scalars = method.train_step_for(step)(
+            batch_for(method, step), tf.constant(step, tf.int64)
+        )
+        traces.append({name: float(value) for name, value in scalars.items()})
+    return traces
+
+
+def snapshot(network: Any) -> dict[str, np.ndarray]:
+    """Path -> value of every variable."""
+    return {v.path: v.numpy() for v in network.variables}
+
+
+def moved(network: Any, before: dict[str, np.ndarray]) -> set[str]:
+    """Paths of the variables that differ from the snapshot."""
+    return {
+        path
+        for path, value in snapshot(network).items()
+        if not np.array_equal(value, before[path])
+    }
+
+
+def trainable(network: Any) -> set[str]:
+    """Paths of the trainable variables."""
+    return {v.path for v in network.trainable_variables}
+
+
+def first_gradients(optimizer: Any, network: Any) -> list[np.ndarray]:
+    """Gradients of the first step, clipped, as Adam's first moment remembers them."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    moments = inner._momentums
+    assert len(moments) == len(network.trainable_variables)
+    return [m.numpy() / (1.0 - inner.beta_1) for m in moments]
+
+
+def norm_of(arrays: list[np.ndarray]) -> float:
+    """Global Euclidean norm."""
+    return float(np.sqrt(sum(np.sum(np.square(a, dtype=np.float64)) for a in arrays)))
