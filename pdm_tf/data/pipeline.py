@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.data.entries import FileEntry
+from pdm_tf.data.on_demand import patch_reader
 from pdm_tf.data.pairs import PairSet
 from pdm_tf.data.parallel import OnProgress
 from pdm_tf.data.sampling import Draw, apply_symmetry, draw_sample
@@ -283,9 +284,7 @@ def _memory_cutter(source: ImageSource) -> Cut:
 
 
 def _disk_cutter(source: ImageSource) -> Cut:
-    def read(image: int, top: int, left: int, side: int) -> np.ndarray:
-        pixels = source.image(int(image))
-        return pixels[top : top + side, left : left + side].copy()
+    read = patch_reader(source.image)
 
     def cut(image: tf.Tensor, top: tf.Tensor, left: tf.Tensor, side: int) -> tf.Tensor:
         arguments = [image, top, left, tf.constant(side, tf.int64)]

@@ -1,6 +1,8 @@
 """Streams: the right pixels, the same for any threads, start, workers and storage."""
 
 import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -201,3 +203,29 @@ def test_a_file_that_vanishes_stops_the_stream(folder):
     (folder / "0002.png").unlink()
     with pytest.raises(tf.errors.OpError, match=r"0002\.png"):
         _batches(source)
+
+
+_LEFT_OPEN = """
+import sys
+from pdm_tf.data.pipeline import make_stream
+from pdm_tf.data.sources import open_source
+
+source = open_source(sys.argv[1], patch=16, cache_mb=0)
+stream = make_stream(source, patch=16, batch_size=32, seed=0, stream="hr")
+iterator = iter(stream)
+next(iterator)
+print("seen")
+"""
+
+
+def test_a_stream_left_open_does_not_hold_up_the_exit(tmp_path, repository):
+    """Decoding on demand is Python in foreign threads, which deadlock at exit."""
+    fill(tmp_path / "slow", [(700, 900)] * 2)  # still decoding when the end comes
+    done = subprocess.run(
+        [sys.executable, "-c", _LEFT_OPEN, str(tmp_path / "slow")],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0 and done.stdout == "seen\n", done.stderr
