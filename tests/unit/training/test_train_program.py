@@ -1,0 +1,105 @@
+"""The train program: wiring and exit codes; the toy method stands in for build.py."""
+
+import json
+import os
+import signal
+import sys
+import types
+
+import pytest
+
+import pdm_tf
+from pdm_tf import train
+from pdm_tf.config import program
+from tests.unit.training.toy import ToyMethod, make_batches
+
+
+@pytest.fixture
+def build(monkeypatch):
+    """A stand-in for `pdm_tf.build`; tests change what it hands out."""
+    fake = types.SimpleNamespace(
+        method=ToyMethod(), make_batches=make_batches, skipped=[], built=0, saved=[]
+    )
+
+    def build_training(config):
+        fake.built += 1
+        return types.SimpleNamespace(
+            method=fake.method,
+            make_batches=fake.make_batches,
+            validate=lambda network: {"psnr": 30.0},
+            skipped=fake.skipped,
+        )
+
+    def bundle_saver(config, folder):
+        return lambda networks, step: fake.saved.extend(
+            (folder / name, step) for name in networks
+        )
+
+    fake.build_training, fake.bundle_saver = build_training, bundle_saver
+    monkeypatch.setitem(sys.modules, "pdm_tf.build", fake)
+    monkeypatch.setattr(pdm_tf, "build", fake, raising=False)
+    return fake
+
+
+def call(run_dir, *flags):
+    argv = [f"--run_dir={run_dir}", "--hr_dir=unused", "--steps=3", "--save_every=2"]
+    return program.call(train.SPEC, train.main, [*argv, "--progress=off", *flags])
+
+
+def test_finished_is_0_and_known_without_building_again(tmp_path, build, capsys):
+    assert call(tmp_path / "run") == 0
+    assert (tmp_path / "run/bundles/sr_ema", 3) in build.saved
+    assert "step 3  validation: psnr 30" in capsys.readouterr().out
+    assert call(tmp_path / "run") == 0
+    assert build.built == 1
+    assert "is finished at step 3; to train on, raise --steps=3" in (
+        capsys.readouterr().out
+    )
+
+
+def test_non_finite_loss_is_3_with_advice(tmp_path, build, capsys):
+    build.method = ToyMethod(nan_at=2)
+    assert call(tmp_path / "run") == 3
+    message = capsys.readouterr().err
+    assert "error: loss/critic is not finite (nan or infinite) at step 3" in message
+    assert "the last good checkpoint is that of step 2" in message
+    assert "--init_sr" in message
+    assert "Traceback" not in message
+    assert message.strip() in (tmp_path / "run/log.txt").read_text()
+
+
+def test_signal_is_75(tmp_path, build):
+    def batches(start):
+        for step, batch in enumerate(make_batches(start), start=start):
+            if step == 1:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield batch
+
+    build.make_batches = batches
+    assert call(tmp_path / "run") == 75
+    build.make_batches = make_batches
+    assert call(tmp_path / "run") == 0
+
+
+def test_changed_settings_are_2(tmp_path, build, capsys):
+    assert call(tmp_path / "run") == 0
+    assert call(tmp_path / "run", "--batch_size=3") == 2
+    assert "--batch_size: it was 32, now 3" in capsys.readouterr().err
+
+
+def test_skipped_images_are_named_a_few_on_screen_all_in_the_log(
+    tmp_path, build, capsys
+):
+    build.skipped = [(f"photo{i}.png", "truncated") for i in range(8)]
+    call(tmp_path / "run")
+    shown, log = capsys.readouterr().out, (tmp_path / "run/log.txt").read_text()
+    assert "skipped photo4.png: truncated" in shown
+    assert "photo5.png" not in shown
+    assert "skipped 8 files in all" in shown
+    assert "skipped photo7.png: truncated" in log
+
+
+def test_config_of_the_run_is_recorded(tmp_path, build):
+    call(tmp_path / "run", "--seed=9", "--sr_arg=num_blocks=2")
+    stored = json.loads((tmp_path / "run/config.json").read_text())
+    assert (stored["seed"], stored["sr_arg"]) == (9, ["num_blocks=2"])
