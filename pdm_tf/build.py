@@ -157,7 +157,10 @@ def _build_pdm_sr(config: TrainConfig) -> PDMSR:
                 "would be used without anybody noticing. Received nothing."
             )
         _refuse(config, "training=sr", ("discriminator_arg",))
+    if not settings.learns_sr:
+        _refuse(config, "training=degradation", ("sr_arg", "init_sr"))
     pdm = _build_pdm(config, settings)
+    _check_patch(config, pdm.config)
     discriminator = None
     if settings.learns_degradation:
         patchgan = PatchGANConfig.paper() if paper else PatchGANConfig()
@@ -179,6 +182,7 @@ def _build_pdm(config: TrainConfig, settings: PDMSRConfig) -> Network:
                 f"--init_degradation must be a PDM for --scale={config.scale}. "
                 f"Received: {path}, role {bundle.role}, scale {bundle.scale}."
             )
+        _check_contradictions(config, settings, bundle.config)
         return bundle.network
     paper = config.preset == "paper"
     kernel = KernelModuleConfig.paper() if paper else KernelModuleConfig()
@@ -197,6 +201,35 @@ def _build_pdm(config: TrainConfig, settings: PDMSRConfig) -> Network:
         grid=settings.grid,
         border=settings.border,
     ).build(_policy(config), name="pdm")
+
+
+def _check_contradictions(
+    config: TrainConfig, settings: PDMSRConfig, given: PDMConfig
+) -> None:
+    """What was asked for must be what the given degradation is."""
+    named = {arg.partition("=")[0].strip() for arg in config.method_arg}
+    for name in {"grid", "border"} & named:
+        asked, found = getattr(settings, name), getattr(given, name)
+        if asked != found:
+            raise UserError(
+                f"--init_degradation decides the {name}. "
+                f"Received: --method_arg={name}={asked} and a degradation with {found}."
+            )
+    if given.noise is not None and not config.noise:
+        raise UserError(
+            "--nonoise contradicts --init_degradation. "
+            f"Received: {config.init_degradation}, which has a noise module."
+        )
+
+
+def _check_patch(config: TrainConfig, pdm: PDMConfig) -> None:
+    size, radius = config.lr_patch * config.scale, pdm.kernel.kernel_size // 2
+    if pdm.border == "reflect" and size <= radius:
+        raise UserError(
+            "--lr_patch times --scale must exceed half the kernel, which is mirrored "
+            f"at the border. Received: {config.lr_patch} * {config.scale} with kernels "
+            f"of {pdm.kernel.kernel_size} pixels."
+        )
 
 
 def _build_sr(config: TrainConfig) -> Network:

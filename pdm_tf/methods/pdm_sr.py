@@ -39,7 +39,7 @@ from pdm_tf.methods.steps import (
     update,
 )
 from pdm_tf.models.degradation import PDM, Degraded
-from pdm_tf.ops.blur import kernel_centroid, kernel_spread
+from pdm_tf.ops.blur import BORDERS, GRIDS, kernel_centroid, kernel_spread
 from pdm_tf.ops.quantise import (
     quantise_8bit,
     quantise_8bit_unmasked,
@@ -84,7 +84,8 @@ class PDMSRConfig:
     adversarial_beta_1: float = 0.9
 
     def __post_init__(self) -> None:
-        for name, choices in (("training", TRAINING), ("fakes", FAKES)):
+        words = {"training": TRAINING, "fakes": FAKES, "border": BORDERS, "grid": GRIDS}
+        for name, choices in words.items():
             if getattr(self, name) not in choices:
                 raise UserError(
                     f"`{name}` of PDMSRConfig must be one of {', '.join(choices)}. "

@@ -1,0 +1,350 @@
+"""The composition root: names become the right objects, wrong requests are errors."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from pdm_tf.build import build_method, build_training, bundle_saver
+from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.images import write_png
+from pdm_tf.methods import PDMSR, Supervised
+from pdm_tf.models.bundle import load_bundle, save_bundle
+from pdm_tf.models.degradation import KernelModuleConfig
+from pdm_tf.models.sr import EDSR, RRDBNet
+
+KERNEL = ("kernel_size=5", "filters=4", "num_blocks=1", "latent_channels=4")
+NOISE = ("filters=4", "num_blocks=1")
+DISCRIMINATOR = ("filters=4", "strides=1,1,1")
+SR = ("filters=4", "num_blocks=1")
+
+JOINT = TrainConfig(
+    hr_dir="hr", lr_dir="lr", run_dir="run", scale=2, lr_patch=8, batch_size=2,
+    sr_arg=SR, kernel_arg=KERNEL, noise_arg=NOISE, discriminator_arg=DISCRIMINATOR,
+)  # fmt: skip
+SUPERVISED = TrainConfig(
+    method="supervised", hr_dir="hr", run_dir="run", scale=2, lr_patch=8, batch_size=2,
+    sr_arg=SR,
+)  # fmt: skip
+
+
+def joint(**changes):
+    return dataclasses.replace(JOINT, **changes)
+
+
+def supervised(**changes):
+    return dataclasses.replace(SUPERVISED, **changes)
+
+
+def frozen(init_degradation, **changes):
+    """SR on a frozen degradation."""
+    settings = dict(kernel_arg=(), noise_arg=(), discriminator_arg=(), lr_dir="")
+    return joint(
+        **{**settings, "method_arg": ("training=sr",), **changes},
+        init_degradation=str(init_degradation),
+    )
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory):
+    """Bundles of the networks of JOINT: <folder>/bundles/{sr,sr_ema,pdm,pdm_ema}."""
+    run_dir = tmp_path_factory.mktemp("run")
+    networks = build_method(joint(seed=77)).networks
+    save = bundle_saver(joint(seed=77), run_dir / "bundles")
+    for name in ("sr", "pdm"):
+        save({name: networks[name], f"{name}_ema": networks[name]}, 11)
+    return run_dir
+
+
+def values(network):
+    return [v.numpy() for v in network.variables]
+
+
+def assert_equal_weights(one, other):
+    for a, b in zip(values(one), values(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_joint_has_what_its_settings_say():
+    config = joint(
+        sr_net="rrdbnet",
+        method_arg=("grid=half_pixel", "border=reflect", "adversarial_beta_1=0.25"),
+        noise_arg=(*NOISE, "channels=1"),
+        learning_rate=3e-4,
+        clip_norm=7.0,
+    )
+    method = build_method(config)
+    assert isinstance(method, PDMSR) and isinstance(method.networks["sr"], RRDBNet)
+    pdm = method.networks["pdm"].config
+    assert (pdm.scale, pdm.grid, pdm.border) == (2, "half_pixel", "reflect")
+    assert (pdm.kernel.kernel_size, pdm.kernel.filters) == (5, 4)
+    assert (pdm.noise.filters, pdm.noise.channels) == (4, 1)
+    assert method.networks["discriminator"].config.strides == (1, 1, 1)
+    assert method.networks["sr"].config.num_blocks == 1
+    assert method.optimizers["pdm"].beta_1 == 0.25
+    for optimizer in method.optimizers.values():
+        assert float(optimizer.learning_rate) == pytest.approx(3e-4)
+        assert optimizer.global_clipnorm == 7.0
+    assert method.patches == {"hr": 16, "real_lr": 8}
+
+
+def test_nonoise_leaves_the_noise_module_out():
+    method = build_method(joint(noise=False, noise_arg=()))
+    assert method.networks["pdm"].noise_module is None
+
+
+def test_paper_preset_is_the_release_and_single_settings_override_it():
+    method = build_method(
+        joint(preset="paper", kernel_arg=("filters=4", "num_blocks=1"), noise=False,
+              noise_arg=(), discriminator_arg=("filters=4",))
+    )  # fmt: skip
+    pdm, discriminator = (method.networks[k].config for k in ("pdm", "discriminator"))
+    assert pdm.border == "reflect" and pdm.grid == "pixel0"
+    assert pdm.kernel.initial == "box" and pdm.kernel.initial_std == 0.0
+    assert pdm.kernel.normalization == "batch" and pdm.kernel.kernel_size == 21
+    assert discriminator.normalization == "instance"
+    assert discriminator.strides == (1, 1, 1, 1, 1)
+    assert discriminator.filters == 4  # what was given beside the preset
+    assert pdm.kernel == dataclasses.replace(
+        KernelModuleConfig.paper(), filters=4, num_blocks=1
+    )
+    (settings,) = [method._config]
+    assert (settings.fakes, settings.centroid_weight) == ("release", 0.0)
+    overridden = build_method(joint(preset="paper", method_arg=("border=valid",)))
+    assert overridden.networks["pdm"].config.border == "valid"
+    assert overridden._config.fakes == "release"
+
+
+@pytest.mark.parametrize(
+    ("number_format", "policy"),
+    [("float32", "float32"), ("bfloat16", "bfloat16"), ("float16", "float16")],
+)
+def test_mixed_precision_reaches_every_network(number_format, policy):
+    method = build_method(joint(mixed_precision=number_format))
+    for network in method.networks.values():
+        assert network.compute_dtype == policy
+        assert network.variable_dtype == "float32"
+    assert method.networks["sr"].blocks[0].first.compute_dtype == policy
+
+
+def test_supervised_needs_no_lr_folder_and_builds_the_net_of_the_scale():
+    method = build_method(supervised(scale=3))
+    assert isinstance(method, Supervised) and isinstance(method.networks["sr"], EDSR)
+    assert method.networks["sr"].config.scale == 3
+    real = build_method(supervised(lr_dir="lr", method_arg=("pairs=real",)))
+    assert set(real.patches) == {"hr", "lr"}
+
+
+def test_the_seed_decides_the_first_weights():
+    one, again, other = (build_method(joint(seed=s)) for s in (3, 3, 4))
+    for name, network in one.networks.items():
+        assert_equal_weights(network, again.networks[name])
+        differs = [
+            not np.array_equal(a, b)
+            for a, b in zip(values(network), values(other.networks[name]), strict=True)
+        ]
+        assert any(differs), name
+
+
+def test_init_sr_starts_from_those_weights(bundles):
+    (want,) = {load_bundle(bundles / "bundles" / "sr_ema").network}
+    for location in (bundles, bundles / "bundles" / "sr"):
+        for config in (joint(), supervised()):
+            method = build_method(dataclasses.replace(config, init_sr=str(location)))
+            assert_equal_weights(method.networks["sr"], want)
+    # In another number format too: weights are float32.
+    method = build_method(joint(init_sr=str(bundles), mixed_precision="bfloat16"))
+    assert method.networks["sr"].compute_dtype == "bfloat16"
+    assert_equal_weights(method.networks["sr"], want)
+
+
+@pytest.mark.parametrize("training", ["sr", "joint"])
+def test_init_degradation_starts_from_those_weights(bundles, training):
+    config = frozen(bundles, method_arg=(f"training={training}",), lr_dir="lr")
+    method = build_method(config)
+    want = load_bundle(bundles / "bundles" / "pdm_ema").network
+    assert_equal_weights(method.networks["pdm"], want)
+    assert ("discriminator" in method.networks) == (training == "joint")
+
+
+def test_wrong_names_and_settings_are_refused():
+    for config, message in [
+        (joint(method="pdmsr"), "`--method` must be one of .*Did you mean 'pdm_sr'"),
+        (joint(sr_net="edrs"), "`--sr_net` must be one of .*Did you mean 'edsr'"),
+        (joint(scale=5), "--sr_net=edsr: .*Received: scale=5"),
+        (joint(sr_arg=("filter=4",)), "EDSRConfig has no setting 'filter'.*'filters'"),
+        (joint(sr_arg=("scale=4",)), "set by --scale. Received: --sr_arg=scale=4"),
+        (joint(sr_arg=("filters=0",)), "`filters` of EDSRConfig .* Received: 0"),
+        (joint(kernel_arg=("kernel_size=8",)), "must be odd. Received: 8"),
+        (joint(kernel_arg=("size=5",)), "KernelModuleConfig has no setting 'size'"),
+        (joint(noise_arg=("channels=2",)), "must be 1 or 3"),
+        (joint(discriminator_arg=("strides=1,x",)), "list of integers.*'1,x'"),
+        (joint(discriminator_arg=("norm=none",)), "PatchGANConfig has no setting"),
+        (joint(method_arg=("training=both",)), "joint, separate, .*'both'"),
+        (joint(method_arg=("grid=pixel1",)), "`grid` .* half_pixel. .*'pixel1'"),
+        (joint(method_arg=("border=zero",)), "`border` .* reflect, valid. .*'zero'"),
+        (joint(method_arg=("lambda=100",)), "PDMSRConfig has no setting 'lambda'"),
+        (supervised(method_arg=("pairs=both",)), "synthetic or real. .*'both'"),
+        (supervised(method_arg=("degradation=bicubik",)), "Did you mean 'bicubic'"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            build_method(config)
+
+
+def test_settings_that_would_be_ignored_are_refused(bundles):
+    run = str(bundles)
+    nothing = dict(kernel_arg=(), noise_arg=())
+    for config, message in [
+        (joint(noise=False), "--noise_arg has no meaning with --nonoise. .*filters=4"),
+        (supervised(kernel_arg=KERNEL), "--kernel_arg has no meaning with supervised"),
+        (supervised(noise_arg=NOISE), "--noise_arg has no meaning with supervised"),
+        (supervised(discriminator_arg=("filters=4",)), "--discriminator_arg has no"),
+        (supervised(init_degradation=run), "--init_degradation has no meaning"),
+        (frozen(run, kernel_arg=KERNEL), "--kernel_arg has no meaning with --init_d"),
+        (frozen(run, noise_arg=NOISE), "--noise_arg has no meaning with --init_degr"),
+        (frozen(run, discriminator_arg=("filters=4",)), "no meaning with training=sr"),
+        (frozen(run, noise=False), "--nonoise contradicts --init_degradation"),
+        (
+            joint(init_degradation=run, method_arg=("grid=half_pixel",), **nothing),
+            "decides the grid. Received: .*grid=half_pixel and .* with pixel0",
+        ),
+        (
+            frozen(run, method_arg=("training=sr", "border=reflect")),
+            "decides the border",
+        ),
+        (
+            joint(method_arg=("training=degradation",)),
+            "--sr_arg has no meaning with training=degradation",
+        ),
+        (
+            joint(method_arg=("training=degradation",), sr_arg=(), init_sr=run),
+            "--init_sr has no meaning with training=degradation",
+        ),
+    ]:
+        with pytest.raises(UserError, match=message):
+            build_method(config)
+
+
+def test_networks_and_folders_that_do_not_fit_are_refused(bundles, tmp_path):
+    run = str(bundles)
+    edsr, pdm = (str(bundles / "bundles" / name) for name in ("sr", "pdm"))
+    (tmp_path / "other").mkdir()
+    for config, message in [
+        (joint(lr_dir=""), "--lr_dir, the folder of real LR .* is required"),
+        (frozen(""), "must come from --init_degradation=.* untrained one would be"),
+        (frozen(tmp_path / "nowhere"), "must exist. Received: .*nowhere"),
+        (frozen(tmp_path / "other"), "It has no bundles yet"),
+        (frozen(edsr), "must be a PDM for --scale=2. .* role sr, scale 2"),
+        (frozen(run, scale=4), "must be a PDM for --scale=4. .* role pdm, scale 2"),
+        (joint(init_sr=run, sr_arg=("filters=8",)), "--init_sr must hold .*filters=8"),
+        (joint(init_sr=run, scale=4), "--init_sr must hold .*scale=4.*scale=2"),
+        (joint(init_sr=run, sr_net="rrdbnet"), "--init_sr must hold .*RRDBNetConfig"),
+        (joint(init_sr=pdm), "--init_sr must hold .*PDMConfig"),
+        (
+            supervised(lr_dir="lr"),
+            "makes its LR images .*pairs=real .*Received: --lr_dir=lr",
+        ),
+        (supervised(method_arg=("pairs=real",)), "pairs=real needs --lr_dir"),
+        (
+            joint(
+                lr_patch=1,
+                method_arg=("border=reflect",),
+                kernel_arg=("kernel_size=5",),
+            ),
+            "must exceed half the kernel.* 1 . 2 with kernels of 5",
+        ),
+    ]:
+        with pytest.raises(UserError, match=message):
+            build_method(config)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """hr; lr; and pairs, which are half the size of hr. One file is broken."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for index in range(3):
+        for name, side in (("hr", 40), ("lr", 24), ("pairs", 20)):
+            image = rng.integers(0, 256, (side, side * 6 // 5, 3), np.uint8)
+            write_png(folder / name / f"p{index}.png", image)
+    (folder / "hr" / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+def in_folders(config, photos, **changes):
+    folders = {"hr_dir": str(photos / "hr"), "lr_dir": str(photos / "lr")}
+    return dataclasses.replace(config, **{**folders, **changes})
+
+
+def test_training_gets_batches_of_the_methods_patches_from_any_step(photos):
+    setup = build_training(in_folders(JOINT, photos))
+    assert [path for path, _ in setup.skipped] == [str(photos / "hr" / "broken.png")]
+    assert setup.validate is None
+    batches = iter(setup.make_batches(0))
+    first, second = next(batches), next(batches)
+    assert {k: v.shape for k, v in first.items()} == {
+        "hr": (2, 20, 20, 3),
+        "real_lr": (2, 8, 8, 3),
+    }
+    resumed = next(iter(setup.make_batches(1)))
+    for name in first:
+        np.testing.assert_array_equal(resumed[name], second[name])
+        assert np.abs(first[name] - second[name]).max() > 0
+
+
+def test_training_on_real_pairs_cuts_both_at_the_same_place(photos, tmp_path):
+    """LR images that are every second pixel of HR tell where they were cut."""
+    rng = np.random.default_rng(1)
+    for index in range(2):
+        hr_u8 = rng.integers(0, 256, (40, 48, 3), np.uint8)
+        write_png(tmp_path / "hr" / f"{index}.png", hr_u8)
+        write_png(tmp_path / "lr" / f"{index}x2.png", hr_u8[::2, ::2])
+    config = in_folders(SUPERVISED, tmp_path, method_arg=("pairs=real",))
+    setup = build_training(config)
+    batch = next(iter(setup.make_batches(0)))
+    assert batch["hr"].shape == (2, 16, 16, 3) and batch["lr"].shape == (2, 8, 8, 3)
+    for hr, lr in zip(batch["hr"].numpy(), batch["lr"].numpy(), strict=True):
+        # A flip or turn moves the phase of the subsampling.
+        phases = [hr[y::2, x::2] for y in (0, 1) for x in (0, 1)]
+        assert any(np.array_equal(lr, phase) for phase in phases)
+
+
+def test_validation_scores_the_network_and_bicubic(photos):
+    config = in_folders(
+        SUPERVISED,
+        photos,
+        lr_dir="",
+        val_hr_dir=str(photos / "hr"),
+        val_lr_dir=str(photos / "lr"),
+        val_max_images=2,
+    )
+    with pytest.raises(UserError, match="no such pair"):  # not half the size
+        build_training(config)
+    config = dataclasses.replace(config, val_lr_dir=str(photos / "pairs"))
+    setup = build_training(config)
+    scores = setup.validate(setup.method.networks["sr"])
+    assert {"psnr", "ssim", "psnr_shift", "bicubic/psnr"} <= set(scores)
+    assert all(np.isfinite(v) for v in scores.values())
+    off = dataclasses.replace(config, validate_every=0)
+    assert build_training(off).validate is None
+
+
+def test_one_folder_for_both_streams_is_refused(photos):
+    with pytest.raises(UserError, match="two different places"):
+        build_training(in_folders(JOINT, photos, lr_dir=str(photos / "hr")))
+
+
+def test_bundles_are_saved_with_role_scale_step_and_origin(bundles):
+    for name, role in (("sr", "sr"), ("sr_ema", "sr"), ("pdm_ema", "pdm")):
+        bundle = load_bundle(bundles / "bundles" / name)
+        assert (bundle.role, bundle.scale, bundle.step) == (role, 2, 11)
+        assert bundle.notes == {"method": "pdm_sr", "seed": 77}
+    saved = save_bundle(
+        build_method(supervised()).networks["sr"],
+        bundles / "alone",
+        role="sr",
+        scale=2,
+        step=0,
+    )
+    assert load_bundle(saved).notes == {}
