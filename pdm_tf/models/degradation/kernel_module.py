@@ -44,7 +44,7 @@ class KernelModuleConfig:
       num_blocks: n_b, residual blocks.
       spatial: whether each LR pixel has its own kernel.
       conv_size: window of the trunk when `spatial` (1: independent pixels).
-      normalization: "batch" (paper), "layer" or "none".
+      normalization: "batch" (paper), "layer" or "none"; none with latent "zero".
       initial: mean of the kernels at the start: "delta", "gaussian" or "box" (release);
         "gaussians" starts from a whole distribution of anisotropic Gaussians.
       initial_centre: mass of the middle tap for "delta", in (1/K^2, 1).
@@ -232,7 +232,9 @@ class KernelModule(Network):
             config.filters,
             config.num_blocks,
             config.conv_size if config.spatial else 1,
-            config.normalization,
+            # Batch statistics of equal latents have no variance: in inference, where
+            # moving averages lag behind, dividing by it blows the logits up.
+            "none" if config.latent == "zero" else config.normalization,
             dtype="float32",
             name="trunk",
         )

@@ -297,3 +297,17 @@ def test_settings_that_cannot_work_are_refused():
 def test_the_registry_names_methods_as_they_name_themselves():
     for name, method in METHODS.items():
         assert method.name == name
+
+
+def test_one_kernel_is_the_same_in_training_and_in_use():
+    """Batch statistics of equal latents once put it into a corner when it was used."""
+    kernel = dataclasses.replace(tiny.KERNEL, latent="zero", normalization="batch")
+    pdm = tiny.pdm(kernel)
+    tiny.run(tiny.pdm_sr({"pdm": pdm}, training="degradation"), 20)
+    z_k, _ = pdm.draw_latents(4, 8, 8, tf.constant([0, 0]))
+    trained = pdm.kernel_module(z_k, training=True).numpy()
+    used = pdm.kernel_module(z_k, training=False).numpy()
+    np.testing.assert_allclose(used, trained, atol=1e-6)
+    assert np.ptp(used, axis=0).max() == 0.0  # one kernel for all images
+    # The corner took thousands of steps; its cause is a moving statistic.
+    assert not pdm.kernel_module.non_trainable_variables
