@@ -1,5 +1,6 @@
 """What a person sees of a run: a bar at a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ class Progress:
         start_step: steps taken by earlier starts of the run.
         steps: when the run is finished.
         """
-        on = mode == "on" or (mode == "auto" and sys.stderr.isatty())
+        on = mode == "on" or (mode == "auto" and _has_terminal())
         self._steps = steps
         self._rate = Rate(start_step)
         self._speed: float | None = None
@@ -130,6 +131,11 @@ def short_losses(scalars: Mapping[str, float]) -> str:
         for name, value in scalars.items()
         if name.startswith("loss/")
     )
+
+
+def _has_terminal() -> bool:
+    """Whether standard error is a terminal with room; tqdm shows nothing on 0 rows."""
+    return sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).lines > 1
 
 
 def _clock(seconds: float) -> str:

@@ -1,5 +1,7 @@
 """Speed and time left are those of training, and what is shown is readable."""
 
+import os
+
 import pytest
 
 from pdm_tf.training import progress
@@ -68,6 +70,30 @@ def test_bar_shows_losses_and_lines_go_above_it(capsys):
 
 def test_auto_means_no_bar_where_there_is_no_terminal():
     assert not Progress("auto", 0, 1).has_bar
+
+
+@pytest.mark.parametrize(("rows", "bar"), [(40, True), (0, False)])
+def test_auto_wants_a_terminal_with_rows(monkeypatch, rows, bar):
+    """A terminal without a size (as CI makes) would show neither bar nor lines."""
+
+    class Terminal:
+        def isatty(self):
+            return True
+
+        def fileno(self):
+            return 2
+
+        def write(self, text):
+            return len(text)
+
+        def flush(self):
+            pass
+
+    monkeypatch.setattr(progress.sys, "stderr", Terminal())
+    monkeypatch.setattr(
+        progress.os, "get_terminal_size", lambda fd: os.terminal_size((80, rows))
+    )
+    assert Progress("auto", 0, 1).has_bar == bar
 
 
 def test_short_losses_leaves_statistics_out():
