@@ -294,10 +294,12 @@ def _unpaired_batches(
     config: TrainConfig, method: Method
 ) -> tuple[Callable[[int], Batches], list[tuple[str, str]]]:
     folders = {"hr": config.hr_dir, "real_lr": config.lr_dir}
+    labels = {"hr": "--hr_dir", "real_lr": "--lr_dir"}
     if "real_lr" in method.patches:
         check_unpaired(config.hr_dir, config.lr_dir)
     specs = [
-        StreamSpec(name, folders[name], patch) for name, patch in method.patches.items()
+        StreamSpec(name, folders[name], patch, label=labels[name])
+        for name, patch in method.patches.items()
     ]
     with _LoadingBar(config) as bar:
         sources = open_streams(specs, cache_mb=config.cache_mb, on_progress=bar)
