@@ -1,0 +1,54 @@
+"""Runs the smoke flag files: photographs for them and their command lines."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pdm_tf.config import flag_set
+from pdm_tf.config.flags_train import SPEC
+from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.core.images import write_png
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "configs"
+
+
+def parse(path: Path | str, *more: str) -> TrainConfig:
+    """The config of a flag file below configs/ (or anywhere, by its full path)."""
+    return flag_set.parse(SPEC, [f"--flagfile={CONFIGS / path}", *more])
+
+
+def write_photographs(folder: Path) -> Path:
+    """hr, their lr partners ("pairs"), and other lr: 8 random images each."""
+    draw = np.random.default_rng(7)
+    for index in range(8):
+        coarse = draw.integers(0, 256, (24, 24, 3)).astype(np.float64)
+        hr = coarse.repeat(4, 0).repeat(4, 1)
+        hr = (hr + np.roll(hr, 3, 0) + np.roll(hr, 3, 1)) / 3
+        write_png(folder / "hr" / f"{index}.png", hr.astype(np.uint8))
+        write_png(folder / "pairs" / f"{index}.png", hr[::4, ::4].astype(np.uint8))
+        other = draw.integers(0, 256, (24, 24, 3)).astype(np.uint8)
+        write_png(folder / "lr" / f"{index}.png", other)
+    return folder
+
+
+def arguments(
+    path: Path | str, photographs: Path, run_dir: Path, *more: str
+) -> list[str]:
+    """The command line of a flag file on these photographs."""
+    config = parse(path)
+    folders = {
+        "hr_dir": photographs / "hr",
+        "run_dir": run_dir,
+        "val_hr_dir": photographs / "hr",
+        "val_lr_dir": photographs / "pairs",
+    }
+    if config.lr_dir:
+        partners = "pairs=real" in config.method_arg
+        folders["lr_dir"] = photographs / ("pairs" if partners else "lr")
+    return [
+        f"--flagfile={CONFIGS / path}",
+        *(f"--{name}={folder}" for name, folder in folders.items()),
+        "--val_max_images=2",
+        *more,
+    ]
