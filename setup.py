@@ -19,6 +19,7 @@ TENSORFLOW = ">=2.21,<2.22"
 # TensorFlow 2.21 is built for CUDA 12, and so are these; onnxruntime-gpu 1.27 and later
 # bring CUDA 13, whose cuDNN overwrites TensorFlow's files in the same environment.
 ONNXRUNTIME_GPU = "onnxruntime-gpu>=1.23,<1.27"
+TENSORBOARD = "tensorboard>=2.20,<2.22"
 
 setup(
     name="pdm_tf",
@@ -42,9 +43,10 @@ setup(
     ],
     extras_require={
         "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}", ONNXRUNTIME_GPU],
-        "watch": ["tensorboard>=2.20,<2.22"],  # training writes its files without it
+        "watch": [TENSORBOARD],  # training writes its files without it
         "export": ["tf2onnx>=1.17,<1.18", "onnx>=1.17,<1.24", ONNXRUNTIME_GPU],
         "dev": [
+            TENSORBOARD,
             "pytest>=8.3,<10",
             "hypothesis>=6.115,<7",
             "scikit-image>=0.25,<0.27",

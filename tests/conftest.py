@@ -7,7 +7,12 @@ of `make test`; `gpu` for tests that need a CUDA device, skipped here where none
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A busy machine must not fail a property that holds.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 # Before anything imports TensorFlow: no start-up lines, and GPU memory as it is needed.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -152,7 +152,8 @@ def names_an_extra(place: Path, command: str) -> None:
     extra = re.search(r'"\.\[(\w+)\]"', command).group(1)
     assert extra == "watch"
     setup = (ROOT / "setup.py").read_text()
-    assert re.search(r'"watch": \["tensorboard[>=]', setup)
+    assert '"watch": [TENSORBOARD]' in setup
+    assert re.search(r'^TENSORBOARD = "tensorboard[>=]', setup, re.M)
 
 
 def shows_runs(place: Path, command: str) -> None:
