@@ -187,3 +187,24 @@ def test_batch_norm_has_pytorch_constants():
     )
     np.testing.assert_allclose(layer.moving_mean, 0.1 * mean, rtol=1e-4)
     np.testing.assert_allclose(layer.moving_variance, 0.9 + 0.1 * variance, rtol=1e-4)
+
+
+def test_spectral_gradient_takes_the_singular_vectors_as_constants():
+    """Miyato et al. 2018, Eq. 10; shows before the power iteration has settled."""
+    keras.utils.set_random_seed(2)
+    layer = PaddedConv2D(6, 1, spectral=True)
+    layer.build((None, 1, 1, 4))
+    kernel = layer.kernel.numpy().reshape(4, 6)
+    right = layer.left_vector.numpy() @ kernel.T
+    right /= np.linalg.norm(right)
+    left = right @ kernel
+    left /= np.linalg.norm(left)
+    sigma = (right @ kernel @ left.T).item()
+    assert sigma < 0.95 * np.linalg.svd(kernel, compute_uv=False)[0]
+    upstream = images(10, 4, 6)
+    with tf.GradientTape() as tape:  # one pixel of each input channel
+        out = layer(tf.reshape(tf.eye(4), [4, 1, 1, 4]), training=True)
+        loss = tf.reduce_sum(out[:, 0, 0] * upstream)
+    found = tape.gradient(loss, layer.kernel.value).numpy().reshape(4, 6)
+    wanted = upstream / sigma - np.sum(upstream * kernel) / sigma**2 * (right.T @ left)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
