@@ -18,8 +18,17 @@ VERSION = re.search(
 TENSORFLOW = ">=2.21,<2.22"
 # TensorFlow 2.21 is built for CUDA 12, and so are these; onnxruntime-gpu 1.27 and later
 # bring CUDA 13, whose cuDNN overwrites TensorFlow's files in the same environment.
+# The wheel runs on machines without a GPU too; beside plain onnxruntime it breaks both.
 ONNXRUNTIME_GPU = "onnxruntime-gpu>=1.23,<1.27"
 TENSORBOARD = "tensorboard>=2.20,<2.22"
+EXPORT = [
+    "tf2onnx>=1.17,<1.18",
+    "onnx>=1.17,<1.24",
+    ONNXRUNTIME_GPU,
+    "tensorflow-serving-api>=2.21,<2.22",  # messages and stubs: warm-up, the client
+]
+UPSCALE = [ONNXRUNTIME_GPU, "pyvips[binary]>=3.1,<4"]
+BULK = [*UPSCALE, "apache-beam>=2.77,<2.78"]
 
 setup(
     name="pdm_tf",
@@ -44,9 +53,15 @@ setup(
     extras_require={
         "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}", ONNXRUNTIME_GPU],
         "watch": [TENSORBOARD],  # training writes its files without it
-        "export": ["tf2onnx>=1.17,<1.18", "onnx>=1.17,<1.24", ONNXRUNTIME_GPU],
+        "export": EXPORT,
+        "upscale": UPSCALE,
+        "bulk": BULK,
+        "benchmark": [*UPSCALE, "torch>=2.9,<2.15"],  # the other side of ratios
         "dev": [
             TENSORBOARD,
+            *EXPORT,
+            *BULK,
+            "kserve>=0.21,<0.22",  # a real server for the tests
             "pytest>=8.3,<10",
             "hypothesis>=6.115,<7",
             "scikit-image>=0.25,<0.27",

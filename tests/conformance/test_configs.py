@@ -8,13 +8,12 @@ import math
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from pdm_tf import build, train
 from pdm_tf.config import exit_codes, program
-from pdm_tf.models.bundle import load_bundle
+from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.training.metrics_file import read_metrics
 from tests.conformance.smoke import CONFIGS, ROOT, arguments, parse, write_photographs
 
@@ -102,15 +101,17 @@ def test_trains_saves_resumes_and_validates(path, photographs, tmp_path):
 
 def test_sr_on_a_frozen_degradation(photographs, tmp_path):
     """training=sr takes the degradation of another run and leaves it as it is."""
-    first, second = tmp_path / "first", tmp_path / "second"
-    train_here(*arguments("smoke/pdm_sr_joint.flags", photographs, first))
+    given = tmp_path / "given"
+    pdm = build.build_method(parse("smoke/pdm_sr_joint.flags")).networks["pdm"]
+    save_bundle(pdm, given, role="pdm", scale=4, step=9)
+    run = tmp_path / "run"
     lines = (CONFIGS / "parts" / "smoke.flags").read_text()
-    frozen = Path(tmp_path / "frozen.flags")
+    frozen = tmp_path / "frozen.flags"
     frozen.write_text(f"{lines}--method=pdm_sr\n--method_arg=training=sr\n")
-    flags = arguments(frozen, photographs, second, f"--init_degradation={first}")
+    flags = arguments(frozen, photographs, run, f"--init_degradation={given}")
     train_here(*flags)
     assert "goes on from step 2" in train_elsewhere(*flags, "--steps=4")
-    wanted = load_bundle(first / "bundles" / "pdm_ema").sha256
+    wanted = load_bundle(given).sha256
     for name in ("pdm", "pdm_ema"):
-        assert load_bundle(second / "bundles" / name).sha256 == wanted
-    assert load_bundle(second / "bundles" / "sr").step == 4
+        assert load_bundle(run / "bundles" / name).sha256 == wanted
+    assert load_bundle(run / "bundles" / "sr").step == 4

@@ -14,6 +14,7 @@ Different from the original on purpose:
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import keras
@@ -49,6 +50,12 @@ class EDSRConfig:
         require_positive(self, "filters", "num_blocks")
         upsampling_stages(self.scale)
 
+    @property
+    def receptive_radius(self) -> int:
+        """How far an output pixel sees to each side, in LR pixels, rounded up."""
+        on_lr_grid = 1 + 2 * self.num_blocks + 1
+        return on_lr_grid + convolution_radius(upsampling_stages(self.scale), after=1)
+
     def build(self, dtype: str = "float32", name: str | None = None) -> "EDSR":
         """The network, with its variables."""
         network = EDSR(self, dtype=dtype, name=name)
@@ -68,6 +75,24 @@ def upsampling_stages(scale: int) -> tuple[int, ...]:
             f"`scale` must be one of {sorted(stages)}. Received: scale={scale}."
         )
     return stages[scale]
+
+
+def convolution_radius(stages: tuple[int, ...], after: int) -> int:
+    """What the convolutions of an upsampler add to the receptive radius.
+
+    Args:
+      stages: factors of the stages, see `upsampling_stages`; one 3x3 convolution each,
+        counted on the coarse side, where it sees furthest.
+      after: 3x3 convolutions on the finest grid after the last stage.
+
+    Returns:
+      LR pixels, rounded up.
+    """
+    radius, grid = 0.0, 1
+    for factor in stages:
+        radius += 1 / grid
+        grid *= factor
+    return math.ceil(radius + after / grid)
 
 
 @keras.saving.register_keras_serializable("pdm_tf")

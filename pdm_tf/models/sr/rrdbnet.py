@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from pdm_tf.models.layers import conv
 from pdm_tf.models.network import Network, require_positive, to_compute
-from pdm_tf.models.sr.edsr import upsampling_stages
+from pdm_tf.models.sr.edsr import convolution_radius, upsampling_stages
 
 RESIDUAL_SCALE = 0.2
 
@@ -39,6 +39,12 @@ class RRDBNetConfig:
     def __post_init__(self) -> None:
         require_positive(self, "filters", "growth", "num_blocks")
         upsampling_stages(self.scale)
+
+    @property
+    def receptive_radius(self) -> int:
+        """How far an output pixel sees to each side, in LR pixels, rounded up."""
+        on_lr_grid = 1 + 3 * 5 * self.num_blocks + 1
+        return on_lr_grid + convolution_radius(upsampling_stages(self.scale), after=2)
 
     def build(self, dtype: str = "float32", name: str | None = None) -> "RRDBNet":
         """The network, with its variables."""
