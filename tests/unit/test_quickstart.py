@@ -115,3 +115,21 @@ def test_a_missing_flag_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"There is no .*no\.flags"):
         quickstart.main(config)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ("fpu avx2 avx512f", "float32"),
+        ("fpu avx512_bf16 avx512f", "bfloat16"),
+        ("fpu avx512_bf16 amx_bf16", "bfloat16"),
+        ("fpu not_amx_bf16", "float32"),
+    ],
+)
+def test_auto_precision_is_bfloat16_where_the_cpu_has_units(tmp_path, flags, expected):
+    (tmp_path / "cpuinfo").write_text(f"flags\t\t: {flags}\n")
+    assert quickstart.precision_for(tmp_path / "cpuinfo")[0] == expected
+
+
+def test_auto_precision_without_cpuinfo_is_float32(tmp_path):
+    assert quickstart.precision_for(tmp_path / "none")[0] == "float32"
