@@ -13,7 +13,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import list_images
 from pdm_tf.data.pairs import PairSet, load_pairs
 from pdm_tf.evaluation.runner import BASELINE, Upscaler, bicubic_upscaler
-from pdm_tf.evaluation.tiles import OVERLAP, TILE
+from pdm_tf.inference.tiles import OVERLAP, TILE
 
 # Tried when the scale must come from the images, the usual ones first.
 SCALES = (4, 2, 3, 8, 1, 6, 5, 7, 16)

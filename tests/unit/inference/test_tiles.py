@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pdm_tf.evaluation.tiles import spans, upscale_in_tiles
+from pdm_tf.inference.tiles import spans, upscale_in_tiles
 
 
 def _box_blur(image, radius):
