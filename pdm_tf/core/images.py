@@ -11,7 +11,7 @@ import os
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,10 +35,16 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 _DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 
-def list_images(folder: PathLike) -> list[Path]:
+def list_images(
+    folder: PathLike, suffixes: Sequence[str] = IMAGE_SUFFIXES
+) -> list[Path]:
     """Returns the image files below `folder`, sorted by their relative posix path.
 
     Recursive, through links to folders too; hidden files and folders are left out.
+
+    Args:
+      folder: where to look.
+      suffixes: what counts as an image, in small letters.
 
     Raises:
       UserError: no such folder, a file instead of a folder, or no image inside.
@@ -48,12 +54,10 @@ def list_images(folder: PathLike) -> list[Path]:
         raise UserError(f"There is no folder {folder}.")
     if not folder.is_dir():
         raise UserError(f"A folder of images is required. Received the file {folder}.")
-    found = [
-        path for path in _walk(folder, set()) if path.suffix.lower() in IMAGE_SUFFIXES
-    ]
+    found = [path for path in _walk(folder, set()) if path.suffix.lower() in suffixes]
     if not found:
         raise UserError(
-            f"A folder with images ({', '.join(IMAGE_SUFFIXES)}) is required. "
+            f"A folder with images ({', '.join(suffixes)}) is required. "
             f"Received: {folder}, which holds none, its sub-folders included."
         )
     return sorted(found, key=lambda path: path.relative_to(folder).as_posix())

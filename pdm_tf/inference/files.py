@@ -1,0 +1,190 @@
+"""Which files to make of which: one photograph, or a folder with its tree.
+
+Everything that can be known from names is found here, before any work: files that would
+be written over each other, and an input that would overwrite itself.
+"""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.images import list_images
+from pdm_tf.inference.encoding import FORMATS, format_of
+from pdm_tf.inference.headers import PICTURE_SUFFIXES
+from pdm_tf.inference.records import Record
+
+SAME = "same"
+
+
+@dataclass(frozen=True)
+class FileTask:
+    """One image file to upscale.
+
+    Attributes:
+      source: image file.
+      target: the result; its suffix gives the format.
+    """
+
+    source: Path
+    target: Path
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """How results are made and written.
+
+    Attributes:
+      outscale: size of the result / size of the source; None: the network's scale.
+      quality: 1..100, of JPEG and WebP.
+      overwrite: replace results that exist, whoever made them.
+      record: what was finished before; without it an existing file is never replaced.
+      memory_mb: pixels of all images in work that may be in memory; the rest goes to
+        scratch files in the targets' folders.
+    """
+
+    outscale: float | None = None
+    quality: int = 95
+    overwrite: bool = False
+    record: Record | None = None
+    memory_mb: int = 256
+
+
+@dataclass(frozen=True)
+class FileResult:
+    """What became of one file.
+
+    Attributes:
+      source, target: as in its task.
+      status: "skipped" were finished before.
+      reason: why it failed, in words that follow the file's name; "" otherwise.
+      seconds: from reading to the finished file; waiting for other images included.
+      lr_size, sr_size: (height, width) in pixels; None where it was not found out.
+      notes: what was changed or lost on the way.
+    """
+
+    source: Path
+    target: Path
+    status: Literal["done", "skipped", "failed"]
+    reason: str = ""
+    seconds: float = 0.0
+    lr_size: tuple[int, int] | None = None
+    sr_size: tuple[int, int] | None = None
+    notes: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Attributes:
+    tasks: what is to be done, in the order of names.
+    problems: what cannot be, all "failed".
+    folder: where the results of a folder go; None for one file.
+    """
+
+    tasks: tuple[FileTask, ...]
+    problems: tuple[FileResult, ...]
+    folder: Path | None
+
+
+def plan(source: Path, target: Path, file_format: str = SAME) -> Plan:
+    """Returns what to make of `--input` and `--output`.
+
+    A folder is searched recursively for image suffixes; hidden files and `target`, if
+    it lies inside, are left out. A file is written to `target` when that has the suffix
+    of a format, else into the folder `target`.
+
+    Args:
+      source: an image file or a folder.
+      target: a file or a folder; need not exist.
+      file_format: of `FORMATS`, or "same": that of each source's suffix (PNG for GIF
+        and BMP, which are not written).
+
+    Raises:
+      UserError: no such source, none of its files is an image, or source and target
+        exclude each other.
+    """
+    if not source.is_dir():
+        if not source.exists():
+            raise UserError(f"--input must exist. Received: {source}.")
+        return Plan((_one(source, target, file_format),), (), None)
+    if target.exists() and not target.is_dir():
+        raise UserError(
+            "--output must be a folder when --input is one. Received: the file "
+            f"{target}."
+        )
+    inside = Path(os.path.realpath(target))
+    if inside == Path(os.path.realpath(source)):
+        raise UserError(
+            f"--output must be another folder than --input. Received: {target}."
+        )
+    tasks = []
+    for path in _images(source):
+        if not Path(os.path.realpath(path)).is_relative_to(inside):
+            name = path.relative_to(source)
+            tasks.append(FileTask(path, target / _named(name, file_format)))
+    if not tasks:
+        raise UserError(
+            f"--input must hold images beside --output. Received: {source}."
+        )
+    tasks, problems = _without_conflicts(tasks, file_format)
+    return Plan(tuple(tasks), tuple(problems), target)
+
+
+def _images(folder: Path) -> list[Path]:
+    try:
+        return list_images(folder, PICTURE_SUFFIXES)
+    except OSError as error:
+        raise UserError(
+            f"--input must be a folder that can be searched. Received: "
+            f"{error.filename or folder} ({error.strerror})."
+        ) from error
+
+
+def _one(source: Path, target: Path, file_format: str) -> FileTask:
+    known = {suffix for entry in FORMATS.values() for suffix in entry.suffixes}
+    if target.is_dir() or target.suffix.lower() not in known:
+        target = target / _named(Path(source.name), file_format)
+    elif file_format not in (SAME, format_of(target)):
+        raise UserError(
+            f"--format must agree with the name in --output, or be left out. Received: "
+            f"--format={file_format}, --output={target}."
+        )
+    if target.exists() and target.samefile(source):
+        raise UserError(f"--output must be another file than --input, {source}.")
+    return FileTask(source, target)
+
+
+def _named(name: Path, file_format: str) -> Path:
+    if file_format == SAME:
+        try:
+            format_of(name)
+        except UserError:  # a kind that is read only
+            return name.with_suffix(FORMATS["png"].suffixes[0])
+        return name
+    if name.suffix.lower() in FORMATS[file_format].suffixes:
+        return name
+    return name.with_suffix(FORMATS[file_format].suffixes[0])
+
+
+def _without_conflicts(
+    tasks: Iterable[FileTask], file_format: str
+) -> tuple[list[FileTask], list[FileResult]]:
+    """Takes out all files that would be written over each other."""
+    by_target = defaultdict(list)
+    for task in tasks:
+        by_target[task.target].append(task)
+    free = [group[0] for group in by_target.values() if len(group) == 1]
+    advice = "rename one"
+    if file_format != SAME:
+        advice += ", or let them keep their formats (--format=same)"
+    problems = []
+    for group in by_target.values():
+        for task in group if len(group) > 1 else ():
+            others = ", ".join(other.source.name for other in group if other != task)
+            reason = f"would be written to the same {task.target.name} as {others}"
+            reason += f"; {advice}"
+            problems.append(FileResult(task.source, task.target, "failed", reason))
+    return free, problems

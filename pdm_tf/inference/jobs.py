@@ -1,0 +1,285 @@
+"""Many image files through one engine: reading, inference and writing overlap.
+
+    reader thread --(picture, sink)--> engine, caller's thread --> writer thread
+     next files                         rows into a store           encodes, renames
+
+The queues between them hold one item each, so at most a few images are in work at once,
+and all their pixels share one memory budget (`stores.py`). Each file fails on its own:
+it is named in the results, and the others go on. An exception that belongs to no file
+(Ctrl-C, a defect) gives up all that is in work, leaves nothing half-written, and goes
+on to the caller.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.inference.files import FileOptions, FileResult, FileTask
+from pdm_tf.inference.outputs import PictureSink
+from pdm_tf.inference.pictures import Picture, read_picture
+from pdm_tf.inference.stores import MemoryBudget
+from pdm_tf.inference.targets import cannot_write
+
+_POLL = 0.1  # s between two looks at whether the run is being given up
+_PATIENCE = 5.0  # s that a thread is waited for when the run is given up
+
+
+class UpscaleEngine(Protocol):
+    """What is needed of `engine.Engine`."""
+
+    scale: int
+
+    def upscale(
+        self,
+        jobs: Iterable[tuple[Any, Any]],
+        on_done: Callable[[int, Exception | None], None],
+    ) -> None:
+        """Runs (LrSource, SrSink) jobs; tells the index of each, and its error."""
+
+
+def upscale_file(
+    engine: UpscaleEngine,
+    source: Path,
+    target: Path,
+    options: FileOptions | None = None,
+) -> FileResult:
+    """`upscale_files` for one file."""
+    task = FileTask(Path(source), Path(target))
+    return upscale_files(engine, [task], options)[0]
+
+
+def upscale_files(
+    engine: UpscaleEngine,
+    tasks: Iterable[FileTask],
+    options: FileOptions | None = None,
+    on_done: Callable[[FileResult], None] | None = None,
+    on_pixels: Callable[[int], None] | None = None,
+) -> list[FileResult]:
+    """Upscales image files, each in full or not at all.
+
+    Args:
+      engine: of `engine.py`.
+      tasks: what to make of what.
+      options: how.
+      on_done: called with each result as it comes, from any thread, one at a time.
+      on_pixels: called with a number of LR pixels that are done, likewise.
+
+    Returns:
+      The results, in the order of `tasks`. A file that fails is a result, not an
+      exception.
+    """
+    run = _Run(engine, tasks, options or FileOptions(), on_done, on_pixels)
+    return run.run()
+
+
+class _Run:
+    def __init__(
+        self,
+        engine: UpscaleEngine,
+        tasks: Iterable[FileTask],
+        options: FileOptions,
+        on_done: Callable[[FileResult], None] | None,
+        on_pixels: Callable[[int], None] | None,
+    ) -> None:
+        self._engine, self._tasks, self._options = engine, list(tasks), options
+        self._on_done = on_done or (lambda result: None)
+        self._on_pixels = on_pixels or (lambda count: None)
+        self._budget = MemoryBudget(options.memory_mb * 10**6)
+        self._ready: queue.Queue[_Work | None] = queue.Queue(1)
+        self._saving: queue.Queue[_Work | None] = queue.Queue(1)
+        self._given: list[_Work | None] = []  # to the engine, in its order
+        self._active: set[_Work] = set()  # the same until their results are known
+        self._results: dict[int, FileResult] = {}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._defect: BaseException | None = None
+
+    def run(self) -> list[FileResult]:
+        threads = [
+            threading.Thread(target=self._guarded, args=(work,), daemon=True)
+            for work in (self._read_all, self._save_all)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            self._engine.upscale(self._jobs(), self._on_engine_done)
+            self._put(self._saving, None)
+            for thread in threads:
+                thread.join()
+        except BaseException:
+            self._give_up(threads)
+            raise
+        if self._defect is not None:
+            self._give_up(threads)
+            raise self._defect
+        return [self._results[index] for index in sorted(self._results)]
+
+    def _jobs(self) -> Iterator[tuple[Picture, PictureSink]]:
+        while (work := self._get(self._ready)) is not None:
+            self._given.append(work)
+            self._active.add(work)
+            yield work.sink.picture, work.sink
+
+    def _on_engine_done(self, index: int, error: Exception | None) -> None:
+        work = self._given[index]
+        self._given[index] = None  # its pictures may be many
+        if error is not None:
+            work.sink.abort()
+            self._report(work, work.failed(error))
+
+    def _read_all(self) -> None:
+        for index, task in enumerate(self._tasks):
+            if self._stop.is_set():
+                return
+            work = _Work(index, task)
+            try:
+                if self._is_finished(task):
+                    self._report(work, work.result("skipped"))
+                    continue
+                work.sink = self._open(work)
+            except (UserError, OSError, MemoryError) as error:
+                self._report(work, work.failed(error))
+                continue
+            if not self._put(self._ready, work):
+                work.sink.abort()
+        self._put(self._ready, None)
+
+    def _is_finished(self, task: FileTask) -> bool:
+        """Raises ImageError: something exists that must not be replaced."""
+        if self._options.overwrite or not task.target.exists():
+            return False
+        record = self._options.record
+        state = record.state(task.source, task.target) if record else "foreign"
+        if state == "foreign":
+            raise ImageError(
+                task.target,
+                "exists and was not made by this program from this file; --overwrite "
+                "replaces it",
+            )
+        return state == "finished"
+
+    def _open(self, work: "_Work") -> PictureSink:
+        task = work.task
+        folder = next(path for path in task.target.parents if path.exists())
+        picture = read_picture(task.source, scratch=folder, budget=self._budget)
+        try:
+            return PictureSink(
+                picture,
+                task.target,
+                scale=self._engine.scale,
+                outscale=self._options.outscale or self._engine.scale,
+                quality=self._options.quality,
+                budget=self._budget,
+                on_pixels=self._count,
+                on_finish=lambda sink: self._put(self._saving, work),
+            )
+        except BaseException:
+            picture.close()
+            raise
+
+    def _save_all(self) -> None:
+        while (work := self._get(self._saving)) is not None:
+            try:
+                work.sink.save(lambda facts, task=work.task: self._note(task, facts))
+                result = work.result("done")
+            except (UserError, OSError, MemoryError) as error:
+                result = work.failed(error)
+            finally:
+                work.sink.close()
+            if not self._stop.is_set() or result.status == "done":
+                self._report(work, result)
+
+    def _note(self, task: FileTask, facts: Any) -> None:
+        if self._options.record is not None:
+            self._options.record.add(task.source, task.target, facts.st_size)
+
+    def _report(self, work: "_Work", result: FileResult) -> None:
+        self._active.discard(work)
+        with self._lock:
+            self._results[work.index] = result
+            self._on_done(result)
+
+    def _count(self, pixels: int) -> None:
+        with self._lock:
+            self._on_pixels(pixels)
+
+    def _put(self, where: queue.Queue, item: "_Work | None") -> bool:
+        while not self._stop.is_set():
+            try:
+                where.put(item, timeout=_POLL)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def _get(self, where: queue.Queue) -> "_Work | None":
+        while not self._stop.is_set():
+            try:
+                return where.get(timeout=_POLL)
+            except queue.Empty:
+                continue
+        return None
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - raised again by `run`
+            self._defect = error
+            self._stop.set()
+
+    def _give_up(self, threads: list[threading.Thread]) -> None:
+        self._stop.set()
+        for work in list(self._active):
+            work.sink.abort()
+        for thread in threads:  # a reader may be deep in one file; it ends by itself
+            thread.join(_PATIENCE)
+        for where in (self._ready, self._saving):
+            while not where.empty():
+                work = where.get_nowait()
+                if work is not None:
+                    work.sink.abort()
+                    work.sink.close()
+
+
+class _Work:
+    """One task on its way."""
+
+    def __init__(self, index: int, task: FileTask) -> None:
+        self.index, self.task = index, task
+        self.sink: PictureSink | None = None
+        self._start = time.monotonic()
+
+    def result(self, status: str) -> FileResult:
+        result = FileResult(
+            self.task.source,
+            self.task.target,
+            status,
+            seconds=time.monotonic() - self._start,
+        )
+        if self.sink is not None:
+            picture = self.sink.picture
+            result = replace(
+                result,
+                lr_size=(picture.height, picture.width),
+                sr_size=self.sink.size,
+                notes=tuple(self.sink.notes),
+            )
+        return result
+
+    def failed(self, error: Exception) -> FileResult:
+        return replace(self.result("failed"), reason=self._reason(error))
+
+    def _reason(self, error: Exception) -> str:
+        if isinstance(error, ImageError):
+            of_source = error.path == str(self.task.source)
+            return error.reason if of_source else str(error).removesuffix(".")
+        if isinstance(error, UserError):
+            return str(error).removesuffix(".")
+        if isinstance(error, OSError):
+            return f"{self.task.target} {cannot_write(error)}"
+        return f"{type(error).__name__}: {error}"
