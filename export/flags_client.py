@@ -1,0 +1,128 @@
+"""The flags of `python -m export.client`."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from export.signatures import SIGNATURES
+from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.names import lookup
+
+_SERVER = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9A-Fa-f:.]+\]:\d{1,5}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class ClientConfig:
+    """What the client is asked to do; the fields are the flags.
+
+    Raises:
+      UserError: a required flag is missing, or a value cannot be used.
+    """
+
+    input: str = ""
+    output: str = ""
+    send: Literal["png", "file"] = "png"
+    server: str = "localhost:8500"
+    protocol: Literal["grpc", "rest", "kserve_grpc", "kserve_rest"] = "grpc"
+    model_name: str = "sr"
+    version: int = 0
+    label: str = ""
+    signature: str = "serving_bytes"
+    timeout: float = 120.0
+    max_message_mb: int = 0
+    parallel: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output"):
+            if not getattr(self, name):
+                raise UserError(
+                    f"--{name} is required. Received nothing. "
+                    "See python -m export.client --help."
+                )
+        if not _SERVER.fullmatch(self.server):
+            raise UserError(
+                "--server is written HOST:PORT, without http://. "
+                f"Received: {self.server!r}."
+            )
+        lookup(SIGNATURES, self.signature, "--signature")
+        for flag, text in (("model_name", self.model_name), ("label", self.label)):
+            if not _NAME.fullmatch(text) and (text or flag == "model_name"):
+                raise UserError(
+                    f"--{flag} consists of letters, digits, `_`, `-` and `.`. "
+                    f"Received: {text!r}."
+                )
+        for flag, least in (("version", 0), ("max_message_mb", 0), ("parallel", 1)):
+            value = getattr(self, flag)
+            if value < least:
+                raise UserError(f"--{flag} must be {least} or more. Received: {value}.")
+        if not 0 < self.timeout < float("inf"):
+            raise UserError(f"--timeout must be above 0. Received: {self.timeout}.")
+        if self.max_message_mb > 2047:
+            raise UserError(
+                "--max_message_mb is at most 2047, the limit of the message format; 0 "
+                f"sets no lower one. Received: {self.max_message_mb}."
+            )
+        if self.version and self.label:
+            raise UserError("Give --version or --label, not both.")
+        if self.label and self.protocol.startswith("kserve"):
+            raise UserError(
+                f"--label is TF Serving's; --protocol={self.protocol} knows --version."
+            )
+        if self.send == "file" and (
+            self.signature != "serving_bytes" or self.protocol.startswith("kserve")
+        ):
+            raise UserError(
+                "--send=file needs --signature=serving_bytes and TF Serving; the "
+                "others take pixels."
+            )
+
+
+_SECTIONS = {
+    "Pictures": {
+        "input": "A photograph (PNG, JPEG, WebP, BMP), or a folder of them, searched "
+        "recursively. Required.",
+        "output": "Where the PNG goes: a file NAME.png for one photograph, or a "
+        "folder, made if missing, in which a folder's sub-folders are kept. Required.",
+        "send": "`png`: what the photograph shows, upright and 8 bit, as PNG. `file`: "
+        "the file's bytes as they are (JPEG stays small); the server then ignores EXIF "
+        "orientation and colour profiles.",
+    },
+    "Server": {
+        "server": "HOST:PORT. TF Serving: 8500 (gRPC), 8501 (REST); Triton: 8001 and "
+        "8000; KServe: 8081 and 8080.",
+        "protocol": "`grpc` and `rest` are TF Serving's; `kserve_grpc` and "
+        "`kserve_rest` the Open Inference Protocol of Triton and KServe.",
+        "model_name": "Name under which the server has the model.",
+        "version": "Version number of the model; 0 leaves the choice to the server.",
+        "label": "Version label of TF Serving, such as `stable`.",
+        "signature": "TF Serving only: serving_bytes (files), serving_uint8 or "
+        "serving_default (float32). By REST the last two send every number as text.",
+    },
+    "Limits": {
+        "timeout": "Seconds for one photograph (by REST: seconds without a byte).",
+        "max_message_mb": "Largest message accepted, in MiB; 0: no limit but the "
+        "format's 2 GiB.",
+        "parallel": "Photographs under way at once; a server that batches needs more "
+        "than 1 to have something to batch.",
+    },
+}
+
+SPEC = ProgramSpec(
+    module="export.client",
+    config=ClientConfig,
+    intro="Sends photographs to a super-resolution model on TF Serving, Triton or "
+    "KServe and writes the answers as PNG, each in full or not at all. Every file is "
+    "decoded here first, so that a damaged one is named and costs the others nothing. "
+    "Exit code: 0 when all were done, 1 when some were left out, 2 when none could be "
+    "done.",
+    examples=(
+        "python -m export.client --input=photo.png --output=photo_x4.png",
+        "python -m export.client --server=localhost:8501 --protocol=rest "
+        "--input=photos --output=photos_x4",
+        "python -m export.client --server=localhost:8000 --protocol=kserve_rest "
+        "--input=photo.png --output=photo_x4.png",
+    ),
+    sections=_SECTIONS,
+)

@@ -1,0 +1,30 @@
+"""Names in an exported SavedModel: what the exporter writes and a client asks for.
+
+Three ways into one network. All take a batch in axis 0, because servers split results
+along it.
+
+- `serving_default`: `image` [B, H, W, 3] float32 RGB in [0, 1] -> `sr` float32, not
+  clipped.
+- `serving_uint8`: `image` [B, H, W, 3] uint8 RGB -> `sr` uint8; a quarter of the
+  bytes.
+- `serving_bytes`: `image_bytes` [B] strings, each a whole PNG, JPEG or WebP file of a
+  size of its own -> `sr_bytes` [B] strings, each a PNG file. The suffix `_bytes` is
+  what makes TF Serving's REST front encode the strings in base64.
+"""
+
+from typing import NamedTuple
+
+
+class Signature(NamedTuple):
+    """One signature: the names of its input and output tensors, and the dtype."""
+
+    input: str
+    output: str
+    dtype: str  # "float32", "uint8" or "string"
+
+
+SIGNATURES = {
+    "serving_default": Signature("image", "sr", "float32"),
+    "serving_uint8": Signature("image", "sr", "uint8"),
+    "serving_bytes": Signature("image_bytes", "sr_bytes", "string"),
+}
