@@ -143,6 +143,8 @@ def encode(
             "bigtiff": size * (2 if image.format == "ushort" else 1) > _BIGTIFF,
         },
     }[name]
+    if EXIF not in metadata.blobs:  # libvips would make one up
+        options["keep"] = "xmp|iptc|icc|other"
     on_start(image)
     try:
         output = pyvips.Target.new_to_descriptor(descriptor)

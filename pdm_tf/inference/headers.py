@@ -8,11 +8,11 @@ other depths, because there is no white that all programs agree on.
 """
 
 import os
+import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from pdm_tf.core.errors import ImageError
@@ -72,7 +72,7 @@ def opened(path: PathLike) -> Iterator[Header]:
       ImageError: the file cannot be used, now or while its pixels are read.
     """
     pyvips = import_pyvips()
-    with _reasons(path, pyvips.Error), open(path, "rb") as file:
+    with _opened_file(path) as file, _reasons(path, pyvips.Error):
         kind = _kind(file)
         if kind is None:
             raise ImageError(path, _not_an_image(file))
@@ -169,21 +169,27 @@ def _pages(pages: int) -> str:
     return f"has {pages} pages; split it into files of one picture"
 
 
+def _opened_file(path: PathLike) -> BinaryIO:
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            is_folder = os.path.isdir(path)
+            raise ImageError(path, "is a folder" if is_folder else "is no regular file")
+        return open(path, "rb")
+    except FileNotFoundError as error:
+        raise ImageError(path, "does not exist") from error
+    except PermissionError as error:
+        raise ImageError(path, "may not be read (permissions)") from error
+    except OSError as error:
+        raise ImageError(path, f"cannot be read ({error.strerror})") from error
+
+
 @contextmanager
 def _reasons(path: PathLike, vips_error: type[Exception]) -> Iterator[None]:
-    """Turns what goes wrong with one image file into an ImageError."""
+    """Turns what goes wrong with the pixels of one file into an ImageError."""
     try:
         yield
     except ImageError:
         raise
-    except FileNotFoundError as error:
-        if Path(path).exists():
-            raise  # of another file, such as the scratch file's folder
-        raise ImageError(path, "does not exist") from error
-    except PermissionError as error:
-        raise ImageError(path, "may not be read (permissions)") from error
-    except IsADirectoryError as error:
-        raise ImageError(path, "is a folder") from error
     except MemoryError as error:
         raise ImageError(path, "needs more memory than there is") from error
     except vips_error as error:

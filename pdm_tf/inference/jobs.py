@@ -101,8 +101,10 @@ class _Run:
 
     def run(self) -> list[FileResult]:
         threads = [
-            threading.Thread(target=self._guarded, args=(work,), daemon=True)
-            for work in (self._read_all, self._save_all)
+            threading.Thread(
+                target=self._guarded, args=(work,), daemon=True, name=f"upscale-{name}"
+            )
+            for name, work in (("read", self._read_all), ("save", self._save_all))
         ]
         for thread in threads:
             thread.start()
@@ -281,5 +283,5 @@ class _Work:
         if isinstance(error, UserError):
             return str(error).removesuffix(".")
         if isinstance(error, OSError):
-            return f"{self.task.target} {cannot_write(error)}"
+            return f"{self.task.target}: {cannot_write(error)}"
         return f"{type(error).__name__}: {error}"

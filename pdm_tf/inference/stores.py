@@ -119,7 +119,15 @@ class ScratchStore:
             left = left[self._file.write(left) :]
 
     def fill(self, image: Any) -> None:
-        image.rawsave(self._path)
+        """Also raises OSError: the disk is full (libvips would blame the image)."""
+        errors: list[OSError] = []
+        target = import_pyvips().TargetCustom()
+        target.on_write(lambda data: self._take(data, errors))
+        try:
+            image.rawsave_target(target)
+        finally:
+            if errors:
+                raise errors[0]
 
     def rows(self, top: int, bottom: int) -> np.ndarray:
         _, width, bands = self.shape
@@ -145,6 +153,14 @@ class ScratchStore:
 
     def close(self) -> None:
         self._file.close()
+
+    def _take(self, data: bytes, errors: list[OSError]) -> int:
+        """Writes what libvips hands over; it learns of an error by -1 alone."""
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            errors.append(error)
+            return -1
 
     @property
     def _path(self) -> str:

@@ -20,6 +20,7 @@ from types import ModuleType
 from pdm_tf.core.errors import UserError
 
 _NOISE = re.compile(r"^(unable to call \w+|unable to write to memory)$")
+_SYSTEM = re.compile(r"^(?:system|unix) error: (.+)$", re.MULTILINE)
 _ORIGIN = re.compile(r"^[\w.]+: ")  # the part of libvips that speaks: "vipspng: "
 
 
@@ -42,8 +43,14 @@ def import_pyvips() -> ModuleType:
 
 
 def reason_of(error: Exception) -> str:
-    """Returns what a libvips error says: its first line, without inner names."""
-    for line in str(getattr(error, "detail", "") or error).splitlines():
+    """Returns what a libvips error says: its first line, without inner names.
+
+    Of the system's errors that is what the system says.
+    """
+    text = str(getattr(error, "detail", "") or error)
+    if (system := _SYSTEM.search(text)) is not None:
+        return system[1]
+    for line in text.splitlines():
         text = _ORIGIN.sub("", line.strip()).strip()
         if text and not _NOISE.match(text):
             return text
