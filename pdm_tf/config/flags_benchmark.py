@@ -1,54 +1,56 @@
-"""The flags of `python -m pdm_tf.benchmark`: those of train, and how to measure."""
+"""The tasks of `python -m pdm_tf.benchmark`: name -> flags and help of each.
 
-import dataclasses
-import itertools
-from typing import Literal
+To add one: a `ProgramSpec` in a file of its own, a line here, and its `main` in the
+table of `pdm_tf/benchmark.py`.
+"""
+
+import textwrap
+from collections.abc import Mapping, Sequence
 
 from pdm_tf.config.flag_set import ProgramSpec
-from pdm_tf.config.flags_train import SPEC as TRAIN_SPEC
-from pdm_tf.config.train_config import TrainConfig
-from pdm_tf.core.errors import UserError
+from pdm_tf.config.flags_benchmark_data import SPEC as DATA_SPEC
+from pdm_tf.config.flags_benchmark_inference import SPEC as INFERENCE_SPEC
+from pdm_tf.core.names import lookup
 
-
-@dataclasses.dataclass(frozen=True)
-class BenchmarkConfig(TrainConfig):
-    """A training configuration and how to measure it."""
-
-    task: Literal["data"] = "data"
-    rounds: int = 5
-    round_steps: int = 10
-    output: str = ""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("rounds", "round_steps"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"--{name} must be at least 1. Received: {getattr(self, name)}."
-                )
-
-
-_MEASURING = {
-    "task": "`data`: how many patches the input pipeline delivers and how many the "
-    "training step consumes, per second, taking turns in one run.",
-    "rounds": "Measurements of each side; medians and spreads are over these.",
-    "round_steps": "Training steps in one round; the pipeline's rounds take 20 times "
-    "as many batches.",
-    "output": "File for the numbers as JSON; empty: only the table is printed.",
+TASKS: Mapping[str, ProgramSpec] = {
+    "data": DATA_SPEC,
+    "inference": INFERENCE_SPEC,
 }
+DEFAULT = "data"  # what a command without a task has always meant
+_HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
 
-SPEC = ProgramSpec(
-    module="pdm_tf.benchmark",
-    config=BenchmarkConfig,
-    intro="Measures speed as ratios within one run, so that they hold on a busy or "
-    "unknown machine. Takes the flags of pdm_tf.train, which describe what is run; "
-    "nothing is written to --run_dir.",
-    examples=(
-        "python -m pdm_tf.benchmark --flagfile=configs/quickstart.flags",
-        "python -m pdm_tf.benchmark --hr_dir=photos/hr --lr_dir=photos/lr "
-        "--run_dir=unused --batch_size=8 --mixed_precision=bfloat16",
-    ),
-    sections=dict(
-        itertools.chain([("Measuring", _MEASURING)], TRAIN_SPEC.sections.items())
-    ),
-)
+
+def split(argv: Sequence[str]) -> tuple[str, list[str]]:
+    """Takes the task off the arguments.
+
+    Returns:
+      The task and its own arguments. Without a task it is `DEFAULT`; for a lone request
+      for help it is "", for nothing in particular.
+
+    Raises:
+      UserError: there is no such task.
+    """
+    if argv and not argv[0].startswith("-"):
+        lookup(TASKS, argv[0], "the task of pdm_tf.benchmark")
+        return argv[0], list(argv[1:])
+    if len(argv) == 1 and argv[0] in _HELP:
+        return "", []
+    return DEFAULT, list(argv)
+
+
+def help_text() -> str:
+    """Returns what `python -m pdm_tf.benchmark --help` prints."""
+    lines = [
+        "usage: python -m pdm_tf.benchmark TASK [--name=value ...]",
+        "",
+        "Measures speed as ratios within one run: both sides take turns, so that the",
+        "ratio holds on a busy or unknown machine.",
+        "",
+        "Tasks (python -m pdm_tf.benchmark TASK --help lists the flags of one):",
+    ]
+    for name, spec in TASKS.items():
+        lines += ["", f"  {name}"]
+        lines += textwrap.wrap(
+            spec.intro, 84, initial_indent=" " * 6, subsequent_indent=" " * 6
+        )
+    return "\n".join(lines)

@@ -54,10 +54,11 @@ TABLE = {
             *("core", "data", "samples", "models.bundle", "benchmarks"),
         },
     ),
-    # The torch side of ratios is imported by its one module, when it is asked for.
+    # The torch side of ratios is imported by its one module, when it is asked for. A
+    # network that is no file yet is written by the exporter, to time what is shipped.
     "benchmarks": (
-        KERAS | {"tqdm", "onnxruntime", "torch"},
-        {"build", "config", "core", "inference", "models"},
+        KERAS | {"onnx", "google.protobuf", "torch"},
+        {"build", "config", "core", "inference", "models", "export.onnx_graph"},
     ),
     "export": (
         KERAS
@@ -127,10 +128,15 @@ def violations(path: Path) -> list[str]:
 
 
 def _allowed_inside(name: str, rest: str, room: str, rooms: set[str]) -> bool:
-    """Whether an import of our own package is within the room or its allowed rooms."""
+    """Whether an import of our own package is within the room or its allowed rooms.
+
+    Rooms are of `pdm_tf`; modules of `export` are entered with that name before them.
+    """
     if rest in ("", "__version__") or name.split(".")[0] == room == "export":
         return True
     allowed = rooms | ({room} if room not in ("programs", "__init__") else set())
+    if name.startswith("export."):
+        rest = name
     return any(rest == entry or rest.startswith(f"{entry}.") for entry in allowed)
 
 
@@ -175,6 +181,9 @@ def test_rooms_on_disk_have_a_docstring():
         ("config/flags_train.py", "from absl import flags", []),
         ("train.py", "import pdm_tf.methods.pdm_sr", ["pdm_tf.methods.pdm_sr"]),
         ("train.py", "from pdm_tf import __version__, build", []),
+        ("benchmarks/x.py", "from export.onnx_graph import network_to_onnx", []),
+        ("benchmarks/x.py", "from export import signatures", ["export.signatures"]),
+        ("export_user.py", "from export.core import x", ["export.core.x"]),
         # A prefix of a name is not the room itself.
         ("ops/x.py", "import pdm_tf.core_extra", ["pdm_tf.core_extra"]),
     ],

@@ -1,0 +1,142 @@
+"""Making the network under test: from flags to an ONNX file, from there to Keras."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pdm_tf.benchmarks.subject import (
+    Convolutions,
+    Subject,
+    import_onnx,
+    load_onnx,
+    needs,
+)
+from pdm_tf.config.component import from_json_dict, parse_args
+from pdm_tf.config.flags_benchmark_inference import InferenceBenchmarkConfig
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.names import lookup
+from pdm_tf.models.bundle import find_bundle, load_bundle
+from pdm_tf.models.network import Network
+from pdm_tf.models.sr import SR_NETS, EDSRConfig, RRDBNetConfig
+from pdm_tf.models.sr.edsr import DIV2K_MEAN
+
+# Those that the TensorFlow and PyTorch sides can build.
+_CONFIGS = {"EDSR": EDSRConfig, "RRDBNet": RRDBNetConfig}
+
+
+def open_subject(config: InferenceBenchmarkConfig, folder: Path) -> Subject:
+    """Finds or makes the network that the flags name.
+
+    Args:
+      config: of the program.
+      folder: where to write an ONNX file, if there is none.
+
+    Raises:
+      UserError: no such network, bundle or file, or a package for it is missing.
+    """
+    path = Path(config.model)
+    if config.model and (path.is_file() or path.suffix == ".onnx"):
+        return _described(config.model, path)
+    network = _bundled(path) if config.model else random_network(config)
+    try:
+        from export.onnx_graph import network_to_onnx
+
+        path = network_to_onnx(network, folder / "model.onnx")
+    except ModuleNotFoundError as error:
+        raise needs(error) from error
+    return _described(config.model or config.sr_net, path)
+
+
+def random_network(config: InferenceBenchmarkConfig) -> Network:
+    """Returns the network of --sr_net with random weights and biases.
+
+    Raises:
+      UserError: no such network, or it has no such setting.
+    """
+    import keras
+
+    base = lookup(SR_NETS, config.sr_net, "--sr_net")
+    keras.utils.set_random_seed(config.seed)
+    network = parse_args(type(base), config.sr_arg, base).build()
+    generator = np.random.default_rng(config.seed)
+    for variable in network.variables:
+        if len(variable.shape) == 1:  # new biases are 0, and would hide a mistake
+            variable.assign(generator.normal(0.0, 0.01, variable.shape))
+    return network
+
+
+def keras_network(
+    subject: Subject, dtype: str, convolutions: Convolutions | None
+) -> Network:
+    """Returns the Keras network of a subject; without `convolutions`, random weights.
+
+    Raises:
+      ValueError: the weights do not fit.
+    """
+    config_class = _CONFIGS[subject.architecture]
+    network = from_json_dict(config_class, subject.config).build(dtype)
+    if convolutions is not None:
+        # Layers are made, and so listed, in the order in which they are applied.
+        network.set_weights(
+            [
+                array
+                for kernel, bias in convolutions
+                for array in (kernel.transpose(2, 3, 1, 0), bias)
+            ]
+        )
+    return network
+
+
+def read_convolutions(subject: Subject) -> Convolutions:
+    """Returns the weights of a subject, in the order in which they are applied.
+
+    Raises:
+      UserError: they are not constants in the file.
+    """
+    onnx = import_onnx()
+    graph = load_onnx(subject.path).graph
+    values = {entry.name: entry for entry in graph.initializer}
+    found: Convolutions = []
+    last = None
+    for node in graph.node:
+        if node.op_type != "Conv":
+            continue
+        computed = [name for name in node.input[1:] if name not in values]
+        if computed:
+            raise UserError(
+                "The weights of every convolution must be constants. Received: "
+                f"{subject.path}, where {computed[0]} is computed."
+            )
+        kernel, *bias = (
+            onnx.numpy_helper.to_array(values[name]).astype(np.float32)
+            for name in node.input[1:]
+        )
+        found.append((kernel, bias[0] if bias else np.zeros(len(kernel), np.float32)))
+        last = node
+    if subject.architecture == "EDSR" and not _is_added_to(graph, last.output[0]):
+        # The converter folds the mean that is added at the end into the last bias.
+        kernel, bias = found[-1]
+        found[-1] = (kernel, bias - DIV2K_MEAN * subject.config["rgb_range"])
+    return found
+
+
+def _described(name: str, path: Path) -> Subject:
+    entries = {entry.key: entry.value for entry in load_onnx(path).metadata_props}
+    architecture = entries.get("architecture", "")
+    if architecture not in _CONFIGS:  # several networks in a row, or someone else's
+        return Subject(name, path, "", {})
+    return Subject(name, path, architecture, json.loads(entries["config"]))
+
+
+def _bundled(location: Path) -> Network:
+    return load_bundle(find_bundle(location)).network
+
+
+def _is_added_to(graph: Any, name: str) -> bool:
+    """Whether something is added to the tensor `name`, casts aside."""
+    readers = [node for node in graph.node if name in node.input]
+    if [node.op_type for node in readers] == ["Cast"]:
+        return _is_added_to(graph, readers[0].output[0])
+    return any(node.op_type in ("Add", "Sub") for node in readers)

@@ -1,0 +1,216 @@
+"""EDSR and RRDBNet in PyTorch, eager: the other side of the ratios.
+
+Written for speed as a PyTorch user would: activations in place, residuals added in one
+operation (`torch.add` with alpha), sub-pixel layers by PixelShuffle. Weights come as
+the list of convolutions of an ONNX file, in the order in which they are applied; in
+both networks each depends on the one before, so there is only one order.
+
+The only module of the project that imports torch, and it imports nothing else of ours:
+the memory of the PyTorch side is measured in a process without TensorFlow.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from pdm_tf.core.names import lookup
+
+# Of each convolution: kernel [out, in, 3, 3] and bias [out].
+Convolutions = Sequence[tuple[np.ndarray, np.ndarray]]
+
+_DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
+_STAGES = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
+_CHANNELS_LAST = {True: torch.channels_last, False: torch.contiguous_format}
+
+
+def runner(
+    architecture: str,
+    config: Mapping[str, Any],
+    convolutions: Convolutions | None,
+    *,
+    channels_last: bool,
+    bfloat16: bool = False,
+    threads: int = 0,
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Builds a network and returns how to run it.
+
+    Args:
+      architecture: "EDSR" or "RRDBNet".
+      config: settings, as in the metadata of our ONNX files.
+      convolutions: its weights; None leaves PyTorch's random ones.
+      channels_last: the memory layout; False is PyTorch's default.
+      bfloat16: under autocast, as PyTorch does mixed precision on CPUs.
+      threads: for all of PyTorch in this process; 0 leaves its choice.
+
+    Returns:
+      lr [B, h, w, 3] float32 in [0, 1] -> sr [B, h*s, w*s, 3] float32, not clipped.
+
+    Raises:
+      UserError: no such architecture. ValueError: the weights do not fit.
+    """
+    if threads:
+        torch.set_num_threads(threads)
+    network = lookup(NETWORKS, architecture, "the architecture")(**config)
+    if convolutions is not None:
+        load_convolutions(network, convolutions)
+    memory_format = _CHANNELS_LAST[channels_last]
+    network = network.eval().to(memory_format=memory_format)
+
+    def run(lr: np.ndarray) -> np.ndarray:
+        image = torch.from_numpy(lr).permute(0, 3, 1, 2)
+        image = image.contiguous(memory_format=memory_format)
+        with (
+            torch.inference_mode(),
+            torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16),
+        ):
+            sr = network(image)
+        return sr.float().permute(0, 2, 3, 1).numpy()
+
+    return run
+
+
+def load_convolutions(network: nn.Module, convolutions: Convolutions) -> None:
+    """Copies weights of an ONNX file into a network.
+
+    ONNX's and TensorFlow's depth-to-space takes the channel (i*r + j)*C + c to row i,
+    column j, PixelShuffle the channel c*r*r + i*r + j; sub-pixel convolutions get their
+    outputs permuted.
+
+    Raises:
+      ValueError: another number of convolutions, or other sizes.
+    """
+    layers = network.in_order()
+    if len(layers) != len(convolutions):
+        raise ValueError(
+            f"{type(network).__name__} has {len(layers)} convolutions. "
+            f"Received: {len(convolutions)}."
+        )
+    with torch.no_grad():
+        for layer, (kernel, bias) in zip(layers, convolutions, strict=True):
+            if tuple(layer.weight.shape) != kernel.shape:
+                raise ValueError(
+                    f"A kernel must have the shape {tuple(layer.weight.shape)}. "
+                    f"Received: {kernel.shape}."
+                )
+            factor = getattr(layer, "sub_pixel", 1) ** 2
+            order = np.arange(len(bias)).reshape(factor, -1).T.reshape(-1)
+            layer.weight.copy_(torch.from_numpy(kernel[order]))
+            layer.bias.copy_(torch.from_numpy(bias[order]))
+
+
+class EDSR(nn.Module):
+    """Lim et al. 2017 (arXiv:1707.02921); the mean shift is a constant, as in ours."""
+
+    def __init__(
+        self,
+        scale: int,
+        filters: int,
+        num_blocks: int,
+        residual_scale: float,
+        rgb_range: float,
+    ) -> None:
+        super().__init__()
+        self.residual_scale = residual_scale
+        self.rgb_range = rgb_range
+        mean = torch.tensor(_DIV2K_MEAN).reshape(1, 3, 1, 1) * rgb_range
+        self.register_buffer("mean", mean)
+        self.head = _conv(3, filters)
+        self.body = nn.ModuleList(
+            nn.ModuleList([_conv(filters, filters), _conv(filters, filters)])
+            for _ in range(num_blocks)
+        )
+        self.body_end = _conv(filters, filters)
+        self.upsamplers = nn.ModuleList()
+        for factor in _STAGES[scale]:
+            layer = _conv(filters, filters * factor**2)
+            layer.sub_pixel = factor
+            self.upsamplers.append(layer)
+        self.tail = _conv(filters, 3)
+
+    def in_order(self) -> list[nn.Conv2d]:
+        """The convolutions as they are applied."""
+        return _convolutions(
+            self.head, self.body, self.body_end, self.upsamplers, self.tail
+        )
+
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        """[B, 3, h, w] -> [B, 3, h*s, w*s]."""
+        head = self.head(lr * self.rgb_range - self.mean)
+        x = head
+        for first, second in self.body:
+            branch = second(functional.relu_(first(x)))
+            x = torch.add(x, branch, alpha=self.residual_scale)
+        x = self.body_end(x) + head
+        for layer in self.upsamplers:
+            x = functional.pixel_shuffle(layer(x), layer.sub_pixel)
+        return (self.tail(x) + self.mean) / self.rgb_range
+
+
+class RRDBNet(nn.Module):
+    """Wang et al. 2018 (arXiv:1809.00219), the generator of ESRGAN."""
+
+    def __init__(self, scale: int, filters: int, growth: int, num_blocks: int) -> None:
+        super().__init__()
+        self.factors = _STAGES[scale]
+        self.head = _conv(3, filters)
+        self.body = nn.ModuleList(
+            nn.ModuleList(
+                nn.ModuleList(
+                    _conv(filters + i * growth, growth if i < 4 else filters)
+                    for i in range(5)
+                )
+                for _ in range(3)
+            )
+            for _ in range(num_blocks)
+        )
+        self.body_end = _conv(filters, filters)
+        self.upsamplers = nn.ModuleList(_conv(filters, filters) for _ in self.factors)
+        self.refine = _conv(filters, filters)
+        self.tail = _conv(filters, 3)
+
+    def in_order(self) -> list[nn.Conv2d]:
+        """The convolutions as they are applied."""
+        return _convolutions(
+            *(self.head, self.body, self.body_end),
+            *(self.upsamplers, self.refine, self.tail),
+        )
+
+    def forward(self, lr: torch.Tensor) -> torch.Tensor:
+        """[B, 3, h, w] -> [B, 3, h*s, w*s]."""
+        head = self.head(lr)
+        x = head
+        for block in self.body:
+            inner = x
+            for dense in block:
+                inner = torch.add(inner, _dense(dense, inner), alpha=0.2)
+            x = torch.add(x, inner, alpha=0.2)
+        x = self.body_end(x) + head
+        for layer, factor in zip(self.upsamplers, self.factors, strict=True):
+            x = functional.interpolate(x, scale_factor=factor, mode="nearest")
+            x = functional.leaky_relu_(layer(x), 0.2)
+        return self.tail(functional.leaky_relu_(self.refine(x), 0.2))
+
+
+NETWORKS = {"EDSR": EDSR, "RRDBNet": RRDBNet}
+
+
+def _conv(inputs: int, outputs: int) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 3, padding=1)
+
+
+def _dense(layers: nn.ModuleList, x: torch.Tensor) -> torch.Tensor:
+    """The branch of a dense block: each convolution sees all before it."""
+    features = [x]
+    for layer in layers[:-1]:
+        new = functional.leaky_relu_(layer(torch.cat(features, 1)), 0.2)
+        features.append(new)
+    return layers[-1](torch.cat(features, 1))
+
+
+def _convolutions(*parts: nn.Module) -> list[nn.Conv2d]:
+    found = (module for part in parts for module in part.modules())
+    return [module for module in found if isinstance(module, nn.Conv2d)]

@@ -1,0 +1,50 @@
+"""The flags of `python -m pdm_tf.benchmark data`: those of train, and some more."""
+
+import dataclasses
+import itertools
+
+from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.config.flags_train import SPEC as TRAIN_SPEC
+from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.core.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class DataBenchmarkConfig(TrainConfig):
+    """A training configuration and how to measure it."""
+
+    rounds: int = 5
+    round_steps: int = 10
+    output: str = ""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("rounds", "round_steps"):
+            if getattr(self, name) < 1:
+                raise UserError(
+                    f"--{name} must be at least 1. Received: {getattr(self, name)}."
+                )
+
+
+_MEASURING = {
+    "rounds": "Measurements of each side; medians and spreads are over these.",
+    "round_steps": "Training steps in one round; the pipeline's rounds take 20 times "
+    "as many batches.",
+    "output": "File for the numbers as JSON; empty: only the table is printed.",
+}
+
+SPEC = ProgramSpec(
+    module="pdm_tf.benchmark data",
+    config=DataBenchmarkConfig,
+    intro="Measures how many patches the input pipeline delivers and how many the "
+    "training step consumes, per second, taking turns in one run. Takes the flags of "
+    "pdm_tf.train, which describe what is run; nothing is written to --run_dir.",
+    examples=(
+        "python -m pdm_tf.benchmark data --flagfile=configs/quickstart.flags",
+        "python -m pdm_tf.benchmark data --hr_dir=photos/hr --lr_dir=photos/lr "
+        "--run_dir=unused --batch_size=8 --mixed_precision=bfloat16",
+    ),
+    sections=dict(
+        itertools.chain([("Measuring", _MEASURING)], TRAIN_SPEC.sections.items())
+    ),
+)
