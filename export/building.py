@@ -1,0 +1,149 @@
+"""The step of the export that needs Keras: writes the models and Keras's own outputs.
+
+Runs in a process of its own (`stages.py`). Keras's outputs on the certificate's crops
+go to files, which the later steps compare the exported models with; so those never load
+Keras, and what they measure is what a user of the files would see.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from export.cases import (
+    DEGRADATION_CASES,
+    LATENCY_CASE,
+    Case,
+    choose,
+    crops,
+    read_photo,
+)
+from export.flags_export import ExportConfig
+from export.workspace import (
+    DEGRADATION,
+    DEGRADATION_ONNX,
+    DEGRADATION_SAVED_MODEL,
+    MODEL,
+    SAVED_MODEL,
+    Built,
+    best_ms,
+    peak_bytes,
+    save_reference,
+)
+from pdm_tf.config.quiet import quiet_start
+from pdm_tf.core.images import to_float
+
+with quiet_start():
+    import tensorflow as tf
+
+    from export.degradation import (
+        OUTPUTS,
+        describe,
+        input_specs,
+        lr_size,
+        write_degradation_onnx,
+        write_degradation_saved_model,
+    )
+    from export.onnx_graph import chain_radius, network_to_onnx
+    from export.saved_model import write_saved_model
+    from export.subject import Subject, open_subject
+    from pdm_tf.models.degradation import PDM, PDMConfig
+
+
+def build(config: ExportConfig, folder: Path, version: int) -> Built:
+    """Writes the models below `folder`, and Keras's outputs.
+
+    Raises:
+      UserError: --model or --photo cannot be used.
+    """
+    photo_u8 = read_photo(config.photo)
+    subject = open_subject(config.locations, config.weights, config.degradation)
+    cases: list[Case] = []
+    left_out: list[Case] = []
+    networks: dict[str, object] = {}
+    degradation: dict[str, object] = {}
+    latency = None
+    if subject.bundles:
+        networks = _write_sr(subject, config, folder, version, photo_u8)
+    if subject.degradation is not None:
+        degradation = _write_degradation(subject, folder, version)
+    write_peak = peak_bytes()
+    if subject.bundles:
+        cases, left_out = choose(networks["parameters"], config.parity)
+        for case in cases:
+            image = to_float(crops(photo_u8, case))
+            save_reference(folder, case.label, subject(image).numpy())
+        image = to_float(crops(photo_u8, LATENCY_CASE))
+        latency = best_ms(lambda: subject(image).numpy())
+    if subject.degradation is not None:
+        _run_degradation(subject.degradation.network, folder, photo_u8)
+    return Built(
+        networks=networks,
+        degradation=degradation,
+        cases=tuple(cases),
+        left_out=tuple(case.label for case in left_out),
+        latency_ms=latency,
+        write_peak_bytes=write_peak,
+    )
+
+
+def _write_sr(
+    subject: Subject,
+    config: ExportConfig,
+    folder: Path,
+    version: int,
+    photo_u8: np.ndarray,
+) -> dict[str, object]:
+    tile = Case(1, config.tile, config.tile)
+    write_saved_model(
+        subject,
+        folder / SAVED_MODEL / str(version),
+        model_name=config.model_name,
+        tile_u8=crops(photo_u8, tile)[0],
+    )
+    layout = config.layout.upper()
+    network_to_onnx(
+        subject.networks, folder / MODEL, layout=layout, metadata=subject.provenance
+    )
+    return {
+        "architecture": "+".join(bundle.name for bundle in subject.bundles),
+        "scale": subject.scale,
+        "receptive_radius": chain_radius(subject.networks),
+        "parameters": sum(network.count_params() for network in subject.networks),
+        **subject.provenance,
+    }
+
+
+def _write_degradation(
+    subject: Subject, folder: Path, version: int
+) -> dict[str, object]:
+    pdm = subject.degradation.network
+    provenance = subject.degradation_provenance
+    (folder / DEGRADATION).mkdir(parents=True, exist_ok=True)
+    write_degradation_saved_model(pdm, folder / DEGRADATION_SAVED_MODEL / str(version))
+    write_degradation_onnx(pdm, folder / DEGRADATION_ONNX, provenance)
+    return {**describe(pdm), **provenance, "parameters": pdm.count_params()}
+
+
+def _run_degradation(pdm: PDM, folder: Path, photo_u8: np.ndarray) -> None:
+    """Keeps Keras's outputs, and the inputs, which are random in part."""
+    names = [spec.name for spec in input_specs(pdm)]
+    for index, case in enumerate(DEGRADATION_CASES):
+        hr = to_float(crops(photo_u8, _hr_case(case, pdm.config)))
+        _, height, width = lr_size(hr, pdm)
+        latents = pdm.draw_latents(case.batch, height, width, tf.constant([index, 1]))
+        inputs = [hr, *(z.numpy() for z in latents if z is not None)]
+        degraded = pdm(*inputs, training=False)
+        values = dict(zip(names, inputs, strict=True))
+        values |= {name: getattr(degraded, name).numpy() for name in OUTPUTS}
+        for name, value in values.items():
+            save_reference(folder, f"degradation_{case.label}_{name}", value)
+
+
+def _hr_case(case: Case, config: PDMConfig) -> Case:
+    """The HR size of an LR case; mirroring needs more pixels than K//2."""
+    least = config.kernel.kernel_size if config.border == "reflect" else 1
+    sides = [
+        max(side * config.scale, -(-least // config.scale) * config.scale)
+        for side in (case.height, case.width)
+    ]
+    return Case(case.batch, *(side + 2 * config.margin for side in sides))

@@ -1,0 +1,281 @@
+"""The steps of the export that load what was written and compare it with Keras.
+
+Each runs in a process of its own, which never imports Keras: `compare_saved_model` with
+TensorFlow, `compare_onnx` and `write_half` with onnxruntime. They return one `Record`
+for each signature or file.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from export import parity
+from export.cases import DEGRADATION_CASES, LATENCY_CASE, Case, crops, mixed, read_photo
+from export.parity import Difference
+from export.workspace import (
+    DEGRADATION_ONNX,
+    DEGRADATION_SAVED_MODEL,
+    MODEL,
+    MODEL_FP16,
+    SAVED_MODEL,
+    best_ms,
+    load_reference,
+    sha256,
+    size_bytes,
+)
+from pdm_tf.config.quiet import quiet_start
+from pdm_tf.core.images import decode_rgb_u8, encode_png, to_float
+
+DEGRADATION_OUTPUTS = ("lr", "clean_lr", "kernel")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One signature or file against Keras.
+
+    Attributes:
+      artefact: path below the output folder.
+      signature: of a SavedModel; "" for ONNX.
+      precision: "float32", "float16", or "levels" where outputs are 8-bit.
+      cases: label -> difference.
+      load_seconds: until it was ready.
+      latency_ms: best time on `LATENCY_CASE`; None where it is not taken.
+      bytes: on disk.
+      sha256: of the file or folder.
+    """
+
+    artefact: str
+    signature: str
+    precision: str
+    cases: dict[str, Difference] = field(repr=False)
+    load_seconds: float
+    latency_ms: float | None
+    bytes: int
+    sha256: str
+
+    @property
+    def worst(self) -> Difference:
+        """All cases together."""
+        return parity.worst(self.cases.values())
+
+
+def compare_saved_model(
+    folder: Path, version: int, photo: str, cases: Sequence[Case], tolerance: float
+) -> list[Record]:
+    """The three signatures of the SR SavedModel."""
+    path = folder / SAVED_MODEL / str(version)
+    loaded, seconds = _load_saved_model(path)
+    photo_u8 = read_photo(photo)
+    signatures = loaded.signatures
+
+    def float32(image_u8: np.ndarray) -> np.ndarray:
+        import tensorflow as tf
+
+        image = tf.constant(to_float(image_u8))
+        return signatures["serving_default"](image=image)["sr"].numpy()
+
+    def uint8(image_u8: np.ndarray) -> np.ndarray:
+        import tensorflow as tf
+
+        return signatures["serving_uint8"](image=tf.constant(image_u8))["sr"].numpy()
+
+    def encoded(images_u8: Sequence[np.ndarray]) -> list[np.ndarray]:
+        import tensorflow as tf
+
+        data = tf.constant([encode_png(image) for image in images_u8])
+        reply = signatures["serving_bytes"](image_bytes=data)["sr_bytes"].numpy()
+        return [decode_rgb_u8(item, "sr_bytes") for item in reply]
+
+    facts = {
+        "artefact": f"{SAVED_MODEL}/{version}",
+        "load_seconds": seconds,
+        "bytes": size_bytes(path),
+        "sha256": sha256(path),
+    }
+    references = {case.label: load_reference(folder, case.label) for case in cases}
+    inputs = {case.label: crops(photo_u8, case) for case in cases}
+    small = mixed(photo_u8, cases)
+    firsts = [load_reference(folder, label)[0] for label in _small_labels(cases)]
+    return [
+        Record(
+            signature="serving_default",
+            precision="float32",
+            cases={
+                label: parity.compare(float32(image), references[label], tolerance)
+                for label, image in inputs.items()
+            },
+            latency_ms=_latency(float32, photo_u8),
+            **facts,
+        ),
+        Record(
+            signature="serving_uint8",
+            precision="levels",
+            cases={
+                label: parity.compare_levels(uint8(image), references[label], tolerance)
+                for label, image in inputs.items()
+            },
+            latency_ms=_latency(uint8, photo_u8),
+            **facts,
+        ),
+        Record(
+            signature="serving_bytes",
+            precision="levels",
+            cases={
+                f"mixed sizes, one request of {len(small)}": parity.worst(
+                    parity.compare_levels(sr, keras, tolerance)
+                    for sr, keras in zip(encoded(small), firsts, strict=True)
+                )
+            },
+            latency_ms=_latency(lambda image: encoded([image[0]]), photo_u8),
+            **facts,
+        ),
+    ]
+
+
+def compare_onnx(
+    folder: Path,
+    precision: str,
+    layout: str,
+    photo: str,
+    cases: Sequence[Case],
+    tolerance: float,
+) -> list[Record]:
+    """model.onnx ("float32") or model_fp16.onnx ("float16") under onnxruntime's CPU."""
+    path = folder / (MODEL if precision == "float32" else MODEL_FP16)
+    session, seconds = _open_onnx(path)
+    photo_u8 = read_photo(photo)
+
+    def run(image_u8: np.ndarray) -> np.ndarray:
+        image = to_float(image_u8)
+        if layout == "NHWC":
+            return session.run(["sr"], {"image": image})[0]
+        image = np.ascontiguousarray(image.transpose(0, 3, 1, 2))
+        return session.run(["sr"], {"image": image})[0].transpose(0, 2, 3, 1)
+
+    differences = {}
+    for case in cases:
+        keras = load_reference(folder, case.label)
+        output = run(crops(photo_u8, case))
+        differences[case.label] = parity.compare(output, keras, tolerance)
+    return [
+        Record(
+            artefact=path.name,
+            signature="",
+            precision=precision,
+            cases=differences,
+            load_seconds=seconds,
+            latency_ms=_latency(run, photo_u8),
+            bytes=size_bytes(path),
+            sha256=sha256(path),
+        )
+    ]
+
+
+def write_half(folder: Path) -> None:
+    """Makes model_fp16.onnx of model.onnx."""
+    from export.fp16 import write_fp16
+
+    write_fp16(folder / MODEL, folder / MODEL_FP16)
+
+
+def compare_degradation(
+    folder: Path, version: int, inputs: Sequence[str], tolerance: float
+) -> list[Record]:
+    """The degradation's SavedModel, on the latents that Keras had."""
+    path = folder / DEGRADATION_SAVED_MODEL / str(version)
+    loaded, seconds = _load_saved_model(path)
+
+    def run(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        import tensorflow as tf
+
+        tensors = {name: tf.constant(value) for name, value in values.items()}
+        outputs = loaded.signatures["serving_default"](**tensors)
+        return {name: outputs[name].numpy() for name in DEGRADATION_OUTPUTS}
+
+    artefact = f"{DEGRADATION_SAVED_MODEL}/{version}"
+    return [
+        _degradation_record(folder, artefact, path, inputs, run, seconds, tolerance)
+    ]
+
+
+def compare_degradation_onnx(
+    folder: Path, inputs: Sequence[str], tolerance: float
+) -> list[Record]:
+    """The degradation's ONNX file, on the latents that Keras had."""
+    path = folder / DEGRADATION_ONNX
+    session, seconds = _open_onnx(path)
+
+    def run(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        outputs = session.run(list(DEGRADATION_OUTPUTS), values)
+        return dict(zip(DEGRADATION_OUTPUTS, outputs, strict=True))
+
+    return [
+        _degradation_record(
+            folder, DEGRADATION_ONNX, path, inputs, run, seconds, tolerance
+        )
+    ]
+
+
+def _degradation_record(
+    folder: Path,
+    artefact: str,
+    path: Path,
+    inputs: Sequence[str],
+    run: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]],
+    seconds: float,
+    tolerance: float,
+) -> Record:
+    differences = {}
+    for case in DEGRADATION_CASES:
+        stem = f"degradation_{case.label}"
+        values = {name: load_reference(folder, f"{stem}_{name}") for name in inputs}
+        outputs = run(values)
+        differences[case.label] = parity.worst(
+            parity.compare(output, load_reference(folder, f"{stem}_{name}"), tolerance)
+            for name, output in outputs.items()
+        )
+    return Record(
+        artefact=artefact,
+        signature="serving_default" if path.is_dir() else "",
+        precision="degradation",
+        cases=differences,
+        load_seconds=seconds,
+        latency_ms=None,
+        bytes=size_bytes(path),
+        sha256=sha256(path),
+    )
+
+
+def _small_labels(cases: Sequence[Case]) -> list[str]:
+    return [case.label for case in cases if max(case.height, case.width) <= 64]
+
+
+def _latency(call: Callable[[np.ndarray], object], photo_u8: np.ndarray) -> float:
+    image = crops(photo_u8, LATENCY_CASE)
+    return best_ms(lambda: call(image))
+
+
+def _load_saved_model(path: Path) -> tuple[object, float]:
+    with quiet_start():
+        import tensorflow as tf
+
+        start = time.perf_counter()
+        loaded = tf.saved_model.load(str(path))
+    return loaded, round(time.perf_counter() - start, 3)
+
+
+def _open_onnx(path: Path) -> tuple[object, float]:
+    from pdm_tf.inference.ort import import_onnxruntime
+
+    onnxruntime = import_onnxruntime()
+    options = onnxruntime.SessionOptions()
+    options.enable_mem_pattern = False  # sizes vary
+    options.enable_cpu_mem_arena = False  # nor is memory of the largest kept
+    start = time.perf_counter()
+    session = onnxruntime.InferenceSession(
+        str(path), options, providers=["CPUExecutionProvider"]
+    )
+    return session, round(time.perf_counter() - start, 3)

@@ -1,0 +1,213 @@
+"""The learned degradation as SavedModel and ONNX, latents as explicit inputs.
+
+Signature and graph: `hr` [B, H, W, 3], `z_k`, and `z_n` where there is a noise module
+-> `lr` (not clipped, not quantised), `clean_lr` (before the noise), `kernel`. Whoever
+calls draws the latents: standard normal, in the shapes that the metadata name, or zeros
+for z_k where `kernel_latent` is "zero". The SavedModel also has `sample`, which draws
+them from a seed.
+
+In training the blur is one depthwise convolution with the images of the batch as its
+channels. ONNX fixes the number of groups of a convolution in the file, hence the batch;
+so there the blur is a loop over the K*K taps that adds up shifted, strided copies
+weighted by the kernel. Any batch and size, one or many kernels per image, and no
+K*K-fold copy of the pixels.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+import tensorflow as tf
+
+from export import onnx_rewrite
+from export.onnx_graph import from_function, tidy, write_checked
+from export.saved_model import save_quietly
+from pdm_tf import __version__
+from pdm_tf.models.degradation import PDM
+from pdm_tf.ops.blur import grid_geometry, kernel_side
+
+OUTPUTS = ("lr", "clean_lr", "kernel")
+
+
+class DegradationModule(tf.Module):
+    """What the SavedModel holds: raw variables, once, and two signatures."""
+
+    def __init__(self, pdm: PDM) -> None:
+        super().__init__(name="degradation")
+        self.weights = [variable.value for variable in pdm.variables]
+
+        def degrade(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+            return _outputs(pdm(*inputs, training=False))
+
+        def sample(hr: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+            batch, height, width = lr_size(hr, pdm)
+            latents = pdm.draw_latents(batch, height, width, seed)
+            return _outputs(pdm(hr, *latents, training=False))
+
+        self.degrade = tf.function(degrade, input_signature=input_specs(pdm))
+        self.sample = tf.function(
+            sample,
+            input_signature=[
+                tf.TensorSpec([None, None, None, 3], tf.float32, "hr"),
+                tf.TensorSpec([2], tf.int32, "seed"),
+            ],
+        )
+
+
+def write_degradation_saved_model(pdm: PDM, folder: Path) -> Path:
+    """Writes the SavedModel with the signatures `serving_default` and `sample`."""
+    module = DegradationModule(pdm)
+    functions = {"serving_default": module.degrade, "sample": module.sample}
+    save_quietly(module, folder, functions)
+    return folder
+
+
+def write_degradation_onnx(
+    pdm: PDM, path: Path, provenance: dict[str, str] | None = None
+) -> Path:
+    """Writes the ONNX file, checked.
+
+    Args:
+      pdm: built, in float32.
+      path: the file, replaced atomically.
+      provenance: more metadata, e.g. the weights' hash.
+    """
+
+    def degrade(
+        hr: tf.Tensor, z_k: tf.Tensor, z_n: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        kernel = pdm.kernel_module(z_k, training=False)
+        clean_lr = blur_by_taps(
+            hr, kernel, pdm.config.scale, pdm.config.grid, pdm.config.border
+        )
+        if pdm.noise_module is None:
+            lr = tf.identity(clean_lr)
+        else:
+            lr = clean_lr + pdm.noise_module(z_n, clean_lr, training=False)
+        return {"lr": lr, "clean_lr": clean_lr, "kernel": kernel}
+
+    specs = input_specs(pdm)
+    model = from_function(degrade, specs)
+    tidy(model.graph)
+    axes = {**_input_axes(pdm), **_output_axes(pdm)}
+    onnx_rewrite.name_axes(model.graph.input, axes)
+    onnx_rewrite.name_axes(model.graph.output, axes)
+    model.graph.name = "PDM"
+    onnx.helper.set_model_props(model, describe(pdm) | (provenance or {}))
+    return write_checked(model, path)
+
+
+def blur_by_taps(
+    hr: tf.Tensor, kernel: tf.Tensor, scale: int, grid: str, border: str
+) -> tf.Tensor:
+    """`ops.blur.blur_downsample` as a loop over taps; same arguments and result.
+
+    The sum runs in the order of the taps, so it differs from the convolution's by
+    rounding alone.
+    """
+    side = kernel_side(kernel.shape[-1])
+    radius = side // 2
+    if border == "reflect":
+        pad = [radius, radius]
+        hr = tf.pad(hr, [[0, 0], pad, pad, [0, 0]], mode="REFLECT")
+    window, _ = grid_geometry(scale, grid)
+    size = tf.shape(hr)
+    height = (size[1] - 2 * radius) // scale
+    width = (size[2] - 2 * radius) // scale
+    rows, columns = scale * (height - 1) + 1, scale * (width - 1) + 1
+
+    def add_tap(tap: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        top, left = window + tap // side, window + tap % side
+        pixels = hr[:, top : top + rows : scale, left : left + columns : scale]
+        return tap + 1, total + pixels * kernel[..., tap : tap + 1]
+
+    channels = hr.shape[-1]
+    start = (tf.constant(0), tf.zeros([size[0], height, width, channels]))
+    _, total = tf.while_loop(
+        lambda tap, total: tap < side * side,
+        add_tap,
+        start,
+        shape_invariants=(
+            tf.TensorShape([]),
+            tf.TensorShape([None, None, None, channels]),
+        ),
+    )
+    return total
+
+
+def describe(pdm: PDM) -> dict[str, str]:
+    """The metadata, all texts; shapes with `height` and `width` of the LR image."""
+    config = pdm.config
+    return {
+        "kind": "degradation",
+        "architecture": type(pdm).__name__,
+        "scale": str(config.scale),
+        "margin": str(config.margin),
+        "border": config.border,
+        "grid": config.grid,
+        "kernel_size": str(config.kernel.kernel_size),
+        "kernel_latent": config.kernel.latent,
+        "z_k": _text(_input_axes(pdm)["z_k"]),
+        "z_n": _text(_input_axes(pdm)["z_n"]) if config.noise else "",
+        "layout": "NHWC",
+        "range": "0..1",
+        "colour_order": "RGB",
+        "precision": "float32",
+        "pdm_tf_version": __version__,
+    }
+
+
+def input_specs(pdm: PDM) -> list[tf.TensorSpec]:
+    """hr, z_k and, with a noise module, z_n."""
+    kernel = pdm.config.kernel
+    sides = [None, None] if kernel.spatial else [1, 1]
+    specs = [
+        tf.TensorSpec([None, None, None, 3], tf.float32, "hr"),
+        tf.TensorSpec([None, *sides, kernel.latent_channels], tf.float32, "z_k"),
+    ]
+    if pdm.config.noise is not None:
+        channels = pdm.config.noise.latent_channels
+        specs.append(tf.TensorSpec([None, None, None, channels], tf.float32, "z_n"))
+    return specs
+
+
+def lr_size(
+    hr: tf.Tensor | np.ndarray, pdm: PDM
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Batch, height and width of what becomes of `hr`."""
+    size = tf.shape(hr)
+    margin, scale = pdm.config.margin, pdm.config.scale
+    return (
+        size[0],
+        (size[1] - 2 * margin) // scale,
+        (size[2] - 2 * margin) // scale,
+    )
+
+
+def _outputs(degraded: keras.KerasTensor | tuple) -> dict[str, tf.Tensor]:
+    return {name: tf.identity(getattr(degraded, name)) for name in OUTPUTS}
+
+
+def _input_axes(pdm: PDM) -> dict[str, tuple[str | int, ...]]:
+    kernel = pdm.config.kernel
+    sides = ("height", "width") if kernel.spatial else (1, 1)
+    axes = {
+        "hr": ("batch", "height_hr", "width_hr", 3),
+        "z_k": ("batch", *sides, kernel.latent_channels),
+    }
+    if pdm.config.noise is not None:
+        axes["z_n"] = ("batch", "height", "width", pdm.config.noise.latent_channels)
+    return axes
+
+
+def _output_axes(pdm: PDM) -> dict[str, tuple[str | int, ...]]:
+    image = ("batch", "height", "width", 3)
+    sides = _input_axes(pdm)["z_k"][1:3]
+    taps = pdm.config.kernel.num_taps
+    return {"lr": image, "clean_lr": image, "kernel": ("batch", *sides, taps)}
+
+
+def _text(axes: Sequence[str | int]) -> str:
+    return ",".join(str(axis) for axis in axes)

@@ -1,0 +1,161 @@
+"""A finished export appears in its output folder at once, a failed or killed one never.
+
+Everything is made in a hidden folder inside the output folder, hence on the same file
+system, and moved at the end: the SavedModel's version folder by one rename, which is
+what a server that looks for new versions needs, the files by one `os.replace` each, and
+the certificate last. A kill between two of these leaves each of them whole; only the
+set is mixed then, and the certificate's hashes say so.
+"""
+
+import contextlib
+import os
+import shutil
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from export.workspace import (
+    DEGRADATION_ONNX,
+    DEGRADATION_SAVED_MODEL,
+    FAILED_CERTIFICATE,
+    MODEL,
+    MODEL_FP16,
+    SAVED_MODEL,
+)
+from pdm_tf.core.errors import UserError
+
+_PREFIX = ".export-"
+_BASES = (SAVED_MODEL, DEGRADATION_SAVED_MODEL)
+_FILES = (MODEL, MODEL_FP16, DEGRADATION_ONNX)
+
+
+@contextlib.contextmanager
+def workspace(output: Path) -> Iterator[Path]:
+    """A temporary folder inside `output`, removed at the end.
+
+    Folders of exporters on this machine that no longer run are removed first.
+
+    Raises:
+      UserError: `output` cannot be made or written.
+    """
+    folder = output / f"{_PREFIX}{socket.gethostname()}-{os.getpid()}"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(output)
+        folder.mkdir()
+    except OSError as error:
+        raise UserError(
+            "--output_dir must be a folder that can be written. "
+            f"Received: {output} ({error.strerror})."
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def choose_version(output: Path, asked: int) -> int:
+    """The number of the new SavedModels.
+
+    Args:
+      output: the output folder.
+      asked: a number, or 0 for one more than the largest there is.
+
+    Raises:
+      UserError: the number asked for is taken.
+    """
+    taken = {
+        int(entry.name)
+        for base in _BASES
+        if (output / base).is_dir()
+        for entry in (output / base).iterdir()
+        if entry.name.isdecimal()
+    }
+    if not asked:
+        return max(taken, default=0) + 1
+    if asked in taken:
+        raise UserError(
+            "--version must be a number that is not there yet: servers keep what they "
+            f"have loaded. Received: {asked}; {output} has "
+            f"{', '.join(map(str, sorted(taken)))}. 0 takes the next."
+        )
+    return asked
+
+
+def publish(folder: Path, output: Path, version: int) -> list[Path]:
+    """Moves what was made in `folder` to where it belongs.
+
+    Files of an earlier export that this one does not have go: a float16 file beside
+    another network's float32 file would be taken for the same network.
+
+    Returns:
+      What appeared, in the order in which it did.
+
+    Raises:
+      UserError: another exporter has published the same version meanwhile.
+    """
+    written = []
+    for base in _BASES:
+        source, target = folder / base / str(version), output / base / str(version)
+        if not source.is_dir():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _flush(source)
+        try:
+            source.rename(target)
+        except OSError as error:  # there by now; a rename replaces no full folder
+            raise UserError(
+                f"Version {version} must not be there yet. Received: {target}, which "
+                f"appeared while this export ran ({error.strerror}). Export again."
+            ) from error
+        _flush_entry(target.parent)
+        written.append(target)
+    for name in _FILES:
+        source, target = folder / name, output / name
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(source, target)
+            written.append(target)
+        else:
+            target.unlink(missing_ok=True)
+    (output / FAILED_CERTIFICATE).unlink(missing_ok=True)
+    return written
+
+
+def _remove_leftovers(output: Path) -> None:
+    stem = f"{_PREFIX}{socket.gethostname()}-"
+    for entry in output.glob(f"{stem}*"):
+        number = entry.name.removeprefix(stem)
+        if number.isdecimal() and not _runs(int(number)):
+            shutil.rmtree(entry, ignore_errors=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return process != os.getpid()
+
+
+def _flush(folder: Path) -> None:
+    """Puts files on the disk before the rename that makes them count."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+
+
+def _flush_entry(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def relative(paths: Sequence[Path], output: Path) -> list[str]:
+    """The paths as seen from the output folder."""
+    return [path.relative_to(output).as_posix() for path in paths]

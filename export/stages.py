@@ -1,0 +1,99 @@
+"""Steps of the export as processes of their own, timed and weighed.
+
+A process gives all its memory back when it ends, so the peak of the whole export is
+that of its hungriest step and not their sum; TensorFlow and onnxruntime never share
+one; and the operating system tells the peak of each exactly.
+"""
+
+import importlib
+import multiprocessing
+import os
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from export.workspace import peak_bytes
+from pdm_tf.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one step gave and took.
+
+    Attributes:
+      result: what the function returned.
+      seconds: wall clock, start of the process included.
+      peak_bytes: largest resident memory of the process.
+    """
+
+    result: Any
+    seconds: float
+    peak_bytes: int
+
+
+class StageError(RuntimeError):
+    """A step failed for a reason that is not the user's; its traceback is printed."""
+
+
+def run_stage(target: str, *args: Any) -> Stage:
+    """Runs a function in a new process.
+
+    Args:
+      target: "package.module:function", so that only the new process imports it.
+      *args: picklable, as is what it returns.
+
+    Raises:
+      UserError: the function raised one.
+      StageError: it raised something else, or its process died.
+    """
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(theirs, target, args))
+    start = time.monotonic()
+    process.start()
+    theirs.close()
+    try:
+        kind, payload, peak = ours.recv()
+    except EOFError:
+        process.join()
+        raise StageError(
+            f"The step {target} ended without a result (exit code "
+            f"{process.exitcode}; -9 is what a lack of memory looks like)."
+        ) from None
+    finally:
+        if sys.exc_info()[0] not in (None, EOFError):  # Ctrl-C
+            process.terminate()
+        process.join()
+    if kind == "error":
+        raise UserError(payload)
+    if kind == "defect":
+        print(payload, file=sys.stderr)
+        raise StageError(f"The step {target} failed; see above.")
+    return Stage(payload, time.monotonic() - start, peak)
+
+
+def _child(connection: Connection, target: str, args: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    try:
+        module, _, name = target.partition(":")
+        function = getattr(importlib.import_module(module), name)
+        message = ("result", function(*args))
+    except UserError as error:
+        message = ("error", str(error))
+    except KeyboardInterrupt:
+        return  # the parent gets the signal too and says so
+    except Exception:  # noqa: BLE001 - handed to the parent, which reports and fails
+        message = ("defect", traceback.format_exc())
+    connection.send((*message, peak_bytes()))
+
+
+def _end_with_parent() -> None:
+    """A killed exporter must not leave steps behind that go on computing."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

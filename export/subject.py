@@ -1,0 +1,146 @@
+"""What is exported: one SR network or several in a row, and perhaps a degradation.
+
+Several in a row are how methods with a translator ship (CinCGAN): the translator's
+bundle first, then the SR network's. Scales multiply, and what an output pixel sees adds
+up (`onnx_graph.chain_radius`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tensorflow as tf
+
+from export.onnx_graph import chain_scale
+from pdm_tf.core.errors import UserError
+from pdm_tf.models.bundle import Bundle, find_bundle, load_bundle
+from pdm_tf.models.network import Network
+
+_PDM, _DISCRIMINATOR = "pdm", "discriminator"
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Networks with their weights, in float32.
+
+    Attributes:
+      bundles: the SR networks in the order in which they work; may be empty.
+      degradation: the PDM, if there is one.
+      sources: for each of `bundles`, the run's and the bundle's name.
+      degradation_source: the same for the PDM.
+    """
+
+    bundles: tuple[Bundle, ...]
+    degradation: Bundle | None
+    sources: tuple[str, ...]
+    degradation_source: str
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """The SR networks."""
+        return tuple(bundle.network for bundle in self.bundles)
+
+    @property
+    def scale(self) -> int:
+        """Factor of all SR networks together."""
+        return chain_scale(self.networks)
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """Where the SR weights are from, as texts for the metadata."""
+        return _provenance(self.bundles, self.sources)
+
+    @property
+    def degradation_provenance(self) -> dict[str, str]:
+        """The same for the degradation."""
+        bundles = () if self.degradation is None else (self.degradation,)
+        return _provenance(bundles, (self.degradation_source,))
+
+    def __call__(self, image: tf.Tensor) -> tf.Tensor:
+        """image [B, h, w, 3] float32 in [0, 1] -> sr, not clipped."""
+        return run_chain(self.networks, image)
+
+
+def run_chain(networks: Sequence[Network], image: tf.Tensor) -> tf.Tensor:
+    """Each network works on the output of the one before, as it is."""
+    for network in networks:
+        image = network(image, training=False)
+    return tf.cast(image, tf.float32)
+
+
+def open_subject(
+    locations: Sequence[str], weights: str = "ema", degradation: bool = True
+) -> Subject:
+    """Loads what --model names.
+
+    Args:
+      locations: run folders or bundles.
+      weights: of a run folder: "ema" or "raw".
+      degradation: whether to look for a PDM: in a run folder if it is the only
+        location, or a PDM's bundle itself.
+
+    Raises:
+      UserError: something is missing, damaged, or no network to export.
+    """
+    if len(locations) == 1 and degradation:
+        return _open_run(Path(locations[0]), weights)
+    paths = [find_bundle(location, "sr", weights) for location in locations]
+    return _subject(paths, None)
+
+
+def _open_run(location: Path, weights: str) -> Subject:
+    """One location: a bundle of either kind, or a run with one or both."""
+    is_run = (location / "bundles").is_dir() and not (
+        location / "bundle.json"
+    ).is_file()
+    has_pdm = is_run and any(
+        (location / "bundles" / name / "bundle.json").is_file()
+        for name in (_PDM, f"{_PDM}_ema")
+    )
+    if not has_pdm:
+        path = find_bundle(location, "sr", weights)
+        bundle = load_bundle(path)
+        if bundle.role == _PDM:
+            return Subject((), bundle, (), source_name(path))
+        return _subject([path], None)
+    pdm = find_bundle(location, _PDM, weights)
+    has_sr = any(
+        (location / "bundles" / name / "bundle.json").is_file()
+        for name in ("sr", "sr_ema")
+    )
+    return _subject([find_bundle(location, "sr", weights)] if has_sr else [], pdm)
+
+
+def _subject(paths: Sequence[Path], pdm: Path | None) -> Subject:
+    return Subject(
+        bundles=tuple(_load_sr(path) for path in paths),
+        degradation=None if pdm is None else load_bundle(pdm),
+        sources=tuple(source_name(path) for path in paths),
+        degradation_source="" if pdm is None else source_name(pdm),
+    )
+
+
+def _load_sr(path: Path) -> Bundle:
+    bundle = load_bundle(path)
+    if bundle.role in (_PDM, _DISCRIMINATOR):
+        raise UserError(
+            "--model must name networks from image to image. Received: "
+            f"{path}, which has the role {bundle.role!r}."
+            + (" Give it alone, without --nodegradation." * (bundle.role == _PDM))
+        )
+    return bundle
+
+
+def source_name(path: Path) -> str:
+    """A bundle's run and name, without the rest of the path: "bicubic/sr_ema"."""
+    path = path.resolve()
+    run = path.parent.parent.name if path.parent.name == "bundles" else ""
+    return f"{run}/{path.name}" if run else path.name
+
+
+def _provenance(bundles: Sequence[Bundle], sources: Sequence[str]) -> dict[str, str]:
+    return {
+        "weights_sha256": "+".join(bundle.sha256 for bundle in bundles),
+        "run": "+".join(sources),
+        "step": "+".join(str(bundle.step) for bundle in bundles),
+    }
