@@ -33,7 +33,7 @@ WHEELS = (
     "onnxruntime-rocm",
     "onnxruntime-training",
 )
-_FATAL = 4  # log severity of onnxruntime
+WARNING, FATAL = 2, 4  # log severities of onnxruntime
 _descriptor_lock = threading.Lock()
 
 
@@ -51,7 +51,7 @@ def import_onnxruntime() -> ModuleType:
             import onnxruntime
 
             # What the native part cannot do is asked and told in `providers.py`.
-            onnxruntime.set_default_logger_severity(_FATAL)
+            onnxruntime.set_default_logger_severity(FATAL)
     except (ImportError, AttributeError) as error:
         raise UserError(
             "Running ONNX files needs onnxruntime, which cannot be imported. Received: "

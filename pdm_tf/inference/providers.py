@@ -143,8 +143,13 @@ def reason_in_log(log: str) -> str:
 
 
 def nodes_by_provider(session: Any) -> dict[str, Counter[str]]:
-    """Provider's name -> how many nodes of which kind run there."""
+    """Provider's name -> how many nodes of which kind run there.
+
+    Empty under versions of onnxruntime that do not tell (1.25 and earlier).
+    """
     counts: dict[str, Counter[str]] = {}
+    if not hasattr(session, "get_provider_graph_assignment_info"):
+        return counts
     for part in session.get_provider_graph_assignment_info():
         name = _ALIASES.get(part.ep_name, part.ep_name)
         nodes = counts.setdefault(name, Counter())

@@ -1,0 +1,178 @@
+"""What an ONNX file is: its metadata, its tensors, and whether it can be used.
+
+Files of `python -m export` carry metadata. Somebody else's can be used too when it
+takes one image of free height and width and gives one; its scale is found by trying.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pdm_tf.core.errors import UserError
+
+PathLike = str | os.PathLike[str]
+
+FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+_PROBE = 8  # side of the image that a file without metadata is tried with
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What an ONNX file says, or shows, of itself.
+
+    Attributes:
+      path: the file.
+      scale: SR size / LR size.
+      architecture: "EDSR", ...; "" in files that are not ours.
+      layout: "NHWC" or "NCHW", of input and output.
+      precision: "float32" or "float16", of what is computed between them.
+      receptive_radius: how far an output pixel sees, in LR pixels; None: unknown.
+      metadata: all that the file's metadata hold.
+      sha256: of the file.
+      batch: the one batch size that the graph takes; None: any.
+    """
+
+    path: Path
+    scale: int
+    architecture: str
+    layout: str
+    precision: str
+    receptive_radius: int | None
+    metadata: Mapping[str, str]
+    sha256: str
+    batch: int | None = None
+
+
+def checked_path(path: PathLike) -> Path:
+    """Returns an existing file's path.
+
+    Raises:
+      UserError: there is none, or it is a folder.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise UserError(f"There is no model file {path}.")
+    if path.is_dir():
+        found = sorted(path.glob("*.onnx"))
+        hint = f" Did you mean {found[0]}?" if found else ""
+        raise UserError(f"An ONNX file is required. Received the folder {path}.{hint}")
+    return path
+
+
+def check_tensors(session: Any, path: Path) -> None:
+    """Raises UserError unless the graph takes an image and gives an image."""
+    kind = session.get_modelmeta().custom_metadata_map.get("kind", "sr")
+    if kind != "sr":
+        raise UserError(
+            f"{path} must be a super-resolution network. Received: kind {kind!r}, "
+            "which makes LR images out of HR images. Take the model.onnx beside it."
+        )
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    shapes = [f"{x.name} {x.shape} {x.type}" for x in (*inputs, *outputs)]
+    good = (
+        len(inputs) == 1
+        and len(inputs[0].shape) == 4
+        and len(outputs[0].shape) in (0, 4)
+        and inputs[0].type in FLOATS
+        and outputs[0].type in FLOATS
+    )
+    if not good:
+        raise UserError(
+            f"{path} must take one image [batch, height, width, 3] or [batch, 3, "
+            "height, width] of floats and give one. Received: "
+            f"{'; '.join(shapes)}."
+        )
+    layout_of(inputs[0].shape, path)
+
+
+def layout_of(shape: Sequence[Any], path: Path) -> str:
+    """Returns "NHWC" or "NCHW" by the shape of the input.
+
+    Raises:
+      UserError: other than 3 colours, or sizes that are not free.
+    """
+    layout = "NCHW" if shape[1] == 3 and shape[3] != 3 else "NHWC"
+    colour, free = (1, (2, 3)) if layout == "NCHW" else (3, (1, 2))
+    if isinstance(shape[colour], int) and shape[colour] != 3:
+        raise UserError(f"{path} must take 3 colours. Received: the shape {shape}.")
+    if any(isinstance(shape[axis], int) for axis in free):
+        raise UserError(
+            f"{path} must take images of any height and width. Received: the shape "
+            f"{shape}. Export it with free axes."
+        )
+    return layout
+
+
+def read_info(
+    session: Any, path: Path, run: Callable[[np.ndarray, str], np.ndarray]
+) -> ModelInfo:
+    """Reads what the file says of itself.
+
+    Args:
+      session: the open `InferenceSession`.
+      path: its file.
+      run: computes a batch [B, h, w, 3], given the layout; for files that do not say
+        their scale.
+
+    Raises:
+      UserError: metadata that cannot be, or an output that is no upscaled image.
+    """
+    metadata = dict(session.get_modelmeta().custom_metadata_map)
+    image = session.get_inputs()[0]
+    by_shape = layout_of(image.shape, path)
+    layout = metadata.get("layout", by_shape)
+    if layout != by_shape:
+        raise UserError(
+            f"{path} must have the layout that its metadata say, {layout}. Received: "
+            f"the shape {image.shape}."
+        )
+    batch = image.shape[0] if isinstance(image.shape[0], int) else None
+    scale = _number(metadata, "scale", path)
+    half = image.type == "tensor(float16)"
+    return ModelInfo(
+        path=path,
+        scale=scale or _scale_by_trying(run, layout, batch or 1, path),
+        architecture=metadata.get("architecture", ""),
+        layout=layout,
+        precision=metadata.get("precision", "float16" if half else "float32"),
+        receptive_radius=_number(metadata, "receptive_radius", path),
+        metadata=metadata,
+        sha256=_sha256(path),
+        batch=batch,
+    )
+
+
+def _number(metadata: Mapping[str, str], key: str, path: Path) -> int | None:
+    text = metadata.get(key)
+    if text is None:
+        return None
+    if not text.isdecimal():
+        raise UserError(
+            f"The metadata of {path} must give `{key}` as a whole number. "
+            f"Received: {text!r}."
+        )
+    return int(text)
+
+
+def _scale_by_trying(
+    run: Callable[[np.ndarray, str], np.ndarray], layout: str, batch: int, path: Path
+) -> int:
+    lr = np.full((batch, _PROBE, _PROBE, 3), 0.5, np.float32)
+    sr = run(lr, layout)
+    scale, rest = divmod(sr.shape[1], _PROBE)
+    if sr.shape != (batch, _PROBE * scale, _PROBE * scale, 3) or rest or not scale:
+        raise UserError(
+            f"{path} must give an image of whole multiples of its input's sides. "
+            f"Received: {list(sr.shape)} for {list(lr.shape)}."
+        )
+    return scale
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
