@@ -1,0 +1,155 @@
+"""Files by path or URL, through Apache Beam's file systems.
+
+What is local is used in place; what is remote (gs://, s3://, hdfs://) is copied to and
+from scratch files, because image libraries want to seek. A file appears under its name
+in full: written under a hidden name in the same folder, then renamed.
+"""
+
+import os
+import posixpath
+import re
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+
+from pdm_tf.core.errors import UserError
+
+_RAW = CompressionTypes.UNCOMPRESSED  # a suffix such as .gz must not change content
+_MAGIC = re.compile(r"[*?[]")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A file as it was listed.
+
+    Attributes:
+      path: or URL.
+      size: bytes.
+      updated: seconds since 1970; 0 where the file system does not say.
+    """
+
+    path: str
+    size: int
+    updated: float
+
+
+@dataclass(frozen=True)
+class Search:
+    """Where to look.
+
+    Attributes:
+      pattern: of Beam: * stays within a folder, ** does not. May match more than what
+        is below the root.
+      root: folder that names are relative to.
+    """
+
+    pattern: str
+    root: str
+
+
+def is_local(path: str) -> bool:
+    """Whether a path is no URL."""
+    return FileSystems.get_scheme(path) is None
+
+
+def absolute(path: str) -> str:
+    """Returns a local path as workers in any folder can use it, a URL as it is.
+
+    Raises:
+      UserError: Beam does not know this kind of URL.
+    """
+    path = path.removeprefix("file://")
+    if is_local(path):
+        return os.path.abspath(path)
+    try:
+        FileSystems.get_filesystem(path)
+    except ValueError as error:
+        raise UserError(
+            "Apache Beam must be able to read and write every place. Received: "
+            f"{path}. For gs:// install apache-beam[gcp], for s3:// apache-beam[aws]."
+        ) from error
+    return path.rstrip("/")
+
+
+def search(source: str) -> Search:
+    """Returns where to look for `--input`, an absolute path or URL.
+
+    Raises:
+      UserError: it is local and not there.
+    """
+    if is_local(source) and os.path.isdir(source):
+        return Search(f"{_literal(source)}/**", source)
+    if is_local(source) and os.path.isfile(source):
+        return Search(_literal(source), posixpath.dirname(source))
+    if _MAGIC.search(source):
+        fixed = source[: _MAGIC.search(source).start()]
+        return Search(source, fixed.rpartition("/")[0])
+    if is_local(source):
+        raise UserError(f"--input must exist. Received: {source}.")
+    if FileSystems.exists(source):
+        return Search(source, source.rpartition("/")[0])
+    return Search(f"{source}/**", source)  # buckets have no folders to ask for
+
+
+def _literal(path: str) -> str:
+    """A pattern for one path; Beam's patterns cannot quote what has a meaning."""
+    return _MAGIC.sub("?", path)
+
+
+def join(folder: str, name: str) -> str:
+    """Returns the path or URL of a relative name with /."""
+    return f"{folder}/{name}"
+
+
+def facts(path: str) -> Facts | None:
+    """Returns the facts of one file, None where there is none."""
+    if is_local(path):
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return None
+        return Facts(path, found.st_size, found.st_mtime)
+    if not FileSystems.exists(path):
+        return None
+    metadata = FileSystems.match([path], limits=[1])[0].metadata_list[0]
+    return Facts(path, metadata.size_in_bytes, metadata.last_updated_in_seconds or 0.0)
+
+
+def read_bytes(path: str) -> bytes:
+    """Returns the content of a small file."""
+    with FileSystems.open(path, compression_type=_RAW) as file:
+        return file.read()
+
+
+def copy_in(path: str, target: Path) -> None:
+    """Copies a file to a local one."""
+    with (
+        FileSystems.open(path, compression_type=_RAW) as source,
+        open(target, "wb") as file,
+    ):
+        shutil.copyfileobj(source, file, 2**20)
+
+
+def copy_out(source: Path, path: str) -> None:
+    """Copies a local file to a path or URL, where it appears in full."""
+    with open(source, "rb") as file:
+        _write(file, path)
+
+
+def _write(source: object, path: str) -> None:
+    folder, _, name = path.rpartition("/")
+    if is_local(path):
+        os.makedirs(folder, exist_ok=True)
+    part = f"{folder}/.{name}.{uuid.uuid4().hex[:8]}.part"
+    try:
+        with FileSystems.create(part, compression_type=_RAW) as file:
+            shutil.copyfileobj(source, file, 2**20)
+        FileSystems.rename([part], [path])
+    except BaseException:
+        if FileSystems.exists(part):
+            FileSystems.delete([part])
+        raise

@@ -1,0 +1,119 @@
+"""The flags of `python -m export.bulk`, and its own exit code."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.core.errors import UserError
+
+# Beside those of `exit_codes`: everything was done but for the files that were named.
+SOME_FAILED = 1
+LOCAL_RUNNER = "DirectRunner"
+
+
+@dataclass(frozen=True)
+class BulkConfig:
+    """What `bulk` is asked to do; the fields are the flags.
+
+    Raises:
+      UserError: a required flag is missing or a number is out of range.
+    """
+
+    input: str = ""
+    output: str = ""
+    model: str = ""
+    fallback_model: str = ""
+    manifest: str = ""
+    format: Literal["same", "png", "jpeg", "webp", "tiff"] = "same"
+    quality: int = 95
+    outscale: float = 0.0
+    ensemble: bool = False
+    overwrite: bool = False
+    runner: str = LOCAL_RUNNER
+    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
+    strict: bool = False
+    threads: int = 0
+    tile: int = 0
+    memory_mb: int = 256
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output", "model"):
+            if not getattr(self, name):
+                raise UserError(
+                    f"--{name} is required. Received nothing. "
+                    "See python -m export.bulk --help."
+                )
+        for name in ("tile", "threads", "memory_mb"):
+            if getattr(self, name) < 0:
+                raise UserError(
+                    f"--{name} must be 0 or more. Received: {getattr(self, name)}."
+                )
+        if not 1 <= self.quality <= 100:
+            raise UserError(f"--quality must be 1 to 100. Received: {self.quality}.")
+        if not 0 <= self.outscale <= 64:
+            raise UserError(
+                "--outscale must be above 0 and at most 64, or 0 for the network's "
+                f"scale. Received: {self.outscale:g}."
+            )
+
+
+_SECTIONS = {
+    "What": {
+        "input": "Photographs: a folder, searched recursively for image suffixes "
+        "(hidden files are left out); a pattern, in which * stays within a folder and "
+        "** does not; or one file. Local, or any place that Apache Beam can read, such "
+        "as gs://bucket/photos. Required.",
+        "output": "Folder for the results, in which the tree of the input is built "
+        "again. Local or remote. Required.",
+        "model": "An ONNX file of a super-resolution network, as python -m export "
+        "writes it. Workers on other machines must be able to read it. Required.",
+        "fallback_model": "Float32 ONNX file with which images are made again on which "
+        "a float16 --model overflows; empty: they fail.",
+        "manifest": "Path, without suffix, of the manifest: JSON lines, one for each "
+        "photograph. Empty: OUTPUT/manifest/ and the time of the start.",
+    },
+    "Result": {
+        "format": "Of the results. `same`: as the source (PNG for BMP and GIF).",
+        "quality": "1 to 100, of JPEG and WebP.",
+        "outscale": "Size of the result / size of the photograph, such as 2.5. 0 takes "
+        "the network's scale.",
+        "ensemble": "Average the network over the eight flips and quarter turns: eight "
+        "times slower.",
+        "overwrite": "Make everything again and replace files that exist. Without it "
+        "finished results are kept, those of another source or other settings made "
+        "again, and files that this program did not make never replaced.",
+    },
+    "Workers": {
+        "runner": "Apache Beam's runner: DirectRunner (this machine), DataflowRunner, "
+        "FlinkRunner, SparkRunner, ... Its own flags follow after a lone --.",
+        "provider": "Where a worker runs the network. `auto`: on an NVIDIA GPU if that "
+        "really works, else on the CPU; each row of the manifest says which it was.",
+        "strict": "Fail when the provider asked for cannot be had, instead of going on "
+        "elsewhere.",
+        "threads": "Threads of the network on the CPU, of each worker process; 0 takes "
+        "one per core.",
+        "tile": "Side of the LR tiles that the network sees, in pixels; memory grows "
+        "with its square. 0 takes what suits the network.",
+        "memory_mb": "MB of pixels that may wait in a worker's memory; the rest waits "
+        "in scratch files.",
+    },
+}
+
+SPEC = ProgramSpec(
+    module="export.bulk",
+    config=BulkConfig,
+    intro="Upscales photographs by the bucket, as an Apache Beam pipeline: on this "
+    "machine, or on Dataflow, Flink or Spark. Every photograph becomes a row of the "
+    "manifest: done, skipped (finished before) or failed, with the reason; one that "
+    "fails does not stop the others. Started again with the same flags, the job goes "
+    'on where it was. Needs pip install -e ".[bulk]". Exit code: 0 when all were done, '
+    "1 when some failed, 2 when the job cannot be started.",
+    examples=(
+        "python -m export.bulk --input=photos --output=photos_x4 "
+        "--model=exported/model.onnx",
+        "python -m export.bulk --input=gs://b/photos/**.jpg --output=gs://b/x4 "
+        "--model=gs://b/model.onnx --runner=DataflowRunner -- --project=p "
+        "--region=europe-west4 --temp_location=gs://b/tmp --sdk_container_image=...",
+    ),
+    sections=_SECTIONS,
+)
