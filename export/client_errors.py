@@ -27,6 +27,7 @@ HTTP_CODES = {
 _TOO_LARGE = re.compile(
     r"(Received|Sent) message larger than max \((\d+) vs\. (\d+)\)", re.IGNORECASE
 )
+_NOT_GRPC = re.compile(r"http1\.x server|failed parsing http/2", re.IGNORECASE)
 _UNKNOWN_MODEL = re.compile(
     r"unknown model|servable not found|could not find any versions|does not exist"
     r"|is not at ready state|has no available versions",
@@ -76,7 +77,7 @@ def explain(code: str, text: str, asked: Asked, loaded: str = "") -> UserError:
     """
     first = _first_line(text)
     says = f" The server says: {first}" if first else ""
-    if "http1.x server" in text.lower():
+    if _NOT_GRPC.search(text):
         return ServerError(
             f"{asked.server} speaks HTTP, not gRPC. Use --protocol=rest or "
             "kserve_rest, or the server's gRPC port."
