@@ -1,0 +1,98 @@
+"""Tiny SR networks written as ONNX by hand: no TensorFlow, known radius and weights."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+
+def write_sr(
+    path,
+    *,
+    scale=2,
+    convs=2,
+    gain=1.0,
+    layout="NHWC",
+    half=False,
+    io=TensorProto.FLOAT,
+    batch="batch",
+    metadata=None,
+    seed=0,
+):
+    """Writes convolutions, then depth to space: radius = number of convolutions.
+
+    Args:
+      gain: factor before the last convolution, undone behind it: large ones overflow
+        float16 where the image is bright.
+      half: compute in float16 between float32 ends.
+      batch: a number where the graph takes one batch size only.
+      metadata: None: the contract's; {} leaves all of it out.
+    """
+    rng = np.random.default_rng(seed)
+    inner = TensorProto.FLOAT16 if half else io
+    dtype = np.float16 if inner == TensorProto.FLOAT16 else np.float32
+    nodes, weights = [], []
+
+    def add(op, inputs, **attributes):
+        name = f"t{len(nodes)}"
+        nodes.append(helper.make_node(op, inputs, [name], **attributes))
+        return name
+
+    def constant(value):
+        name = f"w{len(weights)}"
+        weights.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    x = "image"
+    if half:
+        x = add("Cast", [x], to=TensorProto.FLOAT16)
+    if layout == "NHWC":
+        x = add("Transpose", [x], perm=[0, 3, 1, 2])
+    channels = 3
+    for index in range(convs):
+        last = index == convs - 1
+        out = 3 * scale**2 if last else 4
+        kernel = rng.normal(size=(out, channels, 3, 3)) * 0.15
+        if last:
+            kernel = kernel * 0.5
+        if last and gain != 1:
+            x = add("Mul", [add("Mul", [x, constant(gain)]), constant(1 / gain)])
+        bias = np.full(out, 0.5 if last else 0.1)
+        x = add("Conv", [x, constant(kernel), constant(bias)], pads=[1, 1, 1, 1])
+        if not last:
+            x = add("Relu", [x])
+        channels = out
+    if scale > 1:
+        x = add("DepthToSpace", [x], blocksize=scale)
+    if layout == "NHWC":
+        x = add("Transpose", [x], perm=[0, 2, 3, 1])
+    if half:
+        x = add("Cast", [x], to=TensorProto.FLOAT)
+    nodes.append(helper.make_node("Identity", [x], ["sr"]))
+
+    free = [batch, "height", "width"]
+    axes = [*free, 3] if layout == "NHWC" else [free[0], 3, *free[1:]]
+    out_axes = [f"{a}_sr" if a in free[1:] else a for a in axes]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("image", io, axes)],
+        [helper.make_tensor_value_info("sr", io, out_axes)],
+        weights,
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10
+    )
+    if metadata is None:
+        metadata = {
+            "kind": "sr",
+            "scale": str(scale),
+            "architecture": "Tiny",
+            "layout": layout,
+            "range": "0..1",
+            "receptive_radius": str(convs),
+            "precision": "float16" if half else "float32",
+        }
+    helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model, full_check=True)
+    path.write_bytes(model.SerializeToString())
+    return path

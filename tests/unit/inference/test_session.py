@@ -1,0 +1,291 @@
+"""Opening files: what they say of themselves, what is refused, where it computes."""
+
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.inference import providers
+from pdm_tf.inference.session import SrSession, open_session
+from tests.unit.inference.onnx_files import write_sr
+
+
+def _image(*shape, seed=0):
+    return np.random.default_rng(seed).random(shape, np.float32)
+
+
+def test_says_what_the_file_says(tmp_path):
+    session = open_session(write_sr(tmp_path / "a.onnx", scale=3), provider="cpu")
+    info = session.info
+    assert (info.scale, info.architecture, info.layout) == (3, "Tiny", "NHWC")
+    assert (info.precision, info.receptive_radius, info.batch) == ("float32", 2, None)
+    assert len(info.sha256) == 64
+    assert session.run(_image(2, 5, 7, 3)).shape == (2, 15, 21, 3)
+    assert session.provider.active == "cpu"
+    assert session.provider.reason == ""
+    assert 0 < session.provider.nodes_on_active == session.provider.nodes_total
+
+
+def test_layouts_agree(tmp_path):
+    """NCHW files take and give NHWC arrays through `run`, contiguous or not."""
+    nhwc = open_session(write_sr(tmp_path / "a.onnx"), provider="cpu")
+    nchw = open_session(write_sr(tmp_path / "b.onnx", layout="NCHW"), provider="cpu")
+    assert nchw.info.layout == "NCHW"
+    lr = _image(2, 6, 9, 3)[:, ::-1]
+    np.testing.assert_allclose(nchw.run(lr), nhwc.run(lr.copy()), atol=1e-6)
+
+
+def test_somebody_elses_file_is_tried_for_its_scale(tmp_path):
+    for layout in ("NHWC", "NCHW"):
+        path = write_sr(tmp_path / "a.onnx", scale=3, layout=layout, metadata={})
+        info = open_session(path, provider="cpu").info
+        assert (info.scale, info.layout, info.receptive_radius) == (3, layout, None)
+
+
+def test_float16_ends_are_fed_and_read(tmp_path):
+    half = write_sr(tmp_path / "a.onnx", io=TensorProto.FLOAT16, metadata={})
+    session = open_session(half, provider="cpu")
+    assert session.info.precision == "float16"
+    sr = session.run(_image(1, 8, 8, 3))
+    assert sr.dtype == np.float32
+    full = open_session(write_sr(tmp_path / "b.onnx"), provider="cpu")
+    np.testing.assert_allclose(sr, full.run(_image(1, 8, 8, 3)), atol=5e-3)
+
+
+def test_a_fixed_batch_is_told(tmp_path):
+    path = write_sr(tmp_path / "a.onnx", batch=2, metadata={})
+    assert open_session(path, provider="cpu").info.batch == 2
+
+
+def test_bound_outputs_are_the_same(tmp_path):
+    """The way a GPU session runs, on this machine's only device."""
+    plain = open_session(write_sr(tmp_path / "a.onnx"), provider="cpu")
+    bound = SrSession(
+        plain._session, plain.info.path, plain.provider, bound_to=("cpu", 0)
+    )
+    for shape in ((1, 8, 8, 3), (2, 5, 9, 3), (1, 8, 8, 3)):
+        np.testing.assert_array_equal(
+            bound.run(_image(*shape)), plain.run(_image(*shape))
+        )
+
+
+@pytest.mark.parametrize(
+    "content, words",
+    [
+        (b"", "must be an ONNX file"),
+        (b"not a model at all", "must be an ONNX file"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "must be an ONNX file"),
+    ],
+)
+def test_refuses_what_is_no_model(tmp_path, capfd, content, words):
+    path = tmp_path / "a.onnx"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=words) as error:
+        open_session(path, provider="cpu")
+    assert str(path) in str(error.value)
+    assert "[ONNXRuntimeError]" not in str(error.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_refuses_truncated_files(tmp_path, capfd):
+    whole = write_sr(tmp_path / "a.onnx").read_bytes()
+    for keep in (len(whole) // 2, len(whole) - 1):
+        path = tmp_path / "b.onnx"
+        path.write_bytes(whole[:keep])
+        with pytest.raises(UserError, match="must be an ONNX file"):
+            open_session(path, provider="cpu")
+    assert capfd.readouterr().err == ""
+
+
+def test_refuses_missing_files_and_folders(tmp_path):
+    with pytest.raises(UserError, match="There is no model file"):
+        open_session(tmp_path / "none.onnx")
+    write_sr(tmp_path / "model.onnx")
+    with pytest.raises(UserError, match="Did you mean .*model.onnx"):
+        open_session(tmp_path)
+
+
+def test_refuses_the_degradation(tmp_path):
+    path = write_sr(tmp_path / "a.onnx", metadata={"kind": "degradation"})
+    with pytest.raises(UserError, match="kind 'degradation'"):
+        open_session(path, provider="cpu")
+
+
+@pytest.mark.parametrize(
+    "shape, words",
+    [
+        ([1, 64, 64, 3], "any height and width"),
+        (["b", "h", "w", 4], "3 colours"),
+        (["b", "h", "w"], r"must take one image"),
+    ],
+)
+def test_refuses_other_tensors(tmp_path, shape, words):
+    """As many axes as an image has, three colours, free sizes."""
+    out = helper.make_tensor_value_info("sr", TensorProto.FLOAT, shape)
+    graph = helper.make_graph(
+        [helper.make_node("Relu", ["image"], ["sr"])],
+        "g",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, shape)],
+        [out],
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10
+    )
+    onnx.save(model, tmp_path / "a.onnx")
+    with pytest.raises(UserError, match=words):
+        open_session(tmp_path / "a.onnx", provider="cpu")
+
+
+def test_refuses_metadata_that_cannot_be(tmp_path):
+    for metadata, words in (
+        ({"scale": "four"}, "`scale`"),
+        ({"scale": "2", "receptive_radius": "-3"}, "`receptive_radius`"),
+        ({"scale": "2", "layout": "NCHW"}, "layout"),
+    ):
+        path = write_sr(tmp_path / "a.onnx", metadata=metadata)
+        with pytest.raises(UserError, match=words):
+            open_session(path, provider="cpu")
+
+
+def test_refuses_outputs_that_are_no_upscaled_image(tmp_path):
+    """Half the size, as a degradation without metadata would give."""
+    nodes = [
+        helper.make_node(
+            "Slice", ["image", "from", "to", "axes", "steps"], ["sr"], name="n"
+        )
+    ]
+    weights = [
+        onnx.numpy_helper.from_array(np.array(value, np.int64), name)
+        for name, value in (
+            ("from", [0, 0]),
+            ("to", [10**9, 10**9]),
+            ("axes", [1, 2]),
+            ("steps", [2, 2]),
+        )
+    ]
+    image = helper.make_tensor_value_info(
+        "image", TensorProto.FLOAT, ["b", "h", "w", 3]
+    )
+    sr = helper.make_tensor_value_info("sr", TensorProto.FLOAT, ["b", "H", "W", 3])
+    graph = helper.make_graph(nodes, "g", [image], [sr], weights)
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10
+    )
+    onnx.save(model, tmp_path / "a.onnx")
+    with pytest.raises(UserError, match="whole multiples"):
+        open_session(tmp_path / "a.onnx", provider="cpu")
+
+
+def _has_driver():
+    return providers._driver_problem(0) == ""
+
+
+needs_no_gpu = pytest.mark.skipif(_has_driver(), reason="this machine has a GPU")
+
+
+@needs_no_gpu
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt", "auto"])
+def test_a_missing_gpu_is_told_with_the_reason(tmp_path, capfd, provider):
+    """And nothing of it reaches the terminal behind our back."""
+    session = open_session(write_sr(tmp_path / "a.onnx"), provider=provider)
+    report = session.provider
+    assert (report.requested, report.active) == (provider, "cpu")
+    assert "libcuda.so.1" in report.reason
+    assert "libcuda.so.1" in str(report)
+    assert report.nodes_on_active == report.nodes_total
+    assert capfd.readouterr() == ("", "")
+
+
+@needs_no_gpu
+def test_strict_selection_fails_instead(tmp_path):
+    path = write_sr(tmp_path / "a.onnx")
+    with pytest.raises(UserError, match="must not fall back.*libcuda"):
+        open_session(path, provider="cuda", strict=True)
+    open_session(path, provider="cpu", strict=True)
+    open_session(path, provider="auto", strict=True)
+
+
+def test_a_provider_that_only_seems_to_work_is_found_out(tmp_path, monkeypatch, capfd):
+    """With a driver but without CUDA's libraries onnxruntime falls back in silence.
+
+    The driver's answer is the only thing put in place here: the rest is onnxruntime,
+    which is really asked for CUDA, and its own words for why not.
+    """
+    if _has_driver():
+        pytest.skip("this machine has a GPU")
+    monkeypatch.setattr(providers, "_driver_problem", lambda device_id: "")
+    session = open_session(write_sr(tmp_path / "a.onnx"), provider="cuda")
+    assert session.provider.active == "cpu"
+    assert "cannot open shared object file" in session.provider.reason
+    assert session.run(_image(1, 4, 4, 3)).shape == (1, 8, 8, 3)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_refuses_unknown_providers(tmp_path):
+    with pytest.raises(UserError, match="auto, cpu, cuda, tensorrt.*'gpu'"):
+        open_session(write_sr(tmp_path / "a.onnx"), provider="gpu")
+
+
+def test_what_cannot_be_computed_is_a_user_error(tmp_path, capfd):
+    """The same class for all that onnxruntime raises; here, an image of 2 colours."""
+    session = open_session(write_sr(tmp_path / "a.onnx"), provider="cpu")
+    with pytest.raises(UserError, match="5x4 pixels.*smaller tile"):
+        session.run(_image(1, 4, 5, 2))
+    assert capfd.readouterr().err == ""
+
+
+def test_reasons_in_a_native_log():
+    log = (
+        "\x1b[0;93m2026 [W:onnxruntime:, x.cc:1 F] something else\x1b[m\n"
+        "\x1b[1;31m2026 [E:onnxruntime:Default, provider_bridge_ort.cc:2369 Try] "
+        "/src/x.cc:1962 Get() [ONNXRuntimeError] : 1 : FAIL : Failed to load library "
+        "/lib/libonnxruntime_providers_cuda.so with error: libcublasLt.so.12: cannot "
+        "open shared object file: No such file or directory\n\x1b[m"
+    )
+    assert providers.reason_in_log(log) == (
+        "libcublasLt.so.12: cannot open shared object file: No such file or directory"
+    )
+    driver = "CUDA failure 35: CUDA driver version is insufficient ; GPU=0 ; expr=x"
+    assert providers.reason_in_log(driver).startswith("CUDA failure 35: CUDA driver")
+    assert providers.reason_in_log("nothing of note") == ""
+
+
+def test_cuda_options_are_known_to_this_onnxruntime():
+    """A misspelt option would be found out only on a GPU: look it up in the library."""
+    from pdm_tf.inference.ort import import_onnxruntime
+
+    folder = __import__("pathlib").Path(import_onnxruntime().__file__).parent / "capi"
+    library = folder / "libonnxruntime_providers_cuda.so"
+    if not library.exists():
+        pytest.skip("this onnxruntime was built without CUDA")
+    data = b"".join(path.read_bytes() for path in folder.glob("*.so*"))
+    options = providers.cuda_options(0, 2048, "HEURISTIC", tf32=False)
+    for name in (*options, "HEURISTIC", "kSameAsRequested"):
+        assert name.encode() in data, name
+    assert options["gpu_mem_limit"] == str(2 * 2**30)
+
+
+def test_one_arena_serves_sessions_of_a_process(tmp_path):
+    """A second session, and one by somebody else, work after it was registered."""
+    code = (
+        "import sys, onnxruntime as ort\n"
+        "from pdm_tf.inference.session import open_session\n"
+        "import numpy as np\n"
+        "memory = ort.OrtMemoryInfo('Cpu', ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, "
+        "0, ort.OrtMemType.DEFAULT)\n"
+        "ort.create_and_register_allocator(memory, None)\n"
+        "for _ in range(2):\n"
+        "    s = open_session(sys.argv[1], provider='cpu')\n"
+        "    print(s.run(np.zeros((1, 3, 3, 3), np.float32)).shape)\n"
+    )
+    path = write_sr(tmp_path / "a.onnx")
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("(1, 6, 6, 3)") == 2
+    assert done.stderr == ""
