@@ -10,7 +10,7 @@ def write_sr(
     *,
     scale=2,
     convs=2,
-    gain=1.0,
+    gain=(),
     layout="NHWC",
     half=False,
     io=TensorProto.FLOAT,
@@ -21,8 +21,8 @@ def write_sr(
     """Writes convolutions, then depth to space: radius = number of convolutions.
 
     Args:
-      gain: factor before the last convolution, undone behind it: large ones overflow
-        float16 where the image is bright.
+      gain: factors that the image is multiplied by, one after the other, and divided by
+        again: overflow where it is bright.
       half: compute in float16 between float32 ends.
       batch: a number where the graph takes one batch size only.
       metadata: None: the contract's; {} leaves all of it out.
@@ -43,10 +43,26 @@ def write_sr(
         return name
 
     x = "image"
+
+    def turn_channels(x, first):
+        sizes = numpy_helper.from_array(np.array([first, 3 - first]), f"sizes_{first}")
+        weights.append(sizes)
+        parts = [f"part_{first}", f"part_{3 - first}_"]
+        nodes.append(helper.make_node("Split", [x, sizes.name], parts, axis=1))
+        return add("Concat", parts[::-1], axis=1)
+
     if half:
         x = add("Cast", [x], to=TensorProto.FLOAT16)
     if layout == "NHWC":
         x = add("Transpose", [x], perm=[0, 3, 1, 2])
+    for factor in gain:
+        x = add("Mul", [x, constant(factor)])
+    if gain:
+        # A CPU multiplies in float32 and would leave out the way through float16, but
+        # for nodes that it does compute in float16, like these.
+        x = turn_channels(turn_channels(x, 1), 2)
+    for factor in reversed(gain):
+        x = add("Mul", [x, constant(1 / factor)])
     channels = 3
     for index in range(convs):
         last = index == convs - 1
@@ -54,8 +70,6 @@ def write_sr(
         kernel = rng.normal(size=(out, channels, 3, 3)) * 0.15
         if last:
             kernel = kernel * 0.5
-        if last and gain != 1:
-            x = add("Mul", [add("Mul", [x, constant(gain)]), constant(1 / gain)])
         bias = np.full(out, 0.5 if last else 0.1)
         x = add("Conv", [x, constant(kernel), constant(bias)], pads=[1, 1, 1, 1])
         if not last:
