@@ -143,12 +143,14 @@ def too_slow(asked: Asked) -> RequestError:
     )
 
 
-def too_large_answer(size: int, asked: Asked) -> RequestError:
-    """Returns the error for a request or answer above our own limit, in bytes."""
+def too_large_answer(size: int | None, asked: Asked) -> RequestError:
+    """Returns the error for a message above our limit; `size` in bytes, if known."""
+    limit = asked.max_message_mb
+    named = "a message" if size is None else f"a message of {size} bytes"
+    enough = min(2 * limit, 2047) if size is None else math.ceil(size / (1 << 20))
     return RequestError(
-        f"a message of {size} bytes is above --max_message_mb={asked.max_message_mb} "
-        f"({asked.max_message_mb << 20} bytes). Set --max_message_mb="
-        f"{math.ceil(size / (1 << 20))} or 0"
+        f"{named} is above --max_message_mb={limit} ({limit << 20} bytes). "
+        f"Set --max_message_mb={enough} or 0"
     )
 
 

@@ -60,7 +60,7 @@ class HttpCaller:
             with self._opener.open(request, timeout=self.asked.timeout) as answer:
                 self._check_size(int(answer.headers.get("Content-Length", 0)))
                 found = {name.lower(): text for name, text in answer.headers.items()}
-                return answer.read(), found
+                return self._read(answer), found
         except urllib.error.HTTPError as error:
             code = HTTP_CODES.get(error.code, "INTERNAL")
             text = _error_text(error.read()) or f"HTTP {error.code} {error.reason}"
@@ -74,6 +74,14 @@ class HttpCaller:
         except (http.client.HTTPException, ConnectionError) as error:
             reason = f"{error or type(error).__name__} (is it a gRPC port?)"
             raise not_there(reason, self.asked) from error
+
+    def _read(self, answer: http.client.HTTPResponse) -> bytes:
+        """All of the body; one that does not tell its length is limited too."""
+        limit = self.asked.max_message_mb << 20
+        data = answer.read(limit + 1) if limit else answer.read()
+        if limit and len(data) > limit:
+            raise too_large_answer(None, self.asked)
+        return data
 
     def _check_size(self, size: int) -> None:
         limit = self.asked.max_message_mb << 20

@@ -118,3 +118,21 @@ def small_photo(folder, name="photo.png"):
     lr_u8 = read_rgb_u8(PHOTO)[100:130, 150:190]
     write_png(folder / name, lr_u8)
     return folder / name, lr_u8
+
+
+def small_onnx(folder):
+    """Writes the network of `small_bundle` as ONNX, as `python -m export` does."""
+    from export.onnx_graph import network_to_onnx
+    from pdm_tf.models.bundle import load_bundle
+
+    network = load_bundle(small_bundle(folder)).network
+    return network_to_onnx(network, folder / "model.onnx")
+
+
+def server_command(onnx_file, http_port, grpc_port, *flags):
+    """The command of our KServe server on the CPU."""
+    return [
+        *(sys.executable, "-m", "export.kserve_server", f"--model={onnx_file}"),
+        *(f"--http_port={http_port}", f"--grpc_port={grpc_port}", "--provider=cpu"),
+        *flags,
+    ]

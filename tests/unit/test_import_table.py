@@ -63,7 +63,7 @@ TABLE = {
     "export": (
         KERAS
         | {"tf2onnx", "onnx", "onnxruntime", "tqdm"}
-        | {"tensorflow_serving", "grpc", "google.protobuf", "apache_beam"},
+        | {"tensorflow_serving", "grpc", "google.protobuf", "apache_beam", "kserve"},
         # config: the flags of its programs; samples: the certificate is measured on a
         # photograph, and there has to be one; ops: the geometry of the blur's grid.
         {"models", "ops", "core", "inference", "config", "samples"},

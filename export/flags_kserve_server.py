@@ -1,0 +1,95 @@
+"""The flags of `python -m export.kserve_server`."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.core.errors import UserError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class KserveServerConfig:
+    """What the server is asked to do; the fields are the flags.
+
+    Raises:
+      UserError: a required flag is missing, or a value cannot be used.
+    """
+
+    model: str = ""
+    model_name: str = "sr"
+    dtype: Literal["float32", "uint8"] = "float32"
+    http_port: int = 8080
+    grpc_port: int = 8081
+    max_message_mb: int = 0
+    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
+    tile: int = 0
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.model:
+            raise UserError(
+                "--model is required. Received nothing. "
+                "See python -m export.kserve_server --help."
+            )
+        if not _NAME.fullmatch(self.model_name):
+            raise UserError(
+                "--model_name consists of letters, digits, `_`, `-` and `.`. "
+                f"Received: {self.model_name!r}."
+            )
+        for name in ("http_port", "grpc_port"):
+            if not 0 < getattr(self, name) < 65536:
+                raise UserError(
+                    f"--{name} must be 1 to 65535. Received: {getattr(self, name)}."
+                )
+        if self.http_port == self.grpc_port:
+            raise UserError(
+                f"--http_port and --grpc_port must differ. Received: {self.http_port}."
+            )
+        for name in ("max_message_mb", "tile", "threads"):
+            if getattr(self, name) < 0:
+                raise UserError(
+                    f"--{name} must be 0 or more. Received: {getattr(self, name)}."
+                )
+        if self.max_message_mb > 2047:
+            raise UserError(
+                "--max_message_mb is at most 2047, the limit of the message format. "
+                f"Received: {self.max_message_mb}."
+            )
+
+
+_SECTIONS = {
+    "Model": {
+        "model": "ONNX file of python -m export. Required.",
+        "model_name": "Name under which clients ask for it.",
+        "dtype": "What the model takes and gives. `uint8`: a quarter of the bytes on "
+        "the wire, and large images are cut into tiles, so that memory stays small. "
+        "`float32`: the ONNX file's own contract, as Triton serves it; whole images.",
+        "provider": "What computes: auto takes the GPU if it works.",
+        "tile": "Side of a tile in LR pixels with --dtype=uint8; 0 chooses.",
+        "threads": "Threads of the network on the CPU; 0 takes one per core.",
+    },
+    "Server": {
+        "http_port": "Port of HTTP: /v2/models/NAME/infer, /v2/health/ready.",
+        "grpc_port": "Port of gRPC: inference.GRPCInferenceService.",
+        "max_message_mb": "Largest gRPC message in MiB; 0: no limit but the format's "
+        "2 GiB. (KServe's own default is 8, less than one megapixel in float32.)",
+    },
+}
+
+SPEC = ProgramSpec(
+    module="export.kserve_server",
+    config=KserveServerConfig,
+    intro="Serves an exported ONNX file by the Open Inference Protocol (KServe v2), "
+    "over HTTP and gRPC, on every network interface of this machine; needs `pip "
+    "install kserve`. Ctrl-C or SIGTERM ends it. `python -m export.client "
+    "--protocol=kserve_rest` is a client.",
+    examples=(
+        "python -m export.kserve_server --model=exported/model.onnx",
+        "python -m export.kserve_server --model=exported/model.onnx --dtype=uint8 "
+        "--provider=cuda",
+    ),
+    sections=_SECTIONS,
+)

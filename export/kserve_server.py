@@ -1,0 +1,138 @@
+"""Serves an ONNX file over KServe's protocol: `python -m export.kserve_server --help`.
+
+KServe's Python server around the project's own inference. Two traps of kserve 0.21 are
+dealt with here: it reads `sys.argv` while it is imported, and it refuses gRPC messages
+above 8 MiB unless that command line says otherwise.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.flags_kserve_server import SPEC, KserveServerConfig
+from pdm_tf.config import program
+from pdm_tf.core.errors import UserError
+from pdm_tf.inference.engine import Engine
+from pdm_tf.inference.session import open_session
+
+
+class Upscaler:
+    """Batches of images through one network, float32 or uint8 as they come."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """[B, H, W, 3] float32 or uint8 -> [B, H*s, W*s, 3] of the same type."""
+        if images.dtype == np.uint8:
+            return np.stack([self._engine.upscale_array(image) for image in images])
+        return self._engine.session.run(images)
+
+
+def main(config: KserveServerConfig) -> None:
+    """Serves until a signal comes."""
+    session = open_session(
+        config.model, provider=config.provider, threads=config.threads
+    )
+    engine = Engine(session, tile=config.tile)
+    kserve = _import_kserve(config)
+    model = _model_class(kserve)(config, Upscaler(engine))
+    print(
+        f"{config.model_name}: {Path(config.model).name} x{session.info.scale} on "
+        f"{session.provider.active}; HTTP {config.http_port}, gRPC {config.grpc_port}"
+    )
+    kserve.ModelServer(
+        http_port=config.http_port, grpc_port=config.grpc_port, grace_period=5
+    ).start([model])
+
+
+def _import_kserve(config: KserveServerConfig) -> Any:
+    """Imports kserve with the command line that it is to see."""
+    limit = (config.max_message_mb << 20) or -1
+    ours = sys.argv
+    sys.argv = [
+        ours[0],
+        f"--grpc_max_receive_message_length={limit}",
+        f"--grpc_max_send_message_length={limit}",
+    ]
+    try:
+        import kserve
+    except ImportError as error:
+        raise UserError(
+            "The server needs the package kserve, which cannot be imported. Received: "
+            f"{error}. Install it: pip install 'kserve>=0.21,<0.22'."
+        ) from error
+    finally:
+        sys.argv = ours
+    return kserve
+
+
+def _model_class(kserve: Any) -> type:
+    """Returns the class of our model; its base exists only after the late import."""
+    from kserve.errors import InvalidInput
+
+    class SrModel(kserve.Model):
+        """`image` [B, H, W, 3] -> `sr` [B, H*s, W*s, 3]."""
+
+        def __init__(self, config: KserveServerConfig, upscaler: Upscaler) -> None:
+            super().__init__(config.model_name)
+            self._dtype = np.dtype(config.dtype)
+            self._datatype = {"float32": "FP32", "uint8": "UINT8"}[config.dtype]
+            self._upscaler = upscaler
+            # One image at a time: the network uses all cores, and memory adds up.
+            self._turn = asyncio.Lock()
+            self.ready = True
+
+        def get_input_types(self) -> list[dict[str, Any]]:
+            return [self._type("image")]
+
+        def get_output_types(self) -> list[dict[str, Any]]:
+            return [self._type("sr")]
+
+        def _type(self, name: str) -> dict[str, Any]:
+            shape = [-1, -1, -1, 3]
+            return {"name": name, "datatype": self._datatype, "shape": shape}
+
+        async def predict(self, payload: Any, *_: Any) -> Any:
+            images = self._checked(payload)
+            async with self._turn:
+                try:
+                    # In a thread, so that the server goes on answering health checks.
+                    sr = await asyncio.to_thread(self._upscaler, images)
+                except UserError as error:
+                    raise InvalidInput(str(error)) from error
+            output = kserve.InferOutput("sr", list(sr.shape), self._datatype)
+            output.set_data_from_numpy(sr, binary_data=True)
+            return kserve.InferResponse(
+                response_id=payload.id or "0",  # None is refused further down
+                model_name=self.name,
+                infer_outputs=[output],
+                raw_outputs=None,
+                use_binary_outputs=payload.use_binary_outputs,
+                requested_outputs=payload.request_outputs,
+            )
+
+        def _checked(self, payload: Any) -> np.ndarray:
+            names = [one.name for one in payload.inputs]
+            if names != ["image"]:
+                raise InvalidInput(f"unexpected inference input {names}; give `image`")
+            given = payload.inputs[0]
+            if given.datatype != self._datatype:
+                raise InvalidInput(
+                    f"`image` must be {self._datatype}. Received: {given.datatype}"
+                )
+            images = given.as_numpy()
+            if images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape:
+                raise InvalidInput(
+                    f"`image` must be [B, H, W, 3]. Received: {images.shape}"
+                )
+            return np.ascontiguousarray(images, self._dtype)
+
+    return SrModel
+
+
+if __name__ == "__main__":
+    program.run(SPEC, main)

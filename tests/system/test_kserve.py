@@ -1,0 +1,156 @@
+"""An exported ONNX file on a real KServe server, called by the client program.
+
+The server is kserve's own (`python -m export.kserve_server`), a process on loopback;
+HTTP and gRPC of the Open Inference Protocol. Local inference is the oracle.
+"""
+
+import json
+import signal
+import urllib.request
+
+import numpy as np
+import pytest
+
+from pdm_tf.config import exit_codes
+from pdm_tf.core.images import read_rgb_u8
+from tests.system.serving_helpers import (
+    PHOTO,
+    call_client,
+    free_ports,
+    run_client,
+    server_command,
+    server_process,
+    small_photo,
+)
+
+pytest.importorskip("kserve", reason="needs kserve: pip install 'pdm_tf[dev]'")
+
+
+@pytest.fixture(scope="module")
+def onnx_file(tmp_path_factory):
+    """A small EDSR x4 as `python -m export` writes it."""
+    from tests.system.serving_helpers import small_onnx
+
+    return small_onnx(tmp_path_factory.mktemp("onnx"))
+
+
+@pytest.fixture(scope="module")
+def local(onnx_file):
+    """lr_u8 -> sr_u8 by `pdm_tf.inference`, without a server."""
+    from pdm_tf.inference.engine import Engine
+    from pdm_tf.inference.session import open_session
+
+    return Engine(open_session(onnx_file, provider="cpu")).upscale_array
+
+
+@pytest.fixture(scope="module", params=["float32", "uint8"])
+def server(onnx_file, request, tmp_path_factory):
+    """HTTP and gRPC port of a running server."""
+    http, rpc = free_ports(2)
+    command = server_command(onnx_file, http, rpc, f"--dtype={request.param}")
+    log = tmp_path_factory.mktemp("log") / "kserve.log"
+    ready = f"http://127.0.0.1:{http}/v2/health/ready"
+    with server_process(command, log, ready_url=ready):
+        yield {"kserve_rest": http, "kserve_grpc": rpc, "dtype": request.param}
+
+
+@pytest.mark.parametrize("protocol", ["kserve_rest", "kserve_grpc"])
+def test_a_photograph_comes_back_as_local_inference_makes_it(
+    server, local, tmp_path, protocol
+):
+    """The answer (4.4 MB uint8, 17.7 MB float32) is above the default limits."""
+    done = run_client(
+        *(f"--server=localhost:{server[protocol]}", f"--protocol={protocol}"),
+        *(f"--input={PHOTO}", f"--output={tmp_path / 'sr.png'}"),
+    )
+    assert done.returncode == exit_codes.OK, done.stderr
+    assert "384x240 -> 1536x960" in done.stdout
+    lr_u8 = read_rgb_u8(PHOTO)
+    difference = np.abs(read_rgb_u8(tmp_path / "sr.png").astype(int) - local(lr_u8))
+    # uint8: the same engine. float32: the whole image at once and not in tiles, whose
+    # last bits differ, which shows where a value lies between two levels.
+    assert difference.max() <= (server["dtype"] == "float32")
+    assert np.mean(difference) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("protocol", "flag", "says"),
+    [
+        ("kserve_rest", "--model_name=nobody", "does not serve model nobody"),
+        ("kserve_grpc", "--model_name=nobody", "does not serve model nobody"),
+        # kserve ignores a version by gRPC.
+        ("kserve_rest", "--version=2", "or not for one version"),
+        ("kserve_rest", "--max_message_mb=1", "above --max_message_mb=1 (1048576 "),
+        ("kserve_grpc", "--max_message_mb=1", "above --max_message_mb=1 (1048576 "),
+    ],
+)
+def test_errors_are_explained(server, tmp_path, protocol, flag, says):
+    done = call_client(
+        *(f"--server=localhost:{server[protocol]}", f"--protocol={protocol}", flag),
+        *(f"--input={PHOTO}", f"--output={tmp_path / 'sr.png'}"),
+    )
+    assert done.returncode == exit_codes.BAD_INPUT
+    assert says in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "sr.png").exists()
+
+
+def test_a_plain_json_request(server, local, tmp_path):
+    """The protocol's JSON form, without the binary extension and without our client."""
+    _, lr_u8 = small_photo(tmp_path)
+    lr_u8 = lr_u8[:5, :6]
+    is_u8 = server["dtype"] == "uint8"
+    body = {
+        "inputs": [
+            {
+                "name": "image",
+                "datatype": "UINT8" if is_u8 else "FP32",
+                "shape": [1, 5, 6, 3],
+                "data": (lr_u8 if is_u8 else lr_u8 / 255.0).ravel().tolist(),
+            }
+        ]
+    }
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{server['kserve_rest']}/v2/models/sr/infer",
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        (output,) = json.load(answer)["outputs"]
+    assert output["name"] == "sr" and output["shape"] == [1, 20, 24, 3]
+    sr = np.reshape(output["data"], (20, 24, 3))
+    expected = local(lr_u8).astype(float)
+    if not is_u8:
+        sr = np.clip(sr, 0, 1) * 255
+    assert np.abs(sr - expected).max() <= (1e-9 if is_u8 else 0.51)
+
+
+def test_a_server_with_a_limit_of_its_own(onnx_file, tmp_path):
+    """The client cannot lift it, and says whose it is; SIGTERM ends the server."""
+    http, rpc = free_ports(2)
+    command = server_command(onnx_file, http, rpc, "--max_message_mb=1")
+    ready = f"http://127.0.0.1:{http}/v2/health/ready"
+    with server_process(command, tmp_path / "log", ready_url=ready) as process:
+        done = call_client(
+            *(f"--server=localhost:{rpc}", "--protocol=kserve_grpc"),
+            *(f"--input={PHOTO}", f"--output={tmp_path / 'sr.png'}"),
+        )
+        assert done.returncode == exit_codes.BAD_INPUT
+        size = 240 * 384 * 3 * 4
+        sent = int(done.stderr.split("a message of ")[1].split(" bytes")[0])
+        assert size <= sent < size + 200
+        assert "above the server's limit of 1048576" in done.stderr
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+def test_bad_flags_end_in_one_line(tmp_path, capfd):
+    from export.kserve_server import SPEC, main
+    from pdm_tf.config import program
+
+    for flags, says in (
+        ((), "--model is required"),
+        ((f"--model={tmp_path}/no.onnx",), "no.onnx"),
+        (("--model=x", "--grpc_port=8080"), "must differ"),
+    ):
+        assert program.call(SPEC, main, flags) == exit_codes.BAD_INPUT
+        assert says in capfd.readouterr().err
