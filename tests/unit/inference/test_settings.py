@@ -1,0 +1,105 @@
+"""What is chosen where nobody chose: exact where that is affordable, bounded memory."""
+
+import pytest
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.inference.settings import (
+    BAND_BYTES,
+    RECOMMENDED_OVERLAP,
+    choose_cutting,
+)
+
+
+def choose(**given):
+    settings = {
+        "tile": 0,
+        "overlap": None,
+        "blend": None,
+        "batch_size": 0,
+        "radius": 36,
+        "architecture": "EDSR",
+        "on_gpu": False,
+    }
+    return choose_cutting(**{**settings, **given})
+
+
+def test_edsr_is_exact():
+    cutting = choose()
+    assert (cutting.overlap, cutting.blend, cutting.exact) == (36, 0, True)
+    assert cutting.tile == 256
+    # Twice the work of the image itself, at most, on an endless image.
+    assert (cutting.tile / (cutting.tile - 2 * cutting.overlap)) ** 2 < 2
+
+
+def test_networks_that_see_far_are_approximated_and_blended():
+    cutting = choose(radius=349, architecture="RRDBNet")
+    assert cutting.overlap == RECOMMENDED_OVERLAP["RRDBNet"]
+    assert cutting.blend > 0
+    assert not cutting.exact
+    both = choose(radius=400, architecture="EDSR+RRDBNet")
+    assert both.overlap >= RECOMMENDED_OVERLAP["RRDBNet"]
+    assert choose(radius=None, architecture="").overlap > 0
+    assert not choose(radius=None).exact
+
+
+def test_what_is_asked_for_is_taken():
+    cutting = choose(tile=200, overlap=10, blend=3, batch_size=5)
+    assert (cutting.tile, cutting.overlap, cutting.blend) == (200, 10, 3)
+    assert (cutting.batch_size, cutting.exact) == (5, False)
+
+
+def test_a_small_tile_is_kept_and_its_overlap_made_to_fit():
+    """A tile that is asked for is a wish about memory: work stays below 9 times."""
+    for tile in (1, 2, 3, 16, 40, 64, 100):
+        cutting = choose(tile=tile)
+        assert cutting.tile == tile
+        assert cutting.overlap <= tile // 3
+        assert not cutting.exact
+    assert choose(tile=128).exact
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"tile": 72, "overlap": 36},
+        {"tile": 80, "overlap": 36, "blend": 8},
+        {"tile": -1},
+        {"overlap": -1},
+        {"batch_size": -1},
+    ],
+)
+def test_what_cannot_be_is_refused(given):
+    with pytest.raises(UserError, match="Received"):
+        choose(**given)
+
+
+def test_batches_on_a_gpu_keep_to_their_pixels():
+    assert choose().batch_size == 1
+    assert choose(on_gpu=True, tile=128).batch_size == 8
+    assert choose(on_gpu=True).batch_size == 2
+    assert choose(on_gpu=True, tile=1000).batch_size == 1
+
+
+@pytest.mark.parametrize("size", [(4000, 6000), (8, 30_000), (3000, 30_000)])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_the_row_of_tiles_is_bounded_for_wide_images(size, layers, on_gpu):
+    scale = 4
+    cutting = choose(on_gpu=on_gpu)
+    plan = cutting.plan(*size, scale, layers)
+    height, width = plan.tile_shape
+    fill = max(row.last - row.first for row in plan.rows)
+    held = layers * fill * scale * size[1] * scale * 3 * 4
+    # The first and last row fill `overlap` more than the ones between.
+    assert held <= BAND_BYTES + layers * 36 * scale * size[1] * scale * 3 * 4
+    # A flatter tile is wider, not larger.
+    assert height * width <= cutting.tile**2
+    assert plan.work < 8
+
+
+def test_all_images_share_a_shape_on_a_gpu_and_are_cut_evenly_on_a_cpu():
+    gpu, cpu = choose(on_gpu=True), choose()
+    assert gpu.plan(1000, 1400, 4).tile_shape == gpu.plan(300, 777, 4).tile_shape
+    even = cpu.plan(300, 300, 4)
+    assert even.work < 0.6 * gpu.plan(300, 300, 4).work
+    assert len(even.rows) == len(gpu.plan(300, 300, 4).rows)
