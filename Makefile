@@ -38,7 +38,7 @@ clean:
 
 # The development environment holds all that running needs.
 $(VENV)/installed-run: setup.py pyproject.toml
-	@$(BOOTSTRAP) --stamp "$@"
+	@$(BOOTSTRAP) --extras export,upscale --stamp "$@"
 
 $(VENV)/installed-dev: setup.py pyproject.toml
 	@$(BOOTSTRAP) --extras dev --stamp "$@"

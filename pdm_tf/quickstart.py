@@ -2,14 +2,17 @@
 
 Makes a small data set with an unknown blur (`samples/blur_track.py`), trains on its
 two unpaired folders with `pdm_tf.train`, scores the result on held-out pairs with
-`pdm_tf.evaluate`, and draws one picture: LR, bicubic, SR and HR, and the learned
-kernels beside the true ones. The two programs run as anybody would start them, as
+`pdm_tf.evaluate`, exports it with `export`, upscales the held-out photographs from the
+ONNX file with `pdm_tf.upscale`, and draws one picture: LR, bicubic, SR and HR, and the
+learned kernels beside the true ones. The programs run as anybody would start them, as
 processes of their own. Started again, training goes on where it was; when it is
 finished, the rest takes seconds. Ctrl-C and SIGTERM reach the running program, which
 saves; its exit code becomes that of the quickstart.
 """
 
 import dataclasses
+import importlib.util
+import os
 import signal
 import subprocess
 import sys
@@ -32,7 +35,11 @@ from pdm_tf.samples.blur_track import Track, make_track
 # The held-out photograph that the picture shows: it has hair, edges and calm areas.
 SHOWN = "chelsea"
 KERNELS_DRAWN = 64
-FLAGFILE = Path(__file__).resolve().parents[1] / "configs" / "quickstart.flags"
+CHECKOUT = Path(__file__).resolve().parents[1]
+FLAGFILE = CHECKOUT / "configs" / "quickstart.flags"
+PARTS = 7
+# What exporting and upscaling need beside what training needs.
+_NEEDED = ("tf2onnx", "onnx", "onnxruntime", "tensorflow_serving", "pyvips")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +69,10 @@ SPEC = ProgramSpec(
     module="pdm_tf.quickstart",
     config=QuickstartConfig,
     intro="Learns an unknown blur from the photographs that come with the project, "
-    "trains a super-resolution network with it, and shows the result: about ten "
-    "minutes on two CPU cores. Prints the PSNR of bicubic upsampling and of the "
-    "network on held-out photographs, and as its last line the path of a picture to "
-    "look at. Ctrl-C saves; the same command goes on from there.",
+    "trains a super-resolution network with it, exports that, and shows the result: "
+    "about ten minutes on two CPU cores. Prints the PSNR of bicubic upsampling and of "
+    "the network on held-out photographs, and as its last line the path of a picture "
+    "to look at. Ctrl-C saves; the same command goes on from there.",
     examples=(
         "python -m pdm_tf.quickstart --output_dir=quickstart",
         "python -m pdm_tf.quickstart --output_dir=quick_look --steps=200",
@@ -73,7 +80,8 @@ SPEC = ProgramSpec(
     sections={
         "Quickstart": {
             "output_dir": "Folder for everything: data/, run/ (the training run), "
-            "report.json, report.md, panels/, quickstart.png.",
+            "report.json, report.md, panels/, export/ (SavedModel, ONNX, files for "
+            "servers), upscaled/, quickstart.png.",
             "steps": "Training steps; 0 takes the number in --train_flagfile.",
             "mixed_precision": "As in pdm_tf.train; auto takes bfloat16 where the CPU "
             "multiplies in it (AMX, AVX-512 BF16), else float32.",
@@ -87,7 +95,7 @@ SPEC = ProgramSpec(
 
 
 def main(config: QuickstartConfig) -> int:
-    """Runs the five parts; returns an exit code."""
+    """Runs the parts; returns an exit code."""
     started = time.monotonic()
     flagfile = Path(config.train_flagfile or FLAGFILE)
     if not flagfile.is_file():
@@ -95,6 +103,7 @@ def main(config: QuickstartConfig) -> int:
             "The quickstart needs the flag file of its training, which is part of a "
             f"checkout of the project. There is no {flagfile}."
         )
+    check_extras()
     output = Path(config.output_dir)
     _say(1, f"making a data set with an unknown blur in {output / 'data'}")
     track = make_track(output / "data")
@@ -114,17 +123,58 @@ def main(config: QuickstartConfig) -> int:
             "--metrics=psnr,ssim,psnr_shift",
             "--panels=-1",
         )
+    if code == exit_codes.OK:
+        code = _export(output)
+    if code == exit_codes.OK:
+        _say(5, "upscaling the held-out LR photographs from the ONNX file")
+        code = _run_program(
+            "pdm_tf.upscale",
+            f"--model={output / 'export'}",
+            f"--input={track.val_lr}",
+            f"--output={output / 'upscaled'}",
+            "--format=png",
+        )
     if code != exit_codes.OK:
         hint = "; the same command goes on" if code == exit_codes.INTERRUPTED else ""
         print(f"the quickstart stops here (exit code {code}{hint}).", file=sys.stderr)
         return code
-    _say(4, "drawing what was learned")
+    _say(6, "drawing what was learned")
     picture = _picture(output, track)
     report = read_json(output / "report.json")
-    _say(5, f"done after {(time.monotonic() - started) / 60:.1f} minutes")
+    _say(PARTS, f"done after {(time.monotonic() - started) / 60:.1f} minutes")
     print("\n".join(summary(report)))
+    print(f"exported network: {output / 'export'}")
     print(picture)
     return exit_codes.OK
+
+
+def check_extras() -> None:
+    """Finds out before minutes of training whether its result can be exported.
+
+    Raises:
+      UserError: a package is missing.
+    """
+    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise UserError(
+            f"Exporting and upscaling need {', '.join(_NEEDED)}. Missing: "
+            f"{', '.join(missing)}. Install them: pip install -e '.[export,upscale]'."
+        )
+
+
+def _export(output: Path) -> int:
+    """Exports the run, unless just these weights have been."""
+    _say(4, "exporting it as SavedModel and ONNX, compared with Keras")
+    bundle = read_json(output / "run" / "bundles" / "sr_ema" / "bundle.json")
+    certificate = output / "export" / "certificate.json"
+    if certificate.is_file():
+        exported = read_json(certificate)["networks"]["weights_sha256"]
+        if exported == bundle["sha256"]:
+            print(f"{certificate} is of these weights; nothing to do")
+            return exit_codes.OK
+    return _run_program(
+        "export", f"--model={output / 'run'}", f"--output_dir={output / 'export'}"
+    )
 
 
 def summary(report: dict[str, Any]) -> list[str]:
@@ -185,8 +235,12 @@ def _run_program(module: str, *flags: str) -> int:
     In a session of its own it hears of a Ctrl-C once, from here, and not a second time
     from the terminal, which it would take for "stop without saving".
     """
+    # `export` is not installed with the package; it lies beside it in the checkout.
+    paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *flags], start_new_session=True
+        [sys.executable, "-m", module, *flags],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        start_new_session=True,
     )
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {
@@ -222,7 +276,7 @@ def _picture(output: Path, track: Track) -> Path:
 
 
 def _say(part: int, text: str) -> None:
-    print(f"\n[{part}/5] {text}", flush=True)
+    print(f"\n[{part}/{PARTS}] {text}", flush=True)
 
 
 if __name__ == "__main__":

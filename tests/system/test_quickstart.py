@@ -104,7 +104,23 @@ def test_the_last_line_is_the_path_of_the_picture(first):
 
 def test_its_steps_are_told_in_order(first):
     _, text = first
-    assert re.findall(r"^\[(\d)/5\]", text, re.M) == list("12345")
+    assert re.findall(r"^\[(\d)/7\]", text, re.M) == list("1234567")
+
+
+def test_the_exported_network_is_the_evaluated_one(first):
+    """What upscale made from the ONNX file is what evaluate scored, to a level."""
+    output, _ = first
+    certificate = read_json(output / "export" / "certificate.json")
+    bundle = read_json(output / "run" / "bundles" / "sr_ema" / "bundle.json")
+    assert certificate["passed"]
+    assert certificate["networks"]["weights_sha256"] == bundle["sha256"]
+    scores = read_json(output / "report.json")["images"]
+    for image in scores:
+        sr_u8 = read_rgb_u8(output / "upscaled" / f"{image['name']}.png")
+        hr_u8 = read_rgb_u8(output / "data" / "val" / "hr" / f"{image['name']}.png")
+        inner = (sr_u8.astype(float) - hr_u8)[4:-4, 4:-4]
+        psnr = 20 * np.log10(255 / np.sqrt(np.mean(inner**2)))
+        assert psnr == pytest.approx(image["psnr"], abs=0.01)
 
 
 def test_report_has_evaluates_layout_and_the_printed_numbers(first):
@@ -131,11 +147,13 @@ def test_bicubic_suffers_from_the_blur_and_from_the_displacement(first):
         assert image["bicubic"]["shift"] in ([1, 1], [1, 2], [2, 1], [2, 2])
 
 
-def test_again_it_ends_early_and_changes_no_network(first):
+def test_again_it_ends_early_and_changes_nothing(first):
     output, _ = first
-    files = sorted((output / "run" / "bundles").rglob("*.*"))
+    folders = (output / "run" / "bundles", output / "export", output / "upscaled")
+    files = sorted(path for folder in folders for path in folder.rglob("*.*"))
+    files = [path for path in files if path.is_file()]
     before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in files]
-    assert len(files) >= 6
+    assert len(files) >= 12
     text = finished(output, *TINY, "--steps=12")
     assert "finished at step 12" in text
     assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in files] == before

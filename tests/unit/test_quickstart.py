@@ -133,3 +133,11 @@ def test_auto_precision_is_bfloat16_where_the_cpu_has_units(tmp_path, flags, exp
 
 def test_auto_precision_without_cpuinfo_is_float32(tmp_path):
     assert quickstart.precision_for(tmp_path / "none")[0] == "float32"
+
+
+def test_missing_packages_are_named_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(quickstart, "_NEEDED", ("numpy", "no_such_a", "no_such_b"))
+    config = quickstart.QuickstartConfig(output_dir=str(tmp_path / "out"))
+    with pytest.raises(UserError, match=r"Missing: no_such_a, no_such_b\. Install"):
+        quickstart.main(config)
+    assert not (tmp_path / "out").exists()
