@@ -128,6 +128,10 @@ def explain(code: str, text: str, asked: Asked, loaded: str = "") -> UserError:
 
 def not_there(reason: str, asked: Asked) -> ServerError:
     """Returns the error for a server that cannot be reached."""
+    # An HTTP library quotes what a gRPC port sends: bytes that are no text.
+    reason = " ".join("".join(c if c.isprintable() else " " for c in reason).split())
+    if "Socket closed" in reason:
+        reason += " Is it an HTTP port?"
     return ServerError(
         f"No server answers at {asked.server} for --protocol={asked.protocol}. Check "
         "that it runs, and the port (TF Serving: 8500 gRPC, 8501 REST; Triton: 8001 "

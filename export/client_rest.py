@@ -72,7 +72,7 @@ class HttpCaller:
                 raise too_slow(self.asked) from error
             raise not_there(str(error.reason), self.asked) from error
         except (http.client.HTTPException, ConnectionError) as error:
-            reason = f"{error or type(error).__name__} (is it a gRPC port?)"
+            reason = f"{type(error).__name__} {error}. Is it a gRPC port?"
             raise not_there(reason, self.asked) from error
 
     def _read(self, answer: http.client.HTTPResponse) -> bytes:

@@ -183,7 +183,7 @@ def test_no_server(small, tmp_path, protocol):
     ("port_of", "protocol", "says"),
     [
         ("rest", "grpc", "speaks HTTP, not gRPC"),
-        ("grpc", "rest", "is it a gRPC port?"),
+        ("grpc", "rest", "Is it a gRPC port?"),
         ("rest", "kserve_rest", "does not serve model sr"),
         ("grpc", "kserve_grpc", "does not know this call of --protocol=kserve_grpc"),
     ],
