@@ -29,6 +29,7 @@ EXPORT = [
 ]
 UPSCALE = [ONNXRUNTIME_GPU, "pyvips[binary]>=3.1,<4"]
 BULK = [*UPSCALE, "apache-beam>=2.77,<2.78"]
+SERVE = [*UPSCALE, "kserve>=0.21,<0.22"]
 
 setup(
     name="pdm_tf",
@@ -56,12 +57,13 @@ setup(
         "export": EXPORT,
         "upscale": UPSCALE,
         "bulk": BULK,
+        "serve": SERVE,
         "benchmark": [*UPSCALE, "torch>=2.9,<2.15"],  # the other side of ratios
         "dev": [
             TENSORBOARD,
             *EXPORT,
             *BULK,
-            "kserve>=0.21,<0.22",  # a real server for the tests
+            *SERVE,
             "pytest>=8.3,<10",
             "hypothesis>=6.115,<7",
             "scikit-image>=0.25,<0.27",
