@@ -20,6 +20,7 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners import create_runner
+from apache_beam.runners.runner import PipelineState
 
 from export.bulk_storage import Search
 from export.bulk_worker import UpscaleFn, Work
@@ -84,7 +85,9 @@ def run(
         | "row" >> beam.Map(partial(json.dumps, ensure_ascii=False))
         | "write" >> beam.io.WriteToText(manifest, _MANIFEST_SUFFIX)
     )
-    pipeline.run().wait_until_finish()
+    state = pipeline.run().wait_until_finish()
+    if state != PipelineState.DONE:  # most runners raise instead
+        raise RuntimeError(f"{runner} ended the job with the state {state}.")
     outcome = read_manifest(manifest)
     if not outcome.counts:
         raise UserError(

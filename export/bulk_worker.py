@@ -113,7 +113,7 @@ class UpscaleFn(beam.DoFn):
     ) -> Iterator[dict[str, Any]]:
         """Upscales one photograph, or refuses several that go to the same result."""
         name, entries = element
-        sources = sorted(Facts(*entry) for entry in entries)
+        sources = [Facts(*entry) for entry in sorted(entries)]
         target = bulk_storage.join(self._work.output, name)
         for source in sources:
             begin = time.monotonic()

@@ -10,7 +10,7 @@ _NONE = "-"
 def table(result: Mapping[str, Any]) -> str:
     """Returns the table, with a line above it that says what was run."""
     sides = result["sides"]
-    rows = [_HEADS, *(_row(name, side) for name, side in sides.items())]
+    rows = _used([_HEADS, *(_row(name, side) for name, side in sides.items())])
     work = "" if result["gflop"] is None else f", {result['gflop']:.4g} GFLOP"
     sizes = " -> ".join(
         "x".join(str(size) for size in result[key]) for key in ("lr_shape", "sr_shape")
@@ -49,6 +49,13 @@ def _row(name: str, side: Mapping[str, Any]) -> tuple[str, ...]:
 def _ranged(values: Mapping[str, float], form: str) -> str:
     median, least, most = (format(values[k], form) for k in ("median", "least", "most"))
     return f"{median} ({least}-{most})"
+
+
+def _used(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """The columns in which something was measured."""
+    columns = zip(*rows, strict=True)
+    kept = [column for column in columns if set(column[1:]) != {_NONE}]
+    return [list(row) for row in zip(*kept, strict=True)]
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,0 +1,94 @@
+"""`python -m pdm_tf.benchmark` from the command line, with tiny networks."""
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from pdm_tf.core.files import read_json
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = ("--sr_net=edsr", "--sr_arg=num_blocks=1", "--sr_arg=filters=4", "--tile=16")
+QUICK = ("--rounds=2", "--gemm_size=128")
+
+
+def run(folder, *flags, path=()):
+    return subprocess.run(
+        [sys.executable, "-m", "pdm_tf.benchmark", *flags],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": ":".join([*path, str(ROOT)])},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.skipif(
+    find_spec("torch") is None,
+    reason='needs PyTorch, the other side: pip install -e ".[benchmark]"',
+)
+def test_inference_against_torch(tmp_path):
+    flags = ("--compare=torch", "--nomemory", "--output=speed.json")
+    done = run(tmp_path, "inference", *TINY, *QUICK, *flags)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    result = read_json(tmp_path / "speed.json")
+    assert result["task"] == "inference" and result["architecture"] == "EDSR"
+    assert result["lr_shape"] == [1, 16, 16, 3]
+    assert result["sr_shape"] == [1, 64, 64, 3]
+    # 16 x 16 pixels; convolutions on the LR grid, on twice, and on four times of it.
+    f = 4
+    macs = 3 * f + 2 * f * f + f * f + 4 * f * f + 4 * 4 * f * f + 16 * 3 * f
+    assert result["gflop"] == pytest.approx(2e-9 * 256 * 9 * macs)
+    sides = result["sides"]
+    assert set(sides) == {
+        *("onnxruntime", "tensorflow", "torch", "torch_channels_last")
+    }
+    for name, side in sides.items():
+        assert 0 < side["ms"]["least"] <= side["ms"]["median"] <= side["ms"]["most"]
+        assert side["gflops"] == pytest.approx(
+            1e3 * result["gflop"] / side["ms"]["median"]
+        )
+        assert side["max_difference"] < 1e-4, name  # the same work
+        assert side["peak_mb"] is None
+        assert f"\n{name} " in done.stdout
+    assert sides[result["references"]["float32"]]["ratio_to_torch"]["median"] == 1.0
+    assert set(result["gemm"]["gflops"]) == {
+        f"gemm {library} float32" for library in ("numpy", "tensorflow", "torch")
+    }
+
+
+def test_without_torch_the_extra_is_named_and_the_rest_works(tmp_path):
+    """In an interpreter in which PyTorch cannot be imported."""
+    (tmp_path / "hidden" / "torch").mkdir(parents=True)
+    (tmp_path / "hidden" / "torch" / "__init__.py").write_text(
+        "raise ModuleNotFoundError('no torch', name='torch')"
+    )
+    hidden = [str(tmp_path / "hidden")]
+    done = run(tmp_path, "inference", *TINY, "--compare=torch", path=hidden)
+    assert done.returncode == 2
+    assert 'pip install -e ".[benchmark]"' in done.stderr
+    assert "Traceback" not in done.stderr
+    done = run(tmp_path, "inference", *TINY, *QUICK, "--nomemory", path=hidden)
+    assert done.returncode == 0, done.stderr
+    assert "tensorflow" in done.stdout and "torch" not in done.stdout
+
+
+def test_help_of_the_tasks(tmp_path):
+    done = run(tmp_path, "--help")
+    assert done.returncode == 0
+    for task in ("data", "inference"):
+        assert f"\n  {task}\n" in done.stdout
+    assert "--gemm_size" in run(tmp_path, "inference", "--help").stdout
+    assert "--round_steps" in run(tmp_path, "data", "--help").stdout
+
+
+def test_a_task_that_does_not_exist_and_none(tmp_path):
+    done = run(tmp_path, "inferense")
+    assert done.returncode == 2 and "Did you mean 'inference'?" in done.stderr
+    # A command without a task is about data, as before there were tasks.
+    done = run(tmp_path, "--run_dir=x", "--hr_dir=x", "--lr_dir=x", "--round_steps=0")
+    assert done.returncode == 2 and "--round_steps must be at least 1" in done.stderr

@@ -1,0 +1,161 @@
+"""What is made of the measurements, by hand-worked numbers."""
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.onnx_graph import network_to_onnx
+from pdm_tf.benchmarks import gemm, sides
+from pdm_tf.benchmarks.inference_table import table
+from pdm_tf.benchmarks.inference_task import differences, figures
+from pdm_tf.benchmarks.memory import high_water_mb, peak_mb
+from pdm_tf.benchmarks.rounds import Summary
+from pdm_tf.benchmarks.subject import Subject
+from pdm_tf.config.flags_benchmark_inference import InferenceBenchmarkConfig
+from pdm_tf.core.errors import UserError
+from tests.unit.export.tiny_nets import EDSR_TINY, built
+
+SECONDS = {
+    "onnxruntime": [0.2, 0.4, 0.3],
+    "torch": [0.6, 0.9, 0.5],
+    "torch_channels_last": [0.5, 0.4, 0.8],
+    "tensorflow_bfloat16": [0.1, 0.1, 0.1],
+}
+
+
+def made(seconds=SECONDS, operations=60_000_000_000):
+    return figures(
+        seconds,
+        operations,
+        {"float32": 400.0, "bfloat16": 1500.0},
+        dict.fromkeys(seconds, 0.0),
+        {"onnxruntime": 300.0},
+    )
+
+
+def test_figures_by_hand():
+    result = made()
+    assert result["gflop"] == 60.0
+    assert result["references"] == {"float32": "torch_channels_last"}  # 0.5 < 0.6
+    ours = result["sides"]["onnxruntime"]
+    assert ours["ms"] == {"median": 300, "least": 200, "most": 400}
+    assert ours["gflops"] == pytest.approx(200.0)
+    assert ours["share_of_gemm"] == pytest.approx(0.5)
+    assert ours["ratio_to_torch"] == pytest.approx(
+        {"median": 0.6, "least": 0.375, "most": 1.0}
+    )
+    assert ours["peak_mb"] == 300.0
+    low = result["sides"]["tensorflow_bfloat16"]
+    assert low["share_of_gemm"] == pytest.approx(600 / 1500)
+    assert low["ratio_to_torch"] is None  # PyTorch did not run in bfloat16
+    assert low["peak_mb"] is None
+
+
+def test_unknown_work_and_no_torch():
+    result = made({"onnxruntime": [0.2, 0.4, 0.3]}, None)
+    side = result["sides"]["onnxruntime"]
+    assert result["references"] == {} and result["gflop"] is None
+    assert side["gflops"] is side["share_of_gemm"] is side["ratio_to_torch"] is None
+    assert side["ms"]["median"] == 300
+
+
+def test_the_table_says_all_of_it():
+    text = table(
+        {
+            **made(),
+            "network": "edsr",
+            "rounds": 3,
+            "lr_shape": [1, 8, 8, 3],
+            "sr_shape": [1, 32, 32, 3],
+            "gemm": {"size": 256, "peak_gflops": {"float32": 400.0}},
+        }
+    )
+    assert "edsr: 1x8x8x3 -> 1x32x32x3, 60 GFLOP" in text
+    row = next(line for line in text.splitlines() if line.startswith("onnxruntime"))
+    assert row.split() == [
+        *("onnxruntime", "300", "(200-400)", "200", "50", "%"),
+        *("0.60", "(0.37-1.00)", "0", "300"),
+    ]
+
+
+def test_other_outputs_are_not_timed_as_the_same_work():
+    sr = np.ones([1, 4, 4, 3], np.float32)
+    near = {"onnxruntime": sr, "torch": sr + 1e-4, "torch_bfloat16": sr + 0.1}
+    found = differences(near)
+    assert found["torch"] == pytest.approx(1e-4, rel=0.01)
+    assert found["torch_bfloat16"] == pytest.approx(0.1, rel=0.01)
+    for wrong in (sr + 0.01, sr * np.nan):
+        with pytest.raises(RuntimeError, match="does not compute the same"):
+            differences({"onnxruntime": sr, "torch": wrong})
+    assert differences({"onnxruntime": 50 * sr, "torch": 50 * sr + 0.01})
+
+
+def test_gemm_rates_and_peaks():
+    rates = gemm.rates({"gemm numpy float32": [0.5, 1.0, 0.25]}, 1000)
+    assert rates["gemm numpy float32"] == Summary(4.0, 2.0, 8.0)
+    peaks = gemm.peaks(
+        {
+            "gemm numpy float32": Summary(4.0, 2.0, 8.0),
+            "gemm torch float32": Summary(5.0, 1.0, 5.0),
+            "gemm torch bfloat16": Summary(9.0, 1.0, 9.0),
+        }
+    )
+    assert peaks == {"float32": 5.0, "bfloat16": 9.0}
+
+
+def test_products_are_products():
+    import tensorflow as tf
+
+    made = gemm.products(64, bfloat16=True, tensorflow=tf, torch=None, numpy_too=True)
+    assert set(made) == {
+        *("gemm numpy float32", "gemm tensorflow float32"),
+        "gemm tensorflow bfloat16",
+    }
+    product = made["gemm numpy float32"]()
+    assert product.shape == (64, 64)
+    exact = float(made["gemm tensorflow float32"]())
+    assert exact == pytest.approx(product[0, 0], rel=1e-5)
+    assert float(made["gemm tensorflow bfloat16"]()) == pytest.approx(exact, rel=0.02)
+
+
+def test_sides_that_the_flags_ask_for(tmp_path):
+    ours = Subject("m", tmp_path, "EDSR", {})
+    foreign = Subject("m", tmp_path, "", {})
+
+    def asked(subject, **flags):
+        return sides.wanted(InferenceBenchmarkConfig(sr_net="edsr", **flags), subject)
+
+    assert asked(ours) == ["onnxruntime", "tensorflow"]
+    assert asked(ours, bfloat16=True)[-1] == "tensorflow_bfloat16"
+    assert asked(ours, compare="torch", bfloat16=True) == list(sides.SIDES)
+    assert asked(foreign) == ["onnxruntime"]
+    with pytest.raises(UserError, match="need an ONNX file of one EDSR or RRDBNet"):
+        asked(foreign, compare="torch")
+
+
+@pytest.mark.parametrize(
+    ("side", "library", "most"),
+    # Measured: 63 and 242 MB; 666 MB with TensorFlow, which is in this process.
+    [("onnxruntime", "onnxruntime", 200), ("torch_channels_last", "torch", 500)],
+)
+def test_memory_of_a_side_is_its_own(tmp_path, side, library, most):
+    pytest.importorskip(library, reason=f"needs {library}: pip install -e .[benchmark]")
+    path = network_to_onnx(built(EDSR_TINY), tmp_path / "m.onnx")
+    subject = Subject("m", path, "EDSR", dataclasses.asdict(EDSR_TINY))
+    small = peak_mb(side, subject, (1, 16, 16, 3), threads=1)
+    assert 30 < small < most
+    large = peak_mb(side, subject, (1, 256, 256, 3), threads=1)
+    # The result alone, 1024 x 1024 x 3 float32, has 12.6 MB.
+    assert large > small + 12.6
+
+
+def test_high_water_rises_with_what_is_used():
+    before = high_water_mb()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    room = max(0.0, before - pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
+    block = np.ones(int((room + 100) * 1e6) // 8)
+    assert 80 < high_water_mb() - before < 200
+    del block
