@@ -18,7 +18,15 @@ from pdm_tf.config import exit_codes, program
 from pdm_tf.config.flags_prepare import SOME_LEFT_OUT
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import write_bytes_atomic
-from pdm_tf.core.images import encode_png, image_size, list_images, read_rgb_u8
+from pdm_tf.core.images import (
+    IMAGE_SUFFIXES,
+    encode_png,
+    image_size,
+    list_images,
+    read_rgb_u8,
+)
+
+_PICTURES = (*IMAGE_SUFFIXES, ".tif", ".tiff", ".gif")
 
 Task = tuple[Path, Path]  # photograph, PNG to be written
 
@@ -50,7 +58,7 @@ def plan(source: Path, target: Path) -> list[Task]:
         overwritten.
     """
     if source.is_dir():
-        if target.suffix and not target.is_dir():
+        if _is_picture(target) or target.is_file():
             raise UserError(
                 f"A folder's results need a folder. Received: --output={target}."
             )
@@ -70,17 +78,21 @@ def plan(source: Path, target: Path) -> list[Task]:
         if not source.exists():
             raise UserError(f"There is no file or folder {source}.")
         photographs = [source]
-        if target.suffix and target.suffix.lower() != ".png" and not target.is_dir():
+        if _is_picture(target) and target.suffix.lower() != ".png":
             raise UserError(
                 f"The client writes PNG: --output=NAME.png. Received: {target}."
             )
-        is_file = target.suffix.lower() == ".png" and not target.is_dir()
-        targets = [target if is_file else target / f"{source.stem}.png"]
+        targets = [target if _is_picture(target) else target / f"{source.stem}.png"]
     taken = {photograph.resolve() for photograph in photographs}
     for path in targets:
         if path.resolve() in taken:
             raise UserError(f"--output would overwrite the input {path}.")
     return list(zip(photographs, targets, strict=True))
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a name is that of a picture and not of a folder."""
+    return path.suffix.lower() in _PICTURES and not path.is_dir()
 
 
 def open_service(config: ClientConfig) -> Service:

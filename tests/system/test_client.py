@@ -7,6 +7,7 @@ agree with the wire format, the signatures, the warm-up and the JSON rules.
 
 import base64
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -317,6 +318,32 @@ def test_the_client_needs_no_tensorflow(server, small, tmp_path):
         timeout=60,
     )
     assert done.returncode == exit_codes.OK, done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
+def test_the_curl_command_of_the_serving_readme(server, local, tmp_path):
+    """As it stands, but for the port, with a real curl."""
+    from export.serving_files import write_serving_files
+
+    (tmp_path / "model.onnx").write_bytes(b"not needed here")
+    write_serving_files(tmp_path, model_name="sr", scale=4, version=3, tile=16)
+    text = (tmp_path / "serving" / "README.md").read_text()
+    (block,) = [b for b in text.split("```bash\n") if b.startswith("(printf")]
+    block = block.split("```")[0].replace(
+        "http://localhost:8501", f"http://127.0.0.1:{server.rest_port}"
+    )
+    _, lr_u8 = small_photo(tmp_path, "photo.png")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", block],
+        cwd=tmp_path,
+        env=os.environ | {"no_proxy": "127.0.0.1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    sr_u8 = read_rgb_u8(tmp_path / "photo_x4.png").astype(int)
+    assert np.abs(sr_u8 - local(lr_u8)).max() <= 1
 
 
 def test_rest_without_our_client(server, local):
