@@ -65,15 +65,11 @@ def plan(source: Path, target: Path) -> list[Task]:
         photographs = list_images(source)
         names = [photograph.relative_to(source) for photograph in photographs]
         count = Counter(name.with_suffix(".png") for name in names)
-        targets = [
-            target
-            / (
-                name.with_suffix(".png")
-                if count[name.with_suffix(".png")] == 1
-                else name.with_name(f"{name.name}.png")
-            )
-            for name in names
-        ]
+        targets = []
+        for name in names:
+            png = name.with_suffix(".png")
+            alone = count[png] == 1
+            targets.append(target / (png if alone else f"{name.as_posix()}.png"))
     else:
         if not source.exists():
             raise UserError(f"There is no file or folder {source}.")
@@ -83,10 +79,14 @@ def plan(source: Path, target: Path) -> list[Task]:
                 f"The client writes PNG: --output=NAME.png. Received: {target}."
             )
         targets = [target if _is_picture(target) else target / f"{source.stem}.png"]
-    taken = {photograph.resolve() for photograph in photographs}
-    for path in targets:
-        if path.resolve() in taken:
+    inputs = {photograph.resolve() for photograph in photographs}
+    made: dict[Path, Path] = {}
+    for photograph, path in zip(photographs, targets, strict=True):
+        if path.resolve() in inputs:
             raise UserError(f"--output would overwrite the input {path}.")
+        other = made.setdefault(path, photograph)
+        if other != photograph:
+            raise UserError(f"{other} and {photograph} would both become {path}.")
     return list(zip(photographs, targets, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""The client without a server: flags, which file becomes which, and explained errors."""
+"""The client without a server: flags, which file becomes which, explained errors."""
 
 import pytest
 
@@ -39,6 +39,7 @@ def test_one_file_to_a_file_or_into_a_folder(tmp_path):
     source = tmp_path / "a.jpg"
     assert plan(source, tmp_path / "o.PNG") == [(source, tmp_path / "o.PNG")]
     assert plan(source, tmp_path / "out") == [(source, tmp_path / "out" / "a.png")]
+    assert plan(source, tmp_path / "x.y") == [(source, tmp_path / "x.y" / "a.png")]
     (tmp_path / "x.y").mkdir()
     assert plan(source, tmp_path / "x.y") == [(source, tmp_path / "x.y" / "a.png")]
 
@@ -51,12 +52,14 @@ def test_one_file_to_a_file_or_into_a_folder(tmp_path):
         ("a.png", ".", "overwrite the input"),
         ("a.png", "o.jpg", "writes PNG"),
         ("in", "in", "overwrite the input"),
-        ("in", "o.png", "needs a folder"),
+        ("in", "o.png", "need a folder"),
         ("empty", "out", "holds none"),
+        ("meet", "out", "would both become .*a.jpg.png"),
     ],
 )
 def test_plans_that_cannot_be(tmp_path, source, target, says):
     _touch(tmp_path, "a.png", "in/b.png")
+    _touch(tmp_path / "meet", "a.jpg", "a.webp", "a.jpg.png")
     (tmp_path / "empty").mkdir()
     with pytest.raises(UserError, match=says):
         plan(tmp_path / source, tmp_path / target)
@@ -156,7 +159,7 @@ WORDS = [
         "UNAVAILABLE",
         "Connection refused",
         ServerError,
-        "No server answers at host:8500",
+        "No server answers at host",
     ),
     ("UNIMPLEMENTED", "", ServerError, "--protocol=grpc"),
     ("DEADLINE_EXCEEDED", "", RequestError, "--timeout=5 seconds"),
