@@ -13,6 +13,7 @@ the chroma sampled at its sharpest. EXIF is kept in all but TIFF, where libvips
 writes none.
 """
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,12 @@ from typing import Any
 
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.inference.pictures import EXIF, Metadata, Picture
-from pdm_tf.inference.vips import import_pyvips, reason_of
+from pdm_tf.inference.targets import cannot_write
+from pdm_tf.inference.vips import import_pyvips, in_brackets
 
 _VIPS_SIDE = 10_000_000
 # Of the raw pixels; deflate may need a little more, and a classic TIFF ends at 4 GiB.
+_PROBE = 2**20  # bytes
 _BIGTIFF = 4_000_000_000
 
 
@@ -150,7 +153,16 @@ def encode(
         output = pyvips.Target.new_to_descriptor(descriptor)
         getattr(image, f"{name}save_target")(output, **options)
     except pyvips.Error as error:
-        raise ImageError(target, f"cannot be written ({reason_of(error)})") from error
+        _require_writable(descriptor, target)
+        raise ImageError(target, f"cannot be written{in_brackets(error)}") from error
+
+
+def _require_writable(descriptor: int, target: Path) -> None:
+    """Asks the system whether more can be written; libvips may have lost its answer."""
+    try:
+        os.pwrite(descriptor, bytes(_PROBE), os.fstat(descriptor).st_size)
+    except OSError as error:
+        raise ImageError(target, cannot_write(error)) from error
 
 
 def _with_metadata(image: Any, metadata: Metadata) -> Any:

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from pdm_tf.core.errors import ImageError
 from pdm_tf.core.images import image_size
-from pdm_tf.inference.vips import import_pyvips, reason_of
+from pdm_tf.inference.vips import import_pyvips, in_brackets
 
 PathLike = str | os.PathLike[str]
 
@@ -194,5 +194,5 @@ def _reasons(path: PathLike, vips_error: type[Exception]) -> Iterator[None]:
         raise ImageError(path, "needs more memory than there is") from error
     except vips_error as error:
         raise ImageError(
-            path, f"is truncated or damaged ({reason_of(error)})"
+            path, f"is truncated or damaged{in_brackets(error)}"
         ) from error

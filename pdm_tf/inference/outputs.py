@@ -99,6 +99,12 @@ class PictureSink:
             done = self._rows_done // self._scale - first // self._scale
             self._on_pixels(done * self.picture.width)
 
+    def restart(self) -> None:
+        """The rows so far are void; the first one comes next."""
+        self._on_pixels(-(self._rows_done // self._scale) * self.picture.width)
+        self._rows_done = 0
+        self._store.clear()
+
     def finish(self) -> None:
         """All rows are here."""
         self._is_finished = True

@@ -55,6 +55,9 @@ class PixelStore(Protocol):
     def append(self, rows: np.ndarray) -> None:
         """Adds [n, W, bands] below what is there. OSError: the disk is full."""
 
+    def clear(self) -> None:
+        """Forgets all rows; `append` begins at the top again."""
+
     def fill(self, image: Any) -> None:
         """Takes all pixels of a pyvips image of this shape and type."""
 
@@ -82,6 +85,9 @@ class MemoryStore:
     def append(self, rows: np.ndarray) -> None:
         self._pixels[self._filled : self._filled + len(rows)] = rows
         self._filled += len(rows)
+
+    def clear(self) -> None:
+        self._filled = 0
 
     def fill(self, image: Any) -> None:
         samples = np.frombuffer(image.write_to_memory(), self.dtype)
@@ -117,6 +123,10 @@ class ScratchStore:
         left = memoryview(np.ascontiguousarray(rows, self.dtype)).cast("B")
         while left:
             left = left[self._file.write(left) :]
+
+    def clear(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
 
     def fill(self, image: Any) -> None:
         """Also raises OSError: the disk is full (libvips would blame the image)."""

@@ -14,6 +14,7 @@ XMP = (
     b'02/22-rdf-syntax-ns#"><rdf:Description tiff:Orientation="6" dc:title="Hill"/>'
     b"</rdf:RDF></x:xmpmeta>"
 )
+CUT = ("cut_png.png", "cut_jpeg.jpg", "cut_webp.webp", "cut_tiff.tif", "cut_gif.gif")
 COLOUR_TYPES = {1: GREY, 2: GREY_ALPHA, 3: RGB, 4: RGB_ALPHA}
 
 
@@ -65,7 +66,7 @@ def write_odd_files(folder):
     photo = samples(40, 60, 3)
     (folder / "text.png").write_text("This is not an image. " * 20)
     (folder / "empty.jpg").write_bytes(b"")
-    for name in ("cut.png", "cut.jpg", "cut.webp", "cut.tif", "cut_gif.gif"):
+    for name in CUT:
         whole = write_photo(folder / name, photo).read_bytes()
         (folder / name).write_bytes(whole[: len(whole) * 2 // 3])
     for name in ("moving_gif.gif", "moving_png.png", "moving.webp", "pages.tif"):
@@ -78,11 +79,8 @@ def write_odd_files(folder):
     return {
         "text.png": "is not a PNG, JPEG, WebP, TIFF, BMP or GIF image",
         "empty.jpg": "is an empty file",
-        "cut.png": "is truncated or damaged",
-        "cut.jpg": "is truncated or damaged (premature end of JPEG image)",
-        "cut.webp": "is truncated or damaged",
-        "cut.tif": "is truncated or damaged",
-        "cut_gif.gif": "is truncated or damaged",
+        **dict.fromkeys(CUT, "is truncated or damaged"),
+        "cut_jpeg.jpg": "is truncated or damaged (premature end of JPEG image)",
         "moving_gif.gif": "is an animation of 3 frames",
         "moving_png.png": "is an animation of 3 frames",
         "moving.webp": "is an animation of 3 frames",

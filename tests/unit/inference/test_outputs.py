@@ -170,6 +170,14 @@ def test_outscale_leaves_a_gradient_where_it_is(tmp_path, bits):
     assert np.abs(found - expected[8:-8]).max() <= 1.1
 
 
+def test_outscale_leaves_one_colour_under_any_alpha(tmp_path):
+    values = samples(16, 16, 4)
+    values[..., :3] = (200, 30, 90)
+    picture, _ = upscale(tmp_path, values, FakeEngine(scale=4), outscale=1.7)
+    seen = picture.pixels[picture.alpha > 8].astype(int)
+    assert np.abs(seen - [200, 30, 90]).max() <= 1
+
+
 def test_outscale_does_not_bleed_colour_from_transparent_pixels(tmp_path):
     values = np.full((16, 16, 4), 255, np.uint8)
     values[:, :8] = (0, 255, 0, 0)
