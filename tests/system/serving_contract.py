@@ -64,7 +64,8 @@ class Models:
         """Replays the recorded requests; a failure keeps the version out."""
         names = []
         path = folder / "assets.extra" / "tf_serving_warmup_requests"
-        for record in tf.data.TFRecordDataset([str(path)]).as_numpy_iterator():
+        paths = [str(path)] if path.exists() else []
+        for record in tf.data.TFRecordDataset(paths).as_numpy_iterator():
             log = prediction_log_pb2.PredictionLog.FromString(record)
             request = log.predict_log.request
             request.model_spec.version.value = version
@@ -300,7 +301,8 @@ def rest_predict(models, found, body):
 def _columns(asked, inputs, by_row):
     if not by_row:
         named = asked["inputs"]
-        if not (isinstance(named, dict) and set(named) <= set(inputs)):
+        # A plain value stands for the only input; an object names inputs.
+        if not isinstance(named, dict) or set(named) == {"b64"}:
             named = {next(iter(inputs)): named}
         missing = set(inputs) - set(named)
         if missing:
@@ -308,7 +310,7 @@ def _columns(asked, inputs, by_row):
                 grpc.StatusCode.INVALID_ARGUMENT,
                 f"Missing named input: {missing.pop()} in 'inputs' object.",
             )
-        return named
+        return {name: named[name] for name in inputs}
     rows = asked["instances"]
     if all(isinstance(row, dict) and set(row) != {"b64"} for row in rows):
         return {name: [row[name] for row in rows] for name in inputs}

@@ -169,6 +169,48 @@ def test_unknown_model(server, small, tmp_path, protocol):
     assert "--model_name" in done.stderr
 
 
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory):
+    """A model that is not of our exporter: one signature, another input name."""
+    import tensorflow as tf
+
+    from tests.system.serving_contract import ContractServer, Models
+
+    class Twice(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], name="x")])
+        def run(self, x):
+            return {"sr": tf.repeat(tf.repeat(x, 2, 1), 2, 2)}
+
+    base = tmp_path_factory.mktemp("foreign")
+    module = Twice()
+    tf.saved_model.save(module, base / "1", signatures={"serving_default": module.run})
+    with ContractServer(Models("sr", base)) as running:
+        yield running
+
+
+@pytest.mark.parametrize("protocol", ["grpc", "rest"])
+@pytest.mark.parametrize(
+    ("signature", "says"),
+    [
+        ("serving_bytes", "has no signature 'serving_bytes'"),
+        ("serving_default", "takes other inputs than its exporter writes"),
+    ],
+)
+def test_wrong_signature_or_input_stops_at_once(
+    foreign, tmp_path, protocol, signature, says
+):
+    """Said once and not once for each photograph: no other would fare better."""
+    for name in ("a.png", "b.png", "c.png"):
+        small_photo(tmp_path / "in", name)
+    done = call_client(
+        *(*_address(foreign, protocol), f"--signature={signature}"),
+        *(f"--input={tmp_path / 'in'}", f"--output={tmp_path / 'out'}"),
+    )
+    assert done.returncode == exit_codes.BAD_INPUT
+    assert says in _only_line(done)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("protocol", ["grpc", "rest"])
 def test_no_server(small, tmp_path, protocol):
     (port,) = free_ports(1)
