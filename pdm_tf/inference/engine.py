@@ -29,7 +29,9 @@ from pdm_tf.inference.work import Batcher, Job, LrSource, SrSink, Tile
 
 _POLL = 0.1  # s between two looks at whether the run is being given up
 _LINGER = 0.02  # s that a batch waits for more tiles of its shape
-_PATIENCE = 5.0  # s that threads are waited for when the run is given up
+# When the run is given up, s that threads are waited for. The reader may sit in the
+# iterator of the jobs, which may learn of it only when `upscale` has raised.
+_PATIENCE = {"tiles in": 0.5, "rows out": 5.0}
 
 Fallback = SrSession | Callable[[], SrSession] | None
 
@@ -313,7 +315,7 @@ class _Run:
         """Ends the threads; one that is stuck in somebody's code is left behind."""
         self._stop.set()
         for thread in self._threads:
-            thread.join(_PATIENCE)
+            thread.join(_PATIENCE[thread.name])
         if not self._threads[-1].is_alive():
             for job in list(self._open.values()):
                 job.closed = True

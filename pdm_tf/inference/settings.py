@@ -27,7 +27,7 @@ SMALLEST_TILE, LARGEST_TILE = 128, 256
 # LR pixels that a GPU gets at once: 8 tiles of 128, or 2 of 256.
 GPU_PIXELS = 8 * 128 * 128
 # Bytes of the row of tiles that is put together; wide images get flatter tiles.
-BAND_BYTES = 256 * 2**20
+BAND_BYTES = 128 * 2**20
 _LEAST_ROWS = 16  # that a flatter tile must still fill, in LR pixels
 
 

@@ -1,12 +1,14 @@
 """What goes through the engine: images in work, their tiles, and batches of tiles."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from pdm_tf.inference.tiles import Assembler, Plan
+
+_PORTION = 16 * 2**20  # bytes of rows that a sink gets at once
 
 
 class LrSource(Protocol):
@@ -97,9 +99,13 @@ class Job:
         self.sink.restart()
 
     def _new_assembler(self) -> Assembler:
-        # Asks for the method at each call, so that the job may be freed.
-        write: Callable[[np.ndarray], None] = self.sink.write_rows
-        return Assembler(self._plan, self._scale, write, layers=self._layers)
+        return Assembler(self._plan, self._scale, self._write, layers=self._layers)
+
+    def _write(self, rows: np.ndarray) -> None:
+        """In portions, because a sink makes copies of what it gets."""
+        count = max(1, _PORTION // max(rows[:, :1].nbytes, 1))
+        for top in range(0, rows.shape[1], count):
+            self.sink.write_rows(rows[:, top : top + count])
 
 
 class Tile(NamedTuple):

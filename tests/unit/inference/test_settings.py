@@ -89,9 +89,10 @@ def test_the_row_of_tiles_is_bounded_for_wide_images(size, layers, on_gpu):
     plan = cutting.plan(*size, scale, layers)
     height, width = plan.tile_shape
     fill = max(row.last - row.first for row in plan.rows)
-    held = layers * fill * scale * size[1] * scale * 3 * 4
-    # The first and last row fill `overlap` more than the ones between.
-    assert held <= BAND_BYTES + layers * 36 * scale * size[1] * scale * 3 * 4
+    row_bytes = layers * scale * size[1] * scale * 3 * 4  # that one LR row becomes
+    # The first and last row of tiles fill `overlap` more than the ones between, and
+    # those no fewer than 16 pixels.
+    assert fill * row_bytes <= max(BAND_BYTES, 16 * row_bytes) + 36 * row_bytes
     # A flatter tile is wider, not larger.
     assert height * width <= cutting.tile**2
     assert plan.work < 8
