@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -223,6 +224,54 @@ def test_a_provider_that_only_seems_to_work_is_found_out(tmp_path, monkeypatch, 
     assert "cannot open shared object file" in session.provider.reason
     assert session.run(_image(1, 4, 4, 3)).shape == (1, 8, 8, 3)
     assert capfd.readouterr() == ("", "")
+
+
+class GpuSession:
+    """What onnxruntime says of a session on a GPU, which is not to be had here."""
+
+    def __init__(self, **nodes):
+        self._nodes = nodes
+
+    def get_providers(self):
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def get_provider_graph_assignment_info(self):
+        return [
+            SimpleNamespace(
+                ep_name=f"{name.upper()}ExecutionProvider",
+                get_nodes=lambda kinds=kinds: [
+                    SimpleNamespace(op_type=k) for k in kinds
+                ],
+            )
+            for name, kinds in self._nodes.items()
+        ]
+
+
+@pytest.mark.parametrize("requested", ["cuda", "auto"])
+def test_a_gpu_that_computes_is_reported_without_excuses(requested):
+    session = GpuSession(cuda=["Conv", "Conv", "Relu"], cpu=["Shape"])
+    report = providers.report_on(session, requested, "")
+    assert (report.active, report.reason, report.on_gpu) == ("cuda", "", True)
+    assert (report.nodes_on_active, report.nodes_total) == (3, 4)
+    providers.check_strict(report, "a.onnx")
+
+
+def test_a_gpu_that_got_no_convolution_does_not_count():
+    """The session names CUDA first, but the work is done elsewhere."""
+    session = GpuSession(cuda=["Relu"], cpu=["Conv", "Conv"])
+    report = providers.report_on(session, "cuda", "")
+    assert report.active == "cpu"
+    assert "convolutions went to cpu" in report.reason
+    with pytest.raises(UserError, match="convolutions went to cpu"):
+        providers.check_strict(report, "a.onnx")
+
+
+def test_tensorrt_that_became_cuda_is_told():
+    session = GpuSession(cuda=["Conv"])
+    report = providers.report_on(session, "tensorrt", "tensorrt: no libnvinfer")
+    assert (report.active, report.reason) == ("cuda", "tensorrt: no libnvinfer")
+    with pytest.raises(UserError, match="no libnvinfer"):
+        providers.check_strict(report, "a.onnx")
 
 
 def test_refuses_unknown_providers(tmp_path):
