@@ -19,7 +19,7 @@ import tempfile
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 CANDIDATES = ("python3.13", "python3.12", "python3.11", "python3", "python")
-DISK_NEEDED_GB = 4.0
+DISK_NEEDED_GB = 5.0
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 PROBE = """

@@ -7,6 +7,8 @@ appended that make networks and steps small. Commands that would install somethi
 never end are checked for what they rely on, and `CHECKS` says so.
 """
 
+import contextlib
+import importlib.metadata
 import os
 import re
 import shlex
@@ -17,6 +19,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -24,6 +27,7 @@ from pdm_tf import samples
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
+from tests.system.serving_helpers import free_ports, server_process
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -147,13 +151,78 @@ def activates(place: Path, command: str) -> None:
     assert "VENV ?= .venv\n" in (ROOT / "Makefile").read_text()
 
 
-def names_an_extra(place: Path, command: str) -> None:
-    """Installing is left out; the extra exists and needs what the next line starts."""
-    extra = re.search(r'"\.\[(\w+)\]"', command).group(1)
-    assert extra == "watch"
-    setup = (ROOT / "setup.py").read_text()
-    assert '"watch": [TENSORBOARD]' in setup
-    assert re.search(r'^TENSORBOARD = "tensorboard[>=]', setup, re.M)
+def names_extras(*needed: str) -> Callable[[Path, str], None]:
+    """Installing is left out; the extras bring what the next line starts."""
+
+    def check(place: Path, command: str) -> None:
+        extras = re.search(r'"\.\[([\w,]+)\]"', command).group(1).split(",")
+        metadata = importlib.metadata.distribution("pdm_tf").requires
+        brought = {
+            re.match(r"[\w.-]+", line).group()
+            for line in metadata
+            for extra in extras
+            if line.endswith(f'extra == "{extra}"')
+        }
+        assert brought >= set(needed), brought
+
+    return check
+
+
+def exports(place: Path, command: str) -> None:
+    run(place, command)
+    tree = README[README.index("exported/\n  model.onnx") :].split("```")[0]
+    names = re.findall(r"^  (\S.*?)(?:   .*)?$", tree, re.M)
+    for name in " ".join(names).split():
+        assert (place / "exported" / name).exists(), name
+    assert read_json(place / "exported" / "certificate.json")["passed"]
+
+
+def upscales(folder: str) -> Callable[[Path, str], None]:
+    """Every LR photograph comes back four times as large, alike from each program."""
+
+    def check(place: Path, command: str) -> None:
+        run(place, command)
+        sources = list_images(place / "photos" / "lr")
+        results = [place / folder / f"{path.stem}.png" for path in sources]
+        for source, result in zip(sources, results, strict=True):
+            lr_u8, sr_u8 = read_rgb_u8(source), read_rgb_u8(result)
+            assert sr_u8.shape[:2] == (4 * lr_u8.shape[0], 4 * lr_u8.shape[1])
+            first = read_rgb_u8(place / "photos" / "lr_x4" / result.name)
+            # Tiles and servers may round a tie to the other side.
+            assert np.abs(sr_u8.astype(int) - first).max() <= 1
+
+    return check
+
+
+SERVERS = contextlib.ExitStack()  # what README starts and leaves running
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_server_outlives_the_tests():
+    with SERVERS:
+        yield
+
+
+def serves(place: Path, command: str) -> None:
+    """The server of the next command, at ports of its own."""
+    http_port, grpc_port = free_ports(2)
+    words = [sys.executable, *shlex.split(command)[1:]]
+    SERVERS.enter_context(
+        server_process(
+            [*words, f"--http_port={http_port}", f"--grpc_port={grpc_port}"],
+            place / "server.log",
+            ready_url=f"http://localhost:{http_port}/v2/models/sr/ready",
+            seconds=90,
+            cwd=place,
+        )
+    )
+    (place / "server_port").write_text(str(http_port))
+
+
+def asks_the_server(place: Path, command: str) -> None:
+    port = (place / "server_port").read_text()
+    asked = command.replace("localhost:8080", f"localhost:{port}")
+    upscales("photos/lr_served")(place, asked)
 
 
 def shows_runs(place: Path, command: str) -> None:
@@ -172,10 +241,24 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "python -m pdm_tf.train --flagfile=configs/quickstart.flags "
     f"{PHOTOS} {VAL} --run_dir=runs/small": trains(),
     "python -m pdm_tf.train --help": helps,
-    'pip install -e ".[watch]"': names_an_extra,
+    'pip install -e ".[watch]"': names_extras("tensorboard"),
     "tensorboard --logdir=runs": shows_runs,
     "python -m pdm_tf.evaluate --model=runs/small --hr_dir=photos/val/hr "
     "--lr_dir=photos/val/lr --output_dir=results/small": evaluates,
+    'pip install -e ".[export,upscale]"': names_extras(
+        "tf2onnx", "onnx", "onnxruntime-gpu", "tensorflow-serving-api", "pyvips"
+    ),
+    "python -m export --model=runs/small --output_dir=exported": exports,
+    "python -m pdm_tf.upscale --model=exported --input=photos/lr "
+    "--output=photos/lr_x4": upscales("photos/lr_x4"),
+    'pip install -e ".[bulk]"': names_extras("apache-beam", "onnxruntime-gpu"),
+    "python -m export.bulk --input=photos/lr --output=photos/lr_bulk "
+    "--model=exported/model.onnx": upscales("photos/lr_bulk"),
+    'pip install -e ".[serve]"': names_extras("kserve", "onnxruntime-gpu"),
+    "python -m export.kserve_server --model=exported/model.onnx "
+    "--model_name=sr": serves,
+    "python -m export.client --server=localhost:8080 --protocol=kserve_rest "
+    "--model_name=sr --input=photos/lr --output=photos/lr_served": asks_the_server,
     "python -m pdm_tf.train --method=supervised --hr_dir=photos/hr "
     "--run_dir=runs/bicubic": trains(),
     f"python -m pdm_tf.train {PHOTOS} --init_sr=runs/bicubic "
