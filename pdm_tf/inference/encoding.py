@@ -135,7 +135,8 @@ def encode(
     options: dict[str, Any] = {
         # All filters: a tenth slower than one, and a half smaller than none.
         "png": {"compression": 6, "filter": "all"},
-        "jpeg": {"Q": quality, "optimize_coding": True},
+        # Better codes ("optimize_coding") would need the whole image in memory.
+        "jpeg": {"Q": quality},
         "webp": {"Q": quality, "smart_subsample": True},
         "tiff": {
             "compression": "deflate",

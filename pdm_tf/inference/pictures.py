@@ -211,7 +211,7 @@ def _pixels(
         store.fill(image)
         if orientation == 1:
             return store
-        upright = _upright(store.image(), orientation)
+        upright = _upright(store.image(in_order=False), orientation)
         turned = _pixels(upright, 1, new_store)
     except BaseException:
         store.close()

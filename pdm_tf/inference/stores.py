@@ -5,11 +5,17 @@ it is an array; what does not goes row by row into a raw file in the target's fo
 Both hold the same samples, so the result does not depend on which it was. A scratch
 file has no name (it is unlinked as soon as it is open): however the program ends, the
 system takes it away, and no gigabytes are left behind.
+
+Its samples lie behind the header of an uncompressed TIFF, of which libvips reads strip
+after strip. Without a header libvips maps the whole file, and the pages that it has
+read all count as memory of the program (measured: 300 MB more for 288 MB of pixels).
 """
 
 import errno
 import os
 import shutil
+import struct
+import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -22,6 +28,7 @@ from pdm_tf.inference.vips import import_pyvips
 
 Shape = tuple[int, int, int]  # height, width, bands
 
+_STRIP_ROWS = 16
 _FORMATS = {np.dtype(np.uint8): "uchar", np.dtype(np.uint16): "ushort"}
 
 
@@ -64,8 +71,12 @@ class PixelStore(Protocol):
     def rows(self, top: int, bottom: int) -> np.ndarray:
         """Returns rows top..bottom, [n, W, bands]; not to be written to."""
 
-    def image(self) -> Any:
-        """Returns the pixels as a pyvips image that reads them as it is asked."""
+    def image(self, *, in_order: bool = True) -> Any:
+        """Returns the pixels as a pyvips image that reads them as it is asked.
+
+        Args:
+          in_order: they are asked for once, from top to bottom.
+        """
 
     def close(self) -> None:
         """Gives the memory or the disk space back; may be called twice."""
@@ -96,7 +107,8 @@ class MemoryStore:
     def rows(self, top: int, bottom: int) -> np.ndarray:
         return self._pixels[top:bottom]
 
-    def image(self) -> Any:
+    def image(self, *, in_order: bool = True) -> Any:
+        del in_order  # all the same
         height, width, bands = self.shape
         return import_pyvips().Image.new_from_memory(
             np.ascontiguousarray(self._pixels).data,
@@ -118,6 +130,7 @@ class ScratchStore:
     def __init__(self, shape: Shape, dtype: np.dtype, folder: Path) -> None:
         self.shape, self.dtype = shape, np.dtype(dtype)
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
+        self._start = self._file.write(tiff_header(shape, self.dtype))
 
     def append(self, rows: np.ndarray) -> None:
         left = memoryview(np.ascontiguousarray(rows, self.dtype)).cast("B")
@@ -125,8 +138,7 @@ class ScratchStore:
             left = left[self._file.write(left) :]
 
     def clear(self) -> None:
-        self._file.seek(0)
-        self._file.truncate()
+        self._file.seek(self._start)
 
     def fill(self, image: Any) -> None:
         """Also raises OSError: the disk is full (libvips would blame the image)."""
@@ -143,7 +155,7 @@ class ScratchStore:
         _, width, bands = self.shape
         line = width * bands * self.dtype.itemsize
         found = np.empty((bottom - top, width, bands), self.dtype)
-        left, position = memoryview(found).cast("B"), top * line
+        left, position = memoryview(found).cast("B"), self._start + top * line
         while left:
             count = os.preadv(self._file.fileno(), [left], position)
             if not count:
@@ -151,13 +163,19 @@ class ScratchStore:
             left, position = left[count:], position + count
         return found
 
-    def image(self) -> Any:
+    def image(self, *, in_order: bool = True) -> Any:
+        pyvips = import_pyvips()
+        if in_order:
+            os.lseek(self._file.fileno(), 0, os.SEEK_SET)
+            source = pyvips.Source.new_from_descriptor(self._file.fileno())
+            return pyvips.Image.tiffload_source(source, access="sequential")
         height, width, bands = self.shape
-        return import_pyvips().Image.rawload(
-            self._path,
+        return pyvips.Image.rawload(
+            f"/proc/self/fd/{self._file.fileno()}",  # it has no other name
             width,
             height,
             bands,
+            offset=self._start,
             format=_FORMATS[self.dtype],
         )
 
@@ -171,11 +189,6 @@ class ScratchStore:
         except OSError as error:
             errors.append(error)
             return -1
-
-    @property
-    def _path(self) -> str:
-        """A name by which libvips can open the file that has none."""
-        return f"/proc/self/fd/{self._file.fileno()}"
 
 
 def open_store(
@@ -203,6 +216,48 @@ def open_store(
         return MemoryStore(shape, dtype, budget)
     require_space(folder, size + spare)
     return ScratchStore(shape, dtype, folder)
+
+
+def tiff_header(shape: Shape, dtype: np.dtype) -> bytes:
+    """Returns what makes a TIFF of the samples that follow it, of any size.
+
+    BigTIFF 1.0 with 8-byte offsets, in the machine's byte order; strips of
+    `_STRIP_ROWS` rows. Alpha, bands 2 and 4, is not multiplied in.
+    """
+    height, width, bands = shape
+    line = width * bands * dtype.itemsize
+    tops = range(0, height, _STRIP_ROWS)
+    counts = [min(_STRIP_ROWS, height - top) * line for top in tops]
+    short, offset = ("H", 3), ("Q", 16)  # struct's name, TIFF's number
+    entries = [
+        (256, offset, [width]),
+        (257, offset, [height]),
+        (258, short, [8 * dtype.itemsize] * bands),
+        (259, short, [1]),  # no compression
+        (262, short, [2 if bands >= 3 else 1]),  # RGB, or grey with black as 0
+        (273, offset, [0] * len(counts)),  # filled in below
+        (277, short, [bands]),
+        (278, offset, [_STRIP_ROWS]),
+        (279, offset, counts),
+    ]
+    if bands in (2, 4):
+        entries.append((338, short, [2]))
+    behind = 16 + 8 + 20 * len(entries) + 8
+    sizes = [struct.calcsize(kind) * len(values) for _, (kind, _), values in entries]
+    start = behind + sum(size for size in sizes if size > 8)
+    entries[5] = (273, offset, [start + top * line for top in tops])
+    order = b"II" if sys.byteorder == "little" else b"MM"
+    head = order + struct.pack("=HHHQQ", 43, 8, 0, 16, len(entries))
+    values_behind = b""
+    for (tag, (kind, number), values), size in zip(entries, sizes, strict=True):
+        data = struct.pack(f"={len(values)}{kind}", *values)
+        if size > 8:
+            place = struct.pack("=Q", behind + len(values_behind))
+            values_behind += data
+        else:
+            place = data.ljust(8, b"\0")
+        head += struct.pack("=HHQ", tag, number, len(values)) + place
+    return head + bytes(8) + values_behind
 
 
 def require_space(folder: Path, size: float) -> None:

@@ -447,21 +447,22 @@ def test_the_flag_offers_the_formats_there_are():
     assert offered == ("same", *FORMATS)
 
 
+# VmHWM, not ru_maxrss: the latter begins at what this process had when it forked.
 MEASURED = (
-    "import resource, runpy, sys; sys.argv[0] = 'upscale'\n"
+    "import runpy, sys; sys.argv[0] = 'upscale'\n"
     "try: runpy.run_module('pdm_tf.upscale', run_name='__main__')\n"
-    "finally: print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    "finally: print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
 )
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("suffix, bound_mb", [("png", 500), ("tif", 500), ("jpg", 500)])
+@pytest.mark.parametrize("suffix, bound_mb", [("png", 250), ("tif", 250), ("jpg", 250)])
 def test_memory_does_not_grow_with_the_height(
     models, tmp_path, repository, suffix, bound_mb
 ):
     """Peak resident memory of the whole program, 3000 pixels wide, x4."""
     peaks = []
-    for height in (500, 4000):
+    for height in (500, 3000):
         rows = samples(height, 3000, 3)
         rows[:, :, 1:] = 100  # compresses faster
         path = write_png(tmp_path / f"{height}.png", rows)
@@ -479,6 +480,6 @@ def test_memory_does_not_grow_with_the_height(
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout.splitlines()[-1]) / 1024)
         path.unlink()
-    print(f"{suffix}: peak {peaks[0]:.0f} MB at 500 rows, {peaks[1]:.0f} MB at 4000")
+    print(f"{suffix}: peak {peaks[0]:.0f} MB at 500 rows, {peaks[1]:.0f} MB at 3000")
     assert peaks[1] < bound_mb
-    assert peaks[1] - peaks[0] < 60
+    assert peaks[1] - peaks[0] < 30  # the result has 360 MB more
