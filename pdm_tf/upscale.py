@@ -3,6 +3,7 @@
 No TensorFlow is loaded, and for `--help` nothing but the flags is.
 """
 
+import errno
 import signal
 import sys
 import time
@@ -36,23 +37,15 @@ def main(config: UpscaleConfig) -> int:
     engine = open_engine(config)
     display.say(engine_line(engine))
     start, stopped = time.monotonic(), False
+    _write_report(config, engine, display, finished=False)  # fails now, if it does
     try:
         with display, stopped_by_sigterm():
             _upscale(config, work, engine, display)
     except KeyboardInterrupt:
         stopped = True
     counts = display.counts()
-    if config.report:
-        report = {
-            "pdm_tf": __version__,
-            "engine": engine.describe(),
-            "settings": asdict(config),
-            "stopped": stopped,
-            "seconds": round(time.monotonic() - start, 3),
-            "counts": counts,
-            "files": [_row(result) for result in display.results],
-        }
-        write_json_atomic(config.report, report)
+    seconds = round(time.monotonic() - start, 3)
+    _write_report(config, engine, display, finished=not stopped, seconds=seconds)
     print(_summary(counts, config.output))
     if stopped:
         return _stopped(work)
@@ -250,6 +243,36 @@ def _upscale(
     )
     display.expect({task.source: _pixels(task) for task in work.tasks})
     upscale_files(engine, work.tasks, options, display.result, display.pixels)
+
+
+def _write_report(
+    config: UpscaleConfig,
+    engine: "Engine",
+    display: Display,
+    *,
+    finished: bool,
+    seconds: float = 0.0,
+) -> None:
+    if not config.report:
+        return
+    report = {
+        "pdm_tf": __version__,
+        "engine": engine.describe(),
+        "settings": asdict(config),
+        "finished": finished,
+        "seconds": seconds,
+        "counts": display.counts(),
+        "files": [_row(result) for result in display.results],
+    }
+    try:
+        if Path(config.report).is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        write_json_atomic(config.report, report)
+    except OSError as error:
+        raise UserError(
+            "--report must be a file that can be written. Received: "
+            f"{config.report} ({error.strerror})."
+        ) from error
 
 
 def _pixels(task: "FileTask") -> int:

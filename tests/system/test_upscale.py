@@ -150,7 +150,7 @@ def test_odd_files_are_named_and_nothing_else_is_lost(models, tmp_path, capsys):
         )
     found = json.loads(report.read_text())
     assert found["counts"] == {"done": 3, "skipped": 0, "failed": len(reasons)}
-    assert found["stopped"] is False and found["engine"]["provider_requested"] == "auto"
+    assert found["finished"] is True and found["engine"]["provider_requested"] == "auto"
     rows = {os.path.basename(row["source"]): row for row in found["files"]}
     assert rows["strip.png"]["lr_size"] == [2, 30_000]
     assert rows["strip.png"]["sr_size"] == [8, 120_000]
@@ -319,7 +319,7 @@ def test_a_stopped_folder_has_whole_files_and_goes_on(
     made = content(target)
     assert 3 <= len(made) < 60 and not [name for name in made if name[0] == "."]
     found = json.loads(report.read_text())
-    assert found["stopped"] is True and found["counts"]["done"] == len(made)
+    assert found["finished"] is False and found["counts"]["done"] == len(made)
     assert f"{len(made)} images made: {target}" in output
     assert call(models / "tiny.onnx", source, target) == 0
     again = content(target)
@@ -422,6 +422,8 @@ def test_strict_does_not_go_elsewhere(models, tmp_path, capsys):
         (["--format=bmp"], "format"),
         (["--overlaps=3"], "Did you mean --overlap?"),
         (["--tile=10", "--overlap=20"], "tile"),
+        (["--report=."], "--report must be a file that can be written. Received: ."),
+        (["--report=/proc/none/r.json"], "--report must be a file that can be written"),
     ],
 )
 def test_wrong_flags(models, tmp_path, capsys, flags, words):
