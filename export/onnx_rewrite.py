@@ -166,6 +166,11 @@ def _factor(
     """The integer by which H and W of the resized tensor are multiplied, if so."""
     if len(resize.input) < 4 or not resize.input[3]:
         return None
+    source = resize.input[0]
+    turn = makers.get(source)
+    sources = {source}
+    if turn is not None and turn.op_type == "Transpose":
+        sources.add(turn.input[0])
     seen, stack, factors = set(), [resize.input[3]], []
     while stack:
         name = stack.pop()
@@ -176,7 +181,7 @@ def _factor(
         if node is None or node.op_type not in _SHAPE_OPS:
             return None
         if node.op_type == "Shape":
-            if node.input[0] != resize.input[0]:
+            if node.input[0] not in sources:
                 return None
             continue
         if node.op_type == "Mul":

@@ -202,9 +202,12 @@ class GaussianLogits(keras.layers.Layer):
         r = tf.sqrt(tf.square(d1) + tf.square(d2) + 1e-6)
         # exp(S) of the symmetric S above is even * I + odd * (d1, d2); the floor keeps
         # kernels from shrinking into a delta, where softmax passes no gradient back.
-        even = tf.exp(m) * tf.cosh(r) + _LEAST_SIGMA_PX**2
-        odd = tf.exp(m) * tf.sinh(r) / r
-        determinant = tf.square(even) - tf.square(odd * r)
+        floor, size = _LEAST_SIGMA_PX**2, tf.exp(m)
+        even = size * tf.cosh(r) + floor
+        odd = size * tf.sinh(r) / r
+        # even^2 - (odd * r)^2 without the difference of two large numbers, which costs
+        # long, thin kernels their digits.
+        determinant = size * (size + 2.0 * floor * tf.cosh(r)) + floor**2
         inverse = tf.concat([even, -odd * d1, -odd * d2], -1) / determinant
         return -0.5 * tf.tensordot(inverse, tf.constant(self._forms), axes=1)
 

@@ -1,0 +1,191 @@
+"""The ONNX file: numbers as Keras, a clean graph, and what it says about itself."""
+
+import json
+from collections import Counter
+
+import numpy as np
+import onnx
+import pytest
+
+from export.onnx_graph import chain_radius, network_to_onnx
+from pdm_tf.core.images import to_float
+from pdm_tf.inference.ort import import_onnxruntime
+from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
+from tests.unit.export.tiny_nets import EDSR_TINY, RRDB_TINY, built, photo
+
+SIZES = [(1, 1, 1), (4, 1, 3), (3, 17, 23), (2, 40, 24)]
+
+
+def _session(path):
+    return import_onnxruntime().InferenceSession(
+        str(path), providers=["CPUExecutionProvider"]
+    )
+
+
+def _image(batch, height, width):
+    image = to_float(photo(height, width))
+    return np.stack([np.roll(image, 5 * i, axis=1) for i in range(batch)])
+
+
+def _run(session, image, layout="NHWC"):
+    if layout == "NHWC":
+        return session.run(["sr"], {"image": image})[0]
+    swapped = np.ascontiguousarray(image.transpose(0, 3, 1, 2))
+    return session.run(["sr"], {"image": swapped})[0].transpose(0, 2, 3, 1)
+
+
+def _histogram(path):
+    return Counter(node.op_type for node in onnx.load(path).graph.node)
+
+
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+@pytest.mark.parametrize(
+    "config",
+    [
+        EDSR_TINY,
+        EDSRConfig(num_blocks=2, filters=3, scale=3, residual_scale=0.1),
+        EDSRConfig(num_blocks=1, filters=3, scale=1),
+        RRDB_TINY,
+        RRDBNetConfig(num_blocks=1, filters=3, growth=2, scale=3),
+        RRDBNetConfig(num_blocks=1, filters=2, growth=2, scale=8),
+    ],
+    ids=["edsr4", "edsr3", "edsr1", "rrdb4", "rrdb3", "rrdb8"],
+)
+def test_equals_keras(tmp_path, config, layout):
+    """Any size and batch; a wrong kernel order, axis or factor would show at once."""
+    network = built(config)
+    session = _session(network_to_onnx(network, tmp_path / "m.onnx", layout=layout))
+    for size in SIZES:
+        image = _image(*size)
+        np.testing.assert_allclose(
+            _run(session, image, layout), network(image), atol=2e-6
+        )
+
+
+def test_graph_of_edsr_has_nothing_to_spare(tmp_path):
+    """Two Transposes, or none; every bias in its convolution but the skips' adds."""
+    network = built(EDSRConfig(num_blocks=3, filters=4))
+    nhwc = _histogram(network_to_onnx(network, tmp_path / "a.onnx"))
+    nchw = _histogram(network_to_onnx(network, tmp_path / "b.onnx", layout="NCHW"))
+    convolutions = 1 + 2 * 3 + 1 + 2 + 1
+    assert nhwc.pop("Transpose") == 2
+    assert nhwc == nchw
+    assert set(nhwc) == {"Conv", "Relu", "Add", "Mul", "Sub", "DepthToSpace"}
+    assert (nhwc["Conv"], nhwc["Relu"], nhwc["DepthToSpace"]) == (convolutions, 3, 2)
+    assert nhwc["Add"] <= 3 + 1 + 1  # blocks, long skip, mean
+
+
+def test_graph_of_rrdbnet_computes_no_shapes(tmp_path):
+    network = built(RRDB_TINY)
+    nhwc = _histogram(network_to_onnx(network, tmp_path / "a.onnx"))
+    nchw = _histogram(network_to_onnx(network, tmp_path / "b.onnx", layout="NCHW"))
+    assert nhwc.pop("Transpose") == 2
+    assert nhwc == nchw
+    assert set(nhwc) == {"Conv", "LeakyRelu", "Concat", "Add", "Mul", "Resize"}
+    assert nhwc["Concat"] == 3 * 4  # none for shapes
+    assert nhwc["Resize"] == 2
+
+
+def test_image_is_the_only_input_and_weights_are_inside_once(tmp_path):
+    """The kernels that were inputs of the conversion, and the RGB mean, are inside."""
+    network = built(EDSR_TINY)
+    model = onnx.load(network_to_onnx(network, tmp_path / "m.onnx"))
+    assert [entry.name for entry in model.graph.input] == ["image"]
+    stored = sum(np.prod(t.dims, dtype=int) for t in model.graph.initializer)
+    constants = stored - network.count_params()
+    assert 0 <= constants < 20
+    assert model.opset_import[0].version == 18
+
+
+@pytest.mark.parametrize(
+    ("layout", "image", "sr"),
+    [
+        (
+            "NHWC",
+            ["batch", "height", "width", 3],
+            ["batch", "height_sr", "width_sr", 3],
+        ),
+        (
+            "NCHW",
+            ["batch", 3, "height", "width"],
+            ["batch", 3, "height_sr", "width_sr"],
+        ),
+    ],
+)
+def test_axes_have_names(tmp_path, layout, image, sr):
+    network = built(EDSR_TINY)
+    session = _session(network_to_onnx(network, tmp_path / "m.onnx", layout=layout))
+    assert session.get_inputs()[0].shape == image
+    assert session.get_outputs()[0].shape == sr
+
+
+def test_metadata_as_onnxruntime_reads_them(tmp_path):
+    network = built(RRDB_TINY)
+    path = network_to_onnx(
+        network, tmp_path / "m.onnx", metadata={"run": "r", "step": "9"}
+    )
+    found = _session(path).get_modelmeta().custom_metadata_map
+    assert json.loads(found.pop("config"))["growth"] == RRDB_TINY.growth
+    assert found.pop("pdm_tf_version")
+    assert found == {
+        "kind": "sr",
+        "scale": "4",
+        "architecture": "RRDBNet",
+        "layout": "NHWC",
+        "range": "0..1",
+        "colour_order": "RGB",
+        "receptive_radius": str(RRDB_TINY.receptive_radius),
+        "precision": "float32",
+        "run": "r",
+        "step": "9",
+    }
+
+
+def test_several_networks_in_a_row(tmp_path):
+    """Scales multiply, values pass unclipped, and the file describes both."""
+    first = built(EDSRConfig(num_blocks=1, filters=3, scale=2), seed=1)
+    second = built(RRDBNetConfig(num_blocks=1, filters=3, growth=2, scale=3), seed=2)
+    session = _session(network_to_onnx([first, second], tmp_path / "m.onnx"))
+    image = _image(2, 9, 7) * 3.0 - 1.0  # leaves [0, 1], so a clip would show
+    keras = second(first(image))
+    np.testing.assert_allclose(_run(session, image), keras, atol=5e-6)
+    found = session.get_modelmeta().custom_metadata_map
+    assert (found["scale"], found["architecture"]) == ("6", "EDSR+RRDBNet")
+    assert [c["scale"] for c in json.loads(found["config"])] == [2, 3]
+
+
+@pytest.mark.parametrize("scales", [(2, 2), (1, 4), (4, 1)])
+def test_radius_of_several_networks_covers_what_they_see(scales):
+    """No LR pixel further away than the radius changes the middle; a near one does."""
+    networks = [
+        built(EDSRConfig(num_blocks=1, filters=2, scale=s), seed=i)
+        for i, s in enumerate(scales)
+    ]
+    radius = chain_radius(networks)
+    side = 2 * radius + 5
+    middle = side // 2
+    image = np.full([1, 1, side, 3], 0.5, np.float32)
+
+    def outputs_of_middle(lr):
+        for network in networks:
+            lr = network(lr).numpy()
+        factor = lr.shape[2] // side
+        return lr[0, :, middle * factor : (middle + 1) * factor]
+
+    still = outputs_of_middle(image)
+    seen = 0
+    for distance in range(middle + 1):
+        changed = image.copy()
+        changed[0, 0, middle + distance] = 5.0
+        if np.any(outputs_of_middle(changed) != still):
+            seen = distance
+    assert radius - 2 <= seen <= radius
+
+
+def test_what_cannot_be_written_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="NHWC"):
+        network_to_onnx(built(EDSR_TINY), tmp_path / "m.onnx", layout="HWC")
+    half = EDSR_TINY.build("mixed_bfloat16")
+    with pytest.raises(ValueError, match="float32"):
+        network_to_onnx(half, tmp_path / "m.onnx")
+    assert not list(tmp_path.iterdir())
