@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from export import certificate, publish
+from export.cases import read_photo
 from export.comparing import Record
 from export.flags_export import LIMIT_BROKEN, SPEC, ExportConfig
 from export.serving_files import write_serving_files
@@ -28,6 +29,7 @@ def main(config: ExportConfig) -> int:
     """Exports; returns the exit code."""
     _check_extras()
     _check_locations(config.locations)
+    read_photo(config.photo)  # here too: before TensorFlow takes seconds to load
     output = Path(config.output_dir)
     with publish.workspace(output) as folder:
         version = publish.choose_version(output, config.version)
@@ -158,7 +160,6 @@ def _check_extras() -> None:
 
 
 def _check_locations(locations: Sequence[str]) -> None:
-    """Before TensorFlow takes seconds to load."""
     for location in locations:
         if not Path(location).is_dir():
             raise UserError(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.images import read_rgb_u8
 from pdm_tf.samples import PHOTOS_FOR_HR
 
@@ -70,8 +71,18 @@ def choose(parameters: int, parity: str) -> tuple[list[Case], list[Case]]:
 
 
 def read_photo(path: str) -> np.ndarray:
-    """The photograph to crop, [H, W, 3] uint8; `DEFAULT_PHOTO` if `path` is empty."""
-    return read_rgb_u8(Path(path) if path else DEFAULT_PHOTO)
+    """The photograph to crop, [H, W, 3] uint8; `DEFAULT_PHOTO` if `path` is empty.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    try:
+        return read_rgb_u8(Path(path) if path else DEFAULT_PHOTO)
+    except ImageError as error:
+        raise UserError(
+            "--photo must name a photograph: PNG, JPEG, WebP or BMP, without "
+            f"transparency. Received: {error} Leave it out for one of pdm_tf/samples."
+        ) from error
 
 
 def crops(photo_u8: np.ndarray, case: Case) -> np.ndarray:

@@ -24,7 +24,7 @@ class Difference:
       squares: sum of squared differences of the images clipped to [0, 1].
       level_diffs: levels that differ.
       ties: those of them that are rounding ties.
-      finite: whether all values are.
+      finite: whether all values are, Keras's too.
     """
 
     values: int
@@ -66,8 +66,8 @@ def compare(output: np.ndarray, keras: np.ndarray, tolerance: float) -> Differen
       ValueError: the shapes differ.
     """
     _same_shape(output, keras)
-    finite = bool(np.isfinite(output).all())
-    output = np.nan_to_num(output, nan=0.0, posinf=1e30, neginf=-1e30)
+    finite = bool(np.isfinite(output).all() and np.isfinite(keras).all())
+    output, keras = _numbers(output), _numbers(keras)
     levels = compare_levels(to_u8(output), keras, tolerance)
     difference = np.abs(output - keras)
     inside = np.clip(output, 0.0, 1.0) - np.clip(keras, 0.0, 1.0)
@@ -88,6 +88,8 @@ def compare_levels(
       ValueError: the shapes differ.
     """
     _same_shape(output_u8, keras)
+    finite = bool(np.isfinite(keras).all())
+    keras = _numbers(keras)
     keras_u8 = to_u8(keras)
     steps = np.abs(output_u8.astype(np.int16) - keras_u8)
     differ = steps > 0
@@ -100,7 +102,7 @@ def compare_levels(
         squares=float(np.sum(np.square(steps / 255.0, dtype=np.float64))),
         level_diffs=int(differ.sum()),
         ties=int(ties.sum()),
-        finite=True,
+        finite=finite,
     )
 
 
@@ -116,6 +118,11 @@ def worst(differences: Iterable[Difference]) -> Difference:
         ties=sum(d.ties for d in every),
         finite=all(d.finite for d in every),
     )
+
+
+def _numbers(values: np.ndarray) -> np.ndarray:
+    """Something finite for what is not, so that sums of differences stay numbers."""
+    return np.nan_to_num(values, nan=0.0, posinf=1e30, neginf=-1e30)
 
 
 def _same_shape(output: np.ndarray, keras: np.ndarray) -> None:

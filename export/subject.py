@@ -102,7 +102,7 @@ def _open_run(location: Path, weights: str) -> Subject:
         bundle = load_bundle(path)
         if bundle.role == _PDM:
             return Subject((), bundle, (), source_name(path))
-        return _subject([path], None)
+        return Subject((_checked(bundle, path),), None, (source_name(path),), "")
     pdm = find_bundle(location, _PDM, weights)
     has_sr = any(
         (location / "bundles" / name / "bundle.json").is_file()
@@ -113,20 +113,22 @@ def _open_run(location: Path, weights: str) -> Subject:
 
 def _subject(paths: Sequence[Path], pdm: Path | None) -> Subject:
     return Subject(
-        bundles=tuple(_load_sr(path) for path in paths),
+        bundles=tuple(_checked(load_bundle(path), path) for path in paths),
         degradation=None if pdm is None else load_bundle(pdm),
         sources=tuple(source_name(path) for path in paths),
         degradation_source="" if pdm is None else source_name(pdm),
     )
 
 
-def _load_sr(path: Path) -> Bundle:
-    bundle = load_bundle(path)
-    if bundle.role in (_PDM, _DISCRIMINATOR):
+def _checked(bundle: Bundle, path: Path) -> Bundle:
+    advice = {
+        _PDM: "Give it alone, without --nodegradation.",
+        _DISCRIMINATOR: "Give the run folder, or its bundle sr_ema or sr.",
+    }
+    if bundle.role in advice:
         raise UserError(
             "--model must name networks from image to image. Received: "
-            f"{path}, which has the role {bundle.role!r}."
-            + (" Give it alone, without --nodegradation." * (bundle.role == _PDM))
+            f"{path}, which has the role {bundle.role!r}. {advice[bundle.role]}"
         )
     return bundle
 

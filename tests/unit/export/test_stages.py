@@ -1,0 +1,117 @@
+"""Steps in processes of their own: results, failures, deaths, memory."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from export.stages import StageError, run_stage
+from pdm_tf.core.errors import UserError
+from tests.unit.export.processes import ended, wait_for
+
+MIB = 2**20
+
+
+def test_gives_what_the_function_returned_in_another_process():
+    stage = run_stage("os:getpid")
+    assert stage.result != os.getpid() and ended(stage.result)
+    assert 0.0 < stage.seconds < 60.0
+    assert run_stage("operator:concat", [1], [b"2"]).result == [1, b"2"]
+    assert run_stage("builtins:print").result is None
+
+
+def test_large_results_come_through():
+    """More than a pipe holds, so that the child waits for its reader."""
+    result = run_stage("numpy:arange", 3_000_000).result
+    np.testing.assert_array_equal(result, np.arange(3_000_000))
+
+
+def test_a_users_error_comes_back_as_one(capfd):
+    with pytest.raises(UserError, match="--photo must .* /nowhere.png: does not exist"):
+        run_stage("export.cases:read_photo", "/nowhere.png")
+    assert capfd.readouterr() == ("", "")  # the program prints it, once
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("operator:truediv", "ZeroDivisionError"),
+        ("export.no_such_file:build", "ModuleNotFoundError"),
+        ("operator:no_such_function", "AttributeError"),
+    ],
+)
+def test_a_defect_shows_its_traceback(capfd, target, reason):
+    with pytest.raises(StageError, match=f"The step {target} failed; see above"):
+        run_stage(target, 1, 0)
+    first, *_, last = capfd.readouterr().err.strip().splitlines()
+    assert first.startswith("Traceback") and last.startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("target", "argument", "code"),
+    [("os:_exit", 7, 7), ("signal:raise_signal", 9, -9), ("sys:exit", 3, 3)],
+)
+def test_a_death_is_told_with_its_code(target, argument, code):
+    """-9 is what the kernel's killer for lack of memory leaves behind."""
+    with pytest.raises(StageError) as died:
+        run_stage(target, argument)
+    message = str(died.value)
+    assert f"The step {target} ended without a result (exit code {code};" in message
+    assert "lack of memory" in message
+
+
+def test_peak_memory_is_the_steps_own():
+    """Neither what this process takes, nor what the step has given back by the end."""
+    here = np.ones(300 * MIB, np.uint8)
+    source = "x = bytearray(b'1') * {}; del x"
+    small, large = (
+        run_stage("builtins:exec", source.format(size * MIB)).peak_bytes
+        for size in (1, 150)
+    )
+    assert 5 * MIB < small < 150 * MIB
+    assert large - small == pytest.approx(149 * MIB, abs=20 * MIB)
+    del here  # in use until now
+
+
+def sleeping_step(folder):
+    """A process that runs a step which sleeps; returns it and the step's number."""
+    step = f"open('pid', 'w').write(str(__import__('os').getpid()));{SLEEP}"
+    source = (
+        f"from export.stages import run_stage; run_stage('builtins:exec', {step!r})"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", source],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    number = wait_for(
+        lambda: (folder / "pid").is_file() and (folder / "pid").read_text()
+    )
+    return process, int(number)
+
+
+SLEEP = "__import__('time').sleep(100)"
+
+
+def test_a_step_ends_with_the_process_that_was_killed(tmp_path):
+    process, step = sleeping_step(tmp_path)
+    assert not ended(step)
+    process.kill()
+    process.wait()
+    wait_for(lambda: ended(step))
+
+
+def test_an_interrupt_ends_the_step_at_once(tmp_path):
+    """Also where the signal reaches the exporter alone, as from `kill -INT`."""
+    process, step = sleeping_step(tmp_path)
+    start = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    told = process.communicate(timeout=30)[1]
+    assert process.returncode == -signal.SIGINT and "KeyboardInterrupt" in told
+    assert ended(step) and time.monotonic() - start < 10.0

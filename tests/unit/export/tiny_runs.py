@@ -1,0 +1,32 @@
+"""Run folders as training leaves them, of tiny networks."""
+
+from pdm_tf.models.bundle import save_bundle
+from pdm_tf.models.discriminators import PatchGANConfig
+from pdm_tf.models.sr import EDSRConfig
+from tests.unit.export.tiny_nets import sr_bundle, tiny_pdm
+
+X1 = EDSRConfig(num_blocks=1, filters=3, scale=1)
+X2 = EDSRConfig(num_blocks=1, filters=4, scale=2)
+
+
+def pdm_bundle(folder, seed=0):
+    """A bundle of `tiny_pdm(seed)`; returns the PDM."""
+    pdm = tiny_pdm(seed)
+    save_bundle(pdm, folder, role="pdm", scale=2, step=11)
+    return pdm
+
+
+def run_folder(folder):
+    """A run of `pdm_sr`; returns its networks by the bundles' names."""
+    bundles = folder / "bundles"
+    discriminator = PatchGANConfig(filters=4, strides=(1, 1)).build()
+    save_bundle(
+        discriminator, bundles / "discriminator", role="discriminator", scale=2, step=7
+    )
+    return {
+        "sr": sr_bundle(bundles / "sr", X2, seed=1),
+        "sr_ema": sr_bundle(bundles / "sr_ema", X2, seed=2),
+        "pdm": pdm_bundle(bundles / "pdm", seed=3),
+        "pdm_ema": pdm_bundle(bundles / "pdm_ema", seed=4),
+        "discriminator": discriminator,
+    }
