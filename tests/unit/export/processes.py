@@ -20,3 +20,16 @@ def wait_for(condition, seconds=30.0):
         assert time.monotonic() < end, f"not within {seconds:g} s"
         time.sleep(0.02)
     return found
+
+
+def children(number):
+    """Numbers of the processes that a process has started and that still run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, parent = path.read_text().rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(parent) == number and state not in "ZX":
+            found.append(int(path.parent.name))
+    return found

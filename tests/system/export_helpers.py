@@ -1,0 +1,51 @@
+"""For the tests of `python -m export`: the program, and what lies in a folder."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from export.__main__ import main
+from export.flags_export import SPEC
+from pdm_tf.config import program
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def start(*flags):
+    """Starts the program in a session of its own, so that signals reach it alone."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "export", *flags],
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def call(*flags):
+    """Runs the program in this process, its steps in theirs; returns the exit code."""
+    return program.call(SPEC, main, flags)
+
+
+def tree(folder):
+    """Relative name -> bytes of every file, hidden ones too."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def hidden(folder):
+    """The part of `tree` that is below hidden names."""
+    return {name: data for name, data in tree(folder).items() if _is_hidden(name)}
+
+
+def visible(folder):
+    """The other part."""
+    return {name: data for name, data in tree(folder).items() if not _is_hidden(name)}
+
+
+def _is_hidden(name):
+    return any(part.startswith(".") for part in name.split("/"))
