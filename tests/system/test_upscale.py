@@ -53,9 +53,13 @@ def call(model, source, target, *flags):
 
 
 def start(repository, *flags):
-    """Runs the program in a process of its own."""
+    """Runs the program in a process of its own, which Ctrl-C reaches.
+
+    A shell's background jobs, and what they start, ignore SIGINT.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", "pdm_tf.upscale", *flags],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         cwd=repository,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
