@@ -1,5 +1,6 @@
 """For the tests of `python -m export`: the program, and what lies in a folder."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +13,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def start(*flags):
-    """Starts the program in a session of its own, so that signals reach it alone."""
+    """Starts the program in a session of its own, so that signals reach it alone.
+
+    A shell's background jobs, and what they start, ignore SIGINT; it does not.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", "export", *flags],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

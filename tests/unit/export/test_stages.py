@@ -85,6 +85,8 @@ def sleeping_step(folder):
     )
     process = subprocess.Popen(
         [sys.executable, "-c", source],
+        # A shell's background jobs, and what they start, ignore SIGINT.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stderr=subprocess.PIPE,
