@@ -65,6 +65,7 @@ setup(
             *BULK,
             *SERVE,
             "pytest>=8.3,<10",
+            "pytest-xdist>=3.6,<4",  # the tests on two cores: half the time
             "hypothesis>=6.115,<7",
             "scikit-image>=0.25,<0.27",
             "scipy>=1.14,<1.19",

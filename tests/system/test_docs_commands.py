@@ -140,7 +140,7 @@ def is_a_make_target(place: Path, command: str) -> None:
     expected = {
         # The program itself: tests/system/test_quickstart.py.
         "demo": ".venv/bin/python -m pdm_tf.quickstart --output_dir=quickstart",
-        "test": '.venv/bin/python -m pytest -m "not slow"',
+        "test": '.venv/bin/python -m pytest -m "not slow" -n 2 --dist loadfile',
     }
     assert recipe[-1] == expected[target]
 
@@ -325,6 +325,6 @@ def test_links_lead_somewhere():
 def test_ci_ends_with_readmes_test_command():
     """CI must run what README tells people to run, as its last line."""
     last = (ROOT / ".ci" / "run").read_text().strip().splitlines()[-1]
-    assert last == 'python -m pytest -m "not slow"'
+    assert last == 'python -m pytest -m "not slow" -n 2 --dist loadfile'
     assert f"`{last}`" in README
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]
