@@ -178,11 +178,15 @@ class _Run:
                 quality=self._options.quality,
                 budget=self._budget,
                 on_pixels=self._count,
-                on_finish=lambda sink: self._put(self._saving, work),
+                on_finish=lambda sink: self._hand_over(work),
             )
         except BaseException:
             picture.close()
             raise
+
+    def _hand_over(self, work: "_Work") -> None:
+        if not self._put(self._saving, work):
+            work.sink.close()  # no saver is left to do it
 
     def _save_all(self) -> None:
         while (work := self._get(self._saving)) is not None:

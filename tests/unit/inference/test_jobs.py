@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -209,6 +210,27 @@ def test_a_defect_in_a_thread_is_raised_and_nothing_hangs(tmp_path, monkeypatch)
     monkeypatch.setattr(jobs, "read_picture", broken)
     with pytest.raises(RuntimeError, match="a defect"):
         upscale_files(FakeEngine(), tasks)
+    assert not working_threads() and not names(tmp_path / "out")
+
+
+def test_an_image_finished_after_a_defect_leaves_nothing(tmp_path, monkeypatch):
+    """The saver dies of the first image while the second one is computed."""
+    second_begun = threading.Event()
+
+    def broken(*args, **more):
+        assert second_begun.wait(20)
+        raise RuntimeError("a defect")
+
+    def before(index):
+        if index == 1:
+            second_begun.set()
+            while "upscale-save" in working_threads():
+                time.sleep(0.01)
+
+    monkeypatch.setattr(outputs.PictureSink, "save", broken)
+    tasks = tasks_of(tmp_path / "in", tmp_path / "out", 2)
+    with pytest.raises(RuntimeError, match="a defect"):
+        upscale_files(FakeEngine(before=before), tasks)
     assert not working_threads() and not names(tmp_path / "out")
 
 
