@@ -5,14 +5,18 @@ that of its hungriest step and not their sum; TensorFlow and onnxruntime never s
 one; and the operating system tells the peak of each exactly.
 """
 
+import contextlib
 import importlib
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -54,9 +58,12 @@ def run_stage(target: str, *args: Any) -> Stage:
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(theirs, target, args))
     start = time.monotonic()
-    process.start()
+    with _interrupts_held() as held:
+        process.start()
     theirs.close()
     try:
+        if held:
+            raise KeyboardInterrupt
         kind, payload, peak = ours.recv()
     except EOFError:
         process.join()
@@ -76,6 +83,30 @@ def run_stage(target: str, *args: Any) -> Stage:
     return Stage(payload, time.monotonic() - start, peak)
 
 
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[list[int]]:
+    """Yields a list that collects Ctrl-C until a new process knows what to do.
+
+    A start cut in half would leave a process that reads its orders from a closed pipe
+    and prints the defect. The new process inherits the blocked signal and never sees
+    Ctrl-C, which a terminal sends to all: the parent ends it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield []  # Python raises KeyboardInterrupt in the main thread only
+        return
+    resource_tracker.ensure_running()  # its start would unblock the signal
+    held: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield held
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, before)
+
+
 def _child(connection: Connection, target: str, args: tuple[Any, ...]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
@@ -84,8 +115,6 @@ def _child(connection: Connection, target: str, args: tuple[Any, ...]) -> None:
         message = ("result", function(*args))
     except UserError as error:
         message = ("error", str(error))
-    except KeyboardInterrupt:
-        return  # the parent gets the signal too and says so
     except Exception:  # noqa: BLE001 - handed to the parent, which reports and fails
         message = ("defect", traceback.format_exc())
     connection.send((*message, peak_bytes()))

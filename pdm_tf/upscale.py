@@ -291,7 +291,7 @@ def _row(result: "FileResult") -> dict[str, Any]:
 
 
 def _summary(counts: dict[str, int], output: str) -> str:
-    text = f"{counts['done']} images made"
+    text = f"{counts['done']} image{'' if counts['done'] == 1 else 's'} made"
     if counts["skipped"]:
         text += f", {counts['skipped']} kept from before"
     if counts["failed"]:

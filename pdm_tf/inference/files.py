@@ -18,6 +18,12 @@ from pdm_tf.inference.headers import PICTURE_SUFFIXES
 from pdm_tf.inference.records import Record
 
 SAME = "same"
+# Suffixes of pictures that are not written. As --output of one photograph such a name
+# is a wish for a file, not the name of a folder to make.
+_NOT_WRITTEN = frozenset(
+    ".avif .bmp .exr .gif .heic .heif .ico .j2k .jp2 .jxl".split()
+    + ".pgm .ppm .psd .svg .tga".split()
+)
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,8 @@ def plan(source: Path, target: Path, file_format: str = SAME) -> Plan:
         and BMP, which are not written).
 
     Raises:
-      UserError: no such source, none of its files is an image, or source and target
-        exclude each other.
+      UserError: no such source, none of its files is an image, source and target
+        exclude each other, or the target is a picture of a kind that is not written.
     """
     if not source.is_dir():
         if not source.exists():
@@ -145,6 +151,8 @@ def _images(folder: Path) -> list[Path]:
 
 def _one(source: Path, target: Path, file_format: str) -> FileTask:
     known = {suffix for entry in FORMATS.values() for suffix in entry.suffixes}
+    if not target.is_dir() and target.suffix.lower() in _NOT_WRITTEN:
+        format_of(target)  # raises: it would become a folder with a picture's name
     if target.is_dir() or target.suffix.lower() not in known:
         target = target / _named(Path(source.name), file_format)
     elif file_format not in (SAME, format_of(target)):

@@ -100,7 +100,7 @@ def test_as_a_user_runs_it_with_an_exported_network(tmp_path, repository):
     assert first.startswith("model.onnx: EDSR x4, float32, on ")
     assert "(asked for: auto; " in first
     assert "70 x 50 -> 280 x 200, " in row and row.startswith("[1/1] ")
-    assert last == f"1 images made: {tmp_path / 'b.png'}"
+    assert last == f"1 image made: {tmp_path / 'b.png'}"
     assert done.stderr == ""
     expected = to_u8(np.asarray(network(to_float(lr_u8)[None])))[0].astype(int)
     difference = np.abs(read_rgb_u8(tmp_path / "b.png") - expected)

@@ -1,5 +1,6 @@
 """Steps in processes of their own: results, failures, deaths, memory."""
 
+import multiprocessing.util
 import os
 import signal
 import subprocess
@@ -117,3 +118,30 @@ def test_an_interrupt_ends_the_step_at_once(tmp_path):
     told = process.communicate(timeout=30)[1]
     assert process.returncode == -signal.SIGINT and "KeyboardInterrupt" in told
     assert ended(step) and time.monotonic() - start < 10.0
+
+
+def test_an_interrupt_amid_the_start_leaves_no_half_told_step(monkeypatch, capfd):
+    """It comes when the process is there and does not yet know what to do."""
+    spawn, started = multiprocessing.util.spawnv_passfds, []
+
+    def interrupted(*args):
+        started.append(spawn(*args))
+        os.kill(os.getpid(), signal.SIGINT)
+        return started[-1]
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(multiprocessing.util, "spawnv_passfds", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_stage("builtins:exec", SLEEP)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert ended(started[-1]) and capfd.readouterr() == ("", "")
+
+
+def test_a_terminals_ctrl_c_is_left_to_the_parent():
+    """A terminal sends it to all its processes; only one should speak."""
+    blocked = run_stage("signal:pthread_sigmask", signal.SIG_BLOCK, []).result
+    assert signal.SIGINT in blocked
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])

@@ -89,6 +89,9 @@ def test_refusals(photos, tmp_path):
         plan(photos / "a.jpg", photos / "a.jpg")
     with pytest.raises(UserError, match="--output must be another file"):
         plan(photos / "a.jpg", photos)  # into its own folder under its own name
+    for name in ("x4.jp2", "x4.GIF", "x4.avif"):
+        with pytest.raises(UserError, match=r"must end in one of \.png"):
+            plan(photos / "a.jpg", tmp_path / name)
     with pytest.raises(UserError, match="--format must agree"):
         plan(photos / "a.jpg", tmp_path / "b.png", "jpeg")
     (tmp_path / "empty" / "out").mkdir(parents=True)
