@@ -11,7 +11,7 @@ import pytest
 import pdm_tf
 from pdm_tf import train
 from pdm_tf.config import program
-from tests.unit.training.toy import ToyMethod, make_batches
+from tests.unit.training.toy import ToyMethod, make_batches, watched
 
 
 @pytest.fixture
@@ -21,7 +21,8 @@ def build(monkeypatch):
         method=ToyMethod(), make_batches=make_batches, skipped=[], built=0, saved=[]
     )
 
-    def build_training(config):
+    def build_training(config, replicas):
+        assert replicas.count == 1
         fake.built += 1
         return types.SimpleNamespace(
             method=fake.method,
@@ -70,10 +71,11 @@ def test_non_finite_loss_is_3_with_advice(tmp_path, build, capsys):
 
 def test_signal_is_75(tmp_path, build):
     def batches(start):
-        for step, batch in enumerate(make_batches(start), start=start):
+        def before(step):
             if step == 1:
                 os.kill(os.getpid(), signal.SIGINT)
-            yield batch
+
+        return watched(start, before)
 
     build.make_batches = batches
     assert call(tmp_path / "run") == 75

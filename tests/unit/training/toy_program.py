@@ -4,7 +4,7 @@
 
 The flags are those of `pdm_tf.train`. The environment variable KILL: `step:7` dies
 (SIGKILL) when step 7 is about to start; `save:4` when the checkpoint of step 4 is
-written but not yet renamed; `term:5` sends SIGTERM to itself just before step 5;
+written but not yet renamed; `term:5` sends SIGTERM to itself in step 5;
 `validation` sends it during validation; `nan:5` makes the loss of step 5 nan. All
 variables are written to RUN_DIR/final.npz at the end; exit codes are those of
 `pdm_tf.train`.
@@ -34,12 +34,13 @@ def main(config: TrainConfig) -> int:
     kind, _, at = os.environ.get("KILL", "").partition(":")
 
     def batches(start_step: int):
-        for step, batch in enumerate(toy.make_batches(start_step), start=start_step):
+        def before(step: int) -> None:
             if kind == "step" and step + 1 == int(at):
                 os.kill(os.getpid(), signal.SIGKILL)
             if kind == "term" and step + 1 == int(at):
                 os.kill(os.getpid(), signal.SIGTERM)
-            yield batch
+
+        return toy.watched(start_step, before) if kind else toy.make_batches(start_step)
 
     rename = os.rename
 
