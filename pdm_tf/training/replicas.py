@@ -78,6 +78,9 @@ class Replicas:
             return iter(dataset)
         if self.count > self.workers:  # a batch for each of this worker's replicas
             dataset = dataset.rebatch(batch_size // self.count, drop_remainder=True)
+        # Of data that might end, the strategy would forget the batch size.
+        endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
+        dataset = dataset.apply(endless)
         return iter(self._strategy.distribute_datasets_from_function(lambda _: dataset))
 
     def run(self, function: Callable[..., tf.Tensor], args: tuple[Any, ...]) -> Any:

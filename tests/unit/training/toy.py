@@ -14,6 +14,8 @@ import tensorflow as tf
 
 from pdm_tf.config.train_config import TrainConfig
 from pdm_tf.methods.base import WHOLE, Learned
+from pdm_tf.methods.steps import make_adam
+from pdm_tf.models.layers import batch_norm
 
 PATCH = 8
 
@@ -30,7 +32,7 @@ def make_network(name: str, seed: int, policy: str = "float32") -> keras.Model:
     network = keras.Sequential(
         [
             conv(16, 0),
-            keras.layers.BatchNormalization(dtype=policy),
+            batch_norm(dtype=policy, name="norm"),
             keras.layers.ReLU(dtype=policy),
             conv(16, 1),
             keras.layers.ReLU(dtype=policy),
@@ -68,14 +70,14 @@ class ToyMethod:
             "critic": make_network("critic", seed + 100, policy),
         }
 
-        def adam() -> keras.optimizers.Optimizer:
-            inner = keras.optimizers.Adam(1e-3, epsilon=1e-8)
-            return keras.optimizers.LossScaleOptimizer(inner) if loss_scaled else inner
-
-        self.optimizers = {"sr": adam(), "critic": adam()}
-        for key, optimizer in self.optimizers.items():
-            optimizer.build(self.networks[key].trainable_variables)
-        self.extra_state = {"seen": tf.Variable(0, dtype=tf.int64)}
+        self.optimizers = {
+            name: _adam(network, loss_scaled) for name, network in self.networks.items()
+        }
+        self.extra_state = {
+            "seen": tf.Variable(
+                0, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+            )
+        }
         self._phase_at, self._nan_at = phase_at, nan_at
 
     def train_step_for(self, step: int):
@@ -133,6 +135,14 @@ class ToyMethod:
         return out, loss, tape.gradient(scaled, network.trainable_variables)
 
 
+def _adam(network: keras.Model, loss_scaled: bool) -> keras.optimizers.Optimizer:
+    adam = make_adam(network, learning_rate=1e-3, clip_norm=1e3)
+    if loss_scaled and not isinstance(adam, keras.optimizers.LossScaleOptimizer):
+        adam = keras.optimizers.LossScaleOptimizer(adam)
+        adam.build(network.trainable_variables)
+    return adam
+
+
 def make_batches(start_step: int, batch_size: int = 4) -> tf.data.Dataset:
     """Batches that are a function of the step alone, from `start_step` on, for ever."""
     shape = [batch_size, PATCH, PATCH, 3]
@@ -144,16 +154,26 @@ def make_batches(start_step: int, batch_size: int = 4) -> tf.data.Dataset:
     return tf.data.Dataset.range(start_step, 2**31).map(batch)
 
 
-def watched(start_step: int, before: Callable[[int], None]) -> tf.data.Dataset:
-    """`make_batches`, but `before(index of the step)` is called when each is taken."""
+def call_before(method: ToyMethod, step: int, action: Callable[[], None]) -> ToyMethod:
+    """The method, which does something just before step `step` (counted from 1)."""
+    train_step_for, due = method.train_step_for, [action]
 
-    def told(batch: dict, step: tf.Tensor) -> dict:
-        tf.py_function(lambda step: before(int(step)), [step], [])
-        return batch
+    def watched(index: int):
+        if index + 1 == step and due:
+            due.pop()()
+        return train_step_for(index)
 
-    steps = tf.data.Dataset.range(start_step, 2**31)
-    batches = tf.data.Dataset.zip((make_batches(start_step), steps))
-    return batches.map(told)  # one at a time, when it is asked for
+    method.train_step_for = watched
+    return method
+
+
+def rows_of(batches: tf.data.Dataset, worker: int, workers: int) -> tf.data.Dataset:
+    """One worker's part of each batch."""
+
+    def part(batch: dict) -> dict:
+        return {k: tf.split(images, workers)[worker] for k, images in batch.items()}
+
+    return batches if workers == 1 else batches.map(part)
 
 
 def toy_config(run_dir, **changes: object) -> TrainConfig:
