@@ -69,7 +69,7 @@ _SECTIONS = {
         "recompute": "Compute the SR network's inner activations again for the "
         "gradient instead of keeping them: less memory, about a third more work.",
         "xla": "Compile the method's part of a step with XLA; `auto`: on one GPU. On "
-        "CPUs it is slower.",
+        "CPUs it is slower. It draws other random numbers from the same seed.",
     },
     "Reporting and saving": {
         "log_every": "Steps between lines of metrics.jsonl and TensorBoard scalars.",

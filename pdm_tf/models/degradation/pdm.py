@@ -141,11 +141,11 @@ class PDM(Network):
         if self.config.kernel.latent == "zero":
             z_k = tf.zeros(kernel_shape)
         else:
-            z_k = _normal(kernel_shape, _fold(seed, 0))
+            z_k = tf.random.stateless_normal(kernel_shape, _fold(seed, 0))
         if self.noise_module is None:
             return z_k, None
         noise_shape = [batch, height, width, self.config.noise.latent_channels]
-        return z_k, _normal(noise_shape, _fold(seed, 1))
+        return z_k, tf.random.stateless_normal(noise_shape, _fold(seed, 1))
 
     def sample_kernels(self, count: int, seed: int = 0) -> np.ndarray:
         """Draws from the learned distribution of kernels.
@@ -161,11 +161,6 @@ class PDM(Network):
         z_k, _ = self.draw_latents(count, 1, 1, tf.constant([seed, 0]))
         kernels = self.kernel_module(z_k, training=False)
         return np.reshape(kernels.numpy(), [count, side, side])
-
-
-def _normal(shape: list[int | tf.Tensor], seed: tf.Tensor) -> tf.Tensor:
-    # Named, because what TensorFlow chooses by itself is another one under XLA.
-    return tf.random.stateless_normal(shape, seed, alg="philox")
 
 
 def _fold(seed: tf.Tensor, data: int) -> tf.Tensor:
