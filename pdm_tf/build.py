@@ -37,7 +37,7 @@ from pdm_tf.models.degradation import (
     PDMConfig,
 )
 from pdm_tf.models.discriminators import PatchGANConfig
-from pdm_tf.models.network import Network
+from pdm_tf.models.network import Network, recomputed
 from pdm_tf.models.sr import SR_NETS
 from pdm_tf.training.ema import EMA
 from pdm_tf.training.health import LossMonitor
@@ -266,7 +266,8 @@ def _build_sr(config: TrainConfig) -> Network:
     except ValueError as error:
         raise UserError(f"--sr_net={config.sr_net}: {error}") from error
     settings = parse_args(type(default), config.sr_arg, base)
-    network = settings.build(_policy(config), name="sr")
+    with recomputed(settings.block_names if config.recompute else ()):
+        network = settings.build(_policy(config), name="sr")
     if config.init_sr:
         path = find_bundle(config.init_sr, role="sr")
         bundle = load_bundle(path)
