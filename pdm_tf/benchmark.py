@@ -11,6 +11,7 @@ from typing import NoReturn
 from pdm_tf.config import exit_codes, flags_benchmark, program
 from pdm_tf.config.flags_benchmark_data import DataBenchmarkConfig
 from pdm_tf.config.flags_benchmark_inference import InferenceBenchmarkConfig
+from pdm_tf.config.flags_benchmark_train import TrainBenchmarkConfig
 from pdm_tf.core.errors import UserError
 
 
@@ -26,7 +27,13 @@ def _inference(config: InferenceBenchmarkConfig) -> int:
     return inference_task.main(config)
 
 
-_MAINS = {"data": _data, "inference": _inference}
+def _train(config: TrainBenchmarkConfig) -> int:
+    from pdm_tf.benchmarks import train_task
+
+    return train_task.main(config)
+
+
+_MAINS = {"data": _data, "inference": _inference, "train": _train}
 
 
 def run(argv: Sequence[str]) -> NoReturn:
