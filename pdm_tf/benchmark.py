@@ -10,6 +10,7 @@ from typing import NoReturn
 
 from pdm_tf.config import exit_codes, flags_benchmark, program
 from pdm_tf.config.flags_benchmark_data import DataBenchmarkConfig
+from pdm_tf.config.flags_benchmark_degrade import DegradeBenchmarkConfig
 from pdm_tf.config.flags_benchmark_inference import InferenceBenchmarkConfig
 from pdm_tf.config.flags_benchmark_train import TrainBenchmarkConfig
 from pdm_tf.core.errors import UserError
@@ -19,6 +20,12 @@ def _data(config: DataBenchmarkConfig) -> int:
     from pdm_tf.benchmarks import data_task
 
     return data_task.main(config)
+
+
+def _degrade(config: DegradeBenchmarkConfig) -> int:
+    from pdm_tf.benchmarks import degrade_task
+
+    return degrade_task.main(config)
 
 
 def _inference(config: InferenceBenchmarkConfig) -> int:
@@ -33,7 +40,12 @@ def _train(config: TrainBenchmarkConfig) -> int:
     return train_task.main(config)
 
 
-_MAINS = {"data": _data, "inference": _inference, "train": _train}
+_MAINS = {
+    "data": _data,
+    "degrade": _degrade,
+    "inference": _inference,
+    "train": _train,
+}
 
 
 def run(argv: Sequence[str]) -> NoReturn:

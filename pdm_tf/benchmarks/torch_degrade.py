@@ -7,7 +7,7 @@ import torch
 
 from pdm_tf.benchmarks import torch_weights
 from pdm_tf.benchmarks.learning_subject import DegradationSubject
-from pdm_tf.benchmarks.torch_degradation import PDM, Blur, draw_latents
+from pdm_tf.benchmarks.torch_degradation import PDM, Blur
 
 Run = Callable[[], np.ndarray]
 _FORMATS = {True: torch.channels_last, False: torch.contiguous_format}
@@ -57,10 +57,9 @@ def degradation(
     form: str,
     hr: np.ndarray,
     weights: Mapping[str, np.ndarray] | None,
+    latents: tuple[np.ndarray, np.ndarray | None],
     *,
-    lr_patch: int,
     channels_last: bool,
-    latents: tuple[np.ndarray, np.ndarray | None] | None = None,
 ) -> Run:
     """Returns how to degrade, forward and backward.
 
@@ -69,9 +68,8 @@ def degradation(
       form: of its blur.
       hr: [B, H, W, 3].
       weights: of the Keras network; None takes random ones.
-      lr_patch: side of the results.
+      latents: z_k and z_n, NHWC.
       channels_last: layout of the modules and latents.
-      latents: z_k and z_n, NHWC; None draws them.
 
     Returns:
       A function that returns the gradient, for the bias of the kernel's logits, of the
@@ -82,10 +80,10 @@ def degradation(
     if weights is not None:
         torch_weights.load(network, weights)
     network.to(memory_format=layout)
-    drawn = draw_latents(subject, len(hr), lr_patch)
-    if latents is not None:
-        drawn = tuple(z if z is None else _planes(z) for z in latents)
-    z_k, z_n = (z if z is None else z.contiguous(memory_format=layout) for z in drawn)
+    z_k, z_n = (
+        None if z is None else _planes(z).contiguous(memory_format=layout)
+        for z in latents
+    )
     image = _planes(hr)
     bias = network.kernel_module.to_logits.bias
 

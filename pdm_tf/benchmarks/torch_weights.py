@@ -53,24 +53,6 @@ def load(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
         raise ValueError(f"The module has no place for {sorted(left)}.")
 
 
-def gradients(network: nn.Module) -> dict[str, np.ndarray]:
-    """Returns the gradients that a module holds, in Keras's names and layout.
-
-    Convolutions with a window of one pixel stay [1, 1, in, out].
-    """
-    found = {}
-    for name, parameter in network.named_parameters():
-        *parts, last = name.split(".")
-        value = parameter.grad.numpy()
-        word = _NAMES[last][0 if value.ndim > 1 or last == "bias" else 1]
-        if value.ndim == 4:
-            value = value.transpose(2, 3, 1, 0)
-        elif value.ndim == 2:
-            value = value.T
-        found["/".join([*parts, word])] = value
-    return found
-
-
 def _laid_out(value: np.ndarray, last: str, rank: int) -> np.ndarray:
     if last != "weight" or rank == 1:
         return value

@@ -70,9 +70,7 @@ def measure(config: TrainBenchmarkConfig) -> dict[str, Any]:
     sweep = SWEEPS[config.sweep]
     sizes = config.sweep_sizes or sweep.sizes
     configs = {size: sweep.changed(config, size) for size in sizes}
-    amounts = {
-        size: _amount(config.sweep, changed) for size, changed in configs.items()
-    }
+    amounts = {size: _amount(config.sweep, configs[size]) for size in sizes}
     precisions = ["float32", "bfloat16"] if config.bfloat16 else ["float32"]
     sides = {}
     for precision in precisions:
@@ -145,8 +143,8 @@ def table(result: Mapping[str, Any]) -> str:
     """Returns one table for each precision."""
     config, unit = result["config"], result["unit"]
     lines = [
-        f"our joint step, --preset={config['preset']}, by {config['sweep']}; medians of "
-        f"{config['rounds']} rounds (least to most)"
+        f"our joint step, --preset={config['preset']}, by {config['sweep']}; medians "
+        f"of {config['rounds']} rounds (least to most)"
     ]
     for precision, found in result["sweep"].items():
         heads = (

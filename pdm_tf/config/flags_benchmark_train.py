@@ -1,6 +1,7 @@
 """The flags of `python -m pdm_tf.benchmark train`."""
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 from typing import Literal
 
@@ -77,9 +78,11 @@ class TrainBenchmarkConfig(Measuring):
         )
 
 
-_TRAIN = {
-    name: text for part in TRAIN_SPEC.sections.values() for name, text in part.items()
-}
+_TRAIN = dict(
+    itertools.chain.from_iterable(
+        section.items() for section in TRAIN_SPEC.sections.values()
+    )
+)
 _SECTIONS = {
     "Step": {
         **{
@@ -93,14 +96,14 @@ _SECTIONS = {
         "seed": "Decides the weights and the patches.",
     },
     "Work": {
-        "compare": "`torch`: also the same step in PyTorch, eager, in its default layout "
-        "and in channels_last, from the same weights, in the order of the published "
-        'code; needs pip install -e ".[benchmark]". Ratios are to the faster layout of '
-        "the same precision.",
+        "compare": "`torch`: also the same step in PyTorch, eager, in its default "
+        "layout and in channels_last, from the same weights, in the order of the "
+        'published code; needs pip install -e ".[benchmark]". Ratios are to the faster '
+        "layout of the same precision.",
         "bfloat16": "Also ours in mixed_bfloat16, and PyTorch under bfloat16 autocast; "
         "fast on processors with AMX or AVX-512 BF16 units only.",
-        "torch_maps": "Output maps of PyTorch's discriminator: ours has 1, the published "
-        "one 64, which is a sixth more arithmetic in it.",
+        "torch_maps": "Output maps of PyTorch's discriminator: ours has 1, the "
+        "published one 64, which is a fifth more arithmetic in it.",
         "sweep": "Instead: our step at several sizes (`batch`, `kernel` in HR pixels, "
         "`patch` in HR pixels), and the exponent with which its time grows.",
         "sweep_sizes": "The sizes; empty: batches of 4 to 32, kernels of 11 to 31, "
@@ -114,9 +117,9 @@ SPEC = ProgramSpec(
     config=TrainBenchmarkConfig,
     intro="Measures one joint training step of PDM-SR on the CPU, as training runs it, "
     "on random patches in memory; with --compare=torch also in PyTorch. Prints "
-    "milliseconds, GFLOP/s of the arithmetic that a step needs, the share of what matrix "
-    "products reach, ratios to PyTorch, and peak memory; with --sweep how the time grows "
-    "with batch, kernel or patch.",
+    "milliseconds, GFLOP/s of the arithmetic that a step needs, the share of what "
+    "matrix products reach, ratios to PyTorch, and peak memory; with --sweep how the "
+    "time grows with batch, kernel or patch.",
     examples=(
         "python -m pdm_tf.benchmark train --preset=paper --compare=torch",
         "python -m pdm_tf.benchmark train --preset=paper --sweep=patch "
