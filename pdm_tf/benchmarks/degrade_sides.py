@@ -181,9 +181,7 @@ def torch_side(
     threads: int,
 ) -> Run:
     """Makes a side of PyTorch; without `weights`, with random ones."""
-    module = import_torch_side("torch_degrade")
-    if threads:
-        module.torch.set_num_threads(threads)
+    module = import_torch_side("torch_degrade", threads)
     if side.case.startswith("blur"):
         backward = "gradient" in side.case
         return module.blur(

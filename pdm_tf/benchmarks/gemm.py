@@ -5,7 +5,6 @@ than the best product of its precision. Every library that takes part brings its
 measured in the same rounds as the networks, and the best median is the peak.
 """
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.benchmarks.rounds import Summary, summary
+from pdm_tf.benchmarks.torch_import import import_torch_side
 
 
 def products(
@@ -33,7 +33,7 @@ def products(
     """
     import tensorflow
 
-    torch = importlib.import_module("torch") if with_torch else None
+    torch = import_torch_side("torch_networks").torch if with_torch else None
     left = np.random.default_rng(0).standard_normal((size, size), np.float32)
     right = np.ascontiguousarray(left.T)
     sides = {"gemm numpy float32": lambda: left @ right} if numpy_too else {}

@@ -4,9 +4,9 @@ The order of the authors' release: the degradation against the discriminator, th
 discriminator, for which it judges the fakes a second time, then the SR network on the
 fakes from before both updates; three times Adam, gradients clipped by their norm.
 
-What ours does and this does not: averaged weights, a watch on the losses, and the
-statistics that are logged. What both do once in ours: the discriminator's forward pass
-on the fakes (see `methods/pdm_sr.py`); the arithmetic that is counted is ours.
+Different in ours: it judges the fakes once, for both losses (see `methods/pdm_sr.py`),
+and the arithmetic that is counted is that; it also averages weights, watches the losses
+and computes the statistics that are logged.
 """
 
 import math
@@ -60,15 +60,12 @@ class JointStep:
             torch_networks.load_convolutions(
                 self.networks["sr"], _convolutions(list(weights["sr"].values()))
             )
-        beta_1 = {"sr": 0.9}
         self._optimizers = {}
         for name, network in self.networks.items():
             network.to(memory_format=self._format)
+            beta_1 = 0.9 if name == "sr" else subject.method["adversarial_beta_1"]
             self._optimizers[name] = torch.optim.Adam(
-                network.parameters(),
-                subject.learning_rate,
-                (beta_1.get(name, subject.method["adversarial_beta_1"]), 0.999),
-                1e-8,
+                network.parameters(), subject.learning_rate, (beta_1, 0.999), 1e-8
             )
 
     def on(self, hr: np.ndarray, real_lr: np.ndarray) -> tuple[torch.Tensor, ...]:

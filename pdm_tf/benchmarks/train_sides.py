@@ -80,7 +80,8 @@ def _call(step: Any, batch: Any, indices: Any) -> Mapping[str, float]:
 
     with tf.device("/CPU:0"):
         step(batch, next(indices))
-        return {name: step.fetch()[name] for name in LOSSES}  # waits for the device
+        scalars = step.fetch()  # waits for the device
+    return {name: scalars[name] for name in LOSSES}
 
 
 def torch_step(
@@ -102,9 +103,7 @@ def torch_step(
       blur: form of the blur.
       threads: 0 leaves it to PyTorch.
     """
-    module = import_torch_side("torch_training")
-    if threads:
-        module.torch.set_num_threads(threads)
+    module = import_torch_side("torch_training", threads)
     side = SIDES[name]
     step = module.JointStep(
         subject,
@@ -116,9 +115,9 @@ def torch_step(
     return functools.partial(step, *step.on(images["hr"], images["real_lr"]))
 
 
-def faster_blur(subject: TrainingSubject, hr: np.ndarray) -> str:
+def faster_blur(subject: TrainingSubject, hr: np.ndarray, threads: int) -> str:
     """Returns the form of PyTorch's blur that is faster here, forward and backward."""
-    work = import_torch_side("torch_degrade")
+    work = import_torch_side("torch_degrade", threads)
     forms = {
         form: work.blur(subject.degradation, form, hr, backward=True)
         for form in import_torch_side("torch_degradation").BLURS

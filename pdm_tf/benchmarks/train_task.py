@@ -125,9 +125,10 @@ def _steps(
     for name in names:
         side = train_sides.SIDES[name]
         if side.library == "torch":
-            blur = blur or train_sides.faster_blur(subject, images["hr"])
+            threads = config.threads
+            blur = blur or train_sides.faster_blur(subject, images["hr"], threads)
             steps[name] = train_sides.torch_step(
-                name, subject, weights, images, blur=blur, threads=config.threads
+                name, subject, weights, images, blur=blur, threads=threads
             )
             continue
         if side.precision != "float32":

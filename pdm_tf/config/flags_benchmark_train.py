@@ -122,6 +122,8 @@ SPEC = ProgramSpec(
     "time grows with batch, kernel or patch.",
     examples=(
         "python -m pdm_tf.benchmark train --preset=paper --compare=torch",
+        "python -m pdm_tf.benchmark train --preset=paper --noise --compare=torch "
+        "--bfloat16",
         "python -m pdm_tf.benchmark train --preset=paper --sweep=patch "
         "--output=speed.json",
     ),
