@@ -19,7 +19,8 @@ def main(config: DataBenchmarkConfig) -> int:
         from pdm_tf import build
     setup = build.build_training(config)
     step = build.compiled_step(setup.method, config)
-    batch = next(iter(setup.make_batches(0)))
+    # One and the same batch always, so that the pipeline does not take part.
+    batch = iter(setup.make_batches(0).take(1).cache().repeat())
     print("warming up", flush=True)
     step(batch, 0)
     step.fetch()
