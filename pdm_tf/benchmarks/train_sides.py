@@ -7,7 +7,7 @@ until it is done, and returns its losses under the names that training logs.
 import dataclasses
 import functools
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -70,16 +70,18 @@ def our_step(
     with tf.device("/CPU:0"):
         training = config.training(bfloat16=precision == "bfloat16")
         step = build.compiled_step(method, training)
-        batch = {name: tf.constant(image) for name, image in images.items()}
-    return functools.partial(_call, step, batch, itertools.count())
+        batches = iter(tf.data.Dataset.from_tensors(dict(images)).repeat())
+    return functools.partial(_call, step, batches, itertools.count())
 
 
-def _call(step: Any, batch: Any, indices: Any) -> Mapping[str, float]:
+def _call(
+    step: Any, batches: Iterator[Any], indices: Iterator[int]
+) -> Mapping[str, float]:
     """The one place that knows how a compiled step is called."""
     import tensorflow as tf
 
     with tf.device("/CPU:0"):
-        step(batch, next(indices))
+        step(batches, next(indices))
         scalars = step.fetch()  # waits for the device
     return {name: scalars[name] for name in LOSSES}
 
@@ -182,15 +184,21 @@ def operations(method: Any, subject: TrainingSubject) -> int:
     import tensorflow as tf
 
     from pdm_tf.benchmarks import graph_flops
+    from pdm_tf.methods.base import WHOLE
 
     streams = {"hr": subject.hr_patch, "real_lr": subject.lr_patch}
     specs = {
         name: tf.TensorSpec([subject.batch_size, size, size, 3])
         for name, size in streams.items()
     }
-    function = tf.function(method.train_step_for(0))
+    train_step = method.train_step_for(0)
+
+    @tf.function(autograph=False)
+    def step(batch: Any, index: tf.Tensor) -> Any:
+        return train_step(batch, index, WHOLE)
+
     index = tf.TensorSpec([], tf.int64)
-    return graph_flops.count(function.get_concrete_function(specs, index))
+    return graph_flops.count(step.get_concrete_function(specs, index))
 
 
 def run_alone(

@@ -59,8 +59,8 @@ TABLE = {
     "benchmarks": (
         KERAS | {"onnx", "google.protobuf", "torch"},
         {
-            *("build", "config", "core", "inference", "models", "ops"),
-            "export.onnx_graph",
+            *("build", "config", "core", "inference", "methods.base", "models"),
+            *("ops", "export.onnx_graph"),
         },
     ),
     "export": (

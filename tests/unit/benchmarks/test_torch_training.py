@@ -13,6 +13,7 @@ from pdm_tf.benchmarks import train_sides
 from pdm_tf.benchmarks.learning_subject import DegradationSubject
 from pdm_tf.config.flags_benchmark_train import TrainBenchmarkConfig
 from pdm_tf.core.errors import UserError
+from pdm_tf.methods.base import WHOLE
 from pdm_tf.methods.steps import step_seed
 
 pytest.importorskip(
@@ -56,23 +57,21 @@ def biased(networks):
 
 
 def our_first_step(method, images):
-    """Losses and raw gradients, by network and path."""
-    found = {}
-
-    def keep(name):
-        def apply(gradients, variables):
-            found[name] = {
-                variable.path.partition("/")[2]: np.array(gradient)
-                for gradient, variable in zip(gradients, variables, strict=True)
-            }
-
-        return apply
-
-    for name, optimizer in method.optimizers.items():
-        optimizer.apply = keep(name)
+    """Losses and gradients, by network and path."""
     batch = {name: tf.constant(image) for name, image in images.items()}
-    scalars = method.train_step_for(0)(batch, tf.constant(0, tf.int64))
-    return {name: float(scalars[name]) for name in train_sides.LOSSES}, found
+    step = method.train_step_for(0)
+    learned = step(batch, tf.constant(0, tf.int64), WHOLE)
+    gradients = {
+        name: {
+            variable.path.partition("/")[2]: np.array(gradient)
+            for gradient, variable in zip(
+                learned.gradients[name], network.trainable_variables, strict=True
+            )
+        }
+        for name, network in method.networks.items()
+    }
+    losses = {name: float(learned.scalars[name]) for name in train_sides.LOSSES}
+    return losses, gradients
 
 
 def both(config, channels_last=False, blur="grouped"):
