@@ -173,6 +173,11 @@ class PDMSR:
         )
         self.extra_state: Mapping[str, Any] = {}
 
+    @property
+    def config(self) -> PDMSRConfig:
+        """The settings."""
+        return self._config
+
     def _adversaries(self) -> list[str]:
         return ["pdm", "discriminator"] if self._config.learns_degradation else []
 
