@@ -5,6 +5,7 @@ that is where programs have images; the copies to and from a library's own tenso
 part of what it takes. A library is loaded when its first side is built.
 """
 
+import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
@@ -117,8 +118,17 @@ def import_torch_networks() -> ModuleType:
     Raises:
       UserError: PyTorch is not installed.
     """
+    return import_with_torch("torch_networks")
+
+
+def import_with_torch(name: str) -> ModuleType:
+    """Returns a module of `pdm_tf.benchmarks` that imports PyTorch.
+
+    Raises:
+      UserError: PyTorch is not installed.
+    """
     try:
-        from pdm_tf.benchmarks import torch_networks
+        return importlib.import_module(f"pdm_tf.benchmarks.{name}")
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -126,7 +136,6 @@ def import_torch_networks() -> ModuleType:
             "--compare=torch needs PyTorch, which is not installed. Install it with "
             'pip install -e ".[benchmark]".'
         ) from error
-    return torch_networks
 
 
 def _tensorflow(
