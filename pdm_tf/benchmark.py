@@ -10,7 +10,9 @@ from typing import NoReturn
 
 from pdm_tf.config import exit_codes, flags_benchmark, program
 from pdm_tf.config.flags_benchmark_data import DataBenchmarkConfig
+from pdm_tf.config.flags_benchmark_degrade import DegradeBenchmarkConfig
 from pdm_tf.config.flags_benchmark_inference import InferenceBenchmarkConfig
+from pdm_tf.config.flags_benchmark_train import TrainBenchmarkConfig
 from pdm_tf.core.errors import UserError
 
 
@@ -20,13 +22,30 @@ def _data(config: DataBenchmarkConfig) -> int:
     return data_task.main(config)
 
 
+def _degrade(config: DegradeBenchmarkConfig) -> int:
+    from pdm_tf.benchmarks import degrade_task
+
+    return degrade_task.main(config)
+
+
 def _inference(config: InferenceBenchmarkConfig) -> int:
     from pdm_tf.benchmarks import inference_task
 
     return inference_task.main(config)
 
 
-_MAINS = {"data": _data, "inference": _inference}
+def _train(config: TrainBenchmarkConfig) -> int:
+    from pdm_tf.benchmarks import train_task
+
+    return train_task.main(config)
+
+
+_MAINS = {
+    "data": _data,
+    "degrade": _degrade,
+    "inference": _inference,
+    "train": _train,
+}
 
 
 def run(argv: Sequence[str]) -> NoReturn:

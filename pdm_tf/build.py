@@ -5,7 +5,7 @@ that is missing, two networks that do not fit) is found here, before the first s
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,11 @@ from pdm_tf.models.degradation import (
     PDMConfig,
 )
 from pdm_tf.models.discriminators import PatchGANConfig
-from pdm_tf.models.network import Network
+from pdm_tf.models.network import Network, recomputed
 from pdm_tf.models.sr import SR_NETS
 from pdm_tf.training.ema import EMA
 from pdm_tf.training.health import LossMonitor
+from pdm_tf.training.replicas import ONE_DEVICE, Replicas
 from pdm_tf.training.step_function import StepFunction
 
 _POLICIES = {
@@ -48,7 +49,7 @@ _POLICIES = {
     "bfloat16": "mixed_bfloat16",
     "float16": "mixed_float16",
 }
-Batches = Iterable[Mapping[str, tf.Tensor]]
+Batches = tf.data.Dataset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,18 +69,27 @@ class TrainingSetup:
     skipped: Sequence[tuple[str, str]]
 
 
-def build_training(config: TrainConfig) -> TrainingSetup:
+def build_training(
+    config: TrainConfig, replicas: Replicas = ONE_DEVICE
+) -> TrainingSetup:
     """Makes the objects of a run.
+
+    Args:
+      config: of the run.
+      replicas: the devices that train; the batches are this worker's.
 
     Raises:
       UserError: a setting, a folder or a combination of them cannot work.
     """
-    validate = _build_validation(config)
-    method = build_method(config)
+    _check_replicas(config, replicas)
+    validate = _build_validation(config) if replicas.is_chief else None
+    with replicas.scope():
+        method = build_method(config)
+    shard = (replicas.worker, replicas.workers)
     if isinstance(method, Supervised) and "lr" in method.patches:
-        batches, skipped = _paired_batches(config)
+        batches, skipped = _paired_batches(config, shard)
     else:
-        batches, skipped = _unpaired_batches(config, method)
+        batches, skipped = _unpaired_batches(config, method, shard)
     return TrainingSetup(method, batches, validate, skipped)
 
 
@@ -94,6 +104,20 @@ def build_method(config: TrainConfig) -> Method:
     keras.utils.set_random_seed(stream_seed(config.seed, "initial weights")[0])
     make = {"pdm_sr": _build_pdm_sr, "supervised": _build_supervised}[config.method]
     return make(config)
+
+
+def _check_replicas(config: TrainConfig, replicas: Replicas) -> None:
+    parts = replicas.count * config.accumulate
+    if config.batch_size % parts:
+        raise UserError(
+            "--batch_size must be a multiple of the number of devices times "
+            f"--accumulate, {replicas.count} * {config.accumulate}. "
+            f"Received: {config.batch_size}."
+        )
+    if config.xla == "on" and replicas.count > 1:
+        raise UserError(
+            f"--xla=on works with one device. Received: {replicas.count} of them."
+        )
 
 
 def compiled_step(method: Method, config: TrainConfig) -> StepFunction:
@@ -242,7 +266,8 @@ def _build_sr(config: TrainConfig) -> Network:
     except ValueError as error:
         raise UserError(f"--sr_net={config.sr_net}: {error}") from error
     settings = parse_args(type(default), config.sr_arg, base)
-    network = settings.build(_policy(config), name="sr")
+    with recomputed(settings.block_names if config.recompute else ()):
+        network = settings.build(_policy(config), name="sr")
     if config.init_sr:
         path = find_bundle(config.init_sr, role="sr")
         bundle = load_bundle(path)
@@ -291,7 +316,7 @@ def _build_validation(
 
 
 def _unpaired_batches(
-    config: TrainConfig, method: Method
+    config: TrainConfig, method: Method, shard: tuple[int, int]
 ) -> tuple[Callable[[int], Batches], list[tuple[str, str]]]:
     folders = {"hr": config.hr_dir, "real_lr": config.lr_dir}
     labels = {"hr": "--hr_dir", "real_lr": "--lr_dir"}
@@ -313,13 +338,14 @@ def _unpaired_batches(
             config.seed,
             start_step,
             config.threads,
+            shard,
         )
 
     return batches, [(str(path), reason) for path, reason in skipped]
 
 
 def _paired_batches(
-    config: TrainConfig,
+    config: TrainConfig, shard: tuple[int, int]
 ) -> tuple[Callable[[int], Batches], list[tuple[str, str]]]:
     pair_set = load_pairs(config.hr_dir, config.lr_dir, config.scale)
     with _LoadingBar(config) as bar:
@@ -339,6 +365,7 @@ def _paired_batches(
             seed=config.seed,
             start_index=start_step * config.batch_size,
             threads=config.threads,
+            shard=shard,
         )
 
     return batches, [(str(path), reason) for path, reason in skipped]

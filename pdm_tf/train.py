@@ -1,6 +1,7 @@
 """Trains a super-resolution network: `python -m pdm_tf.train --help`.
 
-Flags -> config -> run folder -> `build.py` -> the loop -> exit code (`exit_codes.py`).
+Flags -> config -> devices -> run folder -> `build.py` -> the loop -> exit code
+(`exit_codes.py`).
 """
 
 import sys
@@ -20,9 +21,18 @@ def main(config: TrainConfig) -> int:
         from pdm_tf import build
         from pdm_tf.training.health import NonFiniteLossError
         from pdm_tf.training.loop import is_finished, run_training
+        from pdm_tf.training.replicas import (
+            WorkerLostError,
+            cluster_from_environment,
+            find_replicas,
+        )
         from pdm_tf.training.run_folder import RunFolder
 
-        run = RunFolder(config)
+        worker, workers = cluster_from_environment()
+        if workers > 1:
+            print(f"worker {worker} of {workers}: waiting for all", flush=True)
+        replicas = find_replicas()
+        run = RunFolder(config, worker)
     with run:
         if is_finished(run, config.steps):
             print(
@@ -30,7 +40,7 @@ def main(config: TrainConfig) -> int:
                 f"--steps={config.steps}."
             )
             return exit_codes.OK
-        setup = build.build_training(config)
+        setup = build.build_training(config, replicas)
         for number, (path, reason) in enumerate(setup.skipped, start=1):
             line = f"skipped {path}: {reason}"
             run.log(line)
@@ -46,12 +56,21 @@ def main(config: TrainConfig) -> int:
                 run=run,
                 validate=setup.validate,
                 save_bundles=build.bundle_saver(config, run.bundles),
+                replicas=replicas,
             )
         except NonFiniteLossError as error:
             message = f"error: {error} {_advice(run.checkpoints)}"
             run.log(message)
             print(message, file=sys.stderr)
             return exit_codes.NON_FINITE_LOSS
+        except WorkerLostError as error:
+            message = (
+                f"error: {error}. What was saved is intact: start all workers again, "
+                "and training goes on from the last checkpoint."
+            )
+            run.log(message)
+            print(message, file=sys.stderr, flush=True)
+            return exit_codes.INTERRUPTED
     return exit_codes.INTERRUPTED if outcome.interrupted else exit_codes.OK
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pdm_tf.benchmarks import sides
 from pdm_tf.benchmarks.rounds import Summary, alternate, ratio, summary
+from pdm_tf.benchmarks.torch_import import import_torch_side
 from pdm_tf.config import exit_codes
 from pdm_tf.config.flags_benchmark_data import DataBenchmarkConfig
 from pdm_tf.config.quiet import quiet_start
@@ -22,12 +22,13 @@ _FOLDERS = {"hr": "hr_dir", "real_lr": "lr_dir", "lr": "lr_dir"}  # stream -> fl
 def main(config: DataBenchmarkConfig) -> int:
     """Runs the measurement, prints a table, writes the JSON."""
     if config.compare == "torch":  # a missing package is told before any work
-        sides.import_with_torch("torch_data")
+        import_torch_side("torch_data")
     with quiet_start():
         from pdm_tf import build
     setup = build.build_training(config)
     step = build.compiled_step(setup.method, config)
-    batch = next(iter(setup.make_batches(0)))
+    # One and the same batch always, so that the pipeline does not take part.
+    batch = iter(setup.make_batches(0).take(1).cache().repeat())
     print("warming up", flush=True)
     step(batch, 0)
     step.fetch()
@@ -120,7 +121,7 @@ def _taker(batches: Any, count: int) -> Callable[[], None]:
 def _torch_batches(
     config: DataBenchmarkConfig, patches: Mapping[str, int]
 ) -> Iterator[Mapping[str, Any]]:
-    torch_data = sides.import_with_torch("torch_data")
+    torch_data = import_torch_side("torch_data")
     from pdm_tf.data.sources import open_source
 
     streams = {}

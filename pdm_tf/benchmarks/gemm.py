@@ -7,18 +7,19 @@ measured in the same rounds as the networks, and the best median is the peak.
 
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
 from pdm_tf.benchmarks.rounds import Summary, summary
+from pdm_tf.benchmarks.torch_import import import_torch_side
 
 
 def products(
     size: int,
     *,
     bfloat16: bool,
-    tensorflow: ModuleType,
-    torch: ModuleType | None,
+    with_torch: bool,
     numpy_too: bool,
 ) -> dict[str, Callable[[], object]]:
     """Returns what to time: "gemm LIBRARY PRECISION" -> one product.
@@ -26,11 +27,13 @@ def products(
     Args:
       size: side of the square matrices.
       bfloat16: also in that precision.
-      tensorflow: the module.
-      torch: the module, or None to leave it out.
+      with_torch: PyTorch's too.
       numpy_too: False when a number of threads was asked for, which NumPy's library
         would not know.
     """
+    import tensorflow
+
+    torch = import_torch_side("torch_networks").torch if with_torch else None
     left = np.random.default_rng(0).standard_normal((size, size), np.float32)
     right = np.ascontiguousarray(left.T)
     sides = {"gemm numpy float32": lambda: left @ right} if numpy_too else {}
@@ -58,6 +61,15 @@ def peaks(gflops: Mapping[str, Summary]) -> dict[str, float]:
         precision = name.rpartition(" ")[2]
         best[precision] = max(best.get(precision, 0.0), rate.median)
     return best
+
+
+def to_json(gflops: Mapping[str, Summary], size: int) -> dict[str, Any]:
+    """Returns what a report says about the products."""
+    return {
+        "size": size,
+        "gflops": {name: rate.to_json() for name, rate in gflops.items()},
+        "peak_gflops": peaks(gflops),
+    }
 
 
 def _tensorflow(

@@ -1,22 +1,19 @@
 """One network on one tile in onnxruntime, TensorFlow and PyTorch, taking turns."""
 
-import contextlib
-import os
-import re
-import statistics
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pdm_tf.benchmarks import flops, gemm, memory, sides
+from pdm_tf.benchmarks import flops, gemm, machine, memory, sides
+from pdm_tf.benchmarks.figures import figures
 from pdm_tf.benchmarks.inference_table import table
-from pdm_tf.benchmarks.rounds import alternate, ratio, summary
+from pdm_tf.benchmarks.rounds import alternate
 from pdm_tf.benchmarks.subject import Convolutions, Subject
+from pdm_tf.benchmarks.torch_import import import_torch_side
 from pdm_tf.config import exit_codes
 from pdm_tf.config.flags_benchmark_inference import InferenceBenchmarkConfig
 from pdm_tf.config.quiet import quiet_start
@@ -30,9 +27,9 @@ _SAME_WORK = 1e-3
 
 def main(config: InferenceBenchmarkConfig) -> int:
     """Runs the measurement, prints a table, writes the JSON."""
-    sides.set_threads(config.threads)
+    machine.set_threads(config.threads)
     if config.compare == "torch":  # missing packages are told before any work
-        sides.import_torch_networks()
+        import_torch_side("torch_networks")
     with quiet_start():
         from pdm_tf.benchmarks import networks
     with tempfile.TemporaryDirectory() as folder:
@@ -70,7 +67,12 @@ def measure(
         for name in names
     }
     outputs = {name: _warmed(run, lr) for name, run in runs.items()}
-    products = _products(config)
+    products = gemm.products(
+        config.gemm_size,
+        bfloat16=config.bfloat16,
+        with_torch=config.compare == "torch",
+        numpy_too=not config.threads,
+    )
     for product in products.values():
         product()
 
@@ -85,6 +87,15 @@ def measure(
         on_round=on_round,
     )
     rates = gemm.rates({name: seconds[name] for name in products}, config.gemm_size)
+    found = figures(
+        sides.SIDES,
+        {name: seconds[name] for name in names},
+        flops.count(subject.path, lr_shape),
+        gemm.peaks(rates),
+        _memory(config, subject, names, lr_shape),
+    )
+    for name, difference in differences(outputs).items():
+        found["sides"][name]["max_difference"] = difference
     return {
         "task": "inference",
         "network": subject.name,
@@ -95,66 +106,10 @@ def measure(
         "rounds": config.rounds,
         "calls": config.calls,
         "threads": config.threads,
-        "machine": machine(),
-        "gemm": {
-            "size": config.gemm_size,
-            "gflops": {name: rate.to_json() for name, rate in rates.items()},
-            "peak_gflops": gemm.peaks(rates),
-        },
-        **figures(
-            {name: seconds[name] for name in names},
-            flops.count(subject.path, lr_shape),
-            gemm.peaks(rates),
-            differences(outputs),
-            _memory(config, subject, names, lr_shape),
-        ),
+        "machine": machine.describe(),
+        "gemm": gemm.to_json(rates, config.gemm_size),
+        **found,
     }
-
-
-def figures(
-    seconds: Mapping[str, Sequence[float]],
-    operations: int | None,
-    peaks: Mapping[str, float],
-    difference: Mapping[str, float],
-    peak_mb: Mapping[str, float],
-) -> dict[str, Any]:
-    """Turns measurements into what is said about them.
-
-    Args:
-      seconds: side -> seconds of a call in each round.
-      operations: of a call; None: unknown.
-      peaks: precision -> GFLOP/s of matrix products.
-      difference: side -> largest difference from onnxruntime's output.
-      peak_mb: side -> peak memory; empty: not measured.
-
-    Returns:
-      "gflop", "references" (precision -> the faster of the torch forms) and "sides".
-    """
-    gflop = None if operations is None else operations / 1e9
-    medians = {name: statistics.median(values) for name, values in seconds.items()}
-    references: dict[str, str] = {}
-    for name in seconds:
-        side = sides.SIDES[name]
-        if side.library == "torch":
-            best = references.get(side.precision, name)
-            references[side.precision] = min(best, name, key=medians.get)
-    entries = {}
-    for name, values in seconds.items():
-        precision = sides.SIDES[name].precision
-        reference = references.get(precision)
-        rate = gflop and gflop / medians[name]
-        entries[name] = {
-            "precision": precision,
-            "ms": summary([1e3 * value for value in values]).to_json(),
-            "gflops": rate,
-            "share_of_gemm": rate and rate / peaks[precision],
-            "ratio_to_torch": (
-                reference and ratio(values, seconds[reference]).to_json()
-            ),
-            "max_difference": difference[name],
-            "peak_mb": peak_mb.get(name),
-        }
-    return {"gflop": gflop, "references": references, "sides": entries}
 
 
 def differences(outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -176,38 +131,10 @@ def differences(outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
     return result
 
 
-def machine() -> dict[str, Any]:
-    """Returns what the numbers depend on: processor and versions."""
-    cpuinfo = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    model = re.search(r"^model name\s*: (.*)$", cpuinfo, re.M)
-    versions = {}
-    for name in ("onnxruntime", "onnxruntime-gpu", "tensorflow", "torch", "numpy"):
-        with contextlib.suppress(PackageNotFoundError):
-            versions[name] = version(name)
-    return {
-        "processor": model.group(1) if model else "",
-        "processors": len(os.sched_getaffinity(0)),
-        "versions": versions,
-    }
-
-
 def _warmed(run: sides.Run, lr: np.ndarray) -> np.ndarray:
     for _ in range(_WARM_UP):
         output = run(lr)
     return output
-
-
-def _products(config: InferenceBenchmarkConfig) -> dict[str, Callable[[], object]]:
-    import tensorflow
-
-    with_torch = config.compare == "torch"
-    return gemm.products(
-        config.gemm_size,
-        bfloat16=config.bfloat16,
-        tensorflow=tensorflow,
-        torch=sides.import_torch_networks().torch if with_torch else None,
-        numpy_too=not config.threads,
-    )
 
 
 def _memory(
@@ -220,5 +147,6 @@ def _memory(
         return {}
     print("measuring memory", flush=True)
     return {
-        name: memory.peak_mb(name, subject, lr_shape, config.threads) for name in names
+        name: memory.peak_mb(sides.run_alone, name, subject, lr_shape, config.threads)
+        for name in names
     }

@@ -6,38 +6,27 @@ started the process.
 
 import concurrent.futures
 import multiprocessing
+from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
-
-from pdm_tf.benchmarks.sides import build, set_threads
-from pdm_tf.benchmarks.subject import Subject
-
-_CALLS = 2  # the second may need more than the first: buffers kept in between
+from typing import Any
 
 
-def peak_mb(
-    name: str, subject: Subject, lr_shape: tuple[int, ...], threads: int
-) -> float:
-    """Returns the most resident memory that one side takes, in MB (10**6 bytes).
+def peak_mb(work: Callable[..., object], *args: Any) -> float:
+    """Returns the most resident memory that `work(*args)` takes, in MB (10**6 bytes).
 
-    Libraries, weights (random ones, of the right size) and images included.
+    Libraries that it imports are included. It runs in a new process and so has to be a
+    function of a module, and its arguments plain values.
 
     Raises:
       concurrent.futures.process.BrokenProcessPool: its process was killed.
     """
     fresh = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=fresh) as pool:
-        return pool.submit(_run, name, subject, lr_shape, threads).result()
+        return pool.submit(_measured, work, args).result()
 
 
-def _run(name: str, subject: Subject, lr_shape: tuple[int, ...], threads: int) -> float:
-    if name.startswith("tensorflow"):
-        set_threads(threads)
-    run = build(name, subject, None, lr_shape=lr_shape, threads=threads)
-    lr = np.full(lr_shape, 0.5, np.float32)
-    for _ in range(_CALLS):
-        run(lr)
+def _measured(work: Callable[..., object], args: tuple[Any, ...]) -> float:
+    work(*args)
     return high_water_mb()
 
 

@@ -5,14 +5,14 @@ that is where programs have images; the copies to and from a library's own tenso
 part of what it takes. A library is loaded when its first side is built.
 """
 
-import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from types import ModuleType
 
 import numpy as np
 
+from pdm_tf.benchmarks.figures import Side, asked_for
+from pdm_tf.benchmarks.machine import set_threads
 from pdm_tf.benchmarks.subject import Convolutions, Subject
+from pdm_tf.benchmarks.torch_import import import_torch_side
 from pdm_tf.config.flags_benchmark_inference import InferenceBenchmarkConfig
 from pdm_tf.config.quiet import quiet_start
 from pdm_tf.core.errors import UserError
@@ -20,20 +20,7 @@ from pdm_tf.core.errors import UserError
 # lr [B, h, w, 3] float32 in [0, 1] -> sr [B, h*s, w*s, 3] float32.
 Run = Callable[[np.ndarray], np.ndarray]
 
-
-@dataclass(frozen=True)
-class Side:
-    """One way.
-
-    Attributes:
-      library: "onnxruntime", "tensorflow" or "torch".
-      precision: "float32" or "bfloat16", of the convolutions.
-      channels_last: memory layout, of torch; the others choose theirs.
-    """
-
-    library: str
-    precision: str = "float32"
-    channels_last: bool = False
+_CALLS_ALONE = 2  # the second may need more than the first: buffers kept in between
 
 
 SIDES = {
@@ -61,12 +48,7 @@ def wanted(config: InferenceBenchmarkConfig, subject: Subject) -> list[str]:
                 f"elsewhere. Received: {subject.name}."
             )
         return ["onnxruntime"]
-    return [
-        name
-        for name, side in SIDES.items()
-        if (side.precision == "float32" or config.bfloat16)
-        and (side.library != "torch" or config.compare == "torch")
-    ]
+    return asked_for(SIDES, torch=config.compare == "torch", bfloat16=config.bfloat16)
 
 
 def build(
@@ -84,7 +66,8 @@ def build(
       subject: the network.
       convolutions: its weights; None takes random ones where the file is not run.
       lr_shape: of the images to come.
-      threads: 0 leaves it to the library. TensorFlow's are set by `set_threads`.
+      threads: 0 leaves it to the library. TensorFlow's are set by
+        `machine.set_threads`.
     """
     side = SIDES[name]
     if side.library == "onnxruntime":
@@ -92,7 +75,7 @@ def build(
 
         return open_session(subject.path, provider="cpu", threads=threads).run
     if side.library == "torch":
-        return import_torch_networks().runner(
+        return import_torch_side("torch_networks").runner(
             subject.architecture,
             subject.config,
             convolutions,
@@ -103,39 +86,19 @@ def build(
     return _tensorflow(side, subject, convolutions, lr_shape)
 
 
-def set_threads(threads: int) -> None:
-    """Sets TensorFlow's threads, which is possible only before its first use."""
-    if threads:
-        with quiet_start():
-            import tensorflow as tf
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(1)
+def run_alone(
+    name: str, subject: Subject, lr_shape: tuple[int, ...], threads: int
+) -> None:
+    """Runs one side in a process that runs nothing else, to measure its memory.
 
-
-def import_torch_networks() -> ModuleType:
-    """Returns the module of the PyTorch side.
-
-    Raises:
-      UserError: PyTorch is not installed.
+    Weights are random, of the right size.
     """
-    return import_with_torch("torch_networks")
-
-
-def import_with_torch(name: str) -> ModuleType:
-    """Returns a module of `pdm_tf.benchmarks` that imports PyTorch.
-
-    Raises:
-      UserError: PyTorch is not installed.
-    """
-    try:
-        return importlib.import_module(f"pdm_tf.benchmarks.{name}")
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise UserError(
-            "--compare=torch needs PyTorch, which is not installed. Install it with "
-            'pip install -e ".[benchmark]".'
-        ) from error
+    if name.startswith("tensorflow"):
+        set_threads(threads)
+    run = build(name, subject, None, lr_shape=lr_shape, threads=threads)
+    lr = np.full(lr_shape, 0.5, np.float32)
+    for _ in range(_CALLS_ALONE):
+        run(lr)
 
 
 def _tensorflow(

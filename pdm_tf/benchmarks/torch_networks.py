@@ -5,9 +5,9 @@ operation (`torch.add` with alpha), sub-pixel layers by PixelShuffle. Weights co
 the list of convolutions of an ONNX file, in the order in which they are applied; in
 both networks each depends on the one before, so there is only one order.
 
-One of two modules of the project that import torch (the other is `torch_data`), and it
-imports nothing else of ours: the memory of the PyTorch side is measured in a process
-without TensorFlow.
+Like all modules `torch_*.py` it is imported only when PyTorch is asked for, and imports
+nothing of ours that needs TensorFlow: the memory of the PyTorch side is measured in a
+process without it.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -9,12 +9,16 @@ from collections.abc import Mapping, Sequence
 
 from pdm_tf.config.flag_set import ProgramSpec
 from pdm_tf.config.flags_benchmark_data import SPEC as DATA_SPEC
+from pdm_tf.config.flags_benchmark_degrade import SPEC as DEGRADE_SPEC
 from pdm_tf.config.flags_benchmark_inference import SPEC as INFERENCE_SPEC
+from pdm_tf.config.flags_benchmark_train import SPEC as TRAIN_SPEC
 from pdm_tf.core.names import lookup
 
 TASKS: Mapping[str, ProgramSpec] = {
     "data": DATA_SPEC,
+    "degrade": DEGRADE_SPEC,
     "inference": INFERENCE_SPEC,
+    "train": TRAIN_SPEC,
 }
 DEFAULT = "data"  # what a command without a task has always meant
 _HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")

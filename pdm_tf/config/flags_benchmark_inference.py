@@ -1,14 +1,14 @@
 """The flags of `python -m pdm_tf.benchmark inference`."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.config.flags_benchmark_measuring import GEMM_SIZE, MEASURING, Measuring
 from pdm_tf.core.errors import UserError
 
 
 @dataclass(frozen=True)
-class InferenceBenchmarkConfig:
+class InferenceBenchmarkConfig(Measuring):
     """Which network is run on what, against what, and how often.
 
     Raises:
@@ -18,17 +18,10 @@ class InferenceBenchmarkConfig:
     model: str = ""
     sr_net: str = ""
     sr_arg: tuple[str, ...] = ()
-    seed: int = 0
     tile: int = 128
     batch_size: int = 1
-    compare: Literal["none", "torch"] = "none"
     bfloat16: bool = False
-    rounds: int = 7
-    calls: int = 1
-    threads: int = 0
     gemm_size: int = 2048
-    memory: bool = True
-    output: str = ""
 
     def __post_init__(self) -> None:
         if bool(self.model) == bool(self.sr_net):
@@ -41,13 +34,8 @@ class InferenceBenchmarkConfig:
                 "--sr_arg belongs to --sr_net; a --model has its settings in its file. "
                 f"Received: {', '.join(self.sr_arg)}."
             )
-        for name in ("tile", "batch_size", "rounds", "calls", "gemm_size"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"--{name} must be at least 1. Received: {getattr(self, name)}."
-                )
-        if self.threads < 0:
-            raise UserError(f"--threads must be 0 or more. Received: {self.threads}.")
+        super().__post_init__()
+        self.require_positive("tile", "batch_size", "gemm_size")
 
 
 _SECTIONS = {
@@ -69,18 +57,7 @@ _SECTIONS = {
         "bfloat16": "Also TensorFlow in mixed_bfloat16, and PyTorch under bfloat16 "
         "autocast; fast on processors with AMX or AVX-512 BF16 units only.",
     },
-    "Measuring": {
-        "rounds": "Every side is measured once in each; medians and spreads are over "
-        "these.",
-        "calls": "Calls that one measurement is the mean of; more for tiny networks.",
-        "threads": "Threads of each side; 0 leaves every library its own choice, as "
-        "its users get it.",
-        "gemm_size": "Side of the square matrices whose product, in the same rounds, "
-        "says what this machine can reach.",
-        "memory": "Also measure the peak memory of each side, each in a process of its "
-        "own.",
-        "output": "File for the numbers as JSON; empty: only the table is printed.",
-    },
+    "Measuring": {**MEASURING, "gemm_size": GEMM_SIZE},
 }
 
 SPEC = ProgramSpec(

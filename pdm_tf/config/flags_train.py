@@ -60,6 +60,17 @@ _SECTIONS = {
         "ema_decay": "Decay per step of the averaged weights, in [0, 1); 0 switches "
         "averaging off in effect (the average is the last weights).",
     },
+    "Speed and memory": {
+        "steps_per_call": "Steps that one call of the compiled graph takes, where "
+        "nothing is due in between; more help where a step is short (GPUs).",
+        "accumulate": "Compute a step's gradients in this many parts of the batch, one "
+        "after the other: less memory, the same --batch_size. (Batch normalisation "
+        "then sees the parts.)",
+        "recompute": "Compute the SR network's inner activations again for the "
+        "gradient instead of keeping them: less memory, about a third more work.",
+        "xla": "Compile the method's part of a step with XLA; `auto`: on one GPU. On "
+        "CPUs it is slower. It draws other random numbers from the same seed.",
+    },
     "Reporting and saving": {
         "log_every": "Steps between lines of metrics.jsonl and TensorBoard scalars.",
         "validate_every": "Steps between validations, and one at the end; 0: never.",

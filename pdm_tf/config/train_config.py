@@ -72,6 +72,10 @@ class TrainConfig:
     # The machine.
     cache_mb: int = _free(2_048)
     threads: int = _free(0)
+    steps_per_call: int = _free(1)
+    accumulate: int = 1
+    recompute: bool = _free(False)
+    xla: Literal["auto", "on", "off"] = _free("auto")
 
     def __post_init__(self) -> None:
         for name in ("hr_dir", "run_dir"):
@@ -85,6 +89,7 @@ class TrainConfig:
         for name in (
             *("steps", "batch_size", "lr_patch", "scale"),
             *("log_every", "save_every", "keep_checkpoints"),
+            *("steps_per_call", "accumulate"),
         ):
             self._require(name, getattr(self, name) >= 1, "must be at least 1")
         for name in (
@@ -97,6 +102,11 @@ class TrainConfig:
             self._require(
                 name, value > 0 and math.isfinite(value), "must be positive and finite"
             )
+        self._require(
+            "batch_size",
+            self.batch_size % self.accumulate == 0,
+            f"must be a multiple of --accumulate, {self.accumulate}",
+        )
         self._require("lr_decay", 0 < self.lr_decay <= 1, "must be in (0, 1]")
         self._require("ema_decay", 0 <= self.ema_decay < 1, "must be in [0, 1)")
         self._require("seed", self.seed < 2**63, "must fit in 63 bits")

@@ -1,11 +1,13 @@
 """What the training loop expects of a method.
 
-A method is one paper's algorithm: which networks, which data streams, and one training
-step. The loop never names a method; it talks to this protocol.
+A method is one paper's algorithm: which networks, which data streams, and the gradients
+of one training step. The loop never names a method; it talks to this protocol. Since a
+step only computes gradients, the loop can sum them over parts of a batch or over
+replicas before it lets the optimisers move anything.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import keras
 import numpy as np
@@ -13,7 +15,49 @@ import tensorflow as tf
 
 Batch = Mapping[str, tf.Tensor]
 Scalars = dict[str, tf.Tensor]
-TrainStep = Callable[[Batch, tf.Tensor], Scalars]
+Gradients = dict[str, list[tf.Tensor | None]]
+
+
+class Share(NamedTuple):
+    """Which rows of the global batch a step is given: part `index` of `count`.
+
+    Randomness of a step is drawn for the whole batch and cut, so that the parts
+    together are what one device would have computed.
+
+    Attributes:
+      index: from 0, a number or a scalar tensor.
+      count: parts of equal size.
+    """
+
+    index: int | tf.Tensor = 0
+    count: int = 1
+
+    def of(self, whole: tf.Tensor) -> tf.Tensor:
+        """Rows of this share, of a tensor [B, ...] for the global batch."""
+        if self.count == 1:
+            return whole
+        rows = whole.shape[0] // self.count
+        part = tf.reshape(whole, [self.count, rows, *whole.shape[1:]])
+        return part[self.index]
+
+
+WHOLE = Share()
+
+
+class Learned(NamedTuple):
+    """What one step found out.
+
+    Attributes:
+      scalars: means over the batch, named "loss/..." and "stat/...".
+      gradients: network name -> one for each of its trainable variables (None where the
+        loss does not depend on it), of the loss as `optimizer.scale_loss` returns it.
+    """
+
+    scalars: Scalars
+    gradients: Gradients
+
+
+TrainStep = Callable[[Batch, tf.Tensor, Share], Learned]
 
 
 class Method(Protocol):
@@ -37,8 +81,9 @@ class Method(Protocol):
     def train_step_for(self, step: int) -> TrainStep:
         """The function to trace for this step; one and the same within a phase.
 
-        It takes the batch and the step's index (scalar int64 tensor, from 0), updates
-        the networks, and returns scalars named "loss/..." and "stat/...".
+        It takes the batch, the step's index (scalar int64 tensor, from 0) and the share
+        of the global batch that this is. It changes no trainable variable; the networks
+        whose gradients it returns have an optimiser of that name.
         """
         ...
 

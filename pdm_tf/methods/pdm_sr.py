@@ -9,7 +9,8 @@ One joint step (section 3.4), on hr and, unpaired, real_lr:
 
 All three see the fakes from before step 2's update, as in the authors' code, and D's
 forward pass on the fakes is computed once and shared by 2 and 3: D has not changed in
-between, so the gradients are exactly those of two passes.
+between, so the gradients are exactly those of two passes. So the step is three
+gradients at one point, and whoever calls it updates.
 
 `training` also offers the degradation alone, an SR network on a frozen degradation, and
 the two in sequence. What differs from the release, each with its switch, is listed at
@@ -28,7 +29,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.losses.adversarial import lsgan_discriminator_loss, lsgan_generator_loss
 from pdm_tf.losses.pixel import l1_loss
 from pdm_tf.losses.regularisers import centroid_loss, noise_energy_loss
-from pdm_tf.methods.base import Batch, Scalars, TrainStep
+from pdm_tf.methods.base import WHOLE, Batch, Learned, Scalars, Share, TrainStep
 from pdm_tf.methods.steps import (
     crop_margin,
     kernel_picture,
@@ -36,7 +37,6 @@ from pdm_tf.methods.steps import (
     patch_rows,
     sampled_kernels,
     step_seed,
-    update,
 )
 from pdm_tf.models.degradation import PDM, Degraded
 from pdm_tf.ops.blur import BORDERS, GRIDS, kernel_centroid, kernel_spread
@@ -173,6 +173,11 @@ class PDMSR:
         )
         self.extra_state: Mapping[str, Any] = {}
 
+    @property
+    def config(self) -> PDMSRConfig:
+        """The settings."""
+        return self._config
+
     def _adversaries(self) -> list[str]:
         return ["pdm", "discriminator"] if self._config.learns_degradation else []
 
@@ -199,7 +204,7 @@ class PDMSR:
     def previews(self, batch: Batch, step: int) -> Mapping[str, np.ndarray]:
         """Rows of real lr, fake lr, sr, hr; and a gallery of sampled kernels."""
         hr = batch["hr"][:4]
-        degraded = self._degrade(hr, tf.constant(0, tf.int64), training=False)
+        degraded = self._degrade(hr, tf.constant(0, tf.int64), WHOLE, training=False)
         fake_lr = quantise_8bit(degraded.lr)
         columns = {"fake lr": fake_lr}
         if "real_lr" in batch:
@@ -213,11 +218,14 @@ class PDMSR:
             "kernels": kernel_picture(kernels),
         }
 
-    def _degrade(self, hr: tf.Tensor, step: tf.Tensor, training: bool) -> Degraded:
+    def _degrade(
+        self, hr: tf.Tensor, step: tf.Tensor, share: Share, training: bool
+    ) -> Degraded:
         size = (hr.shape[1] - 2 * self._margin) // self._scale
         seed = step_seed(self._seed, "latents", step)
-        latents = self._pdm.draw_latents(hr.shape[0], size, size, seed)
-        return self._pdm(hr, *latents, training=training)
+        z_k, z_n = self._pdm.draw_latents(hr.shape[0] * share.count, size, size, seed)
+        z_n = None if z_n is None else share.of(z_n)
+        return self._pdm(hr, share.of(z_k), z_n, training=training)
 
     def _as_seen(self, degraded: Degraded) -> tf.Tensor:
         """The fakes as the discriminator sees them."""
@@ -231,24 +239,28 @@ class PDMSR:
             else (soft_quantise_8bit(degraded.lr))
         )
 
-    def _joint_step(self, batch: Batch, step: tf.Tensor) -> Scalars:
-        scalars, degraded = self._learn_degradation(batch, step)
-        return {**scalars, **self._learn_sr(batch["hr"], degraded.lr)}
+    def _joint_step(self, batch: Batch, step: tf.Tensor, share: Share) -> Learned:
+        degradation, degraded = self._learn_degradation(batch, step, share)
+        sr = self._learn_sr(batch["hr"], degraded.lr)
+        return Learned(
+            {**degradation.scalars, **sr.scalars},
+            {**degradation.gradients, **sr.gradients},
+        )
 
-    def _degradation_step(self, batch: Batch, step: tf.Tensor) -> Scalars:
-        return self._learn_degradation(batch, step)[0]
+    def _degradation_step(self, batch: Batch, step: tf.Tensor, share: Share) -> Learned:
+        return self._learn_degradation(batch, step, share)[0]
 
-    def _sr_step(self, batch: Batch, step: tf.Tensor) -> Scalars:
+    def _sr_step(self, batch: Batch, step: tf.Tensor, share: Share) -> Learned:
         # training=False: a frozen network's moving statistics must not move either.
-        degraded = self._degrade(batch["hr"], step, training=False)
+        degraded = self._degrade(batch["hr"], step, share, training=False)
         return self._learn_sr(batch["hr"], degraded.lr)
 
     def _learn_degradation(
-        self, batch: Batch, step: tf.Tensor
-    ) -> tuple[Scalars, Degraded]:
+        self, batch: Batch, step: tf.Tensor, share: Share
+    ) -> tuple[Learned, Degraded]:
         config, discriminator = self._config, self._discriminator
         with tf.GradientTape(persistent=True) as tape:
-            degraded = self._degrade(batch["hr"], step, training=True)
+            degraded = self._degrade(batch["hr"], step, share, training=True)
             fake_logits = discriminator(self._as_seen(degraded), training=True)
             real_logits = discriminator(batch["real_lr"], training=True)
             g_adv = lsgan_generator_loss(fake_logits)
@@ -263,10 +275,10 @@ class PDMSR:
             d_loss = config.adversarial_weight * d_adv
             scaled_pdm = self.optimizers["pdm"].scale_loss(pdm_loss)
             scaled_d = self.optimizers["discriminator"].scale_loss(d_loss)
-        # Each update's gradient runs over the tape as recorded, so the order of the two
-        # does not matter.
-        pdm_norm = update(self._pdm, self.optimizers["pdm"], tape, scaled_pdm)
-        d_norm = update(discriminator, self.optimizers["discriminator"], tape, scaled_d)
+        gradients = {
+            "pdm": tape.gradient(scaled_pdm, self._pdm.trainable_variables),
+            "discriminator": tape.gradient(scaled_d, discriminator.trainable_variables),
+        }
         del tape
         scalars = {
             "loss/g_adv": g_adv,
@@ -274,24 +286,21 @@ class PDMSR:
             "loss/centroid": centroid,
             "stat/d_real": tf.reduce_mean(real_logits),
             "stat/d_fake": tf.reduce_mean(fake_logits),
-            "stat/grad_norm_pdm": pdm_norm,
-            "stat/grad_norm_discriminator": d_norm,
             **_kernel_statistics(degraded.kernel),
         }
         if degraded.noise is not None:
             scalars["loss/noise_energy"] = energy
             scalars["stat/noise_mean"] = tf.reduce_mean(degraded.noise)
             scalars["stat/noise_std"] = tf.math.reduce_std(degraded.noise)
-        return scalars, degraded
+        return Learned(scalars, gradients), degraded
 
-    def _learn_sr(self, hr: tf.Tensor, fake_lr: tf.Tensor) -> Scalars:
+    def _learn_sr(self, hr: tf.Tensor, fake_lr: tf.Tensor) -> Learned:
         lr = tf.stop_gradient(quantise_8bit(fake_lr))
-        optimizer = self.optimizers["sr"]
         with tf.GradientTape() as tape:
             loss = l1_loss(self._sr(lr, training=True), crop_margin(hr, self._margin))
-            scaled = optimizer.scale_loss(loss)
-        norm = update(self._sr, optimizer, tape, scaled)
-        return {"loss/sr_l1": loss, "stat/grad_norm_sr": norm}
+            scaled = self.optimizers["sr"].scale_loss(loss)
+        gradient = tape.gradient(scaled, self._sr.trainable_variables)
+        return Learned({"loss/sr_l1": loss}, {"sr": gradient})
 
 
 def _kernel_statistics(kernel: tf.Tensor) -> Scalars:

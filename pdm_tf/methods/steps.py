@@ -1,6 +1,7 @@
-"""Verbs that training steps share: make an optimiser, update, crop, draw previews."""
+"""Verbs that training steps share: make an optimiser, crop, draw previews."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +13,17 @@ from pdm_tf.core.seeds import stream_seed
 
 _PREVIEW_IMAGES = 4
 _PREVIEW_KERNELS = 24
+
+
+class ReducedAdam(keras.optimizers.Adam):
+    """Adam that takes gradients as they are.
+
+    Keras sums them over replicas after clipping each replica's own. Here they come in
+    summed (`training.update`), so that what is clipped is the global batch's gradient.
+    """
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
+        return grads_and_vars
 
 
 def make_adam(
@@ -32,39 +44,13 @@ def make_adam(
       clip_norm: ceiling of the global norm of the network's gradients.
       beta_1: decay of the first moment.
     """
-    optimizer: keras.optimizers.Optimizer = keras.optimizers.Adam(
+    optimizer: keras.optimizers.Optimizer = ReducedAdam(
         learning_rate, beta_1=beta_1, epsilon=1e-8, global_clipnorm=clip_norm
     )
     if network.compute_dtype == "float16":
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     optimizer.build(network.trainable_variables)
     return optimizer
-
-
-def update(
-    network: keras.Model,
-    optimizer: keras.optimizers.Optimizer,
-    tape: tf.GradientTape,
-    scaled_loss: tf.Tensor,
-) -> tf.Tensor:
-    """One optimiser step on this network's variables and on no others.
-
-    Args:
-      network: whose trainable variables move.
-      optimizer: built for them.
-      tape: recorded `scaled_loss`.
-      scaled_loss: the loss after `optimizer.scale_loss`.
-
-    Returns:
-      Global norm of the gradients before clipping (float32 scalar).
-    """
-    variables = network.trainable_variables
-    gradients = tape.gradient(scaled_loss, variables)
-    norm = tf.linalg.global_norm(gradients)
-    if isinstance(optimizer, keras.optimizers.LossScaleOptimizer):
-        norm /= tf.convert_to_tensor(optimizer.dynamic_scale)  # `apply` may change it
-    optimizer.apply(gradients, variables)
-    return norm
 
 
 def step_seed(seed: int, stream: str, step: tf.Tensor) -> tf.Tensor:

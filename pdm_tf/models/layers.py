@@ -29,9 +29,15 @@ def conv(
 
 
 def batch_norm(*, dtype: str, name: str) -> keras.layers.BatchNormalization:
-    """BatchNorm with PyTorch's epsilon and decay."""
+    """BatchNorm with PyTorch's epsilon and decay, over the batches of all replicas."""
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
     return keras.layers.BatchNormalization(
-        momentum=0.9, epsilon=1e-5, dtype=dtype, name=name
+        momentum=0.9,
+        epsilon=1e-5,
+        # On one device the two formulas for the variance differ in rounding.
+        synchronized=replicas > 1,
+        dtype=dtype,
+        name=name,
     )
 
 
@@ -107,6 +113,7 @@ class PaddedConv2D(keras.layers.Layer):
                 trainable=False,
                 dtype="float32",
                 autocast=False,
+                aggregation="only_first_replica",  # all compute the same
             )
         super().build(input_shape)
 

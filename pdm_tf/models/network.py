@@ -5,7 +5,9 @@ survive Keras's own serialisation, so `model.save("x.keras")` works without cust
 objects. Networks compute in the type of their policy and return float32.
 """
 
+import contextlib
 import dataclasses
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -68,6 +70,17 @@ class Network(keras.Model):
     def layer_dtype(self) -> str:
         """Name of the policy, to hand to layers."""
         return self.dtype_policy.name
+
+
+def recomputed(layer_names: Sequence[str]) -> contextlib.AbstractContextManager[Any]:
+    """Layers of these names made within it keep no inner activations for the gradient.
+
+    They compute them again (gradient checkpointing, Chen et al. 2016,
+    arXiv:1604.06174); what goes in and comes out is kept.
+    """
+    if not layer_names:
+        return contextlib.nullcontext()
+    return keras.RematScope(mode="list_of_layers", layer_names=list(layer_names))
 
 
 def to_compute(network: keras.Model, x: tf.Tensor) -> tf.Tensor:

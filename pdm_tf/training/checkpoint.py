@@ -51,18 +51,26 @@ class CheckpointStore:
     """The checkpoints of one run."""
 
     def __init__(
-        self, folder: Path, state: Mapping[str, Sequence[tf.Variable]], keep: int
+        self,
+        folder: Path,
+        state: Mapping[str, Sequence[tf.Variable]],
+        keep: int,
+        *,
+        is_owner: bool = True,
     ) -> None:
         """Args:
-        folder: where they are kept; made when missing. Leftovers of a killed run
-          in it are removed, so no two processes may share it.
+        folder: where they are kept.
         state: group name -> variables, see `collect_state`.
         keep: how many of the newest to keep.
+        is_owner: whether this process writes; it makes the folder and removes what a
+          killed run has left in it. There may be one owner only.
         """
         self.folder = folder
         self._keep = keep
         self._state = {name: list(group) for name, group in state.items()}
         self._checkpoint = tf.train.Checkpoint(**self._state)
+        if not is_owner:
+            return
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob(".step_*"):
             shutil.rmtree(leftover)
@@ -129,6 +137,20 @@ class CheckpointStore:
                 f"{'; '.join(warnings)}. Start with an empty --run_dir."
             )
         return 0, []
+
+    def restore(self, step: int) -> None:
+        """Restores the checkpoint of `step`, which the owner has found to be good.
+
+        Raises:
+          UserError: it cannot be read here, or belongs to other networks.
+        """
+        path = self.folder / f"step_{step:08d}"
+        problem = _damage(path) or self._read(path)
+        if problem:
+            raise UserError(
+                f"every worker must see the run folder of the first one. Received: "
+                f"{path}, which cannot be read here ({problem})."
+            )
 
     def _read(self, path: Path) -> str:
         manifest = read_json(path / _MANIFEST)

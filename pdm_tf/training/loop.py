@@ -1,30 +1,31 @@
-"""The training loop: batches in, scalars out, periodic actions, safe resuming.
+"""The training loop: batches in, scalars out, safe resuming.
 
 It knows no method: what a step does, which networks there are and what they are worth
 come in as objects and callables. Steps are indexed from 0 where they decide randomness
 and schedules; everything a person reads says "step n" for the state after n steps.
 
-Order within a step: train, log, save, preview, validate. Saving comes before the slow
-actions so that a signal may cut them short; a validation that is missing at the
-restored step is made up for at the next start.
+Order within a step: train, log, save, preview, validate (`recorder.py`). A validation
+that is missing at the restored step is made up for at the next start. Several steps may
+be one call, but never across one of these.
+
+With several workers every one runs this loop; only the chief records, and the others
+wait for it in the next step's reduction. They stop together: whether anybody was asked
+to is part of what each step reduces.
 """
 
 import dataclasses
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import keras
 import tensorflow as tf
 
 from pdm_tf.config.train_config import TrainConfig
-from pdm_tf.core.images import write_png
 from pdm_tf.training.checkpoint import CheckpointStore, collect_state
 from pdm_tf.training.ema import EMA
-from pdm_tf.training.events import EventWriter
-from pdm_tf.training.health import LossMonitor, check_weights
-from pdm_tf.training.metrics_file import MetricsFile, read_metrics
-from pdm_tf.training.progress import Progress
+from pdm_tf.training.health import LossMonitor
+from pdm_tf.training.metrics_file import read_metrics
+from pdm_tf.training.recorder import Recorder, SaveBundles, Validate
+from pdm_tf.training.replicas import ONE_DEVICE, Replicas
 from pdm_tf.training.run_folder import RunFolder
 from pdm_tf.training.signals import GracefulStop, StopRequested
 from pdm_tf.training.step_function import StepFunction
@@ -32,12 +33,7 @@ from pdm_tf.training.step_function import StepFunction
 if TYPE_CHECKING:
     from pdm_tf.methods.base import Method
 
-MakeBatches = Callable[[int], Iterable[Mapping[str, tf.Tensor]]]
-Validate = Callable[[keras.Model], Mapping[str, float]]
-SaveBundles = Callable[[Mapping[str, keras.Model], int], None]
-
-_SR = "sr"  # the deployable network that is validated
-_REFRESH_S = 1.0  # between looks at the losses for the bar and the loss monitor
+MakeBatches = Callable[[int], tf.data.Dataset]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,18 +57,21 @@ def run_training(
     run: RunFolder,
     validate: Validate | None = None,
     save_bundles: SaveBundles | None = None,
+    replicas: Replicas = ONE_DEVICE,
 ) -> Outcome:
     """Trains `method` until `config.steps`, from the newest checkpoint if there is one.
 
     Args:
       method: networks, optimizers and the step; see `pdm_tf.methods.base`.
-      make_batches: index of the first step -> batches from there on, stream name ->
-        [B, P, P, 3] float32 in [0, 1]. Must depend on nothing but the index.
+      make_batches: index of the first step -> this worker's batches from there on,
+        stream name -> [B, P, P, 3] float32 in [0, 1]. Must depend on nothing but the
+        index.
       config: lengths, intervals, schedule.
       run: the open run folder.
       validate: scores the network "sr" of `method.deployable()`: name -> number, those
         of a baseline as "bicubic/psnr". None: no validation.
       save_bundles: writes networks for use: folder name -> network, and the step.
+      replicas: the devices; `method` was built within their scope.
 
     Returns:
       Where it ended.
@@ -80,11 +79,12 @@ def run_training(
     Raises:
       NonFiniteLossError: training diverged; older checkpoints are intact.
       UserError: the checkpoints in the folder cannot be used.
+      WorkerLostError: another worker died or left.
       RuntimeError: `make_batches` ran out.
     """
     with GracefulStop() as stop:
         session = _Session(
-            method, make_batches, config, run, validate, save_bundles, stop
+            method, make_batches, config, run, validate, save_bundles, stop, replicas
         )
         try:
             return session.train()
@@ -112,27 +112,74 @@ class _Session:
         validate: Validate | None,
         save_bundles: SaveBundles | None,
         stop: GracefulStop,
+        replicas: Replicas,
     ) -> None:
         self._method, self._make_batches = method, make_batches
         self._config, self._run, self._stop = config, run, stop
-        self._validate, self._save_bundles = validate, save_bundles
-        self._ema = EMA(method.ema_networks(), config.ema_decay)
-        self._monitor = LossMonitor()
-        self._step_function = StepFunction(method, self._ema, self._monitor, config)
-        state = collect_state(method, self._ema)
-        self._store = CheckpointStore(run.checkpoints, state, config.keep_checkpoints)
-        self._start, damaged = self._store.restore_latest()
-        self._metrics = MetricsFile(run.metrics_path, self._start)
-        self._events = EventWriter(run.tensorboard, self._start)  # makes no file yet
-        self._progress = Progress(config.progress, self._start, config.steps)
-        self._preview_batch: Mapping[str, tf.Tensor] | None = None
-        self._looked_at = time.monotonic()
+        self._replicas = replicas
+        ema, self._monitor = EMA(method.ema_networks(), config.ema_decay), LossMonitor()
+        self._step_function = StepFunction(method, ema, self._monitor, config, replicas)
+        state = collect_state(method, ema)
+        self._store = CheckpointStore(
+            *(run.checkpoints, state, config.keep_checkpoints),
+            is_owner=replicas.is_chief,
+        )
+        self._start, damaged = self._restore()
         self._step = self._start
+        self._recorder: Recorder | None = None
+        if replicas.is_chief:
+            self._recorder = Recorder(
+                *(method, config, run, self._start),
+                step_function=self._step_function,
+                store=self._store,
+                ema=ema,
+                monitor=self._monitor,
+                # The others would wait in vain for a step that the chief has given up.
+                stop=stop if replicas.workers == 1 else None,
+                preview_batch=lambda: next(iter(make_batches(0))),
+                validate=validate,
+                save_bundles=save_bundles,
+            )
         for line in damaged:
             self._say(f"warning: {line}")
 
     def train(self) -> Outcome:
         """Takes the steps that are left."""
+        steps = self._config.steps
+        self._say(f"{self._run.root}: {self._opening()}")
+        cut_short = False
+        try:
+            if self._recorder is not None:
+                self._recorder.make_up(self._step)
+            if self._step < steps:
+                self._train_until(steps)
+        except StopRequested:
+            cut_short = True
+        if self._step < steps or cut_short:
+            return self._leave()
+        if self._recorder is not None:
+            self._recorder.finish(self._step)
+        # A worker that leaves takes the others with it; the chief may still be saving.
+        self._replicas.from_chief(0)
+        return Outcome(self._step)
+
+    def close(self) -> None:
+        """Closes what was opened."""
+        if self._recorder is not None:
+            self._recorder.close()
+
+    def _restore(self) -> tuple[int, list[str]]:
+        """The chief chooses a checkpoint, since it may set a damaged one aside."""
+        if self._replicas.is_chief:
+            start, damaged = self._store.restore_latest()
+            self._replicas.from_chief(start)
+            return start, damaged
+        start = self._replicas.from_chief(0)
+        if start:
+            self._store.restore(start)
+        return start, []
+
+    def _opening(self) -> str:
         steps = self._config.steps
         weights = ", ".join(
             f"{name} {network.count_params():,}"
@@ -140,186 +187,71 @@ class _Session:
         )
         begins = f"goes on from step {self._start}" if self._start else "starts"
         if self._start < steps:
-            line = f"{begins}, until step {steps}; weights: {weights}"
-        else:
-            line = (
-                f"is at step {self._start} already; to train on, raise --steps={steps}"
-            )
-        self._say(f"{self._run.root}: {line}")
-        cut_short = False
-        try:
-            self._make_up()
-            if self._step < steps:
-                self._train_until(steps)
-        except StopRequested:
-            cut_short = True
-        if self._step < steps or cut_short:
-            return self._leave()
-        if not self._has_record("finished"):
-            self._metrics.write(self._step, {"finished": True})
-        self._say(f"finished at step {self._step}; networks in {self._run.bundles}")
-        return Outcome(self._step)
-
-    def close(self) -> None:
-        """Closes what was opened."""
-        self._progress.close()
-        self._metrics.close()
-        self._events.close()
+            return f"{begins}, until step {steps}; weights: {weights}"
+        return f"is at step {self._start} already; to train on, raise --steps={steps}"
 
     def _train_until(self, steps: int) -> None:
-        for batch in self._make_batches(self._step):
-            if self._stop.received:
-                return
-            self._step_function(batch, self._step)
-            self._step += 1
-            self._progress.advance(self._step)
-            self._after_step(self._step, is_last=self._step == steps)
-            if self._step == steps:
-                return
-        raise RuntimeError(
-            f"`make_batches` must yield batches until step {steps}. "
-            f"Received: none after step {self._step}."
+        dataset = self._make_batches(self._step)
+        batches = self._replicas.iterator(dataset, self._config.batch_size)
+        while self._step < steps and not self._is_stopping():
+            count = self._steps_to_take()
+            self._call(batches, count)
+            self._step += count
+            if self._recorder is not None:
+                self._recorder.after_step(self._step)
+            elif self._step % self._config.log_every == 0:
+                self._monitor.check()
+
+    def _call(self, batches: object, count: int) -> None:
+        try:
+            with self._replicas.watching_peers():
+                asked = bool(self._stop.received)
+                self._step_function(batches, self._step, count, stop=asked)
+        except tf.errors.OutOfRangeError as error:
+            raise RuntimeError(
+                f"`make_batches` must yield batches until step {self._config.steps}. "
+                f"Received: none after step {self._step}."
+            ) from error
+
+    def _is_stopping(self) -> bool:
+        """Whether to leave now; all workers answer alike."""
+        if self._replicas.workers == 1:
+            return bool(self._stop.received)
+        with self._replicas.watching_peers():
+            return self._step_function.stopping()
+
+    def _steps_to_take(self) -> int:
+        """Up to `steps_per_call`, all of one phase and up to what is due next."""
+        config, step = self._config, self._step
+        every = (
+            *(config.log_every, config.save_every),
+            *(config.preview_every, config.validate_every),
         )
-
-    def _after_step(self, step: int, is_last: bool) -> None:
-        config = self._config
-        validates = self._validate is not None and _due(
-            step, config.validate_every, is_last
+        count = min(
+            config.steps_per_call,
+            config.steps - step,
+            *(interval - step % interval for interval in every if interval),
+            *([1] if step == 0 else []),  # the first step is logged
         )
-        if step == 1 or _due(step, config.log_every, is_last):
-            self._log(step)
-        elif time.monotonic() - self._looked_at > _REFRESH_S:
-            self._look()
-        if validates or _due(step, config.save_every, is_last):
-            self._save(step)
-        if _due(step, config.preview_every, is_last):
-            self._preview(step)
-        if validates:
-            self._run_validation(step)
-
-    def _look(self) -> dict[str, float]:
-        self._monitor.check()
-        scalars = self._step_function.fetch() if self._progress.has_bar else {}
-        self._progress.refresh(scalars)
-        self._looked_at = time.monotonic()
-        return scalars
-
-    def _log(self, step: int) -> None:
-        scalars = self._step_function.fetch()
-        self._monitor.check()
-        self._progress.refresh(scalars)
-        self._looked_at = time.monotonic()
-        speed = self._progress.measure()
-        timed = {} if speed is None else {"perf/steps_per_second": speed}
-        self._metrics.write(step, {**scalars, **timed})
-        self._events.scalars(step, {**scalars, **timed})
-        line = self._progress.status(step, scalars)
-        self._run.log(line)
-        if not self._progress.has_bar:
-            self._progress.say(line)
-
-    def _save(self, step: int) -> None:
-        self._monitor.check()
-        check_weights(self._method.networks, step)
-        self._store.save(step)
-        self._write_bundles(step)
-        self._progress.pause_over()
-
-    def _write_bundles(self, step: int) -> None:
-        if self._save_bundles is None:
-            return
-        networks = self._method.deployable()
-        self._save_bundles(networks, step)
-        averaged = {
-            f"{name}_ema": network
-            for name, network in networks.items()
-            if name in self._ema.networks
-        }
-        if averaged:
-            with self._ema.applied():
-                self._save_bundles(averaged, step)
-
-    def _preview(self, step: int) -> None:
-        if self._preview_batch is None:  # the same one always, to compare steps by eye
-            self._preview_batch = next(iter(self._make_batches(0)))
-        pictures = self._method.previews(self._preview_batch, step)
-        for name, picture in pictures.items():
-            file = f"step_{step:08d}_{name.replace('/', '_')}.png"
-            write_png(self._run.previews / file, picture)
-        self._events.pictures(step, pictures)
-        self._progress.pause_over()
-
-    def _run_validation(self, step: int) -> None:
-        network = self._method.deployable().get(_SR)
-        if network is None:
-            return
-        with self._stop.interruptible():
-            raw = self._validate(network)
-            averaged: Mapping[str, float] = {}
-            if _SR in self._ema.networks:
-                with self._ema.applied():
-                    averaged = self._validate(network)
-        values = {f"val/{name}": value for name, value in raw.items()}
-        values |= {f"val_ema/{k}": v for k, v in averaged.items() if "/" not in k}
-        self._metrics.write(step, values)
-        self._events.scalars(step, values)
-        self._say(f"step {step}  validation: {_comparison(raw, averaged)}")
-        self._progress.pause_over()
-
-    def _make_up(self) -> None:
-        """Does what an earlier process could not do after its last checkpoint."""
-        step, config = self._step, self._config
-        if step == 0:
-            return
-        is_last = step >= config.steps
-        if is_last and not self._has_record("finished"):
-            self._write_bundles(step)
-        if (
-            self._validate is not None
-            and _due(step, config.validate_every, is_last)
-            and not self._has_record("val/")
-        ):
-            self._run_validation(step)
+        phase = self._method.train_step_for
+        while phase(step + count - 1) != phase(step):
+            count -= 1
+        return count
 
     def _leave(self) -> Outcome:
         """Saves after a signal."""
-        if self._step > self._start:
-            self._save(self._step)
+        if self._recorder is not None and self._step > self._start:
+            self._recorder.save(self._step)
+        received = self._stop.received or "another worker's signal"
         self._say(
-            f"{self._stop.received}: stopped at step {self._step}, all saved; "
+            f"{received}: stopped at step {self._step}, all saved; "
             "the same command goes on from there."
         )
-        return Outcome(self._step, self._stop.received)
-
-    def _has_record(self, prefix: str) -> bool:
-        """Whether a number with this prefix was logged at the restored step."""
-        return any(
-            name.startswith(prefix)
-            for record in read_metrics(self._run.metrics_path)
-            if record["step"] == self._step
-            for name in record
-        )
+        self._replicas.from_chief(0)
+        return Outcome(self._step, received)
 
     def _say(self, line: str) -> None:
-        self._run.log(line)
-        self._progress.say(line)
-
-
-def _due(step: int, every: int, is_last: bool) -> bool:
-    """Whether something done `every` so many steps (0: never), and last, is due."""
-    return every > 0 and (step % every == 0 or is_last)
-
-
-def _comparison(raw: Mapping[str, float], averaged: Mapping[str, float]) -> str:
-    """Returns "psnr 26.310 (ema 26.452, bicubic 25.120)  ssim ..."."""
-    parts = []
-    for name in (name for name in raw if "/" not in name):
-        others = [("ema", averaged[name])] if name in averaged else []
-        others += [
-            (key.removesuffix(f"/{name}"), value)
-            for key, value in raw.items()
-            if key.endswith(f"/{name}")
-        ]
-        beside = ", ".join(f"{other} {value:.4g}" for other, value in others)
-        parts.append(f"{name} {raw[name]:.4g}" + (f" ({beside})" if beside else ""))
-    return "  ".join(parts)
+        if self._recorder is not None:
+            self._recorder.say(line)
+        else:
+            self._run.log(line)

@@ -5,6 +5,7 @@ log.txt metrics.jsonl            what was printed; every logged number
 tensorboard/ previews/           scalars and pictures; the same pictures as PNG
 checkpoints/ bundles/<network>/  to go on; to use
 lock                             held by the process that trains here
+log_worker1.txt ...              of the other workers, when there are several
 """
 
 import datetime
@@ -40,8 +41,13 @@ class RunFolder:
       start_step: step of the newest complete checkpoint when it was opened, else 0.
     """
 
-    def __init__(self, config: TrainConfig) -> None:
+    def __init__(self, config: TrainConfig, worker: int = 0) -> None:
         """Makes or opens `config.run_dir` and records config, flags and environment.
+
+        Args:
+          config: of the run.
+          worker: number of this process; those after the first, 0, write nothing but
+            their log.
 
         Raises:
           UserError: another process trains in it, it cannot be written, or it has
@@ -54,9 +60,12 @@ class RunFolder:
         self.checkpoints = self.root / "checkpoints"
         self.bundles = self.root / "bundles"
         self.previews = self.root / "previews"
+        lock = "lock" if worker == 0 else f"lock_worker{worker}"
+        if worker:
+            self.log_path = self.root / f"log_worker{worker}.txt"
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.root / "lock", "a+")  # noqa: SIM115 - held
+            self._lock = open(self.root / lock, "a+")  # noqa: SIM115 - held
         except OSError as error:
             raise UserError(
                 f"--run_dir must be a folder that can be written. "
@@ -66,12 +75,14 @@ class RunFolder:
             _take(self._lock, self.root)
             done = complete_steps(self.checkpoints)
             self.start_step = done[-1] if done else 0
-            if self.start_step:
+            if self.start_step and worker == 0:
                 _check_same_run(self.root, config, self.start_step)
             self._log = open(self.log_path, "a", encoding="utf-8")  # noqa: SIM115
         except BaseException:
             self._lock.close()
             raise
+        if worker:
+            return
         write_json_atomic(self.root / "config.json", to_json_dict(config))
         write_text_atomic(self.root / "flags.txt", to_flags_text(SPEC, config))
         _record_environment(self.root / "env.json", self.start_step)

@@ -13,7 +13,19 @@ from tests.unit.data.folders import fill
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--sr_net=edsr", "--sr_arg=num_blocks=1", "--sr_arg=filters=4", "--tile=16")
+TINY_STEP = (
+    *("--batch_size=2", "--lr_patch=8", "--kernel_arg=kernel_size=5"),
+    *("--kernel_arg=filters=4", "--kernel_arg=num_blocks=1"),
+)
+TINY_NETS = (
+    *("--preset=paper", "--discriminator_arg=filters=4"),
+    *("--sr_arg=num_blocks=1", "--sr_arg=filters=4"),
+)
 QUICK = ("--rounds=2", "--gemm_size=128")
+NEEDS_TORCH = pytest.mark.skipif(
+    find_spec("torch") is None,
+    reason='needs PyTorch, the other side: pip install -e ".[benchmark]"',
+)
 
 
 def run(folder, *flags, path=()):
@@ -27,10 +39,7 @@ def run(folder, *flags, path=()):
     )
 
 
-@pytest.mark.skipif(
-    find_spec("torch") is None,
-    reason='needs PyTorch, the other side: pip install -e ".[benchmark]"',
-)
+@NEEDS_TORCH
 def test_inference_against_torch(tmp_path):
     flags = ("--compare=torch", "--nomemory", "--output=speed.json")
     done = run(tmp_path, "inference", *TINY, *QUICK, *flags)
@@ -62,6 +71,54 @@ def test_inference_against_torch(tmp_path):
     }
 
 
+@NEEDS_TORCH
+def test_train_against_torch(tmp_path):
+    flags = ("--compare=torch", "--nomemory", "--output=speed.json")
+    done = run(tmp_path, "train", *TINY_STEP, *TINY_NETS, *QUICK, *flags)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    result = read_json(tmp_path / "speed.json")
+    assert result["task"] == "train" and result["config"]["preset"] == "paper"
+    assert result["gflop"] > 0 and result["torch_blur"] in ("unfold", "grouped")
+    sides = result["sides"]
+    assert set(sides) == {"tensorflow", "torch", "torch_channels_last"}
+    for name, side in sides.items():
+        assert 0 < side["ms"]["least"] <= side["ms"]["median"] <= side["ms"]["most"]
+        assert side["ratio_to_torch"]["median"] > 0
+        # The same weights and patches. The paper's first kernels know no latents.
+        for loss, value in sides["tensorflow"]["first_losses"].items():
+            assert side["first_losses"][loss] == pytest.approx(value, rel=1e-4)
+        assert f"\n{name} " in done.stdout
+    assert set(result["gemm"]["peak_gflops"]) == {"float32"}
+
+
+def test_train_over_sizes(tmp_path):
+    sweep = ("--sweep=patch", "--sweep_sizes=32,64", "--rounds=2")
+    flags = ("--nomemory", "--output=speed.json")
+    done = run(tmp_path, "train", *TINY_STEP, *TINY_NETS, *sweep, *flags)
+    assert done.returncode == 0, done.stderr
+    assert "time ~ (HR pixels) ^ " in done.stdout
+    found = read_json(tmp_path / "speed.json")["sweep"]["float32"]
+    assert [entry["amount"] for entry in found["sizes"]] == [2 * 32**2, 2 * 64**2]
+
+
+@NEEDS_TORCH
+def test_degrade_against_torch(tmp_path):
+    flags = ("--compare=torch", "--nomemory", "--rounds=2", "--output=speed.json")
+    done = run(tmp_path, "degrade", *TINY_STEP, *flags)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    result = read_json(tmp_path / "speed.json")
+    assert result["task"] == "degrade" and result["kernel_size"] == 5
+    assert set(result["references"]) == {
+        *("blur", "blur, gradient", "degradation, gradient")
+    }
+    for name, side in result["sides"].items():
+        assert set(side["ratios"]) == {"unfold", "grouped"}
+        assert side["relative_difference"] < 1e-3, name
+        assert f"\n{name} " in done.stdout
+
+
 def test_without_torch_the_extra_is_named_and_the_rest_works(tmp_path):
     """In an interpreter in which PyTorch cannot be imported."""
     (tmp_path / "hidden" / "torch").mkdir(parents=True)
@@ -69,14 +126,12 @@ def test_without_torch_the_extra_is_named_and_the_rest_works(tmp_path):
         "raise ModuleNotFoundError('no torch', name='torch')"
     )
     hidden = [str(tmp_path / "hidden")]
-    done = run(tmp_path, "inference", *TINY, "--compare=torch", path=hidden)
-    assert done.returncode == 2
-    assert 'pip install -e ".[benchmark]"' in done.stderr
-    assert "Traceback" not in done.stderr
-    folders = ("--hr_dir=a", "--lr_dir=b", "--run_dir=c")
-    done = run(tmp_path, "data", *folders, "--compare=torch", path=hidden)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert 'pip install -e ".[benchmark]"' in done.stderr
+    data = ("data", "--hr_dir=a", "--lr_dir=b", "--run_dir=c")
+    for task in (data, ("inference", *TINY), ("train",), ("degrade",)):
+        done = run(tmp_path, *task, "--compare=torch", path=hidden)
+        assert done.returncode == 2
+        assert 'pip install -e ".[benchmark]"' in done.stderr
+        assert "Traceback" not in done.stderr
     done = run(tmp_path, "inference", *TINY, *QUICK, "--nomemory", path=hidden)
     assert done.returncode == 0, done.stderr
     assert "tensorflow" in done.stdout and "torch" not in done.stdout
@@ -113,9 +168,11 @@ def test_data_against_torch(tmp_path):
 def test_help_of_the_tasks(tmp_path):
     done = run(tmp_path, "--help")
     assert done.returncode == 0
-    for task in ("data", "inference"):
+    for task in ("data", "degrade", "inference", "train"):
         assert f"\n  {task}\n" in done.stdout
     assert "--gemm_size" in run(tmp_path, "inference", "--help").stdout
+    assert "--sweep_sizes" in run(tmp_path, "train", "--help").stdout
+    assert "--border" in run(tmp_path, "degrade", "--help").stdout
     assert "--round_steps" in run(tmp_path, "data", "--help").stdout
 
 

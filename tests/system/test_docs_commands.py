@@ -106,6 +106,18 @@ def evaluates(place: Path, command: str) -> None:
     assert len(list((place / "results" / "small" / "panels").glob("*.png"))) == 2
 
 
+def measures(*more: str) -> Callable[[Path, str], None]:
+    """A benchmark, of a small thing: the table is there, and the numbers in a file."""
+
+    def check(place: Path, command: str) -> None:
+        text = run(place, command, "--rounds=2", "--output=speed.json", *more)
+        assert "medians of 2 rounds" in text and "tensorflow" in text
+        sides = read_json(place / "speed.json")["sides"].values()
+        assert all(side["ms"]["median"] > 0 for side in sides)
+
+    return check
+
+
 def prepares_shards(place: Path, command: str) -> None:
     run(place, command)
     assert list((place / "photos" / "hr_shards").glob("*.tfrecord*"))
@@ -267,6 +279,11 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--output_dir=photos/hr_shards --tile=480 --tile_step=240": prepares_shards,
     "python -m pdm_tf.prepare --task=bicubic_lr --input_dir=photos/hr "
     "--output_dir=photos/x4 --scale=4": prepares_pairs,
+    "python -m pdm_tf.benchmark train --preset=paper": measures(
+        *("--batch_size=1", "--lr_patch=8", "--gemm_size=64", "--nomemory", *TINY_SR),
+        *("--kernel_arg=filters=4", "--discriminator_arg=filters=4"),
+    ),
+    "python -m pdm_tf.benchmark degrade": measures("--batch_size=1", "--lr_patch=8"),
 }
 
 

@@ -39,12 +39,13 @@ class KernelModuleConfig:
     Attributes:
       kernel_size: K, odd.
       latent_channels: f_k.
-      latent: "normal", or "zero" for one deterministic kernel (the paper's ablation).
+      latent: "normal", or "zero" for one kernel, learned without trunk (the paper's
+        ablation).
       filters: n_f, width of the trunk.
       num_blocks: n_b, residual blocks.
       spatial: whether each LR pixel has its own kernel.
       conv_size: window of the trunk when `spatial` (1: independent pixels).
-      normalization: "batch" (paper), "layer" or "none"; none with latent "zero".
+      normalization: "batch" (paper), "layer" or "none".
       initial: mean of the kernels at the start: "delta", "gaussian" or "box" (release);
         "gaussians" starts from a whole distribution of anisotropic Gaussians.
       initial_centre: mass of the middle tap for "delta", in (1/K^2, 1).
@@ -231,16 +232,19 @@ class KernelModule(Network):
         kwargs["dtype"] = "float32"
         super().__init__(config, **kwargs)
         self.centre_px = centre_px
-        self.trunk = ResidualTrunk(
-            config.filters,
-            config.num_blocks,
-            config.conv_size if config.spatial else 1,
-            # Batch statistics of equal latents have no variance: in inference, where
-            # moving averages lag behind, dividing by it blows the logits up.
-            "none" if config.latent == "zero" else config.normalization,
-            dtype="float32",
-            name="trunk",
-        )
+        # A constant latent makes a constant of the trunk, which the last bias can be
+        # alone. Trained all the same, its weights add up to steps so large that the
+        # kernel is a delta before step 100, whence softmax never leads back.
+        self.trunk = None
+        if config.latent != "zero":
+            self.trunk = ResidualTrunk(
+                config.filters,
+                config.num_blocks,
+                config.conv_size if config.spatial else 1,
+                config.normalization,
+                dtype="float32",
+                name="trunk",
+            )
         start = initial_logits(config, centre_px).astype(np.float32)
         self.to_logits = pointwise_or_conv(
             config.num_taps,
@@ -266,14 +270,20 @@ class KernelModule(Network):
             )
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        self.trunk.build(input_shape)
-        self.to_logits.build((*input_shape[:-1], self.config.filters))
+        features = input_shape
+        if self.trunk is not None:
+            self.trunk.build(input_shape)
+            features = (*input_shape[:-1], self.config.filters)
+        self.to_logits.build(features)
         if self.gaussians is not None:
             self.gaussians.build(input_shape)
         super().build(input_shape)
 
     def call(self, z_k: tf.Tensor, training: bool = False) -> tf.Tensor:
-        logits = self.to_logits(self.trunk(z_k, training=training))
+        features = z_k
+        if self.trunk is not None:
+            features = self.trunk(z_k, training=training)
+        logits = self.to_logits(features)
         if self.gaussians is not None:
             logits += self.gaussians(z_k)
         return tf.nn.softmax(logits, axis=-1)

@@ -56,6 +56,11 @@ class EDSRConfig:
         on_lr_grid = 1 + 2 * self.num_blocks + 1
         return on_lr_grid + convolution_radius(upsampling_stages(self.scale), after=1)
 
+    @property
+    def block_names(self) -> list[str]:
+        """Layers that may be recomputed, see `models.network.recomputed`."""
+        return [f"block_{i}" for i in range(self.num_blocks)]
+
     def build(self, dtype: str = "float32", name: str | None = None) -> "EDSR":
         """The network, with its variables."""
         network = EDSR(self, dtype=dtype, name=name)
@@ -140,10 +145,8 @@ class EDSR(Network):
         dtype = self.layer_dtype
         self.head = conv(config.filters, 3, dtype=dtype, name="head")
         self.blocks = [
-            ResidualBlock(
-                config.filters, config.residual_scale, dtype=dtype, name=f"block_{i}"
-            )
-            for i in range(config.num_blocks)
+            ResidualBlock(config.filters, config.residual_scale, dtype=dtype, name=name)
+            for name in config.block_names
         ]
         self.body_end = conv(config.filters, 3, dtype=dtype, name="body_end")
         self.stages = upsampling_stages(config.scale)

@@ -46,6 +46,11 @@ class RRDBNetConfig:
         on_lr_grid = 1 + 3 * 5 * self.num_blocks + 1
         return on_lr_grid + convolution_radius(upsampling_stages(self.scale), after=2)
 
+    @property
+    def block_names(self) -> list[str]:
+        """Layers that may be recomputed, see `models.network.recomputed`."""
+        return [f"block_{i}_{j}" for i in range(self.num_blocks) for j in range(3)]
+
     def build(self, dtype: str = "float32", name: str | None = None) -> "RRDBNet":
         """The network, with its variables."""
         network = RRDBNet(self, dtype=dtype, name=name)

@@ -9,8 +9,9 @@ import pytest
 
 from export.onnx_graph import network_to_onnx
 from pdm_tf.benchmarks import gemm, sides
+from pdm_tf.benchmarks.figures import figures
 from pdm_tf.benchmarks.inference_table import table
-from pdm_tf.benchmarks.inference_task import differences, figures
+from pdm_tf.benchmarks.inference_task import differences
 from pdm_tf.benchmarks.memory import high_water_mb, peak_mb
 from pdm_tf.benchmarks.rounds import Summary
 from pdm_tf.benchmarks.subject import Subject
@@ -27,13 +28,16 @@ SECONDS = {
 
 
 def made(seconds=SECONDS, operations=60_000_000_000):
-    return figures(
+    result = figures(
+        sides.SIDES,
         seconds,
         operations,
         {"float32": 400.0, "bfloat16": 1500.0},
-        dict.fromkeys(seconds, 0.0),
         {"onnxruntime": 300.0},
     )
+    for side in result["sides"].values():
+        side["max_difference"] = 0.0
+    return result
 
 
 def test_figures_by_hand():
@@ -107,9 +111,7 @@ def test_gemm_rates_and_peaks():
 
 
 def test_products_are_products():
-    import tensorflow as tf
-
-    made = gemm.products(64, bfloat16=True, tensorflow=tf, torch=None, numpy_too=True)
+    made = gemm.products(64, bfloat16=True, with_torch=False, numpy_too=True)
     assert set(made) == {
         *("gemm numpy float32", "gemm tensorflow float32"),
         "gemm tensorflow bfloat16",
@@ -145,9 +147,9 @@ def test_memory_of_a_side_is_its_own(tmp_path, side, library, most):
     pytest.importorskip(library, reason=f"needs {library}: pip install -e .[benchmark]")
     path = network_to_onnx(built(EDSR_TINY), tmp_path / "m.onnx")
     subject = Subject("m", path, "EDSR", dataclasses.asdict(EDSR_TINY))
-    small = peak_mb(side, subject, (1, 16, 16, 3), threads=1)
+    small = peak_mb(sides.run_alone, side, subject, (1, 16, 16, 3), 1)
     assert 30 < small < most
-    large = peak_mb(side, subject, (1, 256, 256, 3), threads=1)
+    large = peak_mb(sides.run_alone, side, subject, (1, 256, 256, 3), 1)
     # The result alone, 1024 x 1024 x 3 float32, has 12.6 MB.
     assert large > small + 12.6
 

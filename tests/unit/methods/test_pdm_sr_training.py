@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.methods import METHODS, PDMSRConfig
+from pdm_tf.methods.base import WHOLE
 from pdm_tf.models.discriminators import PatchGAN
 from pdm_tf.ops.quantise import soft_quantise_8bit
 from tests.unit.methods import tiny
@@ -137,7 +138,8 @@ def test_released_fakes_without_noise_module_are_softly_rounded():
     watch, pdm = watching(), tiny.pdm(noise=None)
     method = tiny.pdm_sr({"pdm": pdm, "discriminator": watch}, fakes="release")
     batch = tiny.batch_for(method, 0)
-    clean = method._degrade(batch["hr"], tf.constant(0, tf.int64), training=False).lr
+    index = tf.constant(0, tf.int64)
+    clean = method._degrade(batch["hr"], index, WHOLE, training=False).lr
     tiny.run(method, 1)
     fake = watch.__dict__["seen"][0]
     np.testing.assert_allclose(fake, soft_quantise_8bit(clean), rtol=0, atol=1e-6)
@@ -226,8 +228,8 @@ def test_latents_are_new_at_each_step_and_a_function_of_it():
     batch = tiny.batch_for(method, 0)
 
     def loss(step):
-        step_function = method.train_step_for(step)
-        return float(step_function(batch, tf.constant(step, tf.int64))["loss/sr_l1"])
+        learned = method.train_step_for(step)(batch, tf.constant(step, tf.int64), WHOLE)
+        return float(learned.scalars["loss/sr_l1"])
 
     assert loss(3) == loss(3)
     assert len({loss(step) for step in (0, 1, 2, 2**31 - 1)}) == 4
@@ -236,7 +238,7 @@ def test_latents_are_new_at_each_step_and_a_function_of_it():
 def test_graph_and_eager_steps_agree():
     eager, compiled = tiny.pdm_sr(), tiny.pdm_sr()
     (wanted,) = tiny.run(eager, 1)
-    step = tf.function(compiled.train_step_for(0))
+    step = tf.function(lambda batch, index: tiny.step(compiled, batch, index))
     found = step(tiny.batch_for(compiled, 0), tf.constant(0, tf.int64))
     for name, value in wanted.items():
         assert float(found[name]) == pytest.approx(value, rel=1e-4, abs=1e-6), name

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.methods import PDMSR, PDMSRConfig, Supervised, SupervisedConfig
+from pdm_tf.methods.base import WHOLE
 from pdm_tf.models.degradation import (
     PDM,
     KernelModuleConfig,
@@ -19,6 +20,7 @@ from pdm_tf.models.degradation import (
 )
 from pdm_tf.models.discriminators import PatchGAN, PatchGANConfig
 from pdm_tf.models.sr import EDSR, EDSRConfig
+from pdm_tf.training.update import update_networks
 
 LR_PATCH = 8
 BATCH = 3
@@ -132,13 +134,22 @@ def batch_for(method: Any, seed: int = 0) -> dict[str, tf.Tensor]:
     }
 
 
+def step(method: Any, batch: Any, index: tf.Tensor) -> dict[str, tf.Tensor]:
+    """One step: gradients, updates; also within a graph, of the first phase."""
+    learned = method.train_step_for(0)(batch, index, WHOLE)
+    norms = update_networks(method.networks, method.optimizers, learned.gradients)
+    return {**learned.scalars, **norms}
+
+
 def run(method: Any, steps: int, start: int = 0) -> list[dict[str, float]]:
     """Takes steps as the loop does; a step's batch is a function of its index."""
     traces = []
-    for step in range(start, start + steps):
-        scalars = method.train_step_for(step)(
-            batch_for(method, step), tf.constant(step, tf.int64)
+    for index in range(start, start + steps):
+        learned = method.train_step_for(index)(
+            batch_for(method, index), tf.constant(index, tf.int64), WHOLE
         )
+        norms = update_networks(method.networks, method.optimizers, learned.gradients)
+        scalars = {**learned.scalars, **norms}
         traces.append({name: float(value) for name, value in scalars.items()})
     return traces
 

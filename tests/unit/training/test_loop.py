@@ -1,7 +1,5 @@
 """The loop calls the right things at the right steps, and nothing twice."""
 
-import itertools
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -111,7 +109,7 @@ def test_previews_show_the_same_batch_always(tmp_path):
     np.testing.assert_array_equal(
         first, read_rgb_u8(folder / "step_00000004_patches.png")
     )
-    hr = next(make_batches(0))["hr"].numpy()[0]
+    hr = next(iter(make_batches(0)))["hr"].numpy()[0]
     np.testing.assert_array_equal(first[:, :8], np.uint8(hr * 255))
 
 
@@ -134,8 +132,9 @@ def test_one_trace_per_phase(phase_at, traces):
     config = toy_config("unused")
     ema = EMA(method.ema_networks(), 0.9)
     step_function = StepFunction(method, ema, LossMonitor(), config)
-    for step, batch in zip(range(6), make_batches(0), strict=False):
-        step_function(batch, step)
+    batches = iter(make_batches(0))
+    for step in range(6):
+        step_function(batches, step)
         assert ("loss/late" in step_function.fetch()) == (traces == 2 and step >= 3)
     assert step_function.traces == traces
     assert int(method.extra_state["seen"]) == 6
@@ -148,7 +147,7 @@ def test_learning_rate_of_every_optimizer_follows_the_step(loss_scaled):
     ema = EMA(method.ema_networks(), 0.9)
     step_function = StepFunction(method, ema, LossMonitor(), config)
     for step, expected in ((0, 0.5), (1, 0.5), (2, 0.05), (0, 0.5)):
-        step_function(next(make_batches(step)), step)
+        step_function(iter(make_batches(step)), step)
         for optimizer in method.optimizers.values():
             inner = getattr(optimizer, "inner_optimizer", optimizer)
             assert float(inner.learning_rate.numpy()) == pytest.approx(expected)
@@ -178,11 +177,11 @@ def test_non_finite_loss_is_caught_at_its_step_though_logged_rarely(tmp_path):
 
 def test_weights_that_are_spoilt_while_the_loss_is_fine_are_not_saved(tmp_path):
     class Spoilt(ToyMethod):
-        def _step(self, batch, step):
-            scalars = super()._step(batch, step)
+        def _step(self, batch, step, share):
+            learned = super()._step(batch, step, share)
             kernel = self.networks["critic"].variables[0]
             kernel.assign(kernel * tf.where(step == 3, np.inf, 1.0))
-            return scalars
+            return learned
 
     config = toy_config(tmp_path / "run", steps=9, save_every=2)
     with pytest.raises(NonFiniteLossError, match="weights of critic .* at step 4"):
@@ -193,7 +192,7 @@ def test_weights_that_are_spoilt_while_the_loss_is_fine_are_not_saved(tmp_path):
 def test_batches_that_end_too_early_are_an_error(tmp_path):
     config = toy_config(tmp_path / "run", steps=9)
     with pytest.raises(RuntimeError, match="until step 9. Received: none after step 3"):
-        train(config, batches=lambda start: itertools.islice(make_batches(start), 3))
+        train(config, batches=lambda start: make_batches(start).take(3))
 
 
 def test_batches_start_where_training_does(tmp_path):

@@ -100,8 +100,8 @@ def test_sigterm_finishes_the_step_saves_and_exits_75(tmp_path, reference):
     run_dir = tmp_path / "run"
     result = start(run_dir, kill="term:6")
     assert result.returncode == 75
-    assert "SIGTERM: stopped at step 5" in result.stdout
-    assert "goes on from step 5" in start(run_dir).stdout
+    assert "SIGTERM: stopped at step 6" in result.stdout
+    assert "goes on from step 6" in start(run_dir).stdout
     assert_same_run(run_dir, reference)
 
 

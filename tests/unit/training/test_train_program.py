@@ -11,7 +11,7 @@ import pytest
 import pdm_tf
 from pdm_tf import train
 from pdm_tf.config import program
-from tests.unit.training.toy import ToyMethod, make_batches
+from tests.unit.training.toy import ToyMethod, call_before, make_batches
 
 
 @pytest.fixture
@@ -21,7 +21,8 @@ def build(monkeypatch):
         method=ToyMethod(), make_batches=make_batches, skipped=[], built=0, saved=[]
     )
 
-    def build_training(config):
+    def build_training(config, replicas):
+        assert replicas.count == 1
         fake.built += 1
         return types.SimpleNamespace(
             method=fake.method,
@@ -69,15 +70,10 @@ def test_non_finite_loss_is_3_with_advice(tmp_path, build, capsys):
 
 
 def test_signal_is_75(tmp_path, build):
-    def batches(start):
-        for step, batch in enumerate(make_batches(start), start=start):
-            if step == 1:
-                os.kill(os.getpid(), signal.SIGINT)
-            yield batch
-
-    build.make_batches = batches
+    interrupt = lambda: os.kill(os.getpid(), signal.SIGINT)  # noqa: E731
+    build.method = call_before(ToyMethod(), 2, interrupt)
     assert call(tmp_path / "run") == 75
-    build.make_batches = make_batches
+    build.method = ToyMethod()
     assert call(tmp_path / "run") == 0
 
 

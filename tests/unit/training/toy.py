@@ -6,13 +6,16 @@ noise that is a function of the step, and two phases on demand.
 """
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.methods.base import WHOLE, Learned
+from pdm_tf.methods.steps import make_adam
+from pdm_tf.models.layers import batch_norm
 
 PATCH = 8
 
@@ -29,7 +32,7 @@ def make_network(name: str, seed: int, policy: str = "float32") -> keras.Model:
     network = keras.Sequential(
         [
             conv(16, 0),
-            keras.layers.BatchNormalization(dtype=policy),
+            batch_norm(dtype=policy, name="norm"),
             keras.layers.ReLU(dtype=policy),
             conv(16, 1),
             keras.layers.ReLU(dtype=policy),
@@ -67,14 +70,14 @@ class ToyMethod:
             "critic": make_network("critic", seed + 100, policy),
         }
 
-        def adam() -> keras.optimizers.Optimizer:
-            inner = keras.optimizers.Adam(1e-3, epsilon=1e-8)
-            return keras.optimizers.LossScaleOptimizer(inner) if loss_scaled else inner
-
-        self.optimizers = {"sr": adam(), "critic": adam()}
-        for key, optimizer in self.optimizers.items():
-            optimizer.build(self.networks[key].trainable_variables)
-        self.extra_state = {"seen": tf.Variable(0, dtype=tf.int64)}
+        self.optimizers = {
+            name: _adam(network, loss_scaled) for name, network in self.networks.items()
+        }
+        self.extra_state = {
+            "seen": tf.Variable(
+                0, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
+            )
+        }
         self._phase_at, self._nan_at = phase_at, nan_at
 
     def train_step_for(self, step: int):
@@ -92,54 +95,85 @@ class ToyMethod:
         hr_u8 = np.uint8(batch["hr"].numpy()[0] * 255)
         return {"patches": np.concatenate([hr_u8, 255 - hr_u8], axis=1)}
 
-    def _step(self, batch, step):
-        return self._both(batch, step, 1.0)
+    def _step(self, batch, step, share=WHOLE):
+        return self._both(batch, step, share, 1.0)
 
-    def _late_step(self, batch, step):
-        return {**self._both(batch, step, 0.5), "loss/late": tf.constant(1.0)}
+    def _late_step(self, batch, step, share=WHOLE):
+        learned = self._both(batch, step, share, 0.5)
+        scalars = {**learned.scalars, "loss/late": tf.constant(1.0)}
+        return Learned(scalars, learned.gradients)
 
-    def _both(self, batch, step, weight):
+    def _both(self, batch, step, share, weight):
         self.extra_state["seen"].assign_add(1)
         hr = batch["hr"]
         seed = tf.stack([tf.cast(step, tf.int32), 7])
-        noisy = hr + 0.05 * tf.random.stateless_normal(tf.shape(hr), seed)
-        sr, sr_loss = self._descend(
+        whole = [hr.shape[0] * share.count, *hr.shape[1:]]
+        noisy = hr + 0.05 * share.of(tf.random.stateless_normal(whole, seed))
+        sr, sr_loss, sr_gradient = self._slope(
             "sr", lambda out: weight * tf.reduce_mean(tf.abs(out - (1.0 - hr))), noisy
         )
         error = tf.abs(tf.stop_gradient(sr) - (1.0 - hr))
-        _, critic_loss = self._descend(
+        _, critic_loss, critic_gradient = self._slope(
             "critic", lambda out: tf.reduce_mean(tf.square(out - error)), hr
         )
         if self._nan_at is not None:
             is_bad = step == self._nan_at
             critic_loss = tf.where(is_bad, float("nan"), critic_loss)
-        return {
+        scalars = {
             "loss/sr": sr_loss,
             "loss/critic": critic_loss,
             "stat/sr_mean": tf.reduce_mean(sr),
         }
+        return Learned(scalars, {"sr": sr_gradient, "critic": critic_gradient})
 
-    def _descend(self, key, loss_of, inputs):
+    def _slope(self, key, loss_of, inputs):
         network, optimizer = self.networks[key], self.optimizers[key]
         with tf.GradientTape() as tape:
             out = tf.cast(network(inputs, training=True), tf.float32)
             loss = loss_of(out)
-            scaled = (
-                optimizer.scale_loss(loss) if hasattr(optimizer, "dynamic") else loss
-            )
-        variables = network.trainable_variables
-        optimizer.apply(tape.gradient(scaled, variables), variables)
-        return out, loss
+            scaled = optimizer.scale_loss(loss)
+        return out, loss, tape.gradient(scaled, network.trainable_variables)
 
 
-def make_batches(start_step: int, batch_size: int = 4) -> Iterator[dict]:
+def _adam(network: keras.Model, loss_scaled: bool) -> keras.optimizers.Optimizer:
+    adam = make_adam(network, learning_rate=1e-3, clip_norm=1e3)
+    if loss_scaled and not isinstance(adam, keras.optimizers.LossScaleOptimizer):
+        adam = keras.optimizers.LossScaleOptimizer(adam)
+        adam.build(network.trainable_variables)
+    return adam
+
+
+def make_batches(start_step: int, batch_size: int = 4) -> tf.data.Dataset:
     """Batches that are a function of the step alone, from `start_step` on, for ever."""
-    step = start_step
-    while True:
-        rng = np.random.default_rng(step)
-        shape = (batch_size, PATCH, PATCH, 3)
-        yield {"hr": tf.constant(rng.random(shape, dtype=np.float32))}
-        step += 1
+    shape = [batch_size, PATCH, PATCH, 3]
+
+    def batch(step: tf.Tensor) -> dict[str, tf.Tensor]:
+        seed = tf.stack([tf.cast(step, tf.int32), 3])
+        return {"hr": tf.random.stateless_uniform(shape, seed)}
+
+    return tf.data.Dataset.range(start_step, 2**31).map(batch)
+
+
+def call_before(method: ToyMethod, step: int, action: Callable[[], None]) -> ToyMethod:
+    """The method, which does something just before step `step` (counted from 1)."""
+    train_step_for, due = method.train_step_for, [action]
+
+    def watched(index: int):
+        if index + 1 == step and due:
+            due.pop()()
+        return train_step_for(index)
+
+    method.train_step_for = watched
+    return method
+
+
+def rows_of(batches: tf.data.Dataset, worker: int, workers: int) -> tf.data.Dataset:
+    """One worker's part of each batch."""
+
+    def part(batch: dict) -> dict:
+        return {k: tf.split(images, workers)[worker] for k, images in batch.items()}
+
+    return batches if workers == 1 else batches.map(part)
 
 
 def toy_config(run_dir, **changes: object) -> TrainConfig:

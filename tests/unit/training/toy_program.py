@@ -4,10 +4,10 @@
 
 The flags are those of `pdm_tf.train`. The environment variable KILL: `step:7` dies
 (SIGKILL) when step 7 is about to start; `save:4` when the checkpoint of step 4 is
-written but not yet renamed; `term:5` sends SIGTERM to itself just before step 5;
+written but not yet renamed; `term:5` sends SIGTERM to itself in step 5;
 `validation` sends it during validation; `nan:5` makes the loss of step 5 nan. All
-variables are written to RUN_DIR/final.npz at the end; exit codes are those of
-`pdm_tf.train`.
+variables are written to RUN_DIR/final.npz at the end (worker 1: final_1.npz); exit
+codes are those of `pdm_tf.train`. TF_CONFIG makes it one of several workers.
 """
 
 import os
@@ -29,17 +29,16 @@ def main(config: TrainConfig) -> int:
 
         from pdm_tf.training.health import NonFiniteLossError
         from pdm_tf.training.loop import run_training
+        from pdm_tf.training.replicas import WorkerLostError, find_replicas
         from pdm_tf.training.run_folder import RunFolder
         from tests.unit.training import toy
+
+        replicas = find_replicas()
     kind, _, at = os.environ.get("KILL", "").partition(":")
 
     def batches(start_step: int):
-        for step, batch in enumerate(toy.make_batches(start_step), start=start_step):
-            if kind == "step" and step + 1 == int(at):
-                os.kill(os.getpid(), signal.SIGKILL)
-            if kind == "term" and step + 1 == int(at):
-                os.kill(os.getpid(), signal.SIGTERM)
-            yield batch
+        whole = toy.make_batches(start_step)
+        return toy.rows_of(whole, replicas.worker, replicas.workers)
 
     rename = os.rename
 
@@ -56,16 +55,29 @@ def main(config: TrainConfig) -> int:
         picture = np.full((1, toy.PATCH, toy.PATCH, 3), 0.5, np.float32)
         return {"mean": float(np.mean(network(picture)))}
 
-    method = toy.ToyMethod(nan_at=int(at) - 1 if kind == "nan" else None)
-    with RunFolder(config) as run:
+    with replicas.scope():
+        method = toy.ToyMethod(nan_at=int(at) - 1 if kind == "nan" else None)
+    if kind in ("step", "term"):
+        number = signal.SIGKILL if kind == "step" else signal.SIGTERM
+        toy.call_before(method, int(at), lambda: os.kill(os.getpid(), number))
+    with RunFolder(config, replicas.worker) as run:
         try:
             outcome = run_training(
-                method, batches, config=config, run=run, validate=validate
+                method,
+                batches,
+                config=config,
+                run=run,
+                validate=validate,
+                replicas=replicas,
             )
+        except WorkerLostError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return exit_codes.INTERRUPTED
         except NonFiniteLossError as error:
             print(f"error: {error}", file=sys.stderr)
             return exit_codes.NON_FINITE_LOSS
-    np.savez(run.root / "final.npz", **toy.all_values(method))
+    name = "final.npz" if replicas.is_chief else f"final_{replicas.worker}.npz"
+    np.savez(run.root / name, **toy.all_values(method))
     return exit_codes.INTERRUPTED if outcome.interrupted else exit_codes.OK
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -247,3 +248,21 @@ def test_rebuilding_keeps_the_centre_of_the_gaussians():
     )
     centred = config.build()(latents(3, 1, 1, 4))
     assert np.abs(twin(latents(3, 1, 1, 4)) - centred).max() > 1e-2
+
+
+def test_one_kernel_moves_as_slowly_as_its_learning_rate_says():
+    """All weights of a trunk would push a constant the same way, into a delta."""
+    config = small(kernel_size=15, latent="zero", initial="gaussians")
+    module = dataclasses.replace(config, filters=64, num_blocks=16).build()
+    names = {v.path.rpartition("/")[2] for v in module.trainable_variables}
+    assert names == {"kernel", "bias"}
+    variables = module.trainable_variables
+    optimizer = keras.optimizers.Adam(2e-4)
+    optimizer.build(variables)
+    z_k = np.zeros((4, 1, 1, 4), np.float32)
+    start = module(z_k).numpy()[0, 0, 0, 112]
+    for _ in range(100):
+        with tf.GradientTape() as tape:
+            loss = -tf.reduce_mean(module(z_k, training=True)[..., 112])
+        optimizer.apply(tape.gradient(loss, variables), variables)
+    assert start < module(z_k).numpy()[0, 0, 0, 112] < 1.3 * start

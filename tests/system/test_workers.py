@@ -1,0 +1,99 @@
+"""`python -m pdm_tf.train` as two processes with TF_CONFIG, on loopback."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from pdm_tf.config import exit_codes
+from pdm_tf.models.bundle import load_bundle
+from tests.conformance.smoke import ROOT, arguments, write_photographs
+
+FLAGS = "smoke/pdm_sr_noise.flags"
+
+
+def free_ports(count):
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [server.getsockname()[1] for server in servers]
+    for server in servers:
+        server.close()
+    return ports
+
+
+def train(arguments, workers):
+    """Runs all workers to their end; returns [(exit code, stdout, stderr)]."""
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(workers)]}
+    processes = []
+    for index in range(workers):
+        task = {"type": "worker", "index": index}
+        described = json.dumps({"cluster": cluster, "task": task})
+        environment = {**os.environ, "TF_CONFIG": described if workers > 1 else ""}
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "pdm_tf.train", *arguments],
+                cwd=ROOT,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+    try:
+        told = [process.communicate(timeout=240) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return [(p.returncode, *text) for p, text in zip(processes, told, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    return write_photographs(tmp_path_factory.mktemp("photographs"))
+
+
+def test_two_workers_learn_the_degradation_and_the_network_that_one_does(
+    photographs, tmp_path
+):
+    weights = {}
+    for workers in (1, 2):
+        run_dir = tmp_path / f"{workers}"
+        more = ("--progress=off", "--batch_size=4", "--steps_per_call=2")
+        ended = train(arguments(FLAGS, photographs, run_dir, *more), workers)
+        assert [code for code, _, _ in ended] == [0] * workers, ended
+        # Nothing but our own lines, on any worker.
+        assert [errors for _, _, errors in ended] == [""] * workers
+        assert "finished at step" in ended[0][1]
+        if workers == 2:
+            assert ended[1][1].splitlines() == ["worker 1 of 2: waiting for all"]
+        weights[workers] = {
+            f"{name} {index} {v.path.rpartition('/')[2]}": v.numpy()
+            for name in ("sr", "pdm")
+            for index, v in enumerate(
+                load_bundle(run_dir / "bundles" / name).network.variables
+            )
+        }
+    assert weights[1].keys() == weights[2].keys()
+    apart = {
+        name: np.abs(weights[2][name] - value).max()
+        for name, value in weights[1].items()
+        # What a norm cancels moves by rounding alone, as far as Adam lets it.
+        if not name.endswith(("bias", "moving_mean", "moving_variance"))
+    }
+    # A weight moves 2e-4 in each step, wherever it goes.
+    assert max(apart.values()) < 1e-4, apart
+
+
+def test_a_batch_that_cannot_be_shared_is_refused_before_training(
+    photographs, tmp_path
+):
+    wrong = arguments(FLAGS, photographs, tmp_path / "run", "--batch_size=3")
+    for code, _, errors in train(wrong, 2):
+        assert code == exit_codes.BAD_INPUT
+        assert errors == (
+            "error: --batch_size must be a multiple of the number of devices times "
+            "--accumulate, 2 * 1. Received: 3.\n"
+        )

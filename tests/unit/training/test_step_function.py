@@ -1,0 +1,109 @@
+"""The compiled step: several steps per call, parts of a batch, XLA."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pdm_tf.training.ema import EMA
+from pdm_tf.training.health import LossMonitor
+from pdm_tf.training.loop import run_training
+from pdm_tf.training.run_folder import RunFolder
+from pdm_tf.training.step_function import StepFunction
+from tests.unit.methods import tiny
+from tests.unit.training.toy import ToyMethod, all_values, make_batches, toy_config
+
+
+def step_function(method, **changes):
+    config = toy_config("unused", **changes)
+    ema = EMA(method.ema_networks(), 0.9)
+    return StepFunction(method, ema, LossMonitor(), config)
+
+
+def trained(tmp_path, method, **changes):
+    """Trains in a run folder; returns the method and the sizes of the calls."""
+    calls = []
+    call = StepFunction.__call__
+
+    def counted(self, batches, step, count=1, stop=False):
+        calls.append((step, count))
+        call(self, batches, step, count, stop)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(StepFunction, "__call__", counted)
+        config = toy_config(tmp_path / "run", steps=13, **changes)
+        with RunFolder(config) as run:
+            run_training(method, make_batches, config=config, run=run)
+    return method, calls
+
+
+def test_several_steps_per_call_change_nothing_but_the_calls(tmp_path):
+    one, _ = trained(tmp_path / "one", ToyMethod(phase_at=11), save_every=7)
+    several, calls = trained(
+        *(tmp_path / "four", ToyMethod(phase_at=11)),
+        steps_per_call=4,
+        save_every=7,
+        log_every=100,
+    )
+    # Up to the first step (logged), a checkpoint (7), a phase (11), the end (13).
+    assert calls == [(0, 1), (1, 4), (5, 2), (7, 4), (11, 2)]
+    for name, value in all_values(one).items():
+        np.testing.assert_array_equal(value, all_values(several)[name], err_msg=name)
+
+
+def test_calls_of_any_size_are_one_trace():
+    step = step_function(ToyMethod(), steps_per_call=8)
+    batches = iter(make_batches(0))
+    for start, count in ((0, 1), (1, 8), (9, 3)):
+        step(batches, start, count)
+    assert step.traces == 1
+    assert step.fetch().keys() > {"loss/sr", "stat/learning_rate", "stat/grad_norm_sr"}
+    assert not step.stopping()
+    step(batches, 12, 1, stop=True)
+    assert step.stopping() and "stop" not in step.fetch()
+
+
+def repeated(method):
+    return iter(tf.data.Dataset.from_tensors(tiny.batch_for(method)).repeat())
+
+
+def without_latents():
+    """XLA makes other normal numbers from the same seed."""
+    kernel = dataclasses.replace(tiny.KERNEL, latent="zero")
+    return tiny.pdm_sr({"pdm": tiny.pdm(kernel, noise=None)})
+
+
+@pytest.mark.parametrize("make", [tiny.supervised, without_latents])
+def test_xla_computes_the_same(make):
+    """Compiled for the CPU here; `auto` does so on a GPU."""
+    plain, compiled = make(), make()
+    for method, xla in ((plain, "off"), (compiled, "on")):
+        step = step_function(method, xla=xla)
+        batches = repeated(method)
+        for index in range(2):
+            step(batches, index)
+        method.scalars = step.fetch()
+    assert plain.scalars.keys() == compiled.scalars.keys()
+    for name, value in plain.scalars.items():
+        assert compiled.scalars[name] == pytest.approx(value, rel=2e-3, abs=1e-5), name
+
+
+def test_parts_of_a_batch_are_computed_one_after_the_other():
+    """A later part's input waits for the earlier part's gradients."""
+    seen = []
+
+    class Ordered(ToyMethod):
+        def _step(self, batch, step, share):
+            tf.py_function(lambda: seen.append(("begin", share.index)), [], [])
+            with tf.control_dependencies([batch["hr"]]):
+                tf.py_function(lambda: seen.append(("input", share.index)), [], [])
+            learned = super()._step(batch, step, share)
+            last = learned.gradients["critic"][0]
+            with tf.control_dependencies([last]):
+                tf.py_function(lambda: seen.append(("end", share.index)), [], [])
+            return learned
+
+    step_function(Ordered(), batch_size=4, accumulate=4)(iter(make_batches(0)), 0)
+    order = [place for kind, place in seen if kind != "begin"]
+    assert order == [0, 0, 1, 1, 2, 2, 3, 3]
