@@ -1,20 +1,28 @@
-"""The input pipeline against the training step: does training ever wait for data?"""
+"""The input pipeline against the training step: does training ever wait for data?
 
-from collections.abc import Iterator, Mapping
+With --compare=torch also against PyTorch's DataLoader on the same images.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pdm_tf.benchmarks.rounds import Summary, alternate, summary
+from pdm_tf.benchmarks.rounds import Summary, alternate, ratio, summary
+from pdm_tf.benchmarks.torch_import import import_torch_side
 from pdm_tf.config import exit_codes
 from pdm_tf.config.flags_benchmark_data import DataBenchmarkConfig
 from pdm_tf.config.quiet import quiet_start
 from pdm_tf.core.files import write_json_atomic
 
 _DATA_FACTOR = 20  # batches of a pipeline round for each step of a training round
+_VERBS = {"training": "consumes", "pipeline": "delivers", "torch": "delivers"}
+_FOLDERS = {"hr": "hr_dir", "real_lr": "lr_dir", "lr": "lr_dir"}  # stream -> flag
 
 
 def main(config: DataBenchmarkConfig) -> int:
     """Runs the measurement, prints a table, writes the JSON."""
+    if config.compare == "torch":  # a missing package is told before any work
+        import_torch_side("torch_data")
     with quiet_start():
         from pdm_tf import build
     setup = build.build_training(config)
@@ -24,8 +32,6 @@ def main(config: DataBenchmarkConfig) -> int:
     print("warming up", flush=True)
     step(batch, 0)
     step.fetch()
-    batches = iter(setup.make_batches(0))
-    next(batches)
     delivered = _DATA_FACTOR * config.round_steps
 
     def train() -> None:
@@ -33,56 +39,102 @@ def main(config: DataBenchmarkConfig) -> int:
             step(batch, index)
         step.fetch()  # waits for the device
 
-    def deliver() -> None:
-        for _ in range(delivered):
-            _touch(batches)
-
-    counts = {"training": config.round_steps, "pipeline": delivered}
+    runs = {"training": train, "pipeline": _taker(setup.make_batches(0), delivered)}
+    if config.compare == "torch":
+        runs["torch"] = _taker(_torch_batches(config, setup.method.patches), delivered)
+    counts = {name: delivered for name in runs} | {"training": config.round_steps}
     patches = {name: count * config.batch_size for name, count in counts.items()}
 
     def on_round(index: int, seconds: Mapping[str, float]) -> None:
-        rates = {name: patches[name] / value for name, value in seconds.items()}
+        shown = (
+            f"{name} {_VERBS[name]} {patches[name] / value:.1f}"
+            for name, value in seconds.items()
+        )
         print(
-            f"round {index + 1}/{config.rounds}: training consumes "
-            f"{rates['training']:.1f} patches/s, pipeline delivers "
-            f"{rates['pipeline']:.0f}",
+            f"round {index + 1}/{config.rounds}, patches/s: {', '.join(shown)}",
             flush=True,
         )
 
     seconds = alternate(
-        {"training": train, "pipeline": deliver},
+        runs,
         rounds=config.rounds,
         on_round=on_round,
         settle=0.0,  # a pause would fill the pipeline's buffers
     )
     rates = {
-        name: summary([patches[name] / value for value in values])
+        name: [patches[name] / value for value in values]
         for name, values in seconds.items()
     }
     result = {
         "task": "data",
         "batch_size": config.batch_size,
         "patches": dict(setup.method.patches),
-        "training_patches_per_second": rates["training"].to_json(),
-        "pipeline_patches_per_second": rates["pipeline"].to_json(),
-        "ratio": rates["pipeline"].median / rates["training"].median,
+        **figures(rates),
     }
-    print(
-        "patches of each stream per second, median (least to most):\n"
-        f"  training consumes  {_shown(rates['training'])}\n"
-        f"  pipeline delivers  {_shown(rates['pipeline'])}\n"
-        f"  ratio              {result['ratio']:.1f}"
-    )
+    print(table(result))
     if config.output:
         write_json_atomic(Path(config.output), result)
         print(f"written to {config.output}")
     return exit_codes.OK
 
 
-def _touch(batches: Iterator[Any]) -> None:
-    for tensor in next(batches).values():
-        tensor.shape.assert_is_fully_defined()
+def figures(rates: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Turns patches per second in each round, by side, into what is said about them."""
+    result: dict[str, Any] = {
+        f"{name}_patches_per_second": summary(values).to_json()
+        for name, values in rates.items()
+    }
+    result["ratio"] = ratio(rates["pipeline"], rates["training"]).median
+    if "torch" in rates:
+        result["ratio_to_torch"] = ratio(rates["pipeline"], rates["torch"]).to_json()
+    return result
 
 
-def _shown(rate: Summary) -> str:
-    return f"{rate.median:.0f} ({rate.least:.0f} to {rate.most:.0f})"
+def table(result: Mapping[str, Any]) -> str:
+    """The lines for people."""
+    lines = ["patches of each stream per second, median (least to most):"]
+    for name, verb in _VERBS.items():
+        rate = result.get(f"{name}_patches_per_second")
+        if rate:
+            lines.append(f"  {name} {verb}".ljust(21) + _shown(Summary(**rate)))
+    lines.append("  ratio".ljust(21) + f"{result['ratio']:.1f}")
+    if "ratio_to_torch" in result:
+        to_torch = Summary(**result["ratio_to_torch"])
+        lines.append("  ratio to torch".ljust(21) + _shown(to_torch, 2))
+    return "\n".join(lines)
+
+
+def _taker(batches: Any, count: int) -> Callable[[], None]:
+    """Returns what takes `count` batches, each time it is called."""
+    iterator: Iterator[Mapping[str, Any]] = iter(batches)
+    next(iterator)
+
+    def take() -> None:
+        for _ in range(count):
+            for tensor in next(iterator).values():
+                if not all(tensor.shape):
+                    raise RuntimeError("A batch of the pipeline is empty.")
+
+    return take
+
+
+def _torch_batches(
+    config: DataBenchmarkConfig, patches: Mapping[str, int]
+) -> Iterator[Mapping[str, Any]]:
+    torch_data = import_torch_side("torch_data")
+    from pdm_tf.data.sources import open_source
+
+    streams = {}
+    for name, patch in patches.items():
+        source = open_source(
+            getattr(config, _FOLDERS[name]), patch=patch, cache_mb=float("inf")
+        )
+        streams[name] = torch_data.Images(
+            source.pixels, source.offsets, source.sizes, patch
+        )
+    return torch_data.batches(streams, config.batch_size, config.workers)
+
+
+def _shown(values: Summary, digits: int = 0) -> str:
+    low, high = f"{values.least:.{digits}f}", f"{values.most:.{digits}f}"
+    return f"{values.median:.{digits}f} ({low} to {high})"

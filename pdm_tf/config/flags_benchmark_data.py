@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from typing import Literal
 
 from pdm_tf.config.flag_set import ProgramSpec
 from pdm_tf.config.flags_train import SPEC as TRAIN_SPEC
@@ -13,6 +14,8 @@ from pdm_tf.core.errors import UserError
 class DataBenchmarkConfig(TrainConfig):
     """A training configuration and how to measure it."""
 
+    compare: Literal["none", "torch"] = "none"
+    workers: int = 2
     rounds: int = 5
     round_steps: int = 10
     output: str = ""
@@ -24,9 +27,14 @@ class DataBenchmarkConfig(TrainConfig):
                 raise UserError(
                     f"--{name} must be at least 1. Received: {getattr(self, name)}."
                 )
+        if self.workers < 0:
+            raise UserError(f"--workers must be 0 or more. Received: {self.workers}.")
 
 
 _MEASURING = {
+    "compare": "`torch`: also PyTorch's DataLoader, with the same images in memory and "
+    'the same work; needs pip install -e ".[benchmark]".',
+    "workers": "Processes of PyTorch's DataLoader; 0 takes none besides the main one.",
     "rounds": "Measurements of each side; medians and spreads are over these.",
     "round_steps": "Training steps in one round; the pipeline's rounds take 20 times "
     "as many batches.",
@@ -37,10 +45,14 @@ SPEC = ProgramSpec(
     module="pdm_tf.benchmark data",
     config=DataBenchmarkConfig,
     intro="Measures how many patches the input pipeline delivers and how many the "
-    "training step consumes, per second, taking turns in one run. Takes the flags of "
-    "pdm_tf.train, which describe what is run; nothing is written to --run_dir.",
+    "training step consumes, per second, taking turns in one run; with --compare=torch "
+    "what PyTorch's DataLoader delivers too. Takes the flags of pdm_tf.train, which "
+    "describe what is run; nothing is written to --run_dir. Folders may be TFRecord "
+    "shards, and --cache_mb=0 has our pipeline decode every image each time.",
     examples=(
         "python -m pdm_tf.benchmark data --flagfile=configs/quickstart.flags",
+        "python -m pdm_tf.benchmark data --flagfile=configs/quickstart.flags "
+        "--compare=torch",
         "python -m pdm_tf.benchmark data --hr_dir=photos/hr --lr_dir=photos/lr "
         "--run_dir=unused --batch_size=8 --mixed_precision=bfloat16",
     ),

@@ -1,13 +1,8 @@
 """Named streams of patches as `tf.data`, from sources that were opened before.
 
-A stream maps the counter 0, 1, 2, ... to global sample indices, each index to a draw
-(`sampling.py`), each draw to a patch. From cached sources no Python runs: a slab of
-whole rows is sliced out of the flat pixel buffer, then columns out of the slab. Patches
-stay uint8 until a batch is made of them.
-
-The pixel buffer is neither copied nor made part of the graph: TensorFlow uses the NumPy
-memory in place, as a variable. (As a captured constant it is copied once more when
-tf.data optimises the graph; measured.)
+A stream maps the counter 0, 1, 2, ... to groups of global sample indices, the indices
+to draws (`sampling.py`), the draws to patches (`cutting.py`). Patches stay uint8 until
+a batch is made of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,17 +13,18 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.data.cutting import cutter
 from pdm_tf.data.entries import FileEntry
-from pdm_tf.data.on_demand import patch_reader
 from pdm_tf.data.pairs import PairSet
 from pdm_tf.data.parallel import OnProgress
-from pdm_tf.data.sampling import Draw, apply_symmetry, draw_sample
+from pdm_tf.data.sampling import draw_samples
 from pdm_tf.data.sources import ImageSource, load_entries, open_source
 
 _PREFETCHED = 4  # batches: enough to ride over a slow image, little memory
-_CHANNELS = 3
-
-Cut = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, int], tf.Tensor]
+_PREFETCHED_ON_DEVICE = 2  # one is used while the next is copied
+# Patches that one call of a function cuts, at most: enough to make the call cheap, few
+# enough for graphs that are made within a second.
+_TOGETHER = 32
 
 
 @dataclass(frozen=True)
@@ -84,6 +80,7 @@ def make_stream(
     start_index: int = 0,
     threads: int = 0,
     shard: tuple[int, int] = (0, 1),
+    device: str = "",
 ) -> tf.data.Dataset:
     """Batches of random patches, without end.
 
@@ -96,6 +93,9 @@ def make_stream(
       start_index: global index of the first sample, a whole number of batches.
       threads: threads for it; 0 lets TensorFlow choose. Changes nothing but the speed.
       shard: (k, n): worker k of n gets rows k*B/n .. (k+1)*B/n of each global batch.
+      device: where batches are copied ahead of their use ("/GPU:0"); such a stream is
+        iterated over eagerly and takes no further transformation. Empty: they stay in
+        the host's memory, and TensorFlow copies them when they are used.
 
     Returns:
       Dataset of [batch_size / n, patch, patch, 3] float32 in [0, 1].
@@ -108,15 +108,17 @@ def make_stream(
             f"`patch` must not exceed the smallest image, {source.sizes.min()} px. "
             f"Received: {patch}."
         )
-    cut = _cutter(source)
+    cut = cutter(source)
 
-    def sample(index: tf.Tensor) -> tf.Tensor:
-        draw = draw_sample(index, source.sizes, patch=patch, seed=seed, stream=stream)
-        return _patch(cut, draw, patch, 1)
+    def samples(indices: tf.Tensor) -> tf.Tensor:
+        draws = draw_samples(
+            indices, source.sizes, patch=patch, seed=seed, stream=stream
+        )
+        return cut(draws, patch, 1)
 
-    indices, local = _indices(start_index, batch_size, shard)
-    patches = _mapped(indices, sample, threads).batch(local, drop_remainder=True)
-    return _finished(_mapped(patches, _to_float(), threads), threads)
+    together = _TOGETHER if source.cached else 1
+    groups = _index_groups(start_index, batch_size, shard, together)
+    return _batches(groups, samples, batch_size // shard[1], threads, device)
 
 
 def make_batches(
@@ -127,13 +129,14 @@ def make_batches(
     start_step: int,
     threads: int = 0,
     shard: tuple[int, int] = (0, 1),
+    device: str = "",
 ) -> tf.data.Dataset:
     """Batches of several streams side by side, from step `start_step` on.
 
     Args:
       sources: stream name -> source.
       patches: stream name -> patch side in pixels; the same names.
-      batch_size, seed, threads, shard: as in `make_stream`.
+      batch_size, seed, threads, shard, device: as in `make_stream`.
       start_step: steps taken already; the batches are those that would follow.
 
     Returns:
@@ -160,7 +163,7 @@ def make_batches(
         )
         for name, source in sources.items()
     }
-    return _finished(tf.data.Dataset.zip(streams), threads)
+    return _finished(tf.data.Dataset.zip(streams), threads, device)
 
 
 @dataclass(frozen=True)
@@ -229,6 +232,7 @@ def make_pair_stream(
     start_index: int = 0,
     threads: int = 0,
     shard: tuple[int, int] = (0, 1),
+    device: str = "",
 ) -> tf.data.Dataset:
     """As `make_stream`, of the same place in both images of a pair.
 
@@ -236,68 +240,29 @@ def make_pair_stream(
       Dataset of {"hr": [b, s*lr_patch, s*lr_patch, 3], "lr": [b, lr_patch, lr_patch,
       3]} float32 in [0, 1], both under the same symmetry.
     """
-    cut_hr, cut_lr = _cutter(pairs.hr), _cutter(pairs.lr)
+    cut_hr, cut_lr = cutter(pairs.hr), cutter(pairs.lr)
 
-    def sample(index: tf.Tensor) -> dict[str, tf.Tensor]:
-        draw = draw_sample(
-            index, pairs.lr.sizes, patch=lr_patch, seed=seed, stream=stream
+    def samples(indices: tf.Tensor) -> dict[str, tf.Tensor]:
+        draws = draw_samples(
+            indices, pairs.lr.sizes, patch=lr_patch, seed=seed, stream=stream
         )
         return {
-            "hr": _patch(cut_hr, draw, lr_patch, pairs.scale),
-            "lr": _patch(cut_lr, draw, lr_patch, 1),
+            "hr": cut_hr(draws, lr_patch * pairs.scale, pairs.scale),
+            "lr": cut_lr(draws, lr_patch, 1),
         }
 
-    indices, local = _indices(start_index, batch_size, shard)
-    patches = _mapped(indices, sample, threads).batch(local, drop_remainder=True)
-    return _finished(_mapped(patches, _to_float(), threads), threads)
+    together = _TOGETHER if pairs.hr.cached and pairs.lr.cached else 1
+    groups = _index_groups(start_index, batch_size, shard, together)
+    return _batches(groups, samples, batch_size // shard[1], threads, device)
 
 
-def _patch(cut: Cut, draw: Draw, patch: int, scale: int) -> tf.Tensor:
-    side = patch * scale
-    image = cut(draw.image, draw.top * scale, draw.left * scale, side)
-    image = apply_symmetry(image, draw.symmetry)
-    return tf.ensure_shape(image, [side, side, _CHANNELS])
+def _index_groups(
+    start_index: int, batch_size: int, shard: tuple[int, int], together: int
+) -> tf.data.Dataset:
+    """Global sample indices of one worker, in order, in groups of [n] int64.
 
-
-def _cutter(source: ImageSource) -> Cut:
-    """Returns cut(image, top, left, side) -> [side, side, 3] uint8."""
-    return _memory_cutter(source) if source.cached else _disk_cutter(source)
-
-
-def _memory_cutter(source: ImageSource) -> Cut:
-    with tf.device("CPU:0"):
-        pixels = tf.experimental.dlpack.from_dlpack(source.pixels.__dlpack__())
-        buffer = tf.Variable(pixels, trainable=False, name="pixels")
-    offsets, widths = source.offsets, np.ascontiguousarray(source.sizes[:, 1])
-
-    def cut(image: tf.Tensor, top: tf.Tensor, left: tf.Tensor, side: int) -> tf.Tensor:
-        row = tf.gather(tf.constant(widths), image) * _CHANNELS
-        start = tf.gather(tf.constant(offsets), image) + top * row
-        slab = tf.slice(buffer.value(), [start], [side * row])
-        slab = tf.reshape(slab, tf.stack([side, row]))
-        columns = tf.slice(
-            slab, tf.stack([0, left * _CHANNELS]), [side, side * _CHANNELS]
-        )
-        return tf.reshape(columns, [side, side, _CHANNELS])
-
-    return cut
-
-
-def _disk_cutter(source: ImageSource) -> Cut:
-    read = patch_reader(source.image)
-
-    def cut(image: tf.Tensor, top: tf.Tensor, left: tf.Tensor, side: int) -> tf.Tensor:
-        arguments = [image, top, left, tf.constant(side, tf.int64)]
-        patch = tf.numpy_function(read, arguments, tf.uint8, stateful=False)
-        return tf.ensure_shape(patch, [side, side, _CHANNELS])
-
-    return cut
-
-
-def _indices(
-    start_index: int, batch_size: int, shard: tuple[int, int]
-) -> tuple[tf.data.Dataset, int]:
-    """Global sample indices of one worker, in order, and its part of a batch."""
+    n is the largest number up to `together` that divides the worker's part of a batch.
+    """
     worker, workers = shard
     if workers < 1 or not 0 <= worker < workers or batch_size % workers:
         raise ValueError(
@@ -311,24 +276,43 @@ def _indices(
         )
     local = batch_size // workers
     first = start_index + worker * local
+    size = max(n for n in range(1, min(together, local) + 1) if local % n == 0)
 
-    def to_global(counter: tf.Tensor) -> tf.Tensor:
-        return first + counter // local * batch_size + counter % local
+    def to_global(group: tf.Tensor) -> tf.Tensor:
+        counters = group * size + tf.range(size, dtype=tf.int64)
+        return first + counters // local * batch_size + counters % local
 
-    counters = tf.data.Dataset.range(np.iinfo(np.int64).max)
-    return (counters if workers == 1 and not first else counters.map(to_global)), local
+    return tf.data.Dataset.range(np.iinfo(np.int64).max // batch_size).map(to_global)
 
 
-def _to_float() -> Callable[[Any], Any]:
+def _batches(
+    groups: tf.data.Dataset,
+    samples: Callable[[tf.Tensor], Any],
+    local: int,
+    threads: int,
+    device: str,
+) -> tf.data.Dataset:
+    """Batches of `local` float32 patches out of groups of indices."""
+    patches = _mapped(groups, samples, threads)
+    size = groups.element_spec.shape[0]
+    if size < local:
+        patches = patches.batch(local // size, drop_remainder=True)
+    return _finished(_mapped(patches, _to_float(local), threads), threads, device)
+
+
+def _to_float(local: int) -> Callable[[Any], Any]:
     # A captured tensor, not a literal: division by a literal is optimised into a
     # multiplication, whose last bit differs from `core.images.to_float`.
     with tf.device("CPU:0"):
         full = tf.Variable(255.0, trainable=False)
 
     def convert(patches_u8: Any) -> Any:
-        return tf.nest.map_structure(
-            lambda patch_u8: tf.cast(patch_u8, tf.float32) / full, patches_u8
-        )
+        def to_float(patch_u8: tf.Tensor) -> tf.Tensor:
+            # [local, P, P, 3], or [groups, group, P, P, 3].
+            patch_u8 = tf.reshape(patch_u8, [local, *patch_u8.shape[-3:]])
+            return tf.cast(patch_u8, tf.float32) / full
+
+        return tf.nest.map_structure(to_float, patches_u8)
 
     return convert
 
@@ -341,9 +325,14 @@ def _mapped(
     )
 
 
-def _finished(dataset: tf.data.Dataset, threads: int) -> tf.data.Dataset:
+def _finished(dataset: tf.data.Dataset, threads: int, device: str) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
     if threads:
         options.threading.private_threadpool_size = threads
-    return dataset.with_options(options).prefetch(_PREFETCHED)
+    dataset = dataset.with_options(options).prefetch(_PREFETCHED)
+    if not device:
+        return dataset
+    return dataset.apply(
+        tf.data.experimental.prefetch_to_device(device, _PREFETCHED_ON_DEVICE)
+    )

@@ -18,7 +18,7 @@ from pdm_tf.core.seeds import stream_seed
 
 
 class Draw(NamedTuple):
-    """What sample i is; int64 scalars.
+    """What a sample is, or (as vectors) what several are; int64.
 
     Attributes:
       image: index of the image, 0..count-1.
@@ -32,61 +32,64 @@ class Draw(NamedTuple):
     symmetry: tf.Tensor
 
 
-def draw_sample(
-    index: tf.Tensor, sizes: np.ndarray, *, patch: int, seed: int, stream: str
+def draw_samples(
+    indices: tf.Tensor, sizes: np.ndarray, *, patch: int, seed: int, stream: str
 ) -> Draw:
-    """Draws sample `index`; uniform over crops and symmetries.
+    """Draws the samples `indices`; uniform over crops and symmetries.
 
     Args:
-      index: int64 scalar, the global sample index, >= 0.
+      indices: [n] int64, global sample indices, >= 0; n known statically.
       sizes: [count, 2] int64 (height, width), each at least `patch`.
       patch: side of the crop in pixels.
       seed: the run's seed.
       stream: name of the stream; streams are independent of one another.
+
+    Returns:
+      Vectors of n.
     """
-    image = _pick_image(index, len(sizes), _key(seed, f"data/{stream}/image"))
-    room = tf.gather(tf.constant(sizes), image) - patch + 1
-    bits = tf.random.stateless_uniform(
-        [3],
-        seed=tf.stack([_key(seed, f"data/{stream}/crop"), index]),
-        minval=None,
-        maxval=None,
-        dtype=tf.uint32,
-    )
+    images = _pick_images(indices, len(sizes), _key(seed, f"data/{stream}/image"))
+    room = tf.gather(tf.constant(sizes), images) - patch + 1
     # 32 bits modulo a few thousand: uniform to about one in a million.
-    bits = tf.cast(bits, tf.int64)
-    return Draw(image, bits[0] % room[0], bits[1] % room[1], bits[2] % D4_COUNT)
+    bits = _bits(_key(seed, f"data/{stream}/crop"), indices, 3)
+    return Draw(
+        images, bits[:, 0] % room[:, 0], bits[:, 1] % room[:, 1], bits[:, 2] % D4_COUNT
+    )
 
 
-def apply_symmetry(image: tf.Tensor, symmetry: tf.Tensor) -> tf.Tensor:
-    """`core.geometry.d4` of a square [P, P, C] tensor, with the index a tensor."""
-    flip, turns = symmetry // 4, symmetry % 4
-    odd = turns % 2
-    # Counter-clockwise: one turn is transpose, then upside down; three are transpose,
-    # then left-right; two are both. A flip before a transpose is an upside down after.
-    upside_down = (turns == 1) | (turns == 2)
-    left_right = (turns == 2) | (turns == 3)
-    flipped, is_odd = flip == 1, odd == 1
-    upside_down = tf.math.logical_xor(upside_down, flipped & is_odd)
-    left_right = tf.math.logical_xor(left_right, flipped & ~is_odd)
-    order = tf.stack([odd, 1 - odd, tf.constant(2, odd.dtype)])
-    image = tf.transpose(image, tf.cast(order, tf.int32))
-    dims = tf.stack([upside_down, left_right, tf.constant(False)])
-    return tf.raw_ops.Reverse(tensor=image, dims=dims)
+def draw_sample(
+    index: tf.Tensor, sizes: np.ndarray, *, patch: int, seed: int, stream: str
+) -> Draw:
+    """`draw_samples` of one index, all scalars."""
+    draw = draw_samples(index[None], sizes, patch=patch, seed=seed, stream=stream)
+    return Draw(*(values[0] for values in draw))
 
 
-def _pick_image(index: tf.Tensor, count: int, key: int) -> tf.Tensor:
-    epoch, place = index // count, index % count
-    seed = tf.stack([tf.constant(key, tf.int64), epoch])
-    image = tf.random.experimental.index_shuffle(
-        place, seed, tf.constant(count - 1, tf.int64)
+def _pick_images(indices: tf.Tensor, count: int, key: int) -> tf.Tensor:
+    epochs, places = indices // count, indices % count
+    # tf.random.experimental.index_shuffle, which pads seeds so but fails for vectors of
+    # seeds (TF 2.21).
+    seeds = tf.pad(_seeds(key, epochs), [[0, 0], [1, 0]], constant_values=498247692)
+    images = tf.raw_ops.RandomIndexShuffle(
+        index=places, seed=seeds, max_index=tf.constant(count - 1, tf.int64), rounds=4
     )
     # For a few hundred images the cipher behind index_shuffle knows but 256 orders;
     # a drawn rotation makes them 256 * count and each image equally likely anywhere.
-    turn = tf.random.stateless_uniform(
-        [], seed=seed, minval=None, maxval=None, dtype=tf.uint32
-    )
-    return (image + tf.cast(turn, tf.int64)) % count
+    return (images + _bits(key, epochs, 1)[:, 0]) % count
+
+
+def _bits(key: int, numbers: tf.Tensor, count: int) -> tf.Tensor:
+    """[n, count] int64 of 32 random bits; row i is a function of (key, numbers[i])."""
+    rows = [
+        tf.random.stateless_uniform(
+            [count], seed=seed, minval=None, maxval=None, dtype=tf.uint32
+        )
+        for seed in tf.unstack(_seeds(key, numbers))
+    ]
+    return tf.cast(tf.stack(rows), tf.int64)
+
+
+def _seeds(key: int, numbers: tf.Tensor) -> tf.Tensor:
+    return tf.stack([tf.fill(numbers.shape, tf.constant(key, tf.int64)), numbers], 1)
 
 
 def _key(seed: int, name: str) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pdm_tf.core.files import read_json
+from tests.unit.data.folders import fill
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--sr_net=edsr", "--sr_arg=num_blocks=1", "--sr_arg=filters=4", "--tile=16")
@@ -125,7 +126,8 @@ def test_without_torch_the_extra_is_named_and_the_rest_works(tmp_path):
         "raise ModuleNotFoundError('no torch', name='torch')"
     )
     hidden = [str(tmp_path / "hidden")]
-    for task in (("inference", *TINY), ("train",), ("degrade",)):
+    data = ("data", "--hr_dir=a", "--lr_dir=b", "--run_dir=c")
+    for task in (data, ("inference", *TINY), ("train",), ("degrade",)):
         done = run(tmp_path, *task, "--compare=torch", path=hidden)
         assert done.returncode == 2
         assert 'pip install -e ".[benchmark]"' in done.stderr
@@ -133,6 +135,34 @@ def test_without_torch_the_extra_is_named_and_the_rest_works(tmp_path):
     done = run(tmp_path, "inference", *TINY, *QUICK, "--nomemory", path=hidden)
     assert done.returncode == 0, done.stderr
     assert "tensorflow" in done.stdout and "torch" not in done.stdout
+
+
+@pytest.mark.skipif(
+    find_spec("torch") is None,
+    reason='needs PyTorch, the other side: pip install -e ".[benchmark]"',
+)
+def test_data_against_torch(tmp_path):
+    fill(tmp_path / "hr", [(70, 90), (90, 70)])
+    fill(tmp_path / "lr", [(20, 30)])
+    flags = (
+        *("--hr_dir=hr", "--lr_dir=lr", "--run_dir=unused", "--compare=torch"),
+        *("--lr_patch=8", "--batch_size=2", "--sr_arg=num_blocks=1"),
+        *("--sr_arg=filters=4", "--workers=1", "--rounds=2", "--round_steps=1"),
+    )
+    done = run(tmp_path, "data", *flags, "--output=speed.json")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    result = read_json(tmp_path / "speed.json")
+    assert result["batch_size"] == 2 and set(result["patches"]) == {"hr", "real_lr"}
+    for side in ("training", "pipeline", "torch"):
+        rate = result[f"{side}_patches_per_second"]
+        assert 0 < rate["least"] <= rate["median"] <= rate["most"]
+        assert f"\n  {side} " in done.stdout
+    medians = [
+        result[f"{side}_patches_per_second"]["median"] for side in ("pipeline", "torch")
+    ]
+    assert result["ratio_to_torch"]["median"] == medians[0] / medians[1]
+    assert not (tmp_path / "unused").exists()
 
 
 def test_help_of_the_tasks(tmp_path):

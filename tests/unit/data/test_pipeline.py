@@ -229,3 +229,20 @@ def test_a_stream_left_open_does_not_hold_up_the_exit(tmp_path, repository):
         timeout=60,
     )
     assert done.returncode == 0 and done.stdout == "seen\n", done.stderr
+
+
+def test_batches_that_are_copied_ahead_to_a_device_are_the_same(folder, tmp_path):
+    """With the CPU as that device; the copying itself needs a GPU to be seen."""
+    source = _source(folder)
+    np.testing.assert_array_equal(_batches(source), _on_device(source, "/CPU:0"))
+    batches = make_batches({"hr": source}, {"hr": PATCH}, BATCH, 3, 0, device="/CPU:0")
+    first = next(iter(batches))["hr"]
+    assert first.device.endswith("CPU:0")
+    np.testing.assert_array_equal(first, _batches(source)[0])
+
+
+def _on_device(source, device):
+    stream = make_stream(
+        source, patch=PATCH, batch_size=BATCH, seed=3, stream="hr", device=device
+    )
+    return np.stack([batch.numpy() for batch in itertools.islice(stream, 6)])

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.core.geometry import D4_COUNT, d4
-from pdm_tf.data.sampling import apply_symmetry, draw_sample
+from pdm_tf.data.sampling import draw_sample
+from pdm_tf.data.symmetry import apply_symmetry
 
 
 def _draws(indices, sizes, patch=8, seed=0, stream="hr"):

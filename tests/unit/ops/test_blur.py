@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.ops.blur import (
+    FORMS,
     blur_downsample,
     grid_geometry,
     kernel_centroid,
@@ -47,15 +48,17 @@ def test_both_kinds_of_kernel_equal_the_loop(scale, side, lr_size, border, grid)
     hr = rng.random((2, *sizes(lr_size, scale, side, border), 3))
     per_image = random_kernels(rng, 2, side, side)
     per_pixel = random_kernels(rng, 2, *lr_size, side, side)
-    for kernels in (per_image, per_pixel):
-        found = blur_downsample(
-            tf.constant(hr, tf.float32), flat(kernels), scale, grid=grid, border=border
-        )
+    options = {"grid": grid, "border": border}
+    for kernels, forms in ((per_image, FORMS), (per_pixel, ["auto"])):
         wanted = [
-            blur_oracle.blur(image, kernel, scale, grid, border)
+            blur_oracle.blur(image, kernel, scale, **options)
             for image, kernel in zip(hr, kernels, strict=True)
         ]
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE)
+        for form in forms:
+            found = blur_downsample(
+                tf.constant(hr, tf.float32), flat(kernels), scale, form=form, **options
+            )
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("border", ["reflect", "valid"])
@@ -153,8 +156,10 @@ def test_half_pixel_grid_and_bicubic_agree_on_a_ramp(scale):
     np.testing.assert_allclose(lr[inner], bicubic[inner], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("spatial", [False, True])
-def test_gradient_of_the_kernel_is_the_pixels_under_each_tap(spatial):
+@pytest.mark.parametrize(
+    ("spatial", "form"), [(False, "convolution"), (False, "products"), (True, "auto")]
+)
+def test_gradient_of_the_kernel_is_the_pixels_under_each_tap(spatial, form):
     rng = np.random.default_rng(3)
     hr = rng.random((2, 8, 12, 3))
     upstream = rng.normal(size=(2, 4, 6, 3))
@@ -162,7 +167,7 @@ def test_gradient_of_the_kernel_is_the_pixels_under_each_tap(spatial):
     kernel = tf.constant(flat(random_kernels(rng, *shape)))
     with tf.GradientTape() as tape:
         tape.watch(kernel)
-        lr = blur_downsample(tf.constant(hr, tf.float32), kernel, 2)
+        lr = blur_downsample(tf.constant(hr, tf.float32), kernel, 2, form=form)
         total = tf.reduce_sum(lr * upstream.astype(np.float32))
     found = tape.gradient(total, kernel).numpy()
     # Linear in the kernel: the derivative by a tap is the blur by that tap alone.
@@ -177,23 +182,160 @@ def test_gradient_of_the_kernel_is_the_pixels_under_each_tap(spatial):
         np.testing.assert_allclose(found[..., tap], wanted, rtol=0, atol=2e-5)
 
 
-def test_works_in_a_graph_with_unknown_batch_and_size():
-    rng = np.random.default_rng(4)
-    hr = rng.random((2, 12, 16, 3)).astype(np.float32)
-    kernel = flat(random_kernels(rng, 2, 5, 5))
+def value_and_gradients(hr, kernel, upstream, **options):
+    """The blur, and the gradients of <upstream, blur> by HR and by the kernels."""
+    with tf.GradientTape() as tape:
+        tape.watch([hr, kernel])
+        lr = blur_downsample(hr, kernel, **options)
+        total = tf.reduce_sum(lr * upstream)
+    return lr, *tape.gradient(total, [hr, kernel])
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, None, None, 3]),
-            tf.TensorSpec([None, 1, 1, 25]),
-        ]
-    )
-    def blurred(hr, kernel):
-        return blur_downsample(hr, kernel, 4)
+
+def random_problem(rng, scale, side, border, dtype, lr_size=(4, 5), batch=2):
+    """HR, kernels and a gradient that comes in."""
+    hr = rng.random((batch, *sizes(lr_size, scale, side, border), 3))
+    kernel = random_kernels(rng, batch, side, side).reshape(batch, 1, 1, -1)
+    upstream = rng.normal(size=(batch, *lr_size, 3))
+    return [tf.constant(value, dtype) for value in (hr, kernel, upstream)]
+
+
+@pytest.mark.parametrize("form", ["convolution", "products"])
+def test_works_in_a_graph_with_unknown_batch_and_size(form):
+    """Values and gradients; the size of a batch is known when the batch comes."""
+    specs = [
+        tf.TensorSpec([None, None, None, 3]),
+        tf.TensorSpec([None, 1, 1, 25]),
+        tf.TensorSpec([None, None, None, 3]),
+    ]
+
+    @tf.function(input_signature=specs)
+    def graph(hr, kernel, upstream):
+        return value_and_gradients(hr, kernel, upstream, scale=4, form=form)
+
+    rng = np.random.default_rng(4)
+    for batch in (2, 3):
+        problem = random_problem(rng, 4, 5, "reflect", tf.float32, batch=batch)
+        wanted = value_and_gradients(*problem, scale=4, form=form)
+        for found, value in zip(graph(*problem), wanted, strict=True):
+            np.testing.assert_allclose(found, value, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_sizes_that_are_known_stay_known(form):
+    """A convolution that follows needs the number of channels when it is built."""
+
+    @tf.function
+    def shape(hr, kernel):
+        return blur_downsample(hr, kernel, 4, border="valid", form=form)
+
+    kernel = tf.TensorSpec([None, 1, 1, 25])
+    for known, wanted in [
+        ((8, 20, 36, 3), [8, 4, 8, 3]),
+        ((None, None, 36, 3), [None, None, 8, 3]),
+    ]:
+        concrete = shape.get_concrete_function(tf.TensorSpec(known), kernel)
+        assert concrete.outputs[0].shape.as_list() == wanted
+
+
+@pytest.mark.parametrize("form", ["convolution", "products"])
+def test_compiled_by_xla_it_is_the_same(form):
+    compiled = tf.function(value_and_gradients, jit_compile=True)
+    problem = random_problem(np.random.default_rng(6), 3, 7, "valid", tf.float32)
+    options = {"scale": 3, "grid": "half_pixel", "border": "valid", "form": form}
+    wanted = value_and_gradients(*problem, **options)
+    for found, value in zip(compiled(*problem, **options), wanted, strict=True):
+        np.testing.assert_allclose(found, value, rtol=0, atol=5e-6)
+
+
+@pytest.mark.parametrize(
+    ("scale", "side"), [(1, 1), (1, 5), (2, 3), (2, 7), (3, 5), (4, 3), (4, 9), (5, 11)]
+)
+@pytest.mark.parametrize("border", ["reflect", "valid"])
+@pytest.mark.parametrize("grid", ["pixel0", "half_pixel"])
+@pytest.mark.parametrize("form", ["convolution", "products"])
+def test_gradients_equal_finite_differences(scale, side, border, grid, form):
+    """In float64; a bilinear function's central differences are exact but for rounding.
+
+    Of HR and of the kernels, along random directions; kernels smaller than the stride,
+    which leave some phases without a tap, are among them.
+    """
+    rng = np.random.default_rng(100 * scale + side)
+    hr, kernel, upstream = random_problem(rng, scale, side, border, tf.float64)
+    options = {"scale": scale, "grid": grid, "border": border, "form": form}
+
+    def total(hr, kernel):
+        lr = blur_downsample(hr, kernel, **options)
+        return tf.reduce_sum(lr * upstream).numpy()
+
+    _, by_hr, by_kernel = value_and_gradients(hr, kernel, upstream, **options)
+    assert by_hr.shape == hr.shape and by_kernel.shape == kernel.shape
+    for _ in range(3):
+        d_hr, d_kernel = rng.normal(size=hr.shape), rng.normal(size=kernel.shape)
+        slope = (total(hr + d_hr, kernel) - total(hr - d_hr, kernel)) / 2
+        np.testing.assert_allclose(np.sum(by_hr * d_hr), slope, rtol=0, atol=1e-10)
+        slope = (total(hr, kernel + d_kernel) - total(hr, kernel - d_kernel)) / 2
+        np.testing.assert_allclose(
+            np.sum(by_kernel * d_kernel), slope, rtol=0, atol=1e-10
+        )
+
+
+@pytest.mark.parametrize("form", ["convolution", "products"])
+def test_second_derivatives_equal_finite_differences(form):
+    """A penalty on a gradient: its own gradient by HR, by kernels and by upstream."""
+    rng = np.random.default_rng(7)
+    problem = random_problem(rng, 3, 5, "valid", tf.float64)
+
+    def penalty(hr, kernel, upstream):
+        options = {"scale": 3, "border": "valid", "form": form}
+        _, by_hr, by_kernel = value_and_gradients(hr, kernel, upstream, **options)
+        return tf.reduce_sum(by_hr**2) + tf.reduce_sum(by_kernel**2)
+
+    with tf.GradientTape() as tape:
+        tape.watch(problem)
+        value = penalty(*problem)
+    gradients = tape.gradient(value, problem)
+    for place, gradient in enumerate(gradients):
+        direction = rng.normal(size=gradient.shape)
+
+        # The penalty is quadratic in each argument, so any step is exact.
+        ahead, behind = list(problem), list(problem)
+        ahead[place] = ahead[place] + direction / 2
+        behind[place] = behind[place] - direction / 2
+        slope = (penalty(*ahead) - penalty(*behind)).numpy()
+        np.testing.assert_allclose(np.sum(gradient * direction), slope, rtol=1e-9)
+
+
+@pytest.mark.parametrize("form", ["convolution", "products"])
+@pytest.mark.parametrize("scale", [1, 2, 4])
+def test_linear_in_the_image_and_in_the_kernel(form, scale):
+    rng = np.random.default_rng(scale)
+    hr, kernel, _ = random_problem(rng, scale, 7, "valid", tf.float64)
+    other_hr, other_kernel, _ = random_problem(rng, scale, 7, "valid", tf.float64)
+
+    def blur(hr, kernel):
+        return blur_downsample(hr, kernel, scale, border="valid", form=form).numpy()
 
     np.testing.assert_allclose(
-        blurred(hr, kernel), blur_downsample(hr, kernel, 4), rtol=0, atol=1e-6
+        blur(hr - 3 * other_hr, kernel), blur(hr, kernel) - 3 * blur(other_hr, kernel)
     )
+    np.testing.assert_allclose(
+        blur(hr, kernel - 3 * other_kernel),
+        blur(hr, kernel) - 3 * blur(hr, other_kernel),
+        atol=1e-14,
+    )
+
+
+@pytest.mark.parametrize("form", ["convolution", "products"])
+@pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
+def test_half_precision_is_summed_in_float32(form, dtype):
+    hr, kernel, _ = random_problem(np.random.default_rng(8), 4, 21, "valid", tf.float32)
+    hr, kernel = tf.cast(hr, dtype), tf.cast(kernel, dtype)
+    found = blur_downsample(hr, kernel, 4, border="valid", form=form)
+    assert found.dtype == tf.float32
+    wanted = blur_downsample(
+        tf.cast(hr, tf.float32), tf.cast(kernel, tf.float32), 4, border="valid"
+    )
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +348,7 @@ def test_works_in_a_graph_with_unknown_batch_and_size():
         ((1, 64, 64, 3), 10, {}, "Received: 10 taps"),
         ((1, 64, 64, 3), 9, {"grid": "pixel1"}, "grid='pixel1'"),
         ((1, 64, 64, 3), 9, {"border": "zero"}, "Received: 'zero'"),
+        ((1, 64, 64, 3), 9, {"form": "fft"}, "`form`.*Received: 'fft'"),
     ],
 )
 def test_errors_say_what_came(shape, taps, options, message):
