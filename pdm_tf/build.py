@@ -85,11 +85,10 @@ def build_training(
     validate = _build_validation(config) if replicas.is_chief else None
     with replicas.scope():
         method = build_method(config)
-    shard = (replicas.worker, replicas.workers)
     if isinstance(method, Supervised) and "lr" in method.patches:
-        batches, skipped = _paired_batches(config, shard)
+        batches, skipped = _paired_batches(config, replicas)
     else:
-        batches, skipped = _unpaired_batches(config, method, shard)
+        batches, skipped = _unpaired_batches(config, method, replicas)
     return TrainingSetup(method, batches, validate, skipped)
 
 
@@ -316,7 +315,7 @@ def _build_validation(
 
 
 def _unpaired_batches(
-    config: TrainConfig, method: Method, shard: tuple[int, int]
+    config: TrainConfig, method: Method, replicas: Replicas
 ) -> tuple[Callable[[int], Batches], list[tuple[str, str]]]:
     folders = {"hr": config.hr_dir, "real_lr": config.lr_dir}
     labels = {"hr": "--hr_dir", "real_lr": "--lr_dir"}
@@ -338,14 +337,15 @@ def _unpaired_batches(
             config.seed,
             start_step,
             config.threads,
-            shard,
+            (replicas.worker, replicas.workers),
+            replicas.device,
         )
 
     return batches, [(str(path), reason) for path, reason in skipped]
 
 
 def _paired_batches(
-    config: TrainConfig, shard: tuple[int, int]
+    config: TrainConfig, replicas: Replicas
 ) -> tuple[Callable[[int], Batches], list[tuple[str, str]]]:
     pair_set = load_pairs(config.hr_dir, config.lr_dir, config.scale)
     with _LoadingBar(config) as bar:
@@ -365,7 +365,8 @@ def _paired_batches(
             seed=config.seed,
             start_index=start_step * config.batch_size,
             threads=config.threads,
-            shard=shard,
+            shard=(replicas.worker, replicas.workers),
+            device=replicas.device,
         )
 
     return batches, [(str(path), reason) for path, reason in skipped]

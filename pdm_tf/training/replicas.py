@@ -61,6 +61,15 @@ class Replicas:
         """Whether this process writes the run folder."""
         return self.worker == 0
 
+    @property
+    def device(self) -> str:
+        """Where batches are copied ahead of their use; "": where they are made.
+
+        A strategy copies by itself.
+        """
+        has_gpu = bool(tf.config.list_physical_devices("GPU"))
+        return "/GPU:0" if self._strategy is None and has_gpu else ""
+
     def scope(self) -> contextlib.AbstractContextManager[Any]:
         """Variables of networks and optimisers are to be made within it."""
         if self._strategy is None:

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.training.replicas import ONE_DEVICE, cluster_from_environment
@@ -61,10 +62,16 @@ def test_parts_and_replicas_equal_the_whole(
             np.testing.assert_allclose(split[name], value, 0, atol, err_msg=name)
 
 
+def has_gpu():
+    return bool(tf.config.list_physical_devices("GPU"))
+
+
 def test_one_device_has_no_machinery_around_it():
     assert (ONE_DEVICE.count, ONE_DEVICE.worker, ONE_DEVICE.workers) == (1, 0, 1)
     assert ONE_DEVICE.is_chief and ONE_DEVICE.from_chief(7) == 7
     assert ONE_DEVICE.run(lambda a: a + 1, (1,)) == 2
+    assert ONE_DEVICE.device == ("/GPU:0" if has_gpu() else "")
+    assert ONE_DEVICE.uses_xla("auto") == has_gpu()
     assert not ONE_DEVICE.uses_xla("off") and ONE_DEVICE.uses_xla("on")
 
 
