@@ -24,11 +24,14 @@ def main(config: DataBenchmarkConfig) -> int:
     if config.compare == "torch":  # a missing package is told before any work
         import_torch_side("torch_data")
     with quiet_start():
+        import tensorflow as tf
+
         from pdm_tf import build
     setup = build.build_training(config)
     step = build.compiled_step(setup.method, config)
     # One and the same batch always, so that the pipeline does not take part.
-    batch = iter(setup.make_batches(0).take(1).cache().repeat())
+    first = next(iter(setup.make_batches(0)))
+    batch = iter(tf.data.Dataset.from_tensors(first).repeat())
     print("warming up", flush=True)
     step(batch, 0)
     step.fetch()
