@@ -32,6 +32,32 @@ def test_instance_norm_of_half_precision_has_float32_statistics():
     np.testing.assert_allclose(out[0].numpy().astype(np.float64), wanted, atol=0.02)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_both_forms_of_instance_norm_agree_in_values_and_gradients(precision):
+    """One call per image, for known batches on CPUs, and the formula for the rest."""
+    x = tf.cast(images(4, 3, 9, 11, 5) * 3.0 + 1.0, precision)
+    slope = tf.cast(images(5, 3, 9, 11, 5), precision)
+    layer = InstanceNorm(dtype=precision)
+
+    def run(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+        return y, tape.gradient(y, x, slope)
+
+    unknown = tf.TensorSpec([None, None, None, 5], x.dtype)
+    by_formula = tf.function(run, input_signature=[unknown])
+    by_image = tf.function(run).get_concrete_function(x)
+    if not tf.config.list_physical_devices("GPU"):
+        kinds = {op.type for op in by_image.graph.get_operations()}
+        assert "FusedBatchNormV3" in kinds
+    tolerance = {"float32": 2e-6, "bfloat16": 0.02}[precision]
+    for found, wanted in zip(by_image(x), by_formula(x), strict=True):
+        wanted = tf.cast(wanted, tf.float32)
+        atol = tolerance * np.abs(wanted).max()
+        np.testing.assert_allclose(tf.cast(found, tf.float32), wanted, 0, atol)
+
+
 def test_instance_norm_of_a_flat_image_is_zero():
     out = InstanceNorm()(tf.fill([1, 4, 4, 3], 0.37))
     np.testing.assert_allclose(out, 0.0, atol=1e-4)
