@@ -25,7 +25,7 @@ demo: $(VENV)/installed-run
 	@$(IN) -m pdm_tf.quickstart --output_dir=quickstart
 
 test: $(VENV)/installed-dev
-	@$(IN) -m pytest -m "not slow" -n 2 --dist loadfile
+	@$(IN) -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/installed-dev
 	@$(IN) -m ruff check . && $(IN) -m ruff format --check .

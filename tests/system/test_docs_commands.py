@@ -31,6 +31,8 @@ from tests.system.serving_helpers import free_ports, server_process
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# The slow system tests come first, so that one process is not left alone with them.
+TESTS = 'python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder'
 TINY_SR = ("--sr_arg=num_blocks=1", "--sr_arg=filters=4")
 TINY_RUN = ("--steps=2", "--batch_size=2", "--log_every=1", "--validate_every=2")
 TINY_PDM = (
@@ -152,7 +154,7 @@ def is_a_make_target(place: Path, command: str) -> None:
     expected = {
         # The program itself: tests/system/test_quickstart.py.
         "demo": ".venv/bin/python -m pdm_tf.quickstart --output_dir=quickstart",
-        "test": '.venv/bin/python -m pytest -m "not slow" -n 2 --dist loadfile',
+        "test": f".venv/bin/{TESTS}",
     }
     assert recipe[-1] == expected[target]
 
@@ -342,6 +344,6 @@ def test_links_lead_somewhere():
 def test_ci_ends_with_readmes_test_command():
     """CI must run what README tells people to run, as its last line."""
     last = (ROOT / ".ci" / "run").read_text().strip().splitlines()[-1]
-    assert last == 'python -m pytest -m "not slow" -n 2 --dist loadfile'
+    assert last == TESTS
     assert f"`{last}`" in README
     assert tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]
