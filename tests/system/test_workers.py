@@ -9,7 +9,6 @@ import sys
 import numpy as np
 import pytest
 
-from pdm_tf.config import exit_codes
 from pdm_tf.models.bundle import load_bundle
 from tests.conformance.smoke import ROOT, arguments, write_photographs
 
@@ -85,15 +84,3 @@ def test_two_workers_learn_the_degradation_and_the_network_that_one_does(
     }
     # A weight moves 2e-4 in each step, wherever it goes.
     assert max(apart.values()) < 1e-4, apart
-
-
-def test_a_batch_that_cannot_be_shared_is_refused_before_training(
-    photographs, tmp_path
-):
-    wrong = arguments(FLAGS, photographs, tmp_path / "run", "--batch_size=3")
-    for code, _, errors in train(wrong, 2):
-        assert code == exit_codes.BAD_INPUT
-        assert errors == (
-            "error: --batch_size must be a multiple of the number of devices times "
-            "--accumulate, 2 * 1. Received: 3.\n"
-        )

@@ -1,6 +1,7 @@
 """The composition root: names become the right objects, wrong requests are errors."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -348,3 +349,13 @@ def test_bundles_are_saved_with_role_scale_step_and_origin(bundles):
         step=0,
     )
     assert load_bundle(saved).notes == {}
+
+
+def test_a_batch_that_cannot_be_shared_among_devices_is_refused(photos):
+    two = SimpleNamespace(count=2)
+    config = in_folders(JOINT, photos, batch_size=9, accumulate=3)
+    with pytest.raises(UserError, match=r"--accumulate, 2 \* 3. Received: 9."):
+        build_training(config, two)
+    config = in_folders(JOINT, photos, xla="on")
+    with pytest.raises(UserError, match="--xla=on works with one device. Received: 2"):
+        build_training(config, two)
