@@ -34,7 +34,8 @@ def test_parses_and_builds(path):
 
 @pytest.mark.parametrize("path", PARTS, ids=str)
 def test_parts_parse_once_folders_are_given(path):
-    parse(path, "--hr_dir=photos", "--run_dir=run")
+    config = parse(path, "--hr_dir=photos", "--run_dir=run")
+    assert (config.hr_dir, config.run_dir) == ("photos", "run")
 
 
 def test_one_part_is_in_every_large_experiment():

@@ -1,52 +1,13 @@
 """`python -m pdm_tf.train` as two processes with TF_CONFIG, on loopback."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
 from pdm_tf.models.bundle import load_bundle
-from tests.conformance.smoke import ROOT, arguments, write_photographs
+from tests.conformance.smoke import arguments, write_photographs
+from tests.unit.training.workers import run_workers
 
 FLAGS = "smoke/pdm_sr_noise.flags"
-
-
-def free_ports(count):
-    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [server.getsockname()[1] for server in servers]
-    for server in servers:
-        server.close()
-    return ports
-
-
-def train(arguments, workers):
-    """Runs all workers to their end; returns [(exit code, stdout, stderr)]."""
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in free_ports(workers)]}
-    processes = []
-    for index in range(workers):
-        task = {"type": "worker", "index": index}
-        described = json.dumps({"cluster": cluster, "task": task})
-        environment = {**os.environ, "TF_CONFIG": described if workers > 1 else ""}
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "pdm_tf.train", *arguments],
-                cwd=ROOT,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    try:
-        told = [process.communicate(timeout=240) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [(p.returncode, *text) for p, text in zip(processes, told, strict=True)]
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +23,8 @@ def test_two_workers_learn_the_degradation_and_the_network_that_one_does(
     for workers in (1, 2):
         run_dir = tmp_path / f"{workers}"
         more = ("--progress=off", "--batch_size=4", "--steps_per_call=2")
-        ended = train(arguments(FLAGS, photographs, run_dir, *more), workers)
+        given = arguments(FLAGS, photographs, run_dir, *more)
+        ended = run_workers("pdm_tf.train", given, workers)
         assert [code for code, _, _ in ended] == [0] * workers, ended
         # Nothing but our own lines, on any worker.
         assert [errors for _, _, errors in ended] == [""] * workers

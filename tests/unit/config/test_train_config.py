@@ -37,7 +37,8 @@ def test_bad_settings_are_refused(change, words):
 
 
 def test_zero_switches_off_what_can_be_switched_off():
-    dataclasses.replace(GOOD, validate_every=0, preview_every=0, ema_decay=0.0)
+    off = dataclasses.replace(GOOD, validate_every=0, preview_every=0, ema_decay=0.0)
+    assert (off.validate_every, off.preview_every, off.ema_decay) == (0, 0, 0.0)
 
 
 def test_reporting_and_length_may_change_on_resume():

@@ -1,57 +1,27 @@
 """Several workers on loopback, as processes of their own: the same run as one alone."""
 
-import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from pdm_tf.training.metrics_file import read_metrics
+from tests.unit.training.workers import run_workers
 
 STEPS = 8
 
 
-def start(run_dir, *flags, kill=("", ""), workers=2):
+def start(run_dir, kill=("", ""), workers=2):
     """Runs the toy program on each worker; returns [(exit code, stdout, stderr)]."""
-    ports = []
-    listening = [socket.create_server(("127.0.0.1", 0)) for _ in range(workers)]
-    for server in listening:
-        ports.append(server.getsockname()[1])
-        server.close()
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
-    processes = []
-    for index in range(workers):
-        task = {"type": "worker", "index": index}
-        alone = {} if workers == 1 else {"cluster": cluster, "task": task}
-        processes.append(
-            subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "tests.unit.training.toy_program"),
-                    *("--hr_dir=unused", f"--run_dir={run_dir}", f"--steps={STEPS}"),
-                    *("--save_every=3", "--log_every=1", "--validate_every=4"),
-                    *flags,
-                ],
-                env={
-                    **os.environ,
-                    "KILL": kill[index],
-                    "TF_CONFIG": json.dumps(alone) if alone else "",
-                    "TF_NUM_INTRAOP_THREADS": "1",
-                },
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-        )
-    try:
-        told = [process.communicate(timeout=150) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    return [(p.returncode, *lines) for p, lines in zip(processes, told, strict=True)]
+    return run_workers(
+        "tests.unit.training.toy_program",
+        [
+            *("--hr_dir=unused", f"--run_dir={run_dir}", f"--steps={STEPS}"),
+            *("--save_every=3", "--log_every=1", "--validate_every=4"),
+        ],
+        workers,
+        [{"KILL": when, "TF_NUM_INTRAOP_THREADS": "1"} for when in kill],
+    )
 
 
 def weights(path):
