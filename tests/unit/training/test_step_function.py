@@ -90,20 +90,21 @@ def test_xla_computes_the_same(make):
 
 
 def test_parts_of_a_batch_are_computed_one_after_the_other():
-    """A later part's input waits for the earlier part's gradients."""
-    seen = []
+    """In the graph, a part's input waits for all gradients of the part before."""
+    inputs, gradients = [], []
 
-    class Ordered(ToyMethod):
+    class Traced(ToyMethod):
         def _step(self, batch, step, share):
-            tf.py_function(lambda: seen.append(("begin", share.index)), [], [])
-            with tf.control_dependencies([batch["hr"]]):
-                tf.py_function(lambda: seen.append(("input", share.index)), [], [])
+            inputs.append(batch["hr"].op)
             learned = super()._step(batch, step, share)
-            last = learned.gradients["critic"][0]
-            with tf.control_dependencies([last]):
-                tf.py_function(lambda: seen.append(("end", share.index)), [], [])
+            groups = learned.gradients.values()
+            gradients.append({g.op.name for group in groups for g in group})
             return learned
 
-    step_function(Ordered(), batch_size=4, accumulate=4)(iter(make_batches(0)), 0)
-    order = [place for kind, place in seen if kind != "begin"]
-    assert order == [0, 0, 1, 1, 2, 2, 3, 3]
+    step_function(Traced(), batch_size=4, accumulate=4)(iter(make_batches(0)), 0)
+    assert len(inputs) == 4 and not inputs[0].control_inputs
+    for earlier, op in zip(gradients, inputs[1:], strict=False):
+        # Later gradients are sums that begin with the earlier ones.
+        waits_for = {before.name for before in op.control_inputs}
+        assert len(waits_for) == len(earlier)
+    assert {before.name for before in inputs[1].control_inputs} == gradients[0]
