@@ -39,15 +39,15 @@ def trained(tmp_path, method, **changes):
 
 
 def test_several_steps_per_call_change_nothing_but_the_calls(tmp_path):
-    one, _ = trained(tmp_path / "one", ToyMethod(phase_at=11), save_every=7)
+    one, _ = trained(tmp_path / "one", ToyMethod(phase_at=10), save_every=7)
     several, calls = trained(
-        *(tmp_path / "four", ToyMethod(phase_at=11)),
+        *(tmp_path / "four", ToyMethod(phase_at=10)),
         steps_per_call=4,
         save_every=7,
         log_every=100,
     )
-    # Up to the first step (logged), a checkpoint (7), a phase (11), the end (13).
-    assert calls == [(0, 1), (1, 4), (5, 2), (7, 4), (11, 2)]
+    # Up to the first step (logged), a checkpoint (7), a phase (10), the end (13).
+    assert calls == [(0, 1), (1, 4), (5, 2), (7, 3), (10, 3)]
     for name, value in all_values(one).items():
         np.testing.assert_array_equal(value, all_values(several)[name], err_msg=name)
 
@@ -74,6 +74,14 @@ def without_latents():
     return tiny.pdm_sr({"pdm": tiny.pdm(kernel, noise=None)})
 
 
+def is_compiled_by_xla(step):
+    """Whether a function within the step's graph must be compiled."""
+    (compiled,) = step._compiled.values()
+    (concrete,) = compiled._list_all_concrete_functions()
+    library = concrete.graph.as_graph_def().library
+    return any(f.attr["_XlaMustCompile"].b for f in library.function)
+
+
 @pytest.mark.parametrize("make", [tiny.supervised, without_latents])
 def test_xla_computes_the_same(make):
     """Compiled for the CPU here; `auto` does so on a GPU."""
@@ -84,6 +92,7 @@ def test_xla_computes_the_same(make):
         for index in range(2):
             step(batches, index)
         method.scalars = step.fetch()
+        assert is_compiled_by_xla(step) == (xla == "on")
     assert plain.scalars.keys() == compiled.scalars.keys()
     for name, value in plain.scalars.items():
         assert compiled.scalars[name] == pytest.approx(value, rel=2e-3, abs=1e-5), name
