@@ -4,15 +4,14 @@ With --compare=torch also against PyTorch's DataLoader on the same images.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
+from pdm_tf.benchmarks.report import report
 from pdm_tf.benchmarks.rounds import Summary, alternate, ratio, summary
 from pdm_tf.benchmarks.torch_import import import_torch_side
 from pdm_tf.config import exit_codes
 from pdm_tf.config.flags_benchmark_data import DataBenchmarkConfig
 from pdm_tf.config.quiet import quiet_start
-from pdm_tf.core.files import write_json_atomic
 
 _DATA_FACTOR = 20  # batches of a pipeline round for each step of a training round
 _VERBS = {"training": "consumes", "pipeline": "delivers", "torch": "delivers"}
@@ -74,10 +73,7 @@ def main(config: DataBenchmarkConfig) -> int:
         "patches": dict(setup.method.patches),
         **figures(rates),
     }
-    print(table(result))
-    if config.output:
-        write_json_atomic(Path(config.output), result)
-        print(f"written to {config.output}")
+    report(table(result), result, config.output)
     return exit_codes.OK
 
 

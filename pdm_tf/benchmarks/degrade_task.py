@@ -1,7 +1,6 @@
 """Blur and degradation in TensorFlow and PyTorch, taking turns."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from pdm_tf.benchmarks import degrade_sides, machine, memory
 from pdm_tf.benchmarks.degrade_sides import SIDES
 from pdm_tf.benchmarks.figures import fastest
+from pdm_tf.benchmarks.report import report
 from pdm_tf.benchmarks.rounds import alternate, ratio, summary
 from pdm_tf.benchmarks.table import aligned, milliseconds, ranged, shown
 from pdm_tf.benchmarks.torch_import import import_torch_side
@@ -16,7 +16,6 @@ from pdm_tf.benchmarks.train_sides import degradation_of
 from pdm_tf.config import exit_codes
 from pdm_tf.config.component import to_json_dict
 from pdm_tf.config.flags_benchmark_degrade import DegradeBenchmarkConfig
-from pdm_tf.core.files import write_json_atomic
 
 _WARM_UP = 2  # calls of each side before the first round
 # Of the largest value; float32 sums over a whole patch in another order differ by some
@@ -30,10 +29,7 @@ def main(config: DegradeBenchmarkConfig) -> int:
     if config.compare == "torch":  # missing packages are told before any work
         import_torch_side("torch_degrade")
     result = measure(config)
-    print(table(result))
-    if config.output:
-        write_json_atomic(Path(config.output), result)
-        print(f"written to {config.output}")
+    report(table(result), result, config.output)
     return exit_codes.OK
 
 

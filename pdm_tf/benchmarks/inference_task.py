@@ -11,13 +11,13 @@ import numpy as np
 from pdm_tf.benchmarks import flops, gemm, machine, memory, sides
 from pdm_tf.benchmarks.figures import figures
 from pdm_tf.benchmarks.inference_table import table
+from pdm_tf.benchmarks.report import report
 from pdm_tf.benchmarks.rounds import alternate
 from pdm_tf.benchmarks.subject import Convolutions, Subject
 from pdm_tf.benchmarks.torch_import import import_torch_side
 from pdm_tf.config import exit_codes
 from pdm_tf.config.flags_benchmark_inference import InferenceBenchmarkConfig
 from pdm_tf.config.quiet import quiet_start
-from pdm_tf.core.files import write_json_atomic
 
 _WARM_UP = 2  # calls of each side before the first round
 # Differences of float32 sums in another order grow with the depth of the network; 1e-3
@@ -39,10 +39,7 @@ def main(config: InferenceBenchmarkConfig) -> int:
         if subject.architecture:
             convolutions = networks.read_convolutions(subject)
         result = measure(config, subject, names, convolutions)
-    print(table(result))
-    if config.output:
-        write_json_atomic(Path(config.output), result)
-        print(f"written to {config.output}")
+    report(table(result), result, config.output)
     return exit_codes.OK
 
 

@@ -1,19 +1,18 @@
 """One joint training step in TensorFlow and PyTorch, taking turns."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pdm_tf.benchmarks import gemm, machine, memory, train_sides, train_sweep
 from pdm_tf.benchmarks.figures import asked_for, figures
 from pdm_tf.benchmarks.learning_subject import TrainingSubject
+from pdm_tf.benchmarks.report import report
 from pdm_tf.benchmarks.rounds import alternate
 from pdm_tf.benchmarks.table import gemm_line, reference_line, side_lines
 from pdm_tf.benchmarks.torch_import import import_torch_side
 from pdm_tf.config import exit_codes
 from pdm_tf.config.component import to_json_dict
 from pdm_tf.config.flags_benchmark_train import TrainBenchmarkConfig
-from pdm_tf.core.files import write_json_atomic
 
 
 def main(config: TrainBenchmarkConfig) -> int:
@@ -23,13 +22,11 @@ def main(config: TrainBenchmarkConfig) -> int:
         import_torch_side("torch_training")
     if config.sweep == "none":
         result = measure(config)
-        print(table(result))
+        text = table(result)
     else:
         result = train_sweep.measure(config)
-        print(train_sweep.table(result))
-    if config.output:
-        write_json_atomic(Path(config.output), result)
-        print(f"written to {config.output}")
+        text = train_sweep.table(result)
+    report(text, result, config.output)
     return exit_codes.OK
 
 

@@ -34,11 +34,7 @@ class DegradeBenchmarkConfig(Measuring):
                 "--noise_arg has no meaning with --nonoise. "
                 f"Received: {', '.join(self.noise_arg)}."
             )
-        if self.compare == "torch" and self.batch_size < 2:
-            raise UserError(
-                "--batch_size must be at least 2 with --compare=torch, whose batch "
-                f"normalisation refuses a single value. Received: {self.batch_size}."
-            )
+        self.require_batch_for_torch(self.batch_size)
 
 
 _SECTIONS = {

@@ -39,6 +39,18 @@ class Measuring:
                     f"--{name} must be at least 1. Received: {getattr(self, name)}."
                 )
 
+    def require_batch_for_torch(self, batch_size: int) -> None:
+        """Checks the batch that is to be compared.
+
+        Raises:
+          UserError: PyTorch cannot train on it.
+        """
+        if self.compare == "torch" and batch_size < 2:
+            raise UserError(
+                "--batch_size must be at least 2 with --compare=torch, whose batch "
+                f"normalisation refuses a single value. Received: {batch_size}."
+            )
+
 
 GEMM_SIZE = (
     "Side of the square matrices whose product, in the same rounds, says what this "

@@ -59,11 +59,7 @@ class TrainBenchmarkConfig(Measuring):
                 "--sweep_sizes must be two sizes or more, to compare them. "
                 f"Received: {self.sweep_sizes}."
             )
-        if self.compare == "torch" and self.batch_size < 2:
-            raise UserError(
-                "--batch_size must be at least 2 with --compare=torch, whose batch "
-                f"normalisation refuses a single value. Received: {self.batch_size}."
-            )
+        self.require_batch_for_torch(self.batch_size)
 
     def training(self, *, bfloat16: bool) -> TrainConfig:
         """Returns the settings of the training run that this step is of."""
