@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pdm_tf.methods.base import Method, TrainStep
 
 _Batch = Mapping[str, tf.Tensor]
-_STOP = "stop"  # beside the scalars: how many workers were asked to stop
+_STOP = "stop"  # beside the scalars: above 0 where any worker was asked to stop
 
 
 class StepFunction:
