@@ -12,6 +12,7 @@ from pdm_tf.config import exit_codes, flags_benchmark, program
 from pdm_tf.config.flags_benchmark_data import DataBenchmarkConfig
 from pdm_tf.config.flags_benchmark_degrade import DegradeBenchmarkConfig
 from pdm_tf.config.flags_benchmark_inference import InferenceBenchmarkConfig
+from pdm_tf.config.flags_benchmark_read import ReadBenchmarkConfig
 from pdm_tf.config.flags_benchmark_train import TrainBenchmarkConfig
 from pdm_tf.core.errors import UserError
 
@@ -34,6 +35,12 @@ def _inference(config: InferenceBenchmarkConfig) -> int:
     return inference_task.main(config)
 
 
+def _read(config: ReadBenchmarkConfig) -> int:
+    from pdm_tf.benchmarks import read_task
+
+    return read_task.main(config)
+
+
 def _train(config: TrainBenchmarkConfig) -> int:
     from pdm_tf.benchmarks import train_task
 
@@ -44,6 +51,7 @@ _MAINS = {
     "data": _data,
     "degrade": _degrade,
     "inference": _inference,
+    "read": _read,
     "train": _train,
 }
 

@@ -41,6 +41,7 @@ def alternate(
     on_round: Callable[[int, Mapping[str, float]], None] = lambda index, seconds: None,
     clock: Callable[[], float] = time.perf_counter,
     settle: float = SETTLE_SECONDS,
+    before: Callable[[], object] = lambda: None,
 ) -> dict[str, list[float]]:
     """Measures every side once in each round; who begins moves on from round to round.
 
@@ -52,6 +53,7 @@ def alternate(
       on_round: told the round's number from 0 and its seconds per call.
       clock: seconds.
       settle: pause in seconds before each measurement.
+      before: called before each measurement, not timed.
 
     Returns:
       Name -> seconds per call, one for each round.
@@ -61,6 +63,7 @@ def alternate(
     for index in range(rounds):
         first = index % len(names)
         for name in names[first:] + names[:first]:
+            before()
             time.sleep(settle)
             begin = clock()
             for _ in range(calls):

@@ -11,6 +11,7 @@ from pdm_tf.config.flag_set import ProgramSpec
 from pdm_tf.config.flags_benchmark_data import SPEC as DATA_SPEC
 from pdm_tf.config.flags_benchmark_degrade import SPEC as DEGRADE_SPEC
 from pdm_tf.config.flags_benchmark_inference import SPEC as INFERENCE_SPEC
+from pdm_tf.config.flags_benchmark_read import SPEC as READ_SPEC
 from pdm_tf.config.flags_benchmark_train import SPEC as TRAIN_SPEC
 from pdm_tf.core.names import lookup
 
@@ -18,6 +19,7 @@ TASKS: Mapping[str, ProgramSpec] = {
     "data": DATA_SPEC,
     "degrade": DEGRADE_SPEC,
     "inference": INFERENCE_SPEC,
+    "read": READ_SPEC,
     "train": TRAIN_SPEC,
 }
 DEFAULT = "data"  # what a command without a task has always meant

@@ -78,12 +78,18 @@ def read_rgb_u8(path: PathLike) -> np.ndarray:
       ImageError: not an image, truncated or damaged, animated, with transparency, or
         too large to decode safely. The message names the file and the reason.
     """
-    return _decode(_whole_file(path), path)
+    return _decode(whole_file(path), path)
 
 
 def decode_rgb_u8(data: bytes, name: PathLike) -> np.ndarray:
     """`read_rgb_u8` for the bytes of an image file; `name` is for the messages."""
     return _decode(data, name)
+
+
+def whole_file(path: PathLike) -> bytes:
+    """Returns the bytes of an image file; raises ImageError when it can't be read."""
+    with _reasons(path):
+        return Path(path).read_bytes()
 
 
 def image_size(path: PathLike) -> tuple[int, int]:
@@ -148,11 +154,6 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
             yield from _walk(entry, seen)
         elif entry.is_file():
             yield entry
-
-
-def _whole_file(path: PathLike) -> bytes:
-    with _reasons(path):
-        return Path(path).read_bytes()
 
 
 def _decode(data: bytes, name: PathLike) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from pdm_tf.core.errors import ImageError
-from pdm_tf.core.images import decode_rgb_u8, image_size, read_rgb_u8
+from pdm_tf.core.images import decode_rgb_u8, image_size, whole_file
 
 
 class Entry(Protocol):
@@ -25,6 +25,9 @@ class Entry(Protocol):
     def size(self) -> tuple[int, int]:
         """(height, width); raises ImageError."""
 
+    def data(self) -> bytes:
+        """The image file as it is stored; raises ImageError."""
+
     def read(self) -> np.ndarray:
         """[H, W, 3] uint8 RGB; raises ImageError."""
 
@@ -40,8 +43,11 @@ class FileEntry:
     def size(self) -> tuple[int, int]:
         return image_size(self.path)
 
+    def data(self) -> bytes:
+        return whole_file(self.path)
+
     def read(self) -> np.ndarray:
-        return read_rgb_u8(self.path)
+        return decode_rgb_u8(self.data(), self.path)
 
 
 @dataclass(frozen=True)
@@ -67,14 +73,22 @@ class RecordEntry:
     def size(self) -> tuple[int, int]:
         return self.height, self.width
 
-    def read(self) -> np.ndarray:
-        where = f"{self.shard}[{self.name}]"
+    def data(self) -> bytes:
         try:
             with open(self.shard, "rb") as file:
                 file.seek(self.offset)
                 data = file.read(self.length)
         except OSError as error:
-            raise ImageError(where, f"cannot be read ({error.strerror})") from error
+            reason = f"cannot be read ({error.strerror})"
+            raise ImageError(self._where, reason) from error
         if zlib.crc32(data) != self.crc32:
-            raise ImageError(where, "is damaged (checksum); run pdm_tf.prepare again")
-        return decode_rgb_u8(data, where)
+            reason = "is damaged (checksum); run pdm_tf.prepare again"
+            raise ImageError(self._where, reason)
+        return data
+
+    def read(self) -> np.ndarray:
+        return decode_rgb_u8(self.data(), self._where)
+
+    @property
+    def _where(self) -> str:
+        return f"{self.shard}[{self.name}]"

@@ -165,14 +165,40 @@ def test_data_against_torch(tmp_path):
     assert not (tmp_path / "unused").exists()
 
 
+def test_read_shards(tmp_path):
+    fill(tmp_path / "hr")
+    made = subprocess.run(
+        [sys.executable, "-m", "pdm_tf.prepare", "--task=tfrecord"]
+        + ["--input_dir=hr", "--output_dir=shards"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert made.returncode == 0, made.stderr
+    flags = ("--input=shards", "--rounds=2", "--output=speed.json")
+    done = run(tmp_path, "read", *flags)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    result = read_json(tmp_path / "speed.json")
+    stored = sum(path.stat().st_size for path in (tmp_path / "hr").iterdir())
+    assert result["mb"] == pytest.approx(stored / 1e6)
+    assert (result["images"], result["files"], result["cold"]) == (5, 1, True)
+    for rate in result["mb_per_second"].values():
+        assert 0 < rate["least"] <= rate["median"] <= rate["most"]
+    missing = run(tmp_path, "read", "--input=nowhere")
+    assert missing.returncode == 2 and "nowhere" in missing.stderr
+
+
 def test_help_of_the_tasks(tmp_path):
     done = run(tmp_path, "--help")
     assert done.returncode == 0
-    for task in ("data", "degrade", "inference", "train"):
+    for task in ("data", "degrade", "inference", "read", "train"):
         assert f"\n  {task}\n" in done.stdout
     assert "--gemm_size" in run(tmp_path, "inference", "--help").stdout
     assert "--sweep_sizes" in run(tmp_path, "train", "--help").stdout
     assert "--border" in run(tmp_path, "degrade", "--help").stdout
+    assert "--nocold" in run(tmp_path, "read", "--help").stdout
     assert "--round_steps" in run(tmp_path, "data", "--help").stdout
 
 

@@ -49,6 +49,17 @@ def test_a_measurement_is_the_mean_of_its_calls():
     assert seconds == {"a": [2, 4]}
 
 
+def test_preparing_is_not_timed():
+    clock = Clock()
+    prepare = clock.side("prepare", 100, 100, 100, 100)
+    sides = {"a": clock.side("a", 1, 2), "b": clock.side("b", 3, 4)}
+    seconds = alternate(
+        sides, rounds=2, clock=lambda: clock.now, settle=0.0, before=prepare
+    )
+    assert clock.order[:4] == ["prepare", "a", "prepare", "b"]
+    assert seconds == {"a": [1, 2], "b": [3, 4]}
+
+
 def test_medians_and_ratios():
     values = summary([5.0, 1.0, 9.0, 2.0])
     assert (values.median, values.least, values.most) == (3.5, 1.0, 9.0)

@@ -1,0 +1,140 @@
+"""How fast stored images are read, against reading the same files plainly.
+
+Training that decodes on demand asks for images in a scattered order. TFRecord shards
+with an index should serve that at the speed of the disk; what remains is decoding,
+which is why it is a side of its own.
+"""
+
+import os
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pdm_tf.benchmarks.report import report
+from pdm_tf.benchmarks.rounds import Summary, alternate, ratio, summary
+from pdm_tf.config import exit_codes
+from pdm_tf.config.flags_benchmark_read import ReadBenchmarkConfig
+from pdm_tf.data.entries import Entry, RecordEntry
+from pdm_tf.data.parallel import in_threads
+from pdm_tf.data.sources import list_entries
+
+_MB = 1e6
+_BLOCK_BYTES = 1 << 20
+_SIDES = {
+    "plain": "front to back",
+    "ordered": "images in order",
+    "scattered": "images scattered",
+    "decoded": "scattered, decoded",
+}
+
+
+def main(config: ReadBenchmarkConfig) -> int:
+    """Runs the measurement, prints a table, writes the JSON."""
+    entries = list_entries(config.input)
+    files = stored_files(entries)
+    total = sum(len(entry.data()) for entry in entries)  # and one look at each image
+    # For shards the plain side also reads the few bytes around the images.
+    amounts = dict.fromkeys(_SIDES, total) | {
+        "plain": sum(file.stat().st_size for file in files)
+    }
+    scattered = random.Random(config.seed).sample(entries, len(entries))
+    sides: dict[str, Callable[[], object]] = {
+        "plain": lambda: _read_plainly(files),
+        "ordered": lambda: _exhaust(entry.data() for entry in entries),
+        "scattered": lambda: _exhaust(entry.data() for entry in scattered),
+        "decoded": lambda: _exhaust(
+            in_threads(lambda entry: entry.read(), scattered, config.threads)
+        ),
+    }
+    seconds = alternate(
+        sides,
+        rounds=config.rounds,
+        on_round=lambda index, _: print(
+            f"round {index + 1}/{config.rounds}", flush=True
+        ),
+        before=(lambda: forget(files)) if config.cold else (lambda: None),
+    )
+    result = {
+        "task": "read",
+        "input": config.input,
+        "images": len(entries),
+        "files": len(files),
+        "mb": total / _MB,
+        "cold": config.cold,
+        **figures(seconds, amounts),
+    }
+    report(table(result), result, config.output)
+    return exit_codes.OK
+
+
+def stored_files(entries: Iterable[Entry]) -> list[Path]:
+    """The files that hold the images, each once, sorted."""
+    return sorted(
+        {
+            entry.shard if isinstance(entry, RecordEntry) else entry.path
+            for entry in entries
+        }
+    )
+
+
+def forget(files: Iterable[Path]) -> None:
+    """Asks the system to drop its copies of the files in memory.
+
+    Raises:
+      OSError: a file is gone.
+    """
+    for file in files:
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            os.fdatasync(descriptor)  # what is not written yet can't be dropped
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        finally:
+            os.close(descriptor)
+
+
+def figures(
+    seconds: Mapping[str, Sequence[float]], amounts: Mapping[str, int]
+) -> dict[str, Any]:
+    """Turns seconds in each round and bytes, by side, into MB/s and ratios."""
+    rates = {
+        name: [amounts[name] / _MB / value for value in values]
+        for name, values in seconds.items()
+    }
+    return {
+        "mb_per_second": {name: summary(r).to_json() for name, r in rates.items()},
+        "ratio_to_plain": {
+            name: ratio(r, rates["plain"]).to_json()
+            for name, r in rates.items()
+            if name != "plain"
+        },
+    }
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The lines for people."""
+    state = "from the disk" if result["cold"] else "as the system has them"
+    lines = [
+        f"{result['images']} images, {result['mb']:.0f} MB in {result['files']} files, "
+        f"{state}; MB/s, median (least to most):"
+    ]
+    for name, words in _SIDES.items():
+        rate = Summary(**result["mb_per_second"][name])
+        shown = f"{rate.median:.0f} ({rate.least:.0f} to {rate.most:.0f})"
+        line = f"  {words:<20}{shown:<24}"
+        if name in result["ratio_to_plain"]:
+            line += f"{result['ratio_to_plain'][name]['median']:.2f} of plain"
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def _read_plainly(files: Iterable[Path]) -> None:
+    for path in files:
+        with open(path, "rb", buffering=0) as file:
+            while file.read(_BLOCK_BYTES):
+                pass
+
+
+def _exhaust(items: Iterable[object]) -> None:
+    for _ in items:
+        pass
