@@ -66,7 +66,11 @@ def _setting(report: Report) -> str:
 
 
 def _notes(report: Report) -> list[str]:
-    notes = []
+    notes = [
+        f"{name}: {spec['source']}."
+        for name, spec in report["metrics"].items()
+        if "source" in spec
+    ]
     if "mean_shift" in report:
         dy, dx = report["mean_shift"]
         gap = report.get("shift_gap")

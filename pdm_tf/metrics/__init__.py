@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from pdm_tf.metrics.lpips import lpips_opener
 from pdm_tf.metrics.luma import psnr_y, ssim_y
+from pdm_tf.metrics.niqe_model import NIQE_OPENER
 from pdm_tf.metrics.ntire2018 import (
     psnr_ntire2018,
     psnr_ntire2018_release,
@@ -40,6 +42,11 @@ def _psnr_shift_with_place(
     return best.psnr, {"shift": [best.dy, best.dx]}
 
 
+def _lpips(net: str) -> MetricSpec:
+    name = f"lpips_{net}"
+    return MetricSpec(name, None, "", False, True, 4, opener=lpips_opener(net))
+
+
 _ROWS = (
     MetricSpec("psnr", psnr, "dB", True, True),
     MetricSpec("ssim", ssim, "", True, True, 4),
@@ -50,5 +57,9 @@ _ROWS = (
     MetricSpec("ssim_ntire2018", ssim_ntire2018, "", True, True, 4),
     MetricSpec("psnr_ntire2018_release", psnr_ntire2018_release, "dB", True, True),
     MetricSpec("ssim_ntire2018_release", ssim_ntire2018_release, "", True, True, 4),
+    _lpips("alex"),
+    _lpips("vgg"),
+    _lpips("squeeze"),
+    MetricSpec("niqe", None, "", False, False, opener=NIQE_OPENER),
 )
 METRICS: dict[str, MetricSpec] = {spec.name: spec for spec in _ROWS}
