@@ -50,6 +50,7 @@ def main(config: EvaluateConfig) -> None:
     report = result.to_report(subject.name)
     if config.model == BICUBIC:
         report["baseline"] = {BICUBIC: report["mean"]}
+        report["interval"]["baseline"] = {BICUBIC: report["interval"]["mean"]}
     report["problems"] = [
         *({"name": name, "reason": reason} for name, reason in pairs.problems),
         *report["problems"],

@@ -18,8 +18,10 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_u8
 from pdm_tf.core.imresize import imresize
 from pdm_tf.core.names import lookup
+from pdm_tf.evaluation.bootstrap import intervals_of
 from pdm_tf.evaluation.scores import (
     Scores,
+    by_metric,
     finite_or_none,
     infinite_counts,
     mean_shift,
@@ -154,6 +156,9 @@ class EvaluationResult:
                 else None
                 for name in baseline
             }
+        report["interval"] = intervals_of(
+            by_metric(self.scores), by_metric(self.baseline_scores), BASELINE
+        )
         shift = mean_shift(self.scores)
         if shift is not None:
             report["mean_shift"] = shift

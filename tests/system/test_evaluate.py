@@ -211,7 +211,7 @@ def test_output_dir_that_is_a_file(folders, capfd):
 
 
 def test_metrics_with_weights_and_parameters(tmp_path, capfd):
-    """LPIPS and NIQE by path, named in the reports."""
+    """LPIPS and NIQE by path, named in the reports; intervals beside the means."""
     for index in range(3):
         pair = bicubic_pair(index, 200, 208)
         write_png(tmp_path / "hr" / f"p{index}.png", pair.hr_u8)
@@ -232,7 +232,12 @@ def test_metrics_with_weights_and_parameters(tmp_path, capfd):
     assert code == exit_codes.OK
     report, (out, _) = _report(tmp_path), capfd.readouterr()
     names = ["psnr_y", "lpips_squeeze", "niqe", "psnr_ntire2018"]
-    assert list(report["mean"]) == names
+    assert list(report["mean"]) == list(report["interval"]["mean"]) == names
+    assert report["interval"]["baseline"]["bicubic"] == report["interval"]["mean"]
+    for name in names:
+        values = [image[name] for image in report["images"]]
+        low, high = report["interval"]["mean"][name]
+        assert min(values) <= low <= report["mean"][name] <= high <= max(values)
     assert report["metrics"]["niqe"]["source"] == (
         "parameters: fitted to 3 photographs"
     )
@@ -240,6 +245,7 @@ def test_metrics_with_weights_and_parameters(tmp_path, capfd):
     for text in (out, markdown):
         assert "fitted to 3 photographs" in text.replace("\n", " ")
         assert "LPIPS v0.1 on SqueezeNet 1.1" in text.replace("\n", " ")
+        assert "95% interval" in text
 
 
 def test_help_teaches(capfd):
