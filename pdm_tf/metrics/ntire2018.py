@@ -34,7 +34,7 @@ from scipy import fft
 
 from pdm_tf.metrics.arrays import check_images, crop_border
 from pdm_tf.metrics.psnr import psnr_of_squared_error
-from pdm_tf.metrics.ssim import C1, C2, WINDOW, gaussian_weights
+from pdm_tf.metrics.ssim import C1, C2, WINDOW, gaussian_weights, smooth
 
 SHIFT = 40
 SIZE = 60
@@ -94,16 +94,6 @@ def squared_errors(w: Windows) -> np.ndarray:
     return np.sum(w.sr * w.sr) + energy - 2.0 * np.rint(products)
 
 
-def _smoother(length: int) -> np.ndarray:
-    """[length - 10, length]: SSIM's window along one axis, valid part, as a matrix."""
-    taps = gaussian_weights()
-    rows = length - WINDOW + 1
-    matrix = np.zeros((rows, length))
-    for offset, tap in enumerate(taps):
-        matrix[np.arange(rows), np.arange(rows) + offset] = tap
-    return matrix
-
-
 def _views(plane: np.ndarray, size: int) -> np.ndarray:
     """[41, 41, size, size]: the plane at every even displacement, without copies."""
     every = np.lib.stride_tricks.sliding_window_view(plane, (size, size))
@@ -116,32 +106,38 @@ def ssim_scores(w: Windows) -> np.ndarray:
     Returns:
       [41, 41] float64; entry [20 + dy / 2, 20 + dx / 2], see `squared_errors`.
     """
-    small, large = _smoother(SIZE), _smoother(w.hr.shape[0])
-    scores = np.zeros((SHIFT + 1, SHIFT + 1))
-    for channel in range(w.sr.shape[-1]):
-        x, y = w.sr[..., channel], w.hr[..., channel]
-        # All but the mixed moment are filtered once, and windows of them taken.
-        mean_x, square_x = (small @ plane @ small.T for plane in (x, x * x))
-        mean_y, square_y = (large @ plane @ large.T for plane in (y, y * y))
-        side = SIZE - WINDOW + 1
-        luminance_y, variance_y = mean_y * mean_y, square_y - mean_y * mean_y
-        rows = zip(
-            _views(y, SIZE),
-            _views(mean_y, side),
-            _views(luminance_y, side),
-            _views(variance_y, side),
-            strict=True,
-        )
-        luminance_x = mean_x * mean_x + C1
-        variance_x = square_x - mean_x * mean_x + C2
-        for i, (ys, means, luminances, variances) in enumerate(rows):
-            mixed = small @ (x * ys) @ small.T
-            means = mean_x * means
-            mixed -= means
-            numerator = (2 * means + C1) * (2 * mixed + C2)
-            denominator = (luminances + luminance_x) * (variances + variance_x)
-            scores[i] += (numerator / denominator).mean(axis=(1, 2))
-    return scores / w.sr.shape[-1]
+    channels = range(w.sr.shape[-1])
+    return np.mean(
+        [_ssim_of_channel(w.sr[..., c], w.hr[..., c]) for c in channels], axis=0
+    )
+
+
+def _ssim_of_channel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """[60, 60] fixed and [140, 140] -> [41, 41]."""
+    taps = gaussian_weights()
+    side = SIZE - WINDOW + 1
+    # All but the mixed moment are filtered once, and windows of them taken. `smooth`
+    # transposes, and everything that meets its result is transposed too.
+    mean_x, square_x = smooth(np.stack([x, x * x]), taps)
+    mean_y, square_y = smooth(np.stack([y, y * y]), taps).swapaxes(-1, -2)
+    luminance_x = mean_x * mean_x + C1
+    variance_x = square_x - mean_x * mean_x + C2
+    moments = (mean_y, mean_y * mean_y, square_y - mean_y * mean_y)
+    views = (_views(plane, side) for plane in moments)
+    scores = np.empty((SHIFT + 1, SHIFT + 1))
+    for i, (ys, *of_y) in enumerate(zip(_views(y, SIZE), *views, strict=True)):
+        means, luminances, variances = (v.swapaxes(-1, -2) for v in of_y)
+        means = mean_x * means
+        mixed = smooth(x * ys, taps)
+        mixed -= means
+        mixed *= 2
+        mixed += C2
+        means *= 2
+        means += C1
+        mixed *= means
+        mixed /= (luminances + luminance_x) * (variances + variance_x)
+        scores[i] = mixed.mean(axis=(1, 2))
+    return scores
 
 
 def released_survivors() -> np.ndarray:
