@@ -124,6 +124,8 @@ def _checked(bundle: Bundle, path: Path) -> Bundle:
     advice = {
         _PDM: "Give it alone, without --nodegradation.",
         _DISCRIMINATOR: "Give the run folder, or its bundle sr_ema or sr.",
+        "features": "It serves losses and metrics.",
+        "lpips": "It serves --metrics of pdm_tf.evaluate.",
     }
     if bundle.role in advice:
         raise UserError(

@@ -8,6 +8,7 @@ from tqdm import tqdm
 from pdm_tf import __version__
 from pdm_tf.config import program
 from pdm_tf.config.flags_evaluate import BICUBIC, SPEC, EvaluateConfig
+from pdm_tf.config.quiet import quiet_start
 from pdm_tf.core.errors import UserError
 from pdm_tf.evaluation import report as reports
 from pdm_tf.evaluation.panels import PanelWriter
@@ -24,8 +25,9 @@ from pdm_tf.evaluation.subject import (
 
 def main(config: EvaluateConfig) -> None:
     """Evaluates, writes the reports and pictures, prints the table."""
-    metric_specs(config.metric_names)
     check_folders((config.hr_dir, config.lr_dir))
+    with quiet_start():  # LPIPS loads TensorFlow
+        metrics = metric_specs(config.metric_names, config.metric_files)
     output = _made(Path(config.output_dir))
     subject = _subject(config)
     pairs = open_pairs(config.hr_dir, config.lr_dir, subject.scale, config.max_images)
@@ -37,7 +39,7 @@ def main(config: EvaluateConfig) -> None:
     result = evaluate_pairs(
         subject.upscale,
         pairs.pairs,
-        metrics=config.metric_names,
+        metrics=metrics,
         crop_border=border,
         scale=subject.scale,
         baseline=config.model != BICUBIC,
@@ -48,6 +50,7 @@ def main(config: EvaluateConfig) -> None:
     report = result.to_report(subject.name)
     if config.model == BICUBIC:
         report["baseline"] = {BICUBIC: report["mean"]}
+        report["interval"]["baseline"] = {BICUBIC: report["interval"]["mean"]}
     report["problems"] = [
         *({"name": name, "reason": reason} for name, reason in pairs.problems),
         *report["problems"],

@@ -22,6 +22,7 @@ class EvaluateConfig:
     lr_dir: str = ""
     output_dir: str = ""
     metrics: str = "psnr,ssim,psnr_shift"
+    metric_arg: tuple[str, ...] = ()
     weights: Literal["ema", "raw"] = "ema"
     scale: int = 0
     crop_border: int = -1
@@ -52,11 +53,29 @@ class EvaluateConfig:
                 "--tile must be 0 or larger than twice --overlap, which is 0 or more. "
                 f"Received: --tile={self.tile}, --overlap={self.overlap}."
             )
+        _ = self.metric_files  # refuses what is not NAME=PATH
 
     @property
     def metric_names(self) -> tuple[str, ...]:
         """The metrics asked for, in order."""
         return tuple(name.strip() for name in self.metrics.split(",") if name.strip())
+
+    @property
+    def metric_files(self) -> dict[str, str]:
+        """Metric -> path of its weights or parameters; the later of two counts.
+
+        Raises:
+          UserError: a --metric_arg that is not NAME=PATH.
+        """
+        files = {}
+        for arg in self.metric_arg:
+            name, separator, path = arg.partition("=")
+            if not (separator and name.strip() and path.strip()):
+                raise UserError(
+                    f"--metric_arg is written NAME=PATH. Received: {arg!r}."
+                )
+            files[name.strip()] = path.strip()
+        return files
 
 
 _SECTIONS = {
@@ -72,9 +91,16 @@ _SECTIONS = {
         "max_images": "Evaluate at most this many pairs; 0 takes all.",
     },
     "Scores": {
-        "metrics": "Which, separated by commas: psnr (dB, RGB together), ssim, "
+        "metrics": "Which, separated by commas: psnr (dB, RGB together), ssim; "
         "psnr_shift (best psnr over displacements of up to 6 px, which forgives a "
-        "misaligned result).",
+        "misaligned result); psnr_y, ssim_y (the Y channel alone); psnr_ntire2018, "
+        "ssim_ntire2018 (that challenge's shift search, images of 160 px or more) and "
+        "the same with _release (as the PDM release computes them, mistake included); "
+        "lpips_alex, lpips_vgg, lpips_squeeze (learned, lower is better); niqe (no "
+        "reference, lower is better). The last four need a --metric_arg.",
+        "metric_arg": "NAME=PATH: the weights or parameters of a metric. Of "
+        "lpips_alex, lpips_vgg, lpips_squeeze: a bundle with backbone and heads. Of "
+        "niqe: the .npz file that pdm_tf.fit_niqe makes.",
         "crop_border": "Pixels left out on every side of the HR and SR images before "
         "scoring; -1 takes the scale, the custom of the field.",
     },
@@ -104,6 +130,9 @@ SPEC = ProgramSpec(
         "--output_dir=runs/a/eval/val",
         "python -m pdm_tf.evaluate --model=bicubic --hr_dir=val/hr --lr_dir=val/lr "
         "--output_dir=eval/bicubic --metrics=psnr,ssim",
+        "python -m pdm_tf.evaluate --model=runs/a --hr_dir=val/hr --lr_dir=val/lr "
+        "--output_dir=runs/a/eval/val --metrics=psnr,lpips_alex,niqe "
+        "--metric_arg=lpips_alex=bundles/lpips_alex --metric_arg=niqe=niqe.npz",
     ),
     sections=_SECTIONS,
 )

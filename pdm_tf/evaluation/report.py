@@ -19,6 +19,10 @@ SHIFT_NOTE = (
     "[dy, dx] means that the SR content lies dy px lower and dx px further right than "
     "in the HR image)."
 )
+INTERVAL_NOTE = (
+    "Intervals are BCa bootstraps over the images, those of gains over the differences "
+    "image by image; of fewer than about 20 images they are too narrow."
+)
 INFINITE_NOTE = (
     "An image identical to its reference has an infinite PSNR: shown as inf, null in "
     "report.json, left out of the mean"
@@ -66,13 +70,19 @@ def _setting(report: Report) -> str:
 
 
 def _notes(report: Report) -> list[str]:
-    notes = []
+    notes = [
+        f"{name}: {spec['source']}."
+        for name, spec in report["metrics"].items()
+        if "source" in spec
+    ]
     if "mean_shift" in report:
         dy, dx = report["mean_shift"]
         gap = report.get("shift_gap")
         found = f"Mean best shift [{dy:+.2f}, {dx:+.2f}] px"
         found += f", psnr_shift - psnr = {gap:+.2f} dB. " if gap is not None else ". "
         notes.append(found + SHIFT_NOTE)
+    if report["count"] > 1:
+        notes.append(INTERVAL_NOTE)
     if "infinite" in report:
         counts = [
             f"{name} of {who}: {count}"
@@ -104,13 +114,32 @@ def _summary(report: Report) -> list[list[str]]:
         rows.append([who, *(_number(s, table[n]) for n, s in metrics.items())])
     own = report["model"] if report["model"] in report["baseline"] else "model"
     rows.append([own, *(_number(s, report["mean"][n]) for n, s in metrics.items())])
+    intervals = report["interval"]
+    rows.append(_interval_row(metrics, intervals, intervals["mean"]))
     for who, table in report["gain"].items():
         gains = (
             "" if table[n] is None else _number(s, table[n], sign="+")
             for n, s in metrics.items()
         )
         rows.append([f"gain over {who}", *gains])
+        rows.append(_interval_row(metrics, intervals, intervals["gain"][who], "+"))
     return rows
+
+
+def _interval_row(
+    metrics: Mapping[str, Any],
+    intervals: Mapping[str, Any],
+    table: Mapping[str, Sequence[float] | None],
+    sign: str = "",
+) -> list[str]:
+    """What is below a mean: its confidence interval, empty of a single image."""
+    cells = (
+        ""
+        if table[name] is None
+        else " to ".join(_number(spec, value, sign=sign) for value in table[name])
+        for name, spec in metrics.items()
+    )
+    return [f"  {intervals['level']:.0%} interval", *cells]
 
 
 def _per_image(report: Report) -> list[list[str]]:

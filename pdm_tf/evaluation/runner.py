@@ -7,7 +7,7 @@ is named, counted and left out; the others go on.
 import math
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,8 +18,10 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_u8
 from pdm_tf.core.imresize import imresize
 from pdm_tf.core.names import lookup
+from pdm_tf.evaluation.bootstrap import intervals_of
 from pdm_tf.evaluation.scores import (
     Scores,
+    by_metric,
     finite_or_none,
     infinite_counts,
     mean_shift,
@@ -134,6 +136,7 @@ class EvaluationResult:
                     "unit": spec.unit,
                     "higher_is_better": spec.higher_is_better,
                     "decimals": spec.decimals,
+                    **({"source": spec.source} if spec.source else {}),
                 }
                 for spec in self.metrics
             },
@@ -153,6 +156,9 @@ class EvaluationResult:
                 else None
                 for name in baseline
             }
+        report["interval"] = intervals_of(
+            by_metric(self.scores), by_metric(self.baseline_scores), BASELINE
+        )
         shift = mean_shift(self.scores)
         if shift is not None:
             report["mean_shift"] = shift
@@ -176,18 +182,40 @@ def bicubic_upscaler(scale: int) -> Upscaler:
     return upscale
 
 
-def metric_specs(names: Iterable[str]) -> tuple[MetricSpec, ...]:
-    """Names -> entries of METRICS, without repeats.
+def metric_specs(
+    names: Iterable[str], files: Mapping[str, str] | None = None
+) -> tuple[MetricSpec, ...]:
+    """Names -> entries of METRICS, without repeats; those that need a file, opened.
+
+    Args:
+      names: in METRICS.
+      files: metric -> path of its weights or parameters.
 
     Raises:
-      UserError: an unknown name (the nearest right one is given), or none at all.
+      UserError: an unknown name (the nearest right one is given), none at all, a metric
+        without the file it needs, a file for a metric that is not asked for, or a file
+        that does not fit.
     """
-    specs = tuple(lookup(METRICS, name, "--metrics") for name in dict.fromkeys(names))
+    files = dict(files or {})
+    specs = [lookup(METRICS, name, "--metrics") for name in dict.fromkeys(names)]
     if not specs:
         raise UserError(
             f"--metrics must name at least one of {', '.join(METRICS)}. Received none."
         )
-    return specs
+    for name in files:
+        lookup(METRICS, name, "--metric_arg")
+        if name not in [spec.name for spec in specs]:
+            raise UserError(
+                f"--metric_arg must be for one of --metrics. Received: {name}="
+                f"{files[name]}, with --metrics={','.join(s.name for s in specs)}."
+            )
+    for spec in specs:  # before any is opened, which may take seconds
+        if spec.opener is not None and spec.name not in files:
+            raise UserError(
+                f"{spec.name} needs {spec.opener.what}: "
+                f"--metric_arg={spec.name}=PATH. Received none."
+            )
+    return tuple(s.opened(files[s.name]) if s.name in files else s for s in specs)
 
 
 def evaluate_pair(
@@ -229,7 +257,7 @@ def evaluate_pairs(
     upscale: Upscaler,
     pairs: Sequence[Pair],
     *,
-    metrics: Sequence[str],
+    metrics: Sequence[str] | Sequence[MetricSpec],
     crop_border: int,
     scale: int,
     baseline: bool = True,
@@ -242,7 +270,7 @@ def evaluate_pairs(
     Args:
       upscale: lr_u8 [h, w, 3] -> sr_u8 [h * scale, w * scale, 3], both uint8 RGB.
       pairs: what to score it on; loaded one at a time.
-      metrics: names in METRICS.
+      metrics: names in METRICS, or what `metric_specs` made of them.
       crop_border: pixels left out on every side, >= 0.
       scale: HR size / LR size.
       baseline: whether to score bicubic on the same images.
@@ -253,7 +281,8 @@ def evaluate_pairs(
     Raises:
       UserError: an unknown metric, a negative crop, or no pair that can be scored.
     """
-    specs = metric_specs(metrics)
+    named = all(isinstance(metric, str) for metric in metrics)
+    specs = metric_specs(metrics) if named else tuple(metrics)
     if crop_border < 0:
         raise UserError(f"`crop_border` must be 0 or more. Received: {crop_border}.")
     rows, problems = [], []

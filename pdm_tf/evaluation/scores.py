@@ -79,6 +79,15 @@ def mean_values(scores: Iterable[Scores]) -> dict[str, float]:
     return out
 
 
+def by_metric(scores: Iterable[Scores]) -> dict[str, list[float]]:
+    """Metric -> its value for each image, in order."""
+    out: dict[str, list[float]] = {}
+    for score in scores:
+        for name, value in score.values.items():
+            out.setdefault(name, []).append(value)
+    return out
+
+
 def infinite_counts(scores: Iterable[Scores]) -> dict[str, int]:
     """Metric -> number of images where it is infinite; only metrics with any."""
     counts: dict[str, int] = {}

@@ -1,59 +1,38 @@
-"""Image quality metrics in NumPy, and the table of those that reports can name.
+"""Image quality metrics, and the table of those that reports can name.
 
 All compare 8-bit RGB images [H, W, 3] whose borders are already cropped (the runner's
-job). To add one: write `metrics/my_metric.py` and a line in METRICS.
+job). To add one: write `metrics/my_metric.py` and a line in METRICS. A metric that
+needs weights or parameters has an `Opener` and gets its file by path.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from pdm_tf.metrics.lpips import lpips_opener
+from pdm_tf.metrics.luma import psnr_y, ssim_y
+from pdm_tf.metrics.niqe_model import NIQE_OPENER
+from pdm_tf.metrics.ntire2018 import (
+    psnr_ntire2018,
+    psnr_ntire2018_release,
+    ssim_ntire2018,
+    ssim_ntire2018_release,
+)
 from pdm_tf.metrics.psnr import psnr
 from pdm_tf.metrics.shift_psnr import best_shift, psnr_shift
+from pdm_tf.metrics.spec import Metric, MetricSpec, Opener
 from pdm_tf.metrics.ssim import ssim
 
-__all__ = ["METRICS", "MetricSpec", "best_shift", "psnr", "psnr_shift", "ssim"]
-
-Metric = Callable[[np.ndarray, np.ndarray], float]
-Measure = Callable[[np.ndarray, np.ndarray], tuple[float, dict[str, Any]]]
-
-
-@dataclass(frozen=True)
-class MetricSpec:
-    """One metric: how to compute it and how to read its value.
-
-    Attributes:
-      name: its name in flags and reports.
-      fn: (sr_u8, hr_u8) -> value; hr_u8 is ignored unless `needs_reference`.
-      unit: "dB" or "" for a pure number.
-      higher_is_better: the direction.
-      needs_reference: whether `fn` looks at hr_u8.
-      decimals: how many to print.
-      fn_with_details: for a metric that finds more than a number:
-        (sr_u8, hr_u8) -> (value, JSON-ready details of this image).
-    """
-
-    name: str
-    fn: Metric
-    unit: str
-    higher_is_better: bool
-    needs_reference: bool
-    decimals: int = 2
-    fn_with_details: Measure | None = field(default=None, repr=False)
-
-    def measure(
-        self, sr_u8: np.ndarray, hr_u8: np.ndarray
-    ) -> tuple[float, dict[str, Any]]:
-        """The value and, where the metric has any, details such as {"shift": [1, 0]}.
-
-        Raises:
-          UserError: the images can't be compared (type, shape, too small).
-        """
-        if self.fn_with_details is not None:
-            return self.fn_with_details(sr_u8, hr_u8)
-        return self.fn(sr_u8, hr_u8), {}
+__all__ = [
+    "METRICS",
+    "Metric",
+    "MetricSpec",
+    "Opener",
+    "best_shift",
+    "psnr",
+    "psnr_shift",
+    "ssim",
+]
 
 
 def _psnr_shift_with_place(
@@ -63,15 +42,24 @@ def _psnr_shift_with_place(
     return best.psnr, {"shift": [best.dy, best.dx]}
 
 
-METRICS: dict[str, MetricSpec] = {
-    "psnr": MetricSpec("psnr", psnr, "dB", True, True),
-    "ssim": MetricSpec("ssim", ssim, "", True, True, decimals=4),
-    "psnr_shift": MetricSpec(
-        "psnr_shift",
-        psnr_shift,
-        "dB",
-        True,
-        True,
-        fn_with_details=_psnr_shift_with_place,
-    ),
-}
+def _lpips(net: str) -> MetricSpec:
+    name = f"lpips_{net}"
+    return MetricSpec(name, None, "", False, True, 4, opener=lpips_opener(net))
+
+
+_ROWS = (
+    MetricSpec("psnr", psnr, "dB", True, True),
+    MetricSpec("ssim", ssim, "", True, True, 4),
+    MetricSpec("psnr_shift", psnr_shift, "dB", True, True, 2, _psnr_shift_with_place),
+    MetricSpec("psnr_y", psnr_y, "dB", True, True),
+    MetricSpec("ssim_y", ssim_y, "", True, True, 4),
+    MetricSpec("psnr_ntire2018", psnr_ntire2018, "dB", True, True),
+    MetricSpec("ssim_ntire2018", ssim_ntire2018, "", True, True, 4),
+    MetricSpec("psnr_ntire2018_release", psnr_ntire2018_release, "dB", True, True),
+    MetricSpec("ssim_ntire2018_release", ssim_ntire2018_release, "", True, True, 4),
+    _lpips("alex"),
+    _lpips("vgg"),
+    _lpips("squeeze"),
+    MetricSpec("niqe", None, "", False, False, opener=NIQE_OPENER),
+)
+METRICS: dict[str, MetricSpec] = {spec.name: spec for spec in _ROWS}

@@ -51,7 +51,7 @@ def _filter_rows(planes: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return out
 
 
-def _filter(planes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def smooth(planes: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Separable valid filtering of [N, H, W] -> [N, W', H'] (transposed).
 
     The transposed order is kept: everything after is point by point and averaged, and
@@ -65,7 +65,7 @@ def _map_sum(x: np.ndarray, y: np.ndarray) -> float:
     """Sum of the SSIM map over the valid windows of one strip [h, W] float64."""
     # Only the sum of the two variances enters the formula: four maps, not five.
     planes = np.stack([x, y, x * x + y * y, x * y])
-    mu_x, mu_y, squares, products = _filter(planes, gaussian_weights())
+    mu_x, mu_y, squares, products = smooth(planes, gaussian_weights())
     mu_xy = mu_x * mu_y
     mu_squares = mu_x * mu_x + mu_y * mu_y
     numerator = (2 * mu_xy + C1) * (2 * (products - mu_xy) + C2)

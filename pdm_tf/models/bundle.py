@@ -17,6 +17,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_json_atomic
 from pdm_tf.models.degradation import PDM
 from pdm_tf.models.discriminators import PatchGAN
+from pdm_tf.models.features import LPIPS, VGG, AlexNet, SqueezeNet
 from pdm_tf.models.network import Network
 from pdm_tf.models.sr import EDSR, RRDBNet
 
@@ -27,7 +28,8 @@ _KEYS = (
     *("weights", "sha256", "notes"),
 )
 _CLASSES: Mapping[str, type[Network]] = {
-    cls.__name__: cls for cls in (EDSR, RRDBNet, PDM, PatchGAN)
+    cls.__name__: cls
+    for cls in (EDSR, RRDBNet, PDM, PatchGAN, VGG, AlexNet, SqueezeNet, LPIPS)
 }
 
 
@@ -37,10 +39,10 @@ class Bundle:
 
     Attributes:
       network: built, with its weights, computing in float32 unless asked otherwise.
-      role: "sr", "pdm" or "discriminator".
+      role: "sr", "pdm", "discriminator", "features" or "lpips".
       name: class of the network, e.g. "EDSR".
       config: the network's frozen dataclass.
-      scale: super-resolution or downsampling factor.
+      scale: super-resolution or downsampling factor; 1 where there is none.
       step: training step that the weights are from.
       sha256: of the weights file.
       notes: whatever the writer wanted to keep (run, method, seed).
@@ -70,8 +72,8 @@ def save_bundle(
     Args:
       network: built.
       folder: the bundle's folder, made if missing.
-      role: "sr", "pdm" or "discriminator".
-      scale: super-resolution or downsampling factor.
+      role: "sr", "pdm", "discriminator", "features" or "lpips".
+      scale: super-resolution or downsampling factor; 1 where there is none.
       step: training step of the weights.
       notes: JSON-able extras.
 

@@ -17,6 +17,7 @@ from pdm_tf.models.degradation import (
     PDMConfig,
 )
 from pdm_tf.models.discriminators import DISCRIMINATORS
+from pdm_tf.models.features import FEATURE_NETS, LPIPSConfig
 from pdm_tf.models.sr import SR_NETS
 
 _SMALL = {"filters": 4, "num_blocks": 1, "growth": 3, "max_filters": 8}
@@ -74,6 +75,16 @@ def _degraded(network: Any, seed: int) -> tf.Tensor:
     return network(random_image(seed, 2, size, size, 3), *latents).lr
 
 
+def _deepest_features(network: Any, seed: int) -> tf.Tensor:
+    tap = network.tap_names[-1]
+    return network(random_image(seed, 2, 37, 34, 3), taps=(tap,))[tap]
+
+
+def _distance(network: Any, seed: int) -> tf.Tensor:
+    image = random_image(seed, 2, 37, 34, 3)
+    return network(image, random_image(seed + 1, 2, 37, 34, 3))
+
+
 _KERNEL = KernelModuleConfig(
     kernel_size=5, latent_channels=4, filters=4, num_blocks=1, initial_std=0.1
 )
@@ -86,6 +97,14 @@ EXAMPLES: dict[str, Example] = {
     **{
         f"discriminator/{k}": Example(shrunk(v), "discriminator", _on_image)
         for k, v in DISCRIMINATORS.items()
+    },
+    **{
+        f"features/{k}": Example(shrunk(v), "features", _deepest_features)
+        for k, v in FEATURE_NETS.items()
+    },
+    **{
+        f"lpips/{net}": Example(LPIPSConfig(net, filters=4), "lpips", _distance)
+        for net in ("alex", "vgg", "squeeze")
     },
     "kernel_module": Example(_KERNEL, "kernel_module", _on_latent),
     "kernel_module/spatial": Example(_SPATIAL, "kernel_module", _on_latent),

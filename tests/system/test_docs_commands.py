@@ -108,6 +108,13 @@ def evaluates(place: Path, command: str) -> None:
     assert len(list((place / "results" / "small" / "panels").glob("*.png"))) == 2
 
 
+def fits_niqe(place: Path, command: str) -> None:
+    """On larger photographs than photos/ has here: 37 blocks at least."""
+    more = (f"--images={samples.PHOTOS_FOR_HR}", "--sharpness=0.3")
+    assert "fitted to 7 photographs" in run(place, command, *more)
+    assert (place / "niqe.npz").is_file()
+
+
 def measures(*more: str) -> Callable[[Path, str], None]:
     """A benchmark, of a small thing: the table is there, and the numbers in a file."""
 
@@ -259,6 +266,7 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "tensorboard --logdir=runs": shows_runs,
     "python -m pdm_tf.evaluate --model=runs/small --hr_dir=photos/val/hr "
     "--lr_dir=photos/val/lr --output_dir=results/small": evaluates,
+    "python -m pdm_tf.fit_niqe --images=photos/hr --output=niqe.npz": fits_niqe,
     'pip install -e ".[export,upscale]"': names_extras(
         "tf2onnx", "onnx", "onnxruntime-gpu", "tensorflow-serving-api", "pyvips"
     ),

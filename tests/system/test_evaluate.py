@@ -12,8 +12,12 @@ from pdm_tf.config import exit_codes, program
 from pdm_tf.config.flags_evaluate import SPEC
 from pdm_tf.core.images import read_rgb_u8, to_float, to_u8, write_png
 from pdm_tf.evaluate import main
+from pdm_tf.fit_niqe import SPEC as FIT_SPEC
+from pdm_tf.fit_niqe import main as fit_main
+from pdm_tf.models.bundle import save_bundle
+from pdm_tf.models.features import LPIPSConfig
 from tests.oracles import psnr_oracle
-from tests.unit.evaluation.fakes import bicubic_pair
+from tests.unit.evaluation.fakes import bicubic_pair, photo
 
 
 @pytest.fixture
@@ -158,6 +162,15 @@ def test_problems_are_named_and_the_rest_goes_on(folders, capfd):
         (["--model=nowhere"], "nowhere"),
         (["--scale=2"], "x4"),
         (["--tile=64", "--overlap=32"], "--tile=64, --overlap=32"),
+        (["--metrics=niqe"], "--metric_arg=niqe=PATH"),
+        (["--metrics=lpips_alex"], "--metric_arg=lpips_alex=PATH"),
+        (["--metric_arg=niqe"], "NAME=PATH. Received: 'niqe'"),
+        (["--metric_arg=niqe=x.npz"], "for one of --metrics. Received: niqe=x.npz"),
+        (["--metric_arg=nique=x.npz"], "Did you mean 'niqe'"),
+        (["--metric_arg=psnr=x"], "psnr needs no file"),
+        (["--metrics=niqe", "--metric_arg=niqe=x.npz"], "There is no file x.npz"),
+        (["--metrics=lpips_vgg", "--metric_arg=lpips_vgg=x"], "No bundle here: x"),
+        (["--metrics=psnr_ntire2018"], "at least 160x160 pixels"),
     ],
 )
 def test_wrong_requests_end_early_and_say_why(folders, capfd, flags, message):
@@ -195,6 +208,44 @@ def test_output_dir_that_is_a_file(folders, capfd):
     (folders / "out").write_text("in the way")
     assert _call(folders) == exit_codes.BAD_INPUT
     assert "--output_dir" in capfd.readouterr().err
+
+
+def test_metrics_with_weights_and_parameters(tmp_path, capfd):
+    """LPIPS and NIQE by path, named in the reports; intervals beside the means."""
+    for index in range(3):
+        pair = bicubic_pair(index, 200, 208)
+        write_png(tmp_path / "hr" / f"p{index}.png", pair.hr_u8)
+        write_png(tmp_path / "lr" / f"p{index}.png", pair.lr_u8)
+    for index in range(3):
+        write_png(tmp_path / "clean" / f"{index}.png", photo(index, 480, 480))
+    fit = [f"--images={tmp_path / 'clean'}", f"--output={tmp_path / 'niqe.npz'}"]
+    assert program.call(FIT_SPEC, fit_main, [*fit, "--sharpness=0"]) == exit_codes.OK
+    network = LPIPSConfig("squeeze", filters=8).build()
+    save_bundle(network, tmp_path / "lpips", role="lpips", scale=1, step=0)
+    code = _call(
+        tmp_path,
+        "--metrics=psnr_y,lpips_squeeze,niqe,psnr_ntire2018",
+        f"--metric_arg=lpips_squeeze={tmp_path / 'lpips'}",
+        f"--metric_arg=niqe={tmp_path / 'niqe.npz'}",
+        "--panels=1",
+    )
+    assert code == exit_codes.OK
+    report, (out, _) = _report(tmp_path), capfd.readouterr()
+    names = ["psnr_y", "lpips_squeeze", "niqe", "psnr_ntire2018"]
+    assert list(report["mean"]) == list(report["interval"]["mean"]) == names
+    assert report["interval"]["baseline"]["bicubic"] == report["interval"]["mean"]
+    for name in names:
+        values = [image[name] for image in report["images"]]
+        low, high = report["interval"]["mean"][name]
+        assert min(values) <= low <= report["mean"][name] <= high <= max(values)
+    assert report["metrics"]["niqe"]["source"] == (
+        "parameters: fitted to 3 photographs"
+    )
+    markdown = (tmp_path / "out" / "report.md").read_text()
+    for text in (out, markdown):
+        assert "fitted to 3 photographs" in text.replace("\n", " ")
+        assert "LPIPS v0.1 on SqueezeNet 1.1" in text.replace("\n", " ")
+        assert "95% interval" in text
 
 
 def test_help_teaches(capfd):

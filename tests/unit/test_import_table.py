@@ -27,7 +27,11 @@ TABLE = {
     "models": (KERAS, {"ops", "core"}),
     "degradations": (KERAS, {"models", "ops", "core"}),
     "losses": (KERAS, {"models.features", "ops", "core"}),
-    "metrics": (KERAS, {"models.features", "ops", "core"}),
+    # bundle: LPIPS opens the one that its --metric_arg names.
+    "metrics": (
+        KERAS | {"scipy"},
+        {"models.features", "models.bundle", "ops", "core"},
+    ),
     "interop": (KERAS, {"models", "core"}),
     "data": (TENSOR, {"config", "core", "ops", "degradations"}),
     "methods": (KERAS, {"models", "degradations", "losses", "ops", "core"}),

@@ -40,11 +40,14 @@ def test_markdown_tables_are_well_formed_and_hold_the_numbers():
     text = reports.markdown(report)
     tables = [line for line in text.splitlines() if line.startswith("|")]
     cells = [line.replace("\\|", "").count("|") for line in tables]
-    assert len(set(cells[:5])) == 1 and len(set(cells[5:])) == 1
+    assert len(set(cells[:7])) == 1 and len(set(cells[7:])) == 1
     for value in report["mean"].values():
         assert f"{value:.2f}" in text
     assert "a\\|b" in text and "broken: broken.png: is truncated." in text
     assert "2 images, 1 left out, x4" in text and "a model" in text
+    for table in (report["interval"]["mean"], report["interval"]["gain"]["bicubic"]):
+        assert all(f"{v:.2f}" in text for v in table["psnr"])
+    assert text.count("95% interval") == 2 and "BCa" in text
     dy, dx = report["images"][0]["shift"]
     assert f"| {dy:+d},{dx:+d} |" in text
 

@@ -171,3 +171,15 @@ def test_metric_names():
         metric_specs(["psrn"])
     with pytest.raises(UserError, match="at least one"):
         metric_specs([])
+
+
+def test_metrics_that_need_files():
+    """Missing, superfluous and misspelt ones are found before any is opened."""
+    with pytest.raises(UserError, match="niqe needs a parameter set.*niqe=PATH"):
+        metric_specs(["lpips_alex", "niqe"], {"lpips_alex": "nowhere"})
+    with pytest.raises(UserError, match="Received: niqe=a, with --metrics=psnr"):
+        metric_specs(["psnr"], {"niqe": "a"})
+    with pytest.raises(UserError, match="Did you mean 'lpips_alex'"):
+        metric_specs(["psnr"], {"lpips_alx": "a"})
+    with pytest.raises(UserError, match="No bundle here: nowhere"):
+        metric_specs(["lpips_alex"], {"lpips_alex": "nowhere"})

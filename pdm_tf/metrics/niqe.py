@@ -1,0 +1,183 @@
+"""NIQE: how far an image's statistics are from those of pristine photographs.
+
+Mittal, Soundararajan, Bovik 2013, "Making a 'completely blind' image quality analyzer",
+IEEE Signal Processing Letters 20(3). No reference image; lower is better. In short:
+
+1. Y is normalised locally (Eq. 1-3): (I - mu) / (sigma + 1), with mu and sigma from a
+   7x7 Gaussian of sigma 7/6;
+2. in each 96x96 block, an asymmetric generalised Gaussian (Eq. 5, fitted as in Lasmar
+   et al. 2009) is fitted to the normalised pixels (2 features: shape and mean scale)
+   and to the products with the neighbour to the right, below, and on both diagonals
+   (4 features each: shape, mean Eq. 8, left and right scale): 18 features;
+3. the same after bicubic reduction by 2, in 48x48 blocks: 36 features;
+4. the distance between two Gaussians (Eq. 10), one fitted to the blocks of the image,
+   the other to the sharp blocks of pristine photographs (`niqe_model.py`).
+
+Details where the paper is silent are those of the authors' LIVE release: Y (BT.601, see
+`luma.py`) rounded to integers, borders repeated in the Gaussian, sizes cut to a
+multiple of 96, products with neighbours wrap around within their block, covariances
+with N - 1, a pseudo-inverse, shape on a grid of 0.2..10 in steps of 0.001.
+"""
+
+import numpy as np
+from scipy import ndimage, special
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.imresize import imresize
+from pdm_tf.metrics.luma import luma
+
+BLOCK = 96
+FEATURES = 36
+SCALES = (1, 2)
+_OFFSETS = ((0, 1), (1, 0), (1, 1), (1, -1))
+
+_SHAPES = np.arange(200, 10001) / 1000.0
+# Of a symmetric generalised Gaussian of each shape: E|x|^2 / E x^2, growing with it.
+_RATIOS = special.gamma(2 / _SHAPES) ** 2 / (
+    special.gamma(1 / _SHAPES) * special.gamma(3 / _SHAPES)
+)
+
+
+def _gaussian_taps() -> np.ndarray:
+    offset = np.arange(-3, 4)
+    taps = np.exp(-(offset**2) / (2 * (7 / 6) ** 2))
+    return taps / taps.sum()
+
+
+def local_statistics(plane: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Normalised pixels and local deviation.
+
+    Args:
+      plane: Y [H, W] float64, 0..255.
+
+    Returns:
+      (I - mu) / (sigma + 1) and sigma, both [H, W] float64 (Eq. 1-3).
+    """
+    taps = _gaussian_taps()
+
+    def smooth(x: np.ndarray) -> np.ndarray:
+        rows = ndimage.correlate1d(x, taps, axis=0, mode="nearest")
+        return ndimage.correlate1d(rows, taps, axis=1, mode="nearest")
+
+    mu = smooth(plane)
+    sigma = np.sqrt(np.abs(smooth(plane * plane) - mu * mu))
+    return (plane - mu) / (sigma + 1), sigma
+
+
+def fit_aggd(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Asymmetric generalised Gaussians by moment matching (Lasmar et al. 2009).
+
+    Args:
+      samples: [N, n] float64, a fit per row.
+
+    Returns:
+      shape, left scale, right scale, each [N]; NaN where a side has no samples.
+    """
+    negative, positive = samples < 0, samples > 0
+    squares = samples * samples
+    with np.errstate(invalid="ignore", divide="ignore"):
+        left = np.sqrt((squares * negative).sum(1) / negative.sum(1))
+        right = np.sqrt((squares * positive).sum(1) / positive.sum(1))
+        skew = left / right
+        ratio = np.abs(samples).mean(1) ** 2 / squares.mean(1)
+    ratio *= (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2
+    shape = np.full(len(samples), np.nan)
+    known = np.isfinite(ratio)
+    shape[known] = _SHAPES[_nearest(_RATIOS, ratio[known])]
+    scale = np.sqrt(special.gamma(1 / shape) / special.gamma(3 / shape))
+    return shape, left * scale, right * scale
+
+
+def _nearest(grid: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Index of the entry of a growing grid that is nearest; the lower of two."""
+    above = np.clip(np.searchsorted(grid, values), 1, len(grid) - 1)
+    return above - (values - grid[above - 1] <= grid[above] - values)
+
+
+def _features_of_scale(normalised: np.ndarray) -> np.ndarray:
+    """[N, b, b] blocks -> [N, 18]."""
+    count = len(normalised)
+    shape, left, right = fit_aggd(normalised.reshape(count, -1))
+    columns = [shape, (left + right) / 2]
+    for dy, dx in _OFFSETS:
+        neighbours = np.roll(normalised, (dy, dx), axis=(1, 2))
+        products = (normalised * neighbours).reshape(count, -1)
+        shape, left, right = fit_aggd(products)
+        mean = (right - left) * special.gamma(2 / shape) / special.gamma(1 / shape)
+        columns += [shape, mean, left, right]
+    return np.stack(columns, axis=1)
+
+
+def blocks_of(plane: np.ndarray, side: int) -> np.ndarray:
+    """[H, W], multiples of `side` -> [N, side, side], row by row."""
+    height, width = plane.shape
+    split = plane.reshape(height // side, side, width // side, side)
+    return split.transpose(0, 2, 1, 3).reshape(-1, side, side)
+
+
+def niqe_features(rgb_u8: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Features and sharpness of each block.
+
+    Args:
+      rgb_u8: [H, W, 3] (or [H, W, 1]) uint8, at least 96x96.
+
+    Returns:
+      [N, 36] float64, NaN where a block has no contrast, and [N] float64: the mean
+      local deviation of the block (Eq. 9), at full size.
+    """
+    height, width = (n - n % BLOCK for n in rgb_u8.shape[:2])
+    plane = np.rint(luma(rgb_u8[:height, :width]))
+    features, sharpness = [], None
+    for scale in SCALES:
+        normalised, sigma = local_statistics(plane)
+        features.append(_features_of_scale(blocks_of(normalised, BLOCK // scale)))
+        if sharpness is None:
+            sharpness = blocks_of(sigma, BLOCK).mean(axis=(1, 2))
+            plane = imresize(plane, 0.5)
+    return np.concatenate(features, axis=1), sharpness
+
+
+def gaussian_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean [36] and covariance [36, 36] of the blocks; NaN rows left out of both.
+
+    The mean takes what a row with NaN has besides, as the release's does.
+
+    Raises:
+      UserError: fewer than two whole rows.
+    """
+    whole = features[np.isfinite(features).all(axis=1)]
+    if len(whole) < 2:
+        raise UserError(
+            f"NIQE needs at least two blocks of {BLOCK}x{BLOCK} pixels with contrast. "
+            f"Received: {len(whole)} of {len(features)}."
+        )
+    return np.nanmean(features, axis=0), np.cov(whole, rowvar=False)
+
+
+def niqe_distance(
+    rgb_u8: np.ndarray, mean: np.ndarray, covariance: np.ndarray
+) -> float:
+    """NIQE of an image against a pristine model (Eq. 10).
+
+    Args:
+      rgb_u8: [H, W, 3] uint8, borders already cropped.
+      mean, covariance: [36], [36, 36] of the pristine blocks.
+
+    Raises:
+      UserError: wrong type, or fewer than two blocks with contrast.
+    """
+    if rgb_u8.dtype != np.uint8 or rgb_u8.ndim != 3:
+        raise UserError(
+            "niqe measures uint8 images [H, W, C]. "
+            f"Received: type {rgb_u8.dtype}, shape {rgb_u8.shape}."
+        )
+    height, width = rgb_u8.shape[:2]
+    if (height // BLOCK) * (width // BLOCK) < 2:
+        raise UserError(
+            f"niqe needs two blocks of {BLOCK}x{BLOCK} pixels or more after the border "
+            f"crop. Received: {width}x{height} (width x height)."
+        )
+    own_mean, own_covariance = gaussian_of(niqe_features(rgb_u8)[0])
+    difference = mean - own_mean
+    inverse = np.linalg.pinv((covariance + own_covariance) / 2)
+    return float(np.sqrt(difference @ inverse @ difference))
