@@ -13,6 +13,80 @@ Without:
 `evaluation/degradation.py` measures all of them on a trained degradation model.
 """
 
-from pdm_tf.metrics.degradation.moments import KernelMoments, kernel_moments
+from pdm_tf.metrics.degradation.coverage import (
+    NEIGHBOURS,
+    Coverage,
+    best_single,
+    centred,
+    coverage,
+    kernel_distances,
+    neighbour_radii,
+    resized,
+    window_products,
+)
+from pdm_tf.metrics.degradation.features import PATCH, cut_patches, patch_features
+from pdm_tf.metrics.degradation.moments import (
+    KernelMoments,
+    KernelStatistics,
+    MomentSpread,
+    assignment_distance,
+    bures_distances,
+    covariance_roots,
+    kernel_moments,
+    kernel_statistics,
+    moment_distance,
+    moment_spread,
+    second_moments,
+    spread_ratio,
+)
+from pdm_tf.metrics.degradation.noise import (
+    NoiseLevels,
+    channel_correlation,
+    level_ratios,
+    noise_levels,
+    noise_spectrum,
+)
+from pdm_tf.metrics.degradation.two_sample import (
+    Accuracy,
+    KernelDistance,
+    classifier_accuracy,
+    kernel_distance,
+    wilson_interval,
+)
 
-__all__ = ["KernelMoments", "kernel_moments"]
+__all__ = [
+    "NEIGHBOURS",
+    "PATCH",
+    "Accuracy",
+    "Coverage",
+    "KernelDistance",
+    "KernelMoments",
+    "KernelStatistics",
+    "MomentSpread",
+    "NoiseLevels",
+    "assignment_distance",
+    "best_single",
+    "bures_distances",
+    "centred",
+    "channel_correlation",
+    "classifier_accuracy",
+    "coverage",
+    "covariance_roots",
+    "cut_patches",
+    "kernel_distance",
+    "kernel_distances",
+    "kernel_moments",
+    "kernel_statistics",
+    "level_ratios",
+    "moment_distance",
+    "moment_spread",
+    "neighbour_radii",
+    "noise_levels",
+    "noise_spectrum",
+    "patch_features",
+    "resized",
+    "second_moments",
+    "spread_ratio",
+    "wilson_interval",
+    "window_products",
+]
