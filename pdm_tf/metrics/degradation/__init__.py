@@ -5,6 +5,7 @@ With truth:
   `spread_ratio` between two sets.
 - `coverage.py`: distances between kernels judged on blurred photographs, coverage and
   density of the true ones.
+- `yardsticks.py`: the same of a fixed kernel and of fresh true kernels, beside them.
 - `noise.py`: standard deviation against signal level, spectrum, channel correlation.
 Without:
 - `features.py`, `two_sample.py`: whether real and synthesised LR patches differ.
@@ -44,6 +45,7 @@ from pdm_tf.metrics.degradation.noise import (
     channel_correlation,
     level_ratios,
     noise_levels,
+    noise_of_pair,
     noise_spectrum,
 )
 from pdm_tf.metrics.degradation.two_sample import (
@@ -53,12 +55,14 @@ from pdm_tf.metrics.degradation.two_sample import (
     kernel_distance,
     wilson_interval,
 )
+from pdm_tf.metrics.degradation.yardsticks import KernelComparison, compare_kernels
 
 __all__ = [
     "NEIGHBOURS",
     "PATCH",
     "Accuracy",
     "Coverage",
+    "KernelComparison",
     "KernelDistance",
     "KernelMoments",
     "KernelStatistics",
@@ -70,6 +74,7 @@ __all__ = [
     "centred",
     "channel_correlation",
     "classifier_accuracy",
+    "compare_kernels",
     "coverage",
     "covariance_roots",
     "cut_patches",
@@ -82,6 +87,7 @@ __all__ = [
     "moment_spread",
     "neighbour_radii",
     "noise_levels",
+    "noise_of_pair",
     "noise_spectrum",
     "patch_features",
     "resized",

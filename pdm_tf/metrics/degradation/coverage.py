@@ -122,12 +122,13 @@ def kernel_distances(
             "Kernels and window products must have one size. Received: "
             f"{first.shape}, {second.shape} and {products.shape}."
         )
-    # The differences themselves: |a|^2 + |b|^2 - 2ab would lose their digits.
-    rows = []
-    for kernel in taps[0]:
-        difference = taps[1] - kernel
-        rows.append(np.einsum("nt,nt->n", difference @ products, difference))
-    return np.sqrt(np.stack(rows).clip(0.0))
+    # About the mean, which no difference sees: |a|^2 + |b|^2 - 2ab of the kernels
+    # themselves would lose its digits.
+    middle = np.concatenate(taps).mean(axis=0)
+    a, b = (x - middle for x in taps)
+    of_a, of_b = a @ products, b @ products
+    squares = np.add.outer(np.sum(of_a * a, axis=1), np.sum(of_b * b, axis=1))
+    return np.sqrt((squares - 2.0 * of_a @ b.T).clip(0.0))
 
 
 def resized(kernels: np.ndarray, side: int) -> np.ndarray:

@@ -12,6 +12,33 @@ LEVELS = 8  # bins of the signal over [0, 1]
 LEAST_COUNT = 500  # values in a bin: standard deviations to about 3 %
 
 
+def noise_of_pair(
+    hr: np.ndarray, lr: np.ndarray, kernel: np.ndarray, scale: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What an LR image has beyond its HR image blurred by the true kernel.
+
+    LR pixel i is centred on HR pixel scale * i, and taps are not flipped. Contains the
+    rounding of the LR image too (standard deviation 0.29 / 255).
+
+    Args:
+      hr: [H, W, 3] float in [0, 1].
+      lr: [H / scale, W / scale, 3] float in [0, 1].
+      kernel: [K, K], K odd.
+
+    Returns:
+      (clean, noise), [h, w, 3] each, without the LR pixels whose window leaves `hr`.
+    """
+    side = len(kernel)
+    first = -(-(side // 2) // scale)  # the first LR pixel whose window is inside
+    start = first * scale - side // 2
+    windows = np.lib.stride_tricks.sliding_window_view(
+        np.asarray(hr, np.float64), (side, side), axis=(0, 1)
+    )[start::scale, start::scale]
+    clean = np.einsum("hwcij,ij->hwc", windows, kernel / np.sum(kernel))
+    height, width = clean.shape[:2]
+    return clean, lr[first : first + height, first : first + width] - clean
+
+
 class NoiseLevels(NamedTuple):
     """Noise against signal level.
 

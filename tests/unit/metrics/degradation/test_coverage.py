@@ -42,7 +42,7 @@ def test_distance_is_that_of_the_blurred_images(photographs, scale):
 
     images = [np.concatenate([lr(k, photo) for photo in photographs]) for k in kernels]
     expected = [np.sqrt(np.mean((images[0] - image) ** 2)) for image in images]
-    np.testing.assert_allclose(found[0], expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(found[0], expected, rtol=1e-9, atol=1e-8)
     assert found[0, 1] > 1e-3
 
 
@@ -68,7 +68,7 @@ def test_distance_after_centring_does_not_see_translation(photographs):
     both = np.stack([whole, half])
     left = kernel_distances(centred(here[None]), centred(both), products)[0]
     was = kernel_distances(resized(here[None], 25), resized(both, 25), products)[0]
-    assert left[0] < 1e-6 and left[1] < was[1] / 20
+    assert left[0] < 1e-7 and left[1] < was[1] / 20
 
 
 def test_coverage_by_hand():
