@@ -27,7 +27,8 @@ TABLE = {
     "models": (KERAS, {"ops", "core"}),
     "degradations": (KERAS, {"models", "ops", "core"}),
     "losses": (KERAS, {"models.features", "ops", "core"}),
-    # bundle: LPIPS opens the one that its --metric_arg names.
+    # bundle: LPIPS opens the one that its --metric_arg names; scipy: NIQE, assignments
+    # and transforms of the degradation metrics.
     "metrics": (
         KERAS | {"scipy"},
         {"models.features", "models.bundle", "ops", "core"},
