@@ -82,8 +82,8 @@ _SECTIONS = {
         "hr_files": "HR files, cropped at the bottom and right until the scale divides "
         "both sides. With several draws each has its own name in hr/: `link` makes the "
         "second and further ones hard links to the first (copies where the file system "
-        "has no links; do not edit one in place), `copy` makes copies. `none` writes LR "
-        "images alone. Shards hold each HR image once.",
+        "has no links; do not edit one in place), `copy` makes copies. `none` writes "
+        "LR images alone. Shards hold each HR image once.",
         "shard_mb": "Size of the photographs' files that go into one shard, about, in "
         "MB.",
     },
@@ -103,17 +103,18 @@ SPEC = ProgramSpec(
     intro="Makes LR images of HR photographs with a learned or a predefined "
     "degradation, as training data for any super-resolution network. Writes 8-bit PNG, "
     "manifest.jsonl (one line for each LR image: files, sha256 of the source, draw, "
-    "seed, sizes [height, width], crop [top, left, height, width], noise_std_255, JPEG "
-    "quality, index of the kernel; null what does not apply) and kernels.npy ([N, K, "
-    "K] float32, correlated, centred on HR pixel scale * i (plus (scale-1)//2 with "
-    "grid=half_pixel); kernels that vary within an image are not stored, the seed makes "
-    "them again). At its edges a photograph is mirrored, and nowhere else. Photographs "
-    "that cannot be used (not an image, truncated, animated, transparent, smaller than "
-    "the kernel) are named and left out. Every file appears in full or not at all; "
-    "stopped and started again with the same flags, it keeps what is finished, and the "
-    "result is the same; other flags for the same --output_dir are an error. Exit "
-    "code: 0 when all photographs were used, 1 when some were left out, 2 when nothing "
-    "could be done, 75 when it was stopped by Ctrl-C or SIGTERM and can go on.",
+    "seed, sizes [height, width], crop [top, left, height, width], noise_std_255, "
+    "JPEG quality, index of the kernel; null what does not apply) and kernels.npy "
+    "([N, K, K] float32, correlated, centred on HR pixel scale * i (plus (scale-1)//2"
+    " with grid=half_pixel); kernels that vary within an image are not stored, the "
+    "seed makes them again). At its edges a photograph is mirrored, and nowhere else."
+    " Photographs that cannot be used (not an image, truncated, animated, "
+    "transparent, smaller than the kernel) are named and left out. Every file appears"
+    " in full or not at all; stopped and started again with the same flags, it keeps "
+    "what is finished, and the result is the same; other flags for the same "
+    "--output_dir are an error. Exit code: 0 when all photographs were used, 1 when "
+    "some were left out, 2 when nothing could be done, 75 when it was stopped by "
+    "Ctrl-C or SIGTERM and can go on.",
     examples=(
         "python -m pdm_tf.degrade --degradation=runs/small --input_dir=photos/hr "
         "--output_dir=photos/learned --draws=2",

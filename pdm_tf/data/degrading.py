@@ -102,22 +102,23 @@ def names_of(files: Sequence[Path], input_dir: Path, draws: int) -> dict[Path, s
     """Returns the name of each photograph: its relative path without suffix.
 
     Raises:
-      UserError: two of them would give LR images of one name.
+      UserError: two of them share a name, or an LR image of one would have the name of
+        the other (a with two draws, and a_d1).
     """
-    owners: dict[str, Path] = {}
-    for path in files:
-        name = path.relative_to(input_dir).with_suffix("").as_posix()
-        for lr_name in lr_names(name, draws):
-            if lr_name in owners:
-                raise UserError(
-                    "Images in --input_dir must differ in more than their suffix. "
-                    f"Received: {owners[lr_name]} and {path}, both to become "
-                    f"{lr_name}.png."
-                )
-            owners[lr_name] = path
-    return {
+    names = {
         path: path.relative_to(input_dir).with_suffix("").as_posix() for path in files
     }
+    owners: dict[str, Path] = {}
+    for path, name in names.items():
+        for taken in {name, *lr_names(name, draws)}:
+            if taken in owners:
+                raise UserError(
+                    "Images in --input_dir must differ in more than their suffix, and "
+                    "in more than the _d0, _d1, ... of draws. Received: "
+                    f"{owners[taken]} and {path}, both to become {taken}.png."
+                )
+            owners[taken] = path
+    return names
 
 
 def lr_names(name: str, draws: int) -> list[str]:
