@@ -1,5 +1,7 @@
 """A PDM as a degradation: the training's own values, and how far its parts see."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,6 +12,11 @@ from pdm_tf.degradations import LearnedDegradation, open_learned
 from pdm_tf.degradations.learned import receptive_radius
 from pdm_tf.degradations.whole_image import degrade_image
 from pdm_tf.models.bundle import save_bundle
+from pdm_tf.models.degradation import (
+    KernelModuleConfig,
+    NoiseModuleConfig,
+    PDMConfig,
+)
 from tests.unit.data.folders import noise
 from tests.unit.degradations.networks import tiny_pdm
 from tests.unit.methods import tiny
@@ -62,6 +69,29 @@ def test_receptive_radius_is_what_a_single_latent_reaches(blocks):
     changed = np.abs(pdm(hr, z_k, z_n + middle).lr - pdm(hr, z_k, z_n).lr)
     rows = np.flatnonzero(changed[0].max(axis=(1, 2)) > 0)
     assert (rows[0], rows[-1]) == (side // 2 - radius, side // 2 + radius)
+
+
+@pytest.mark.parametrize(
+    "config_class, known",
+    [
+        (PDMConfig, "scale kernel noise grid border"),
+        (
+            KernelModuleConfig,
+            "kernel_size latent_channels latent filters num_blocks spatial conv_size "
+            "normalization initial initial_centre initial_sigma_px initial_diversity "
+            "initial_std",
+        ),
+        (
+            NoiseModuleConfig,
+            "latent_channels filters num_blocks conv_size channels use_image "
+            "normalization initial_std",
+        ),
+    ],
+)
+def test_every_setting_is_known_to_the_receptive_radius(config_class, known):
+    """A new one may let a PDM see further: look there, then enter it here."""
+    names = [field.name for field in dataclasses.fields(config_class)]
+    assert names == known.split()
 
 
 def test_a_pdm_that_mirrors_gives_the_same_photograph():

@@ -13,7 +13,7 @@ from pdm_tf.degradations import (
     LearnedDegradation,
 )
 from pdm_tf.degradations.base import Degradation
-from pdm_tf.degradations.whole_image import Stopped, degrade_image
+from pdm_tf.degradations.whole_image import TILE, Stopped, degrade_image
 from pdm_tf.models.degradation import Degraded
 from tests.oracles import blur_oracle
 from tests.unit.data.folders import noise
@@ -80,6 +80,21 @@ def test_another_seed_is_another_image():
     images = [degrade_image(degradation, hr_u8, seed) for seed in [(1, 2), (1, 3)]]
     assert np.abs(images[0].kernel - images[1].kernel).max() > 1e-3
     assert np.mean(images[0].lr_u8 != images[1].lr_u8) > 0.5
+
+
+class Measured(BicubicDegradation):
+    """Remembers how large the windows were that it was given."""
+
+    def apply(self, hr, *latents):
+        self.largest = max(getattr(self, "largest", 0), *hr.shape[1:3])
+        return super().apply(hr, *latents)
+
+
+def test_windows_do_not_grow_with_the_photograph():
+    degradation = Measured(2)
+    for side in (2 * TILE, 2 * TILE + 2, 4 * TILE + 6):
+        degrade_image(degradation, np.zeros((side, 64, 3), np.uint8), (0, 0))
+    assert degradation.largest == 2 * TILE + 2 * degradation.margin
 
 
 class Everywhere(Degradation):
