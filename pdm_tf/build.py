@@ -167,7 +167,9 @@ def build_degradation(
         )
     # Weights are known by what they hold, wherever they lie.
     told = f"{bundle.name.lower()}-{bundle.sha256[:16]}"
-    return degradation, {"degradation": told, "scale": degradation.scale}
+    # The grid is what a reader of the kernels needs besides.
+    facts = {"degradation": told, "scale": degradation.scale}
+    return degradation, facts | {"grid": degradation.pdm.config.grid}
 
 
 def bundle_saver(

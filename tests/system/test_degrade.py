@@ -152,6 +152,8 @@ def test_a_predefined_one_has_scale_4_and_a_learned_one_its_own(folder, bundle):
     assert call(folder, "bicubic") == call(folder, bundle, out="b") == exit_codes.OK
     assert read_rgb_u8(folder / "out/lr/0.png").shape == (10, 11, 3)
     assert read_rgb_u8(folder / "b/lr/0.png").shape == (20, 22, 3)
+    settings = read_json(folder / "b/degrade.json")
+    assert (settings["scale"], settings["grid"]) == (2, "pixel0")
 
 
 def test_bad_files_are_counted_in_the_exit_code(folder, bundle, capsys):
