@@ -127,6 +127,19 @@ def measures(*more: str) -> Callable[[Path, str], None]:
     return check
 
 
+def degrades(place: Path, command: str) -> None:
+    """The folder is as drawn."""
+    run(place, command)
+    tree = README[README.index("photos/learned/\n") :].split("```")[0].splitlines()[1:]
+    drawn = {name.rstrip("/") for line in tree for name in line[:17].split()}
+    made = {path.name for path in (place / "photos/learned").iterdir()}
+    assert {name for name in made if not name.startswith(".")} == drawn
+    for side in ("lr", "hr"):
+        assert len(list_images(place / "photos/learned" / side)) == 6
+    kernels = np.load(place / "photos/learned/kernels.npy")
+    assert kernels.shape == (6, 21, 21)
+
+
 def prepares_shards(place: Path, command: str) -> None:
     run(place, command)
     assert list((place / "photos" / "hr_shards").glob("*.tfrecord*"))
@@ -267,6 +280,11 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "python -m pdm_tf.evaluate --model=runs/small --hr_dir=photos/val/hr "
     "--lr_dir=photos/val/lr --output_dir=results/small": evaluates,
     "python -m pdm_tf.fit_niqe --images=photos/hr --output=niqe.npz": fits_niqe,
+    "python -m pdm_tf.degrade --degradation=runs/small --input_dir=photos/hr "
+    "--output_dir=photos/learned --draws=2": degrades,
+    "python -m pdm_tf.train --method=supervised --method_arg=pairs=real "
+    "--hr_dir=photos/learned/hr --lr_dir=photos/learned/lr "
+    "--run_dir=runs/supervised": trains(),
     'pip install -e ".[export,upscale]"': names_extras(
         "tf2onnx", "onnx", "onnxruntime-gpu", "tensorflow-serving-api", "pyvips"
     ),
