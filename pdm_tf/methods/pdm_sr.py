@@ -212,7 +212,7 @@ class PDMSR:
         if self._sr is not None:
             columns["sr"] = self._sr(fake_lr)
         columns["hr"] = crop_margin(hr, self._margin)
-        kernels = sampled_kernels(self._pdm)
+        kernels = sampled_kernels(self._pdm, hr=hr)
         return {
             "patches": patch_rows(columns, self._scale),
             "kernels": kernel_picture(kernels),

@@ -12,10 +12,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.models.degradation.kernel_module import KernelModule, KernelModuleConfig
+from pdm_tf.core.errors import UserError
+from pdm_tf.models.degradation.kernel_config import KernelModuleConfig
+from pdm_tf.models.degradation.kernel_module import KernelModule
 from pdm_tf.models.degradation.noise_module import NoiseModule, NoiseModuleConfig
 from pdm_tf.models.network import Network, require_choice
 from pdm_tf.ops.blur import BORDERS, GRIDS, blur_downsample, grid_geometry
+from pdm_tf.ops.footprint import hr_footprint
+
+_SAMPLE_MAP = 17  # LR pixels; a map of one would be all border to 3x3 windows
+_SAMPLES_AT_ONCE = 32
 
 
 class Latents(NamedTuple):
@@ -80,6 +86,12 @@ class PDMConfig:
             raise ValueError(
                 f"`scale` of PDMConfig must be at least 1. Received: {self.scale}."
             )
+        if self.kernel.use_image and self.kernel.kernel_size < self.scale:
+            raise UserError(
+                "`kernel_size` must be at least `scale` with use_image=true: netK sees "
+                "the HR pixels under each LR pixel, which must lie in the blur's "
+                f"window. Received: {self.kernel.kernel_size} and {self.scale}."
+            )
 
     @property
     def margin(self) -> int:
@@ -109,7 +121,10 @@ class PDM(Network):
         # Where a centred kernel's mass lies, HR pixels off the middle tap.
         _, self.centre_px = grid_geometry(config.scale, config.grid)
         self.kernel_module = KernelModule(
-            config.kernel, centre_px=self.centre_px, name="kernel_module"
+            config.kernel,
+            centre_px=self.centre_px,
+            image_channels=3 * config.scale**2,
+            name="kernel_module",
         )
         self.noise_module = None
         if config.noise is not None:
@@ -126,7 +141,7 @@ class PDM(Network):
         training: bool = False,
     ) -> Degraded:
         config = self.config
-        kernel = self.kernel_module(z_k, training=training)
+        kernel = self.kernels(z_k, hr, training=training)
         clean_lr = blur_downsample(
             tf.cast(hr, tf.float32),
             kernel,
@@ -154,31 +169,80 @@ class PDM(Network):
           Latents; z_k is zero when the config says so, z_n is None without a noise
           module.
         """
-        kernel_shape = self.kernel_module.latent_shape(batch, height, width)
-        if self.config.kernel.latent == "zero":
-            z_k = tf.zeros(kernel_shape)
-        else:
-            z_k = tf.random.stateless_normal(kernel_shape, _fold(seed, 0))
-        if self.noise_module is None:
-            return Latents(z_k, None)
-        noise_shape = [batch, height, width, self.config.noise.latent_channels]
-        z_n = tf.random.stateless_normal(noise_shape, _fold(seed, 1))
+        shape = self.kernel_module.latent_shape(batch, height, width)
+        z_k = z_n = None
+        if shape and self.config.kernel.latent == "zero":
+            z_k = tf.zeros(shape)
+        elif shape:
+            z_k = tf.random.stateless_normal(shape, _fold(seed, 0))
+        if self.noise_module is not None:
+            shape = self.noise_module.latent_shape(batch, height, width)
+            if shape:
+                z_n = tf.random.stateless_normal(shape, _fold(seed, 1))
         return Latents(z_k, z_n)
 
-    def sample_kernels(self, count: int, seed: int = 0) -> np.ndarray:
+    def kernels(
+        self, z_k: tf.Tensor | None, hr: tf.Tensor | None, training: bool = False
+    ) -> tf.Tensor:
+        """The kernels for latents and, if the module looks at them, HR images.
+
+        Args:
+          z_k: as `draw_latents` gives it.
+          hr: [B, H, W, 3] with the margin; may be None unless use_image is on.
+          training: whether batch normalisation uses the batch.
+
+        Returns:
+          [B, h, w, K*K] if the form is per pixel, else [B, 1, 1, K*K].
+        """
+        config, image = self.config, None
+        if config.kernel.use_image and hr is not None:
+            image = hr_footprint(hr, config.scale, config.grid, config.margin)
+        return self.kernel_module(z_k, image, training=training)
+
+    def sample_kernels(
+        self, count: int, seed: int = 0, hr: tf.Tensor | None = None
+    ) -> np.ndarray:
         """Draws from the learned distribution of kernels.
+
+        Of a form with one kernel per pixel it is the one in the middle of a map, drawn
+        for each sample: as many LR pixels as `hr` has, or `_SAMPLE_MAP` each way.
 
         Args:
           count: how many.
           seed: same seed, same kernels.
+          hr: [N, H, W, 3] float with the margin, needed if netK sees the image; sample
+            i takes image i modulo N.
 
         Returns:
           [count, K, K] float32, each non-negative and summing to 1.
+
+        Raises:
+          UserError: netK sees the image and there is none.
         """
-        side = self.config.kernel.kernel_size
-        z_k = self.draw_latents(count, 1, 1, tf.constant([seed, 0])).kernel
-        kernels = self.kernel_module(z_k, training=False)
-        return np.reshape(kernels.numpy(), [count, side, side])
+        config = self.config
+        if config.kernel.use_image and hr is None:
+            raise UserError(
+                "Kernels of netK(x) and netK(x, z) depend on the image: sampling them "
+                "needs HR images (`hr`). Received: none, with use_image=true."
+            )
+        side = config.kernel.kernel_size
+        height = width = _SAMPLE_MAP if config.kernel.spatial else 1
+        if config.kernel.use_image:
+            height, width = (
+                (n - 2 * config.margin) // config.scale for n in hr.shape[1:3]
+            )
+        found = []
+        for first in range(0, count, _SAMPLES_AT_ONCE):
+            rows = range(first, min(count, first + _SAMPLES_AT_ONCE))
+            seeds = tf.constant([seed, first])
+            z_k = self.draw_latents(len(rows), height, width, seeds).kernel
+            images = None
+            if config.kernel.use_image:
+                images = tf.stack([hr[row % len(hr)] for row in rows])
+            kernels = self.kernels(z_k, images).numpy()
+            middle = kernels[:, kernels.shape[1] // 2, kernels.shape[2] // 2]
+            found.append(middle.reshape(-1, side, side))
+        return np.concatenate(found)
 
 
 def _fold(seed: tf.Tensor, data: int) -> tf.Tensor:

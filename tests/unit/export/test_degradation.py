@@ -28,6 +28,16 @@ KINDS = {
     },
     "blur alone, mirrored": {"noise": None, "border": "reflect"},
     "kernel per pixel": {"kernel": KernelModuleConfig(spatial=True, **SMALL)},
+    "kernel of the image, noise of the image": {
+        "kernel": KernelModuleConfig(
+            use_image=True, latent="zero", spatial=True, **SMALL
+        ),
+        "noise": NoiseModuleConfig(filters=8, num_blocks=1, latent="zero"),
+    },
+    "kernel of image and latent": {
+        "kernel": KernelModuleConfig(use_image=True, **SMALL),
+        "border": "reflect",
+    },
     "one kernel": {
         "kernel": KernelModuleConfig(latent="zero", initial="gaussian", **SMALL),
         "noise": None,
@@ -98,8 +108,8 @@ def test_onnx_says_what_to_feed(pdm, tmp_path):
         for entry in model.graph.input
     }
     assert inputs.pop("hr") == "batch,height_hr,width_hr,3"
-    assert inputs.pop("z_k") == found["z_k"]
-    assert inputs == ({"z_n": found["z_n"]} if config.noise else {})
+    assert inputs == {z: found[z] for z in ("z_k", "z_n") if found[z]}
+    assert ("z_k" in inputs) == config.kernel.takes_latent
 
 
 def test_saved_model_equals_keras_and_draws_latents(pdm, tmp_path):

@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.models.degradation import KernelModuleConfig, PDMConfig, kernel_module
+from pdm_tf.models.degradation import (
+    KernelModuleConfig,
+    PDMConfig,
+    gaussian_logits,
+)
 from tests.oracles import blur_oracle, gaussian_oracle, trunk_oracle
 from tests.unit.models.degradation.weights import params_of, shake, trunk_params
 
@@ -104,7 +108,7 @@ def test_box_start_is_the_released_one():
 
 
 # Added to every covariance, so that kernels do not shrink into a delta.
-FLOOR = kernel_module._LEAST_SIGMA_PX**2 * np.eye(2)
+FLOOR = gaussian_logits._LEAST_SIGMA_PX**2 * np.eye(2)
 GAUSSIANS = dict(initial="gaussians", initial_std=0.0, kernel_size=9)
 
 
