@@ -109,7 +109,8 @@ class _Work:
                     *(self._folder, precision, layout, *common),
                 )
         if built.degradation:
-            names = ("hr", "z_k", *(["z_n"] if built.degradation["z_n"] else []))
+            latents = [z for z in ("z_k", "z_n") if built.degradation[z]]
+            names = ("hr", *latents)
             limit = config.max_degradation_diff
             records += self._step(
                 "compare degradation, SavedModel",

@@ -13,10 +13,9 @@ weighted by the kernel. Any batch and size, one or many kernels per image, and n
 K*K-fold copy of the pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 import onnx
 import tensorflow as tf
@@ -25,7 +24,7 @@ from export import onnx_rewrite
 from export.onnx_graph import from_function, tidy, write_checked
 from export.saved_model import save_quietly
 from pdm_tf import __version__
-from pdm_tf.models.degradation import PDM
+from pdm_tf.models.degradation import PDM, Degraded
 from pdm_tf.ops.blur import grid_geometry, kernel_side
 
 OUTPUTS = ("lr", "clean_lr", "kernel")
@@ -38,8 +37,10 @@ class DegradationModule(tf.Module):
         super().__init__(name="degradation")
         self.weights = [variable.value for variable in pdm.variables]
 
+        names = [spec.name for spec in input_specs(pdm)]
+
         def degrade(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            return _outputs(pdm(*inputs, training=False))
+            return _outputs(call_by_name(pdm, dict(zip(names, inputs, strict=True))))
 
         def sample(hr: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
             batch, height, width = lr_size(hr, pdm)
@@ -76,9 +77,11 @@ def write_degradation_onnx(
     """
 
     def degrade(
-        hr: tf.Tensor, z_k: tf.Tensor, z_n: tf.Tensor | None = None
+        *inputs: tf.Tensor,
     ) -> dict[str, tf.Tensor]:
-        kernel = pdm.kernel_module(z_k, training=False)
+        named = dict(zip([spec.name for spec in specs], inputs, strict=True))
+        hr, z_k, z_n = (named.get(name) for name in ("hr", "z_k", "z_n"))
+        kernel = pdm.kernels(z_k, hr)
         clean_lr = blur_by_taps(
             hr, kernel, pdm.config.scale, pdm.config.grid, pdm.config.border
         )
@@ -149,8 +152,8 @@ def describe(pdm: PDM) -> dict[str, str]:
         "grid": config.grid,
         "kernel_size": str(config.kernel.kernel_size),
         "kernel_latent": config.kernel.latent,
-        "z_k": _text(_input_axes(pdm)["z_k"]),
-        "z_n": _text(_input_axes(pdm)["z_n"]) if config.noise else "",
+        "z_k": _text(_input_axes(pdm).get("z_k", ())),
+        "z_n": _text(_input_axes(pdm).get("z_n", ())),
         "layout": "NHWC",
         "range": "0..1",
         "colour_order": "RGB",
@@ -160,17 +163,19 @@ def describe(pdm: PDM) -> dict[str, str]:
 
 
 def input_specs(pdm: PDM) -> list[tf.TensorSpec]:
-    """hr, z_k and, with a noise module, z_n."""
-    kernel = pdm.config.kernel
-    sides = [None, None] if kernel.spatial else [1, 1]
-    specs = [
-        tf.TensorSpec([None, None, None, 3], tf.float32, "hr"),
-        tf.TensorSpec([None, *sides, kernel.latent_channels], tf.float32, "z_k"),
+    """hr, and z_k and z_n where the form takes them."""
+    return [
+        tf.TensorSpec(
+            [None if isinstance(axis, str) else axis for axis in axes], tf.float32, name
+        )
+        for name, axes in _input_axes(pdm).items()
     ]
-    if pdm.config.noise is not None:
-        channels = pdm.config.noise.latent_channels
-        specs.append(tf.TensorSpec([None, None, None, channels], tf.float32, "z_n"))
-    return specs
+
+
+def call_by_name(pdm: PDM, inputs: Mapping[str, tf.Tensor]) -> Degraded:
+    """The degradation of inputs named as in `input_specs`, for inference."""
+    hr, *latents = (inputs.get(name) for name in ("hr", "z_k", "z_n", "z_q"))
+    return pdm(hr, *latents, training=False)
 
 
 def lr_size(
@@ -186,26 +191,28 @@ def lr_size(
     )
 
 
-def _outputs(degraded: keras.KerasTensor | tuple) -> dict[str, tf.Tensor]:
+def _outputs(degraded: Degraded) -> dict[str, tf.Tensor]:
     return {name: tf.identity(getattr(degraded, name)) for name in OUTPUTS}
 
 
 def _input_axes(pdm: PDM) -> dict[str, tuple[str | int, ...]]:
-    kernel = pdm.config.kernel
-    sides = ("height", "width") if kernel.spatial else (1, 1)
-    axes = {
-        "hr": ("batch", "height_hr", "width_hr", 3),
-        "z_k": ("batch", *sides, kernel.latent_channels),
+    kernel, noise = pdm.config.kernel, pdm.config.noise
+    axes: dict[str, tuple[str | int, ...]] = {
+        "hr": ("batch", "height_hr", "width_hr", 3)
     }
-    if pdm.config.noise is not None:
-        axes["z_n"] = ("batch", "height", "width", pdm.config.noise.latent_channels)
+    if kernel.takes_latent:
+        sides = ("height", "width") if kernel.spatial else (1, 1)
+        axes["z_k"] = ("batch", *sides, kernel.latent_channels)
+    if noise is not None and noise.latent == "normal":
+        axes["z_n"] = ("batch", "height", "width", noise.latent_channels)
     return axes
 
 
 def _output_axes(pdm: PDM) -> dict[str, tuple[str | int, ...]]:
     image = ("batch", "height", "width", 3)
-    sides = _input_axes(pdm)["z_k"][1:3]
-    taps = pdm.config.kernel.num_taps
+    kernel = pdm.config.kernel
+    sides = image[1:3] if kernel.per_pixel else (1, 1)
+    taps = kernel.num_taps
     return {"lr": image, "clean_lr": image, "kernel": ("batch", *sides, taps)}
 
 

@@ -65,14 +65,14 @@ class Inputs:
 
     Attributes:
       hr: [B, H, W, 3] float32 in [0, 1], with the margin that the blur eats.
-      kernel: [B, K*K], summing to 1.
-      z_k: [B, 1, 1, f_k].
+      kernel: [B, K*K], or [B, h, w, K*K] for a form with one per pixel; sums to 1.
+      z_k: [B, 1, 1, f_k], or [B, h, w, f_k] when `spatial`; None for netK(x).
       z_n: [B, h, w, f_n], or None without a noise module.
     """
 
     hr: np.ndarray
     kernel: np.ndarray
-    z_k: np.ndarray
+    z_k: np.ndarray | None
     z_n: np.ndarray | None
 
 
@@ -85,19 +85,27 @@ def random_inputs(
     batch, side = config.batch_size, settings["kernel_size"]
     margin = side // 2 if config.border == "valid" else 0
     size = config.lr_patch * config.scale + 2 * margin
-    kernel = generator.random((batch, side * side), np.float32)
     noise = subject.config["noise"]
+    grid = (config.lr_patch, config.lr_patch)
+    per_pixel = settings["spatial"] or settings["use_image"]
+    places = (batch, *grid) if per_pixel else (batch,)
+    kernel = generator.random((*places, side * side), np.float32)
+    latent_places = grid if settings["spatial"] else (1, 1)
+    draws_z_k = settings["latent"] == "normal" or not settings["use_image"]
+    draws_z_n = noise is not None and noise["latent"] == "normal"
     return Inputs(
         hr=generator.random((batch, size, size, 3), np.float32),
-        kernel=kernel / kernel.sum(1, keepdims=True),
+        kernel=kernel / kernel.sum(-1, keepdims=True),
         z_k=generator.standard_normal(
-            (batch, 1, 1, settings["latent_channels"]), np.float32
-        ),
-        z_n=noise
-        and generator.standard_normal(
-            (batch, config.lr_patch, config.lr_patch, noise["latent_channels"]),
-            np.float32,
-        ),
+            (batch, *latent_places, settings["latent_channels"]), np.float32
+        )
+        if draws_z_k
+        else None,
+        z_n=generator.standard_normal(
+            (batch, *grid, noise["latent_channels"]), np.float32
+        )
+        if draws_z_n
+        else None,
     )
 
 
@@ -137,7 +145,8 @@ def our_side(case: str, pdm: Any, inputs: Inputs) -> Run:
     geometry = {"grid": settings.grid, "border": settings.border}
 
     def blurred(hr: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-        kernels = kernel[:, tf.newaxis, tf.newaxis, :]
+        per_image = kernel.shape.rank == 2
+        kernels = kernel[:, tf.newaxis, tf.newaxis, :] if per_image else kernel
         return blur_downsample(hr, kernels, settings.scale, **geometry)
 
     def gradient(hr: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

@@ -38,6 +38,12 @@ class DegradationSubject:
                 "--compare=torch knows one kernel per image. Received: "
                 "--kernel_arg=spatial=true."
             )
+        if kernel["use_image"] or (noise and noise["latent"] == "zero"):
+            raise UserError(
+                "--compare=torch knows kernels of the latent, and noise of a latent "
+                "with or without the image. Received: --kernel_arg=use_image=true or "
+                "--noise_arg=latent=zero."
+            )
         for module in (kernel, noise):
             if module is not None and module["normalization"] == "layer":
                 raise UserError(

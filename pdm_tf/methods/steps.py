@@ -94,9 +94,14 @@ def kernel_picture(kernels: np.ndarray) -> np.ndarray:
     return kernel_gallery(kernels, columns=8, cross_hair=True)
 
 
-def sampled_kernels(pdm: keras.Model, count: int = _PREVIEW_KERNELS) -> np.ndarray:
-    """The same latents at every call, so that pictures of steps can be compared."""
-    return pdm.sample_kernels(count, seed=0)
+def sampled_kernels(
+    pdm: keras.Model, count: int = _PREVIEW_KERNELS, hr: tf.Tensor | None = None
+) -> np.ndarray:
+    """The same latents at every call, so that pictures of steps can be compared.
+
+    `hr` [B, H, W, 3], with margin, is for forms whose kernels depend on the image.
+    """
+    return pdm.sample_kernels(count, seed=0, hr=hr)
 
 
 def optimizers_for(

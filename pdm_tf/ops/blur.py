@@ -22,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.ops.depthwise import depthwise
+from pdm_tf.ops.per_pixel import correlate_per_pixel
 from pdm_tf.ops.shifted_products import correlate_by_products
 
 GRIDS = ("pixel0", "half_pixel")
@@ -138,7 +139,7 @@ def blur_downsample(
         kernels = tf.reshape(kernel, [-1, side, side])
         lr = _blur_invariant(hr, kernels, scale, _resolved(form))
     else:
-        lr = _blur_variant(hr, kernel, side, scale)
+        lr = correlate_per_pixel(hr, kernel, scale)
     return tf.ensure_shape(lr, lr_shape)
 
 
@@ -170,20 +171,6 @@ def _blur_invariant(
     size = tf.shape(blurred)
     blurred = tf.reshape(blurred, [size[0], size[1], batch, colours])
     return tf.transpose(blurred, [2, 0, 1, 3])
-
-
-def _blur_variant(hr: tf.Tensor, kernel: tf.Tensor, side: int, scale: int) -> tf.Tensor:
-    patches = tf.image.extract_patches(
-        hr,
-        sizes=[1, side, side, 1],
-        strides=[1, scale, scale, 1],
-        rates=[1, 1, 1, 1],
-        padding="VALID",
-    )
-    shape = tf.shape(patches)
-    channels = hr.shape[-1]
-    patches = tf.reshape(patches, [shape[0], shape[1], shape[2], side * side, channels])
-    return tf.einsum("bhwkc,bhwk->bhwc", patches, kernel)
 
 
 def kernel_centroid(kernel: tf.Tensor) -> tf.Tensor:

@@ -115,6 +115,22 @@ EXAMPLES: dict[str, Example] = {
         "pdm",
         _degraded,
     ),
+    "pdm/of_image_alone": Example(
+        PDMConfig(
+            scale=2,
+            kernel=dataclasses.replace(_SPATIAL, use_image=True, latent="zero"),
+            noise=dataclasses.replace(_NOISE, latent="zero"),
+        ),
+        "pdm",
+        _degraded,
+    ),
+    "pdm/of_image_and_latent": Example(
+        PDMConfig(
+            scale=2, kernel=dataclasses.replace(_GAUSSIANS, use_image=True), noise=None
+        ),
+        "pdm",
+        _degraded,
+    ),
     "pdm/half_pixel_gaussians": Example(
         PDMConfig(scale=2, kernel=_GAUSSIANS, noise=_NOISE, grid="half_pixel"),
         "pdm",

@@ -30,6 +30,7 @@ class NoiseModuleConfig:
       num_blocks: residual blocks.
       conv_size: window of the trunk: 3 correlates neighbours, 1 does not.
       channels: 3 for colour noise, 1 for the same value in R, G and B.
+      latent: "normal", or "zero" for noise of the image alone, netN(y), without z_n.
       use_image: whether the module sees y_clean (Eq. 10) or the latent alone (Eq. 7).
       normalization: "batch" (paper), "layer" or "none".
       initial_std: standard deviation of the last layer's weights.
@@ -40,6 +41,7 @@ class NoiseModuleConfig:
     num_blocks: int = 16
     conv_size: int = 3
     channels: int = 3
+    latent: str = "normal"
     use_image: bool = True
     normalization: str = "batch"
     initial_std: float = 0.0005
@@ -47,6 +49,13 @@ class NoiseModuleConfig:
     def __post_init__(self) -> None:
         require_positive(self, "latent_channels", "filters", "num_blocks", "conv_size")
         require_choice(self, "normalization", ("batch", "layer", "none"))
+        require_choice(self, "latent", ("normal", "zero"))
+        if self.latent == "zero" and not self.use_image:
+            raise ValueError(
+                "NoiseModuleConfig needs a latent or the image to make noise from. "
+                'Received: latent="zero", use_image=false. A constant is no noise; '
+                "--nonoise leaves the module out."
+            )
         if self.channels not in (1, 3) or self.conv_size % 2 == 0:
             raise ValueError(
                 "`channels` of NoiseModuleConfig must be 1 or 3 and `conv_size` odd. "
@@ -62,7 +71,9 @@ class NoiseModuleConfig:
         """The network, with its variables."""
         network = NoiseModule(self, dtype=dtype, name=name)
         network(
-            np.zeros([1, 8, 8, self.latent_channels], np.float32),
+            np.zeros([1, 8, 8, self.latent_channels], np.float32)
+            if self.latent == "normal"
+            else None,
             np.zeros([1, 8, 8, 3], np.float32),
         )
         return network
@@ -70,7 +81,10 @@ class NoiseModuleConfig:
 
 @keras.saving.register_keras_serializable("pdm_tf")
 class NoiseModule(Network):
-    """(z_n [B, h, w, f_n], clean_lr [B, h, w, 3]) -> noise [B, h, w, channels]."""
+    """(z_n [B, h, w, f_n], clean_lr [B, h, w, 3]) -> noise [B, h, w, channels].
+
+    z_n is None for latent="zero".
+    """
 
     config_class = NoiseModuleConfig
 
@@ -95,11 +109,19 @@ class NoiseModule(Network):
         )
 
     def call(
-        self, z_n: tf.Tensor, clean_lr: tf.Tensor, training: bool = False
+        self, z_n: tf.Tensor | None, clean_lr: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
-        inputs = to_compute(self, z_n)
+        inputs = []
         if self.config.use_image:
-            image = to_compute(self, tf.stop_gradient(clean_lr))
-            inputs = tf.concat([image, inputs], axis=-1)
+            inputs.append(tf.stop_gradient(clean_lr))
+        if self.config.latent == "normal":
+            inputs.append(z_n)
+        inputs = tf.concat([to_compute(self, x) for x in inputs], axis=-1)
         features = self.trunk(inputs, training=training)
         return self.to_noise(tf.cast(features, tf.float32))
+
+    def latent_shape(self, batch: int, height: int, width: int) -> list[int] | None:
+        """Shape of z_n for LR images of `height` x `width`; None: it takes none."""
+        if self.config.latent == "zero":
+            return None
+        return [batch, height, width, self.config.latent_channels]

@@ -12,10 +12,30 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.models.degradation.kernel_module import KernelModule, KernelModuleConfig
+from pdm_tf.core.errors import UserError
+from pdm_tf.models.degradation.kernel_config import KernelModuleConfig
+from pdm_tf.models.degradation.kernel_module import KernelModule
 from pdm_tf.models.degradation.noise_module import NoiseModule, NoiseModuleConfig
 from pdm_tf.models.network import Network, require_choice
 from pdm_tf.ops.blur import BORDERS, GRIDS, blur_downsample, grid_geometry
+from pdm_tf.ops.footprint import hr_footprint
+
+_SAMPLE_MAP = 17  # LR pixels; a map of one would be all border to 3x3 windows
+_SAMPLES_AT_ONCE = 32
+
+
+class Latents(NamedTuple):
+    """The random inputs of one degradation; None where a part takes no latent.
+
+    Attributes:
+      kernel: z_k, [B, 1, 1, f_k] or, spatially variant, [B, h, w, f_k].
+      noise: z_n, [B, h, w, f_n].
+      quality: of a JPEG module, which `PDM` does not have yet.
+    """
+
+    kernel: tf.Tensor | None
+    noise: tf.Tensor | None
+    quality: tf.Tensor | None = None
 
 
 class Degraded(NamedTuple):
@@ -26,12 +46,14 @@ class Degraded(NamedTuple):
       clean_lr: [B, h, w, 3] before the noise.
       kernel: [B, 1, 1, K*K] or [B, h, w, K*K].
       noise: [B, h, w, 1 or 3], or None without a noise module.
+      quality: [B, 1, 1, 1] JPEG quality, 1 to 100, or None without a JPEG stage.
     """
 
     lr: tf.Tensor
     clean_lr: tf.Tensor
     kernel: tf.Tensor
     noise: tf.Tensor | None
+    quality: tf.Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +86,12 @@ class PDMConfig:
             raise ValueError(
                 f"`scale` of PDMConfig must be at least 1. Received: {self.scale}."
             )
+        if self.kernel.use_image and self.kernel.kernel_size < self.scale:
+            raise UserError(
+                "`kernel_size` must be at least `scale` with use_image=true: netK sees "
+                "the HR pixels under each LR pixel, which must lie in the blur's "
+                f"window. Received: {self.kernel.kernel_size} and {self.scale}."
+            )
 
     @property
     def margin(self) -> int:
@@ -84,7 +112,7 @@ class PDMConfig:
 
 @keras.saving.register_keras_serializable("pdm_tf")
 class PDM(Network):
-    """(hr [B, H, W, 3], z_k, z_n) -> Degraded."""
+    """(hr [B, H, W, 3], z_k, z_n, z_q) -> Degraded; the latents are a `Latents`."""
 
     config_class = PDMConfig
 
@@ -93,7 +121,10 @@ class PDM(Network):
         # Where a centred kernel's mass lies, HR pixels off the middle tap.
         _, self.centre_px = grid_geometry(config.scale, config.grid)
         self.kernel_module = KernelModule(
-            config.kernel, centre_px=self.centre_px, name="kernel_module"
+            config.kernel,
+            centre_px=self.centre_px,
+            image_channels=3 * config.scale**2,
+            name="kernel_module",
         )
         self.noise_module = None
         if config.noise is not None:
@@ -104,12 +135,13 @@ class PDM(Network):
     def call(
         self,
         hr: tf.Tensor,
-        z_k: tf.Tensor,
+        z_k: tf.Tensor | None,
         z_n: tf.Tensor | None = None,
+        z_q: tf.Tensor | None = None,
         training: bool = False,
     ) -> Degraded:
         config = self.config
-        kernel = self.kernel_module(z_k, training=training)
+        kernel = self.kernels(z_k, hr, training=training)
         clean_lr = blur_downsample(
             tf.cast(hr, tf.float32),
             kernel,
@@ -124,7 +156,7 @@ class PDM(Network):
 
     def draw_latents(
         self, batch: int | tf.Tensor, height: int, width: int, seed: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+    ) -> Latents:
         """z_k and z_n, a pure function of the seed (z_k ~ N(0, I), z_n ~ N(0, I)).
 
         Args:
@@ -134,33 +166,83 @@ class PDM(Network):
           seed: [2] integers.
 
         Returns:
-          (z_k, z_n); z_k is zero when the config says so, z_n is None without a noise
+          Latents; z_k is zero when the config says so, z_n is None without a noise
           module.
         """
-        kernel_shape = self.kernel_module.latent_shape(batch, height, width)
-        if self.config.kernel.latent == "zero":
-            z_k = tf.zeros(kernel_shape)
-        else:
-            z_k = tf.random.stateless_normal(kernel_shape, _fold(seed, 0))
-        if self.noise_module is None:
-            return z_k, None
-        noise_shape = [batch, height, width, self.config.noise.latent_channels]
-        return z_k, tf.random.stateless_normal(noise_shape, _fold(seed, 1))
+        shape = self.kernel_module.latent_shape(batch, height, width)
+        z_k = z_n = None
+        if shape and self.config.kernel.latent == "zero":
+            z_k = tf.zeros(shape)
+        elif shape:
+            z_k = tf.random.stateless_normal(shape, _fold(seed, 0))
+        if self.noise_module is not None:
+            shape = self.noise_module.latent_shape(batch, height, width)
+            if shape:
+                z_n = tf.random.stateless_normal(shape, _fold(seed, 1))
+        return Latents(z_k, z_n)
 
-    def sample_kernels(self, count: int, seed: int = 0) -> np.ndarray:
+    def kernels(
+        self, z_k: tf.Tensor | None, hr: tf.Tensor | None, training: bool = False
+    ) -> tf.Tensor:
+        """The kernels for latents and, if the module looks at them, HR images.
+
+        Args:
+          z_k: as `draw_latents` gives it.
+          hr: [B, H, W, 3] with the margin; may be None unless use_image is on.
+          training: whether batch normalisation uses the batch.
+
+        Returns:
+          [B, h, w, K*K] if the form is per pixel, else [B, 1, 1, K*K].
+        """
+        config, image = self.config, None
+        if config.kernel.use_image and hr is not None:
+            image = hr_footprint(hr, config.scale, config.grid, config.margin)
+        return self.kernel_module(z_k, image, training=training)
+
+    def sample_kernels(
+        self, count: int, seed: int = 0, hr: tf.Tensor | None = None
+    ) -> np.ndarray:
         """Draws from the learned distribution of kernels.
+
+        Of a form with one kernel per pixel it is the one in the middle of a map, drawn
+        for each sample: as many LR pixels as `hr` has, or `_SAMPLE_MAP` each way.
 
         Args:
           count: how many.
           seed: same seed, same kernels.
+          hr: [N, H, W, 3] float with the margin, needed if netK sees the image; sample
+            i takes image i modulo N.
 
         Returns:
           [count, K, K] float32, each non-negative and summing to 1.
+
+        Raises:
+          UserError: netK sees the image and there is none.
         """
-        side = self.config.kernel.kernel_size
-        z_k, _ = self.draw_latents(count, 1, 1, tf.constant([seed, 0]))
-        kernels = self.kernel_module(z_k, training=False)
-        return np.reshape(kernels.numpy(), [count, side, side])
+        config = self.config
+        if config.kernel.use_image and hr is None:
+            raise UserError(
+                "Kernels of netK(x) and netK(x, z) depend on the image: sampling them "
+                "needs HR images (`hr`). Received: none, with use_image=true."
+            )
+        side = config.kernel.kernel_size
+        height = width = _SAMPLE_MAP if config.kernel.spatial else 1
+        if config.kernel.use_image:
+            height, width = (
+                (n - 2 * config.margin) // config.scale for n in hr.shape[1:3]
+            )
+        found = []
+        for first in range(0, count, _SAMPLES_AT_ONCE):
+            rows = range(first, min(count, first + _SAMPLES_AT_ONCE))
+            seeds = tf.constant([seed, first])
+            z_k = self.draw_latents(len(rows), height, width, seeds).kernel
+            images = None
+            if config.kernel.use_image:
+                images = tf.stack([hr[row % len(hr)] for row in rows])
+            kernels = self.kernels(z_k, images).numpy()
+            middle = kernels[:, kernels.shape[1] // 2, kernels.shape[2] // 2]
+            found.append(middle.reshape(-1, side, side))
+        return np.concatenate(found)
 
 
 def _fold(seed: tf.Tensor, data: int) -> tf.Tensor:

@@ -28,6 +28,16 @@ KINDS = {
     },
     "blur alone, mirrored": {"noise": None, "border": "reflect"},
     "kernel per pixel": {"kernel": KernelModuleConfig(spatial=True, **SMALL)},
+    "kernel of the image, noise of the image": {
+        "kernel": KernelModuleConfig(
+            use_image=True, latent="zero", spatial=True, **SMALL
+        ),
+        "noise": NoiseModuleConfig(filters=8, num_blocks=1, latent="zero"),
+    },
+    "kernel of image and latent": {
+        "kernel": KernelModuleConfig(use_image=True, **SMALL),
+        "border": "reflect",
+    },
     "one kernel": {
         "kernel": KernelModuleConfig(latent="zero", initial="gaussian", **SMALL),
         "noise": None,
@@ -51,13 +61,14 @@ def _inputs(pdm, batch, height, width, seed=0):
     sides = [side * config.scale + 2 * config.margin for side in (height, width)]
     hr = to_float(photo(*sides))
     hr = np.stack([np.roll(hr, 3 * i, axis=0) for i in range(batch)])
-    z_k, z_n = pdm.draw_latents(batch, height, width, tf.constant([seed, 5]))
-    values = {"hr": hr, "z_k": z_k.numpy()}
-    return values if z_n is None else {**values, "z_n": z_n.numpy()}
+    latents = pdm.draw_latents(batch, height, width, tf.constant([seed, 5]))
+    named = zip(("z_k", "z_n"), latents[:2], strict=True)
+    return {"hr": hr, **{name: z.numpy() for name, z in named if z is not None}}
 
 
 def _keras(pdm, values):
-    degraded = pdm(*values.values(), training=False)
+    latents = [values.get(name) for name in ("z_k", "z_n", "z_q")]
+    degraded = pdm(values["hr"], *latents, training=False)
     return {name: getattr(degraded, name).numpy() for name in OUTPUTS}
 
 
@@ -97,8 +108,8 @@ def test_onnx_says_what_to_feed(pdm, tmp_path):
         for entry in model.graph.input
     }
     assert inputs.pop("hr") == "batch,height_hr,width_hr,3"
-    assert inputs.pop("z_k") == found["z_k"]
-    assert inputs == ({"z_n": found["z_n"]} if config.noise else {})
+    assert inputs == {z: found[z] for z in ("z_k", "z_n") if found[z]}
+    assert ("z_k" in inputs) == config.kernel.takes_latent
 
 
 def test_saved_model_equals_keras_and_draws_latents(pdm, tmp_path):

@@ -182,6 +182,27 @@ def test_gradient_of_the_kernel_is_the_pixels_under_each_tap(spatial, form):
         np.testing.assert_allclose(found[..., tap], wanted, rtol=0, atol=2e-5)
 
 
+@pytest.mark.parametrize("border", ["reflect", "valid"])
+@pytest.mark.parametrize(("scale", "side"), [(1, 3), (3, 5), (2, 5)])
+def test_gradient_by_hr_of_a_kernel_per_pixel_is_the_adjoint(scale, side, border):
+    """<upstream, blur(v)> = <gradient, v>: each tap's share lands where it was read."""
+    rng = np.random.default_rng(4)
+    hr = tf.constant(rng.random((2, *sizes((4, 5), scale, side, border), 3)))
+    kernels = random_kernels(rng, 2, 4, 5, side, side)
+    kernel = tf.constant(kernels.reshape(2, 4, 5, -1))
+    upstream = rng.normal(size=(2, 4, 5, 3))
+    options = {"scale": scale, "border": border, "grid": "half_pixel"}
+    _, by_hr, _ = value_and_gradients(hr, kernel, upstream, **options)
+    for _ in range(3):
+        v = rng.normal(size=hr.shape)
+        seen = [
+            blur_oracle.blur(x, k, scale, "half_pixel", border)
+            for x, k in zip(v, kernels, strict=True)
+        ]
+        wanted = np.sum(upstream * np.stack(seen))
+        assert np.sum(by_hr * v) == pytest.approx(wanted, abs=1e-9)
+
+
 def value_and_gradients(hr, kernel, upstream, **options):
     """The blur, and the gradients of <upstream, blur> by HR and by the kernels."""
     with tf.GradientTape() as tape:

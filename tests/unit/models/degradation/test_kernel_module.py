@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.models.degradation import KernelModuleConfig, PDMConfig, kernel_module
+from pdm_tf.models.degradation import (
+    KernelModuleConfig,
+    PDMConfig,
+    gaussian_logits,
+)
 from tests.oracles import blur_oracle, gaussian_oracle, trunk_oracle
 from tests.unit.models.degradation.weights import params_of, shake, trunk_params
 
@@ -104,7 +108,7 @@ def test_box_start_is_the_released_one():
 
 
 # Added to every covariance, so that kernels do not shrink into a delta.
-FLOOR = kernel_module._LEAST_SIGMA_PX**2 * np.eye(2)
+FLOOR = gaussian_logits._LEAST_SIGMA_PX**2 * np.eye(2)
 GAUSSIANS = dict(initial="gaussians", initial_std=0.0, kernel_size=9)
 
 
@@ -158,7 +162,7 @@ def test_zero_latent_gives_one_kernel_and_normal_latents_many():
     for latent, same in (("zero", True), ("normal", False)):
         kernel = small(latent=latent, initial_std=0.5)
         pdm = PDMConfig(scale=4, kernel=kernel, noise=None).build()
-        z_k, _ = pdm.draw_latents(6, 8, 8, tf.constant([1, 2]))
+        z_k = pdm.draw_latents(6, 8, 8, tf.constant([1, 2])).kernel
         kernels = pdm.kernel_module(z_k, training=True).numpy()
         assert np.all(np.isfinite(kernels))  # batch statistics of equal rows
         spread = np.abs(kernels - kernels[:1]).max()

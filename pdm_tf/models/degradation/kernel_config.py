@@ -1,0 +1,161 @@
+"""Settings of netK, and the kernel that it starts from.
+
+Initial value. The release wants a delta but adds only 1 to the centre's logit, which
+after the softmax over 441 taps is a box blur (0.0061 in the centre, 0.0023 elsewhere).
+Here the mean kernel at the start is set exactly: "delta" with `initial_centre` of the
+mass in the middle tap, "gaussian" of `initial_sigma_px`, or the release's "box".
+"""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from pdm_tf.models.network import require_choice, require_positive
+
+INITIAL_KERNELS = ("delta", "gaussian", "gaussians", "box")
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelModuleConfig:
+    """Settings of `KernelModule`.
+
+    Attributes:
+      kernel_size: K, odd.
+      latent_channels: f_k.
+      latent: "normal", or "zero" for one kernel, learned without trunk (the paper's
+        ablation); with `use_image`, for kernels of the image alone: netK(x).
+      use_image: whether the module sees the HR image too: netK(x, z_k), section 4.3 and
+        table 5. Each LR pixel then has its own kernel.
+      filters: n_f, width of the trunk.
+      num_blocks: n_b, residual blocks.
+      spatial: whether each LR pixel has its own latent, hence kernel. Without it z_k
+        is one vector per image, and the trunk's windows are one pixel.
+      conv_size: window of the trunk when `spatial` (1: independent pixels).
+      normalization: "batch" (paper), "layer" or "none".
+      initial: mean of the kernels at the start: "delta", "gaussian" or "box" (release);
+        "gaussians" starts from a whole distribution of anisotropic Gaussians.
+      initial_centre: mass of the middle tap for "delta", in (1/K^2, 1).
+      initial_sigma_px: width for "gaussian", median width for "gaussians", HR px.
+      initial_diversity: for "gaussians", standard deviation of the log-covariance's
+        three coordinates (size and two of elongation).
+      initial_std: standard deviation of the last layer's weights; 0 starts all latents
+        at one kernel.
+    """
+
+    kernel_size: int = 21
+    latent_channels: int = 64
+    latent: str = "normal"
+    use_image: bool = False
+    filters: int = 64
+    num_blocks: int = 16
+    spatial: bool = False
+    conv_size: int = 3
+    normalization: str = "batch"
+    initial: str = "gaussians"
+    initial_centre: float = 0.5
+    initial_sigma_px: float = 1.5
+    initial_diversity: float = 0.7
+    initial_std: float = 0.001
+
+    def __post_init__(self) -> None:
+        require_positive(
+            self, "kernel_size", "latent_channels", "filters", "num_blocks", "conv_size"
+        )
+        require_choice(self, "latent", ("normal", "zero"))
+        require_choice(self, "normalization", ("batch", "layer", "none"))
+        require_choice(self, "initial", INITIAL_KERNELS)
+        if self.kernel_size % 2 == 0 or self.conv_size % 2 == 0:
+            raise ValueError(
+                "`kernel_size` and `conv_size` of KernelModuleConfig must be odd. "
+                f"Received: {self.kernel_size} and {self.conv_size}."
+            )
+        if not 1.0 / self.kernel_size**2 < self.initial_centre < 1.0:
+            raise ValueError(
+                "`initial_centre` of KernelModuleConfig must lie between 1/K^2 and 1. "
+                f"Received: {self.initial_centre}."
+            )
+        if (
+            self.initial_sigma_px <= 0
+            or min(self.initial_std, self.initial_diversity) < 0
+        ):
+            raise ValueError(
+                "`initial_sigma_px` of KernelModuleConfig must be positive, "
+                "`initial_std` and `initial_diversity` not negative. Received: "
+                f"{self.initial_sigma_px}, {self.initial_std} and "
+                f"{self.initial_diversity}."
+            )
+        if self.spatial and self.latent == "zero" and not self.use_image:
+            raise ValueError(
+                "`spatial` of KernelModuleConfig needs something that differs between "
+                'pixels: latent="normal" or use_image=true. Received: latent="zero", '
+                "use_image=false, which is one kernel for all."
+            )
+        varied = self.initial == "gaussians" and self.latent == "normal"
+        if varied and self.latent_channels < 3:
+            raise ValueError(
+                "`latent_channels` of KernelModuleConfig must be at least 3 with "
+                f'initial="gaussians". Received: {self.latent_channels}.'
+            )
+
+    @classmethod
+    def paper(cls) -> "KernelModuleConfig":
+        """The released start: last weights zero, and 1 on the middle logit."""
+        return cls(initial="box", initial_std=0.0)
+
+    @property
+    def num_taps(self) -> int:
+        """K * K."""
+        return self.kernel_size**2
+
+    @property
+    def per_pixel(self) -> bool:
+        """Whether each LR pixel has its own kernel."""
+        return self.spatial or self.use_image
+
+    @property
+    def takes_latent(self) -> bool:
+        """Whether there is a z_k at all: netK(x) has none."""
+        return self.latent != "zero" or not self.use_image
+
+    def build(
+        self,
+        dtype: str = "float32",
+        name: str | None = None,
+        centre_px: float = 0.0,
+        image_channels: int = 3,
+    ) -> Any:
+        """The `KernelModule`, with its variables; arguments as there."""
+        from pdm_tf.models.degradation.kernel_module import KernelModule
+
+        network = KernelModule(self, centre_px, image_channels, dtype=dtype, name=name)
+        shape = network.latent_shape(2, 4, 4)
+        network(
+            None if shape is None else tf.zeros(shape),
+            tf.zeros([2, 4, 4, image_channels]) if self.use_image else None,
+        )
+        return network
+
+
+def initial_logits(config: KernelModuleConfig, centre_px: float = 0.0) -> np.ndarray:
+    """[K*K] logits whose softmax is the kernel to start from.
+
+    Args:
+      config: the module's settings.
+      centre_px: centre of the "gaussian" start, HR pixels right of and below the
+        middle tap.
+    """
+    side = config.kernel_size
+    if config.initial == "gaussian":
+        offsets = np.arange(side) - side // 2 - centre_px
+        squares = offsets[:, None] ** 2 + offsets[None, :] ** 2
+        return (-squares / (2.0 * config.initial_sigma_px**2)).ravel()
+    logits = np.zeros(config.num_taps)
+    if config.initial == "box":
+        logits[config.num_taps // 2] = 1.0
+    elif config.initial == "delta":
+        p = config.initial_centre
+        logits[config.num_taps // 2] = math.log(p / (1.0 - p) * (config.num_taps - 1))
+    return logits
