@@ -77,6 +77,8 @@ _SECTIONS = {
         "save_every": "Steps between checkpoints (and always at the end).",
         "preview_every": "Steps between preview pictures; 0: never.",
         "keep_checkpoints": "How many of the newest checkpoints to keep.",
+        "report": "`auto`: a finished run gets a report.html, which shows what was "
+        "learned and takes seconds; `off`: not (pdm_tf.report makes it any time).",
         "progress": "Progress bar on standard error; `auto`: when it is a terminal, "
         "otherwise a plain line every --log_every steps.",
     },

@@ -97,6 +97,8 @@ def write_degradation_report(
         return found
 
     lr_place = request.real_lr or subject.folder("lr_dir")
+    if not lr_place and subject.pdm is None:
+        lr_place = request.val_lr_dir or subject.folder("val_lr_dir")
     real_lr = photographs(lr_place, "LR photographs") if lr_place else None
     sections: list[Section] = []
     facts: dict[str, Any] = _facts_of(subject)
@@ -109,12 +111,6 @@ def write_degradation_report(
     from pdm_tf.reporting import parts
 
     if subject.pdm is not None:
-        if real_lr is None:
-            raise UserError(
-                "--real_lr is required: the LR photographs that the degradation was "
-                "learned from; the run does not say, or they are no longer there. "
-                "Received nothing."
-            )
         hr_place = request.hr_dir or subject.folder("hr_dir")
         hr = photographs(
             hr_place or str(samples.PHOTOS_FOR_HR),

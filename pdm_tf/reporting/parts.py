@@ -48,7 +48,7 @@ class Parts(NamedTuple):
 def degradation_parts(
     bundle: Bundle,
     hr: Photographs,
-    real_lr: Photographs,
+    real_lr: Photographs | None,
     true_kernels: np.ndarray | None,
     seed: int,
 ) -> Parts:
@@ -57,7 +57,7 @@ def degradation_parts(
     Args:
       bundle: of a PDM.
       hr: photographs to degrade.
-      real_lr: photographs it was learned from.
+      real_lr: photographs it was learned from, if at hand.
       true_kernels: [N, K, K], or None.
       seed: of what is drawn.
     """

@@ -19,33 +19,32 @@ _LEAD = (
 )
 
 
-def patch_section(real_lr_u8: np.ndarray, fake_lr_u8: np.ndarray) -> Section:
+def patch_section(real_lr_u8: np.ndarray | None, fake_lr_u8: np.ndarray) -> Section:
     """The section.
 
     Args:
-      real_lr_u8: [P, s, s, 3] uint8, observed.
+      real_lr_u8: [P, s, s, 3] uint8, observed, or None where none are at hand.
       fake_lr_u8: [P, s, s, 3] uint8, synthesised.
     """
+    pairs = [("Synthesised", "learned", fake_lr_u8)]
+    if real_lr_u8 is not None:
+        pairs.insert(0, ("Observed", "true", real_lr_u8))
     groups = [
         tiles(
-            f"{title}, {SHOWN if len(patches) > SHOWN else len(patches)} of "
-            f"{len(patches)}",
+            f"{title}, {len(patches[:SHOWN])} of {len(patches)}",
             [
-                figure(picture(patch, f"{kind} LR patch {number}"), None)
+                figure(picture(patch, f"{title} LR patch {number}"), None)
                 for number, patch in enumerate(patches[:SHOWN], start=1)
             ],
             size="large",
         )
-        for title, kind, patches in (
-            ("Observed", "observed", real_lr_u8),
-            ("Synthesised", "synthesised", fake_lr_u8),
-        )
+        for title, _, patches in pairs
     ]
     spectra = chart(
         "Spectrum of the patches",
         [
-            Series("observed", radial_spectrum(real_lr_u8 / 255.0), "true"),
-            Series("synthesised", radial_spectrum(fake_lr_u8 / 255.0), "learned"),
+            Series(title.lower(), radial_spectrum(patches / 255.0), role)
+            for title, role, patches in pairs
         ],
         Scale("frequency, cycles per LR pixel", zero=True, tight=True),
         Scale("power", logarithmic=True),
@@ -55,4 +54,7 @@ def patch_section(real_lr_u8: np.ndarray, fake_lr_u8: np.ndarray) -> Section:
     body = join(
         tag("div", groups, class_="pair"), tag("div", spectra, class_="grid half")
     )
+    if real_lr_u8 is None:
+        lead = "Sharp photographs that went through the learned degradation, at random."
+        return Section("patches", "Synthesised LR patches", lead, body)
     return Section("patches", "Observed and synthesised LR patches", _LEAD, body)

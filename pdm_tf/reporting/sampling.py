@@ -50,14 +50,14 @@ class DegradationSamples:
 
     Attributes:
       kernels: [N, K, K] float32, drawn from it.
-      real_lr_u8: [P, s, s, 3] uint8, patches of observed images.
+      real_lr_u8: [P, s, s, 3] uint8, patches of observed images, or None.
       fake_lr_u8: [P, s, s, 3] uint8, HR patches that it degraded, rounded to 8 bits.
       clean_lr: [P, s, s, 3] float32, the same before noise.
       noise: [P, s, s, 1 or 3] float32, or None without a noise module.
     """
 
     kernels: np.ndarray
-    real_lr_u8: np.ndarray
+    real_lr_u8: np.ndarray | None
     fake_lr_u8: np.ndarray
     clean_lr: np.ndarray
     noise: np.ndarray | None
@@ -98,7 +98,7 @@ def evenly(entries: Sequence[Entry], limit: int) -> list[Entry]:
 def sample_degradation(
     bundle: Bundle,
     hr: Photographs,
-    real_lr: Photographs,
+    real_lr: Photographs | None,
     *,
     seed: int = 0,
     kernels: int = KERNELS,
@@ -109,7 +109,7 @@ def sample_degradation(
     Args:
       bundle: of a PDM.
       hr: what is degraded.
-      real_lr: what it was learned from.
+      real_lr: what it was learned from, if at hand.
       seed: of all that is random.
       kernels, patches: how many.
 
@@ -118,16 +118,19 @@ def sample_degradation(
     """
     pdm = bundle.network
     margin, scale = bundle.config.margin, bundle.scale
-    largest_lr = max(min(image.shape[:2]) for image in real_lr.images_u8)
-    largest_hr = max(min(image.shape[:2]) for image in hr.images_u8)
+    largest_lr = _largest_side(real_lr) if real_lr else SIDE
+    largest_hr = _largest_side(hr)
     side = min(SIDE, largest_lr, (largest_hr - 2 * margin) // scale)
     if side < _SMALLEST:
         raise UserError(
             f"A report needs LR photographs of at least {_SMALLEST} pixels a side and "
             f"HR photographs of at least {_SMALLEST * scale + 2 * margin}. Received: "
-            f"{largest_lr} in {real_lr.place}, {largest_hr} in {hr.place}."
+            f"{largest_lr} in {real_lr.place if real_lr else 'none'}, "
+            f"{largest_hr} in {hr.place}."
         )
-    real = random_patches(real_lr.images_u8, side, patches, seed, "report/real_lr")
+    real = None
+    if real_lr:
+        real = random_patches(real_lr.images_u8, side, patches, seed, "report/real_lr")
     sharp = random_patches(
         hr.images_u8, side * scale + 2 * margin, patches, seed, "report/hr"
     )
@@ -158,6 +161,11 @@ def random_patches(
         left = draw.integers(0, image.shape[1] - side + 1)
         out.append(image[top : top + side, left : left + side])
     return np.stack(out)
+
+
+def _largest_side(photographs: Photographs) -> int:
+    """Of the squares that fit into one of the images, the largest, in pixels."""
+    return max(min(image.shape[:2]) for image in photographs.images_u8)
 
 
 def _degrade(
