@@ -37,6 +37,7 @@ with quiet_start():
 
     from export.degradation import (
         OUTPUTS,
+        call_by_name,
         describe,
         input_specs,
         lr_size,
@@ -132,8 +133,8 @@ def _run_degradation(pdm: PDM, folder: Path, photo_u8: np.ndarray) -> None:
         _, height, width = lr_size(hr, pdm)
         latents = pdm.draw_latents(case.batch, height, width, tf.constant([index, 1]))
         inputs = [hr, *(z.numpy() for z in latents if z is not None)]
-        degraded = pdm(*inputs, training=False)
         values = dict(zip(names, inputs, strict=True))
+        degraded = call_by_name(pdm, values)
         values |= {name: getattr(degraded, name).numpy() for name in OUTPUTS}
         for name, value in values.items():
             save_reference(folder, f"degradation_{case.label}_{name}", value)

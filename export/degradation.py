@@ -13,10 +13,9 @@ weighted by the kernel. Any batch and size, one or many kernels per image, and n
 K*K-fold copy of the pixels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 import onnx
 import tensorflow as tf
@@ -25,7 +24,7 @@ from export import onnx_rewrite
 from export.onnx_graph import from_function, tidy, write_checked
 from export.saved_model import save_quietly
 from pdm_tf import __version__
-from pdm_tf.models.degradation import PDM
+from pdm_tf.models.degradation import PDM, Degraded
 from pdm_tf.ops.blur import grid_geometry, kernel_side
 
 OUTPUTS = ("lr", "clean_lr", "kernel")
@@ -38,8 +37,10 @@ class DegradationModule(tf.Module):
         super().__init__(name="degradation")
         self.weights = [variable.value for variable in pdm.variables]
 
+        names = [spec.name for spec in input_specs(pdm)]
+
         def degrade(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-            return _outputs(pdm(*inputs, training=False))
+            return _outputs(call_by_name(pdm, dict(zip(names, inputs, strict=True))))
 
         def sample(hr: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
             batch, height, width = lr_size(hr, pdm)
@@ -173,6 +174,12 @@ def input_specs(pdm: PDM) -> list[tf.TensorSpec]:
     return specs
 
 
+def call_by_name(pdm: PDM, inputs: Mapping[str, tf.Tensor]) -> Degraded:
+    """The degradation of inputs named as in `input_specs`, for inference."""
+    hr, *latents = (inputs.get(name) for name in ("hr", "z_k", "z_n", "z_q"))
+    return pdm(hr, *latents, training=False)
+
+
 def lr_size(
     hr: tf.Tensor | np.ndarray, pdm: PDM
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -186,7 +193,7 @@ def lr_size(
     )
 
 
-def _outputs(degraded: keras.KerasTensor | tuple) -> dict[str, tf.Tensor]:
+def _outputs(degraded: Degraded) -> dict[str, tf.Tensor]:
     return {name: tf.identity(getattr(degraded, name)) for name in OUTPUTS}
 
 

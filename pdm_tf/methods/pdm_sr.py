@@ -223,9 +223,9 @@ class PDMSR:
     ) -> Degraded:
         size = (hr.shape[1] - 2 * self._margin) // self._scale
         seed = step_seed(self._seed, "latents", step)
-        z_k, z_n = self._pdm.draw_latents(hr.shape[0] * share.count, size, size, seed)
-        z_n = None if z_n is None else share.of(z_n)
-        return self._pdm(hr, share.of(z_k), z_n, training=training)
+        latents = self._pdm.draw_latents(hr.shape[0] * share.count, size, size, seed)
+        latents = [None if z is None else share.of(z) for z in latents]
+        return self._pdm(hr, *latents, training=training)
 
     def _as_seen(self, degraded: Degraded) -> tf.Tensor:
         """The fakes as the discriminator sees them."""

@@ -2,13 +2,14 @@
 
 from pdm_tf.models.degradation.kernel_module import KernelModule, KernelModuleConfig
 from pdm_tf.models.degradation.noise_module import NoiseModule, NoiseModuleConfig
-from pdm_tf.models.degradation.pdm import PDM, Degraded, PDMConfig
+from pdm_tf.models.degradation.pdm import PDM, Degraded, Latents, PDMConfig
 
 __all__ = [
     "PDM",
     "Degraded",
     "KernelModule",
     "KernelModuleConfig",
+    "Latents",
     "NoiseModule",
     "NoiseModuleConfig",
     "PDMConfig",

@@ -18,6 +18,20 @@ from pdm_tf.models.network import Network, require_choice
 from pdm_tf.ops.blur import BORDERS, GRIDS, blur_downsample, grid_geometry
 
 
+class Latents(NamedTuple):
+    """The random inputs of one degradation; None where a part takes no latent.
+
+    Attributes:
+      kernel: z_k, [B, 1, 1, f_k] or, spatially variant, [B, h, w, f_k].
+      noise: z_n, [B, h, w, f_n].
+      quality: of a JPEG module, which `PDM` does not have yet.
+    """
+
+    kernel: tf.Tensor | None
+    noise: tf.Tensor | None
+    quality: tf.Tensor | None = None
+
+
 class Degraded(NamedTuple):
     """What a degradation makes of HR images.
 
@@ -26,12 +40,14 @@ class Degraded(NamedTuple):
       clean_lr: [B, h, w, 3] before the noise.
       kernel: [B, 1, 1, K*K] or [B, h, w, K*K].
       noise: [B, h, w, 1 or 3], or None without a noise module.
+      quality: [B, 1, 1, 1] JPEG quality, 1 to 100, or None without a JPEG stage.
     """
 
     lr: tf.Tensor
     clean_lr: tf.Tensor
     kernel: tf.Tensor
     noise: tf.Tensor | None
+    quality: tf.Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +100,7 @@ class PDMConfig:
 
 @keras.saving.register_keras_serializable("pdm_tf")
 class PDM(Network):
-    """(hr [B, H, W, 3], z_k, z_n) -> Degraded."""
+    """(hr [B, H, W, 3], z_k, z_n, z_q) -> Degraded; the latents are a `Latents`."""
 
     config_class = PDMConfig
 
@@ -104,8 +120,9 @@ class PDM(Network):
     def call(
         self,
         hr: tf.Tensor,
-        z_k: tf.Tensor,
+        z_k: tf.Tensor | None,
         z_n: tf.Tensor | None = None,
+        z_q: tf.Tensor | None = None,
         training: bool = False,
     ) -> Degraded:
         config = self.config
@@ -124,7 +141,7 @@ class PDM(Network):
 
     def draw_latents(
         self, batch: int | tf.Tensor, height: int, width: int, seed: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor | None]:
+    ) -> Latents:
         """z_k and z_n, a pure function of the seed (z_k ~ N(0, I), z_n ~ N(0, I)).
 
         Args:
@@ -134,7 +151,7 @@ class PDM(Network):
           seed: [2] integers.
 
         Returns:
-          (z_k, z_n); z_k is zero when the config says so, z_n is None without a noise
+          Latents; z_k is zero when the config says so, z_n is None without a noise
           module.
         """
         kernel_shape = self.kernel_module.latent_shape(batch, height, width)
@@ -143,9 +160,10 @@ class PDM(Network):
         else:
             z_k = tf.random.stateless_normal(kernel_shape, _fold(seed, 0))
         if self.noise_module is None:
-            return z_k, None
+            return Latents(z_k, None)
         noise_shape = [batch, height, width, self.config.noise.latent_channels]
-        return z_k, tf.random.stateless_normal(noise_shape, _fold(seed, 1))
+        z_n = tf.random.stateless_normal(noise_shape, _fold(seed, 1))
+        return Latents(z_k, z_n)
 
     def sample_kernels(self, count: int, seed: int = 0) -> np.ndarray:
         """Draws from the learned distribution of kernels.
@@ -158,7 +176,7 @@ class PDM(Network):
           [count, K, K] float32, each non-negative and summing to 1.
         """
         side = self.config.kernel.kernel_size
-        z_k, _ = self.draw_latents(count, 1, 1, tf.constant([seed, 0]))
+        z_k = self.draw_latents(count, 1, 1, tf.constant([seed, 0])).kernel
         kernels = self.kernel_module(z_k, training=False)
         return np.reshape(kernels.numpy(), [count, side, side])
 

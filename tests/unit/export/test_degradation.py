@@ -51,13 +51,14 @@ def _inputs(pdm, batch, height, width, seed=0):
     sides = [side * config.scale + 2 * config.margin for side in (height, width)]
     hr = to_float(photo(*sides))
     hr = np.stack([np.roll(hr, 3 * i, axis=0) for i in range(batch)])
-    z_k, z_n = pdm.draw_latents(batch, height, width, tf.constant([seed, 5]))
-    values = {"hr": hr, "z_k": z_k.numpy()}
-    return values if z_n is None else {**values, "z_n": z_n.numpy()}
+    latents = pdm.draw_latents(batch, height, width, tf.constant([seed, 5]))
+    named = zip(("z_k", "z_n"), latents[:2], strict=True)
+    return {"hr": hr, **{name: z.numpy() for name, z in named if z is not None}}
 
 
 def _keras(pdm, values):
-    degraded = pdm(*values.values(), training=False)
+    latents = [values.get(name) for name in ("z_k", "z_n", "z_q")]
+    degraded = pdm(values["hr"], *latents, training=False)
     return {name: getattr(degraded, name).numpy() for name in OUTPUTS}
 
 

@@ -36,7 +36,7 @@ def draw(pdm, batch=2, height=4, width=5, seed=(1, 2)):
 def test_output_is_the_blurred_image_plus_the_noise(border, grid, spatial):
     kernel = dataclasses.replace(KERNEL, spatial=spatial)
     pdm = make(border=border, grid=grid, kernel=kernel, scale=4)
-    hr, z_k, z_n = draw(pdm, height=5, width=4)
+    hr, z_k, z_n, _ = draw(pdm, height=5, width=4)
     degraded = pdm(hr, z_k, z_n)
     assert degraded.kernel.shape == ((2, 5, 4, 25) if spatial else (2, 1, 1, 25))
     np.testing.assert_allclose(degraded.kernel, pdm.kernel_module(z_k), atol=1e-7)
@@ -56,7 +56,7 @@ def test_output_is_the_blurred_image_plus_the_noise(border, grid, spatial):
 
 def test_without_noise_module_lr_is_the_clean_one():
     pdm = make(noise=None)
-    hr, z_k, z_n = draw(pdm)
+    hr, z_k, z_n, _ = draw(pdm)
     assert z_n is None
     degraded = pdm(hr, z_k, z_n)
     assert degraded.noise is None
@@ -67,7 +67,7 @@ def test_without_noise_module_lr_is_the_clean_one():
 def test_margin_is_what_the_blur_eats(border, margin):
     pdm = make(border=border)
     assert pdm.config.margin == margin
-    hr, z_k, z_n = draw(pdm, height=6, width=3)
+    hr, z_k, z_n, _ = draw(pdm, height=6, width=3)
     assert hr.shape == (2, 12 + 2 * margin, 6 + 2 * margin, 3)
     assert pdm(hr, z_k, z_n).lr.shape == (2, 6, 3, 3)
 
@@ -75,7 +75,7 @@ def test_margin_is_what_the_blur_eats(border, margin):
 def test_noise_never_trains_the_kernel():
     """The adversarial loss reaches the kernel through the blurred image alone."""
     pdm = make()
-    hr, z_k, z_n = draw(pdm)
+    hr, z_k, z_n, _ = draw(pdm)
     with tf.GradientTape(persistent=True) as tape:
         degraded = pdm(hr, z_k, z_n, training=True)
         energy = tf.reduce_mean(tf.square(degraded.noise))
@@ -92,18 +92,18 @@ def test_noise_never_trains_the_kernel():
 
 def test_latents_are_a_function_of_the_seed():
     pdm = make()
-    _, z_k, z_n = draw(pdm, seed=(5, 6))
-    _, again_k, again_n = draw(pdm, seed=(5, 6))
+    _, z_k, z_n, _ = draw(pdm, seed=(5, 6))
+    _, again_k, again_n, _ = draw(pdm, seed=(5, 6))
     np.testing.assert_array_equal(z_k, again_k)
     np.testing.assert_array_equal(z_n, again_n)
-    _, other_k, other_n = draw(pdm, seed=(5, 7))
+    _, other_k, other_n, _ = draw(pdm, seed=(5, 7))
     assert np.abs(z_k - other_k).min() > 0 and np.abs(z_n - other_n).min() > 0
 
 
 def test_latents_of_kernel_and_noise_are_independent_and_standard_normal():
     kernel = dataclasses.replace(KERNEL, latent_channels=3, spatial=True)
     pdm = make(kernel=kernel)
-    z_k, z_n = pdm.draw_latents(2, 40, 40, tf.constant([3, 4]))
+    z_k, z_n, _ = pdm.draw_latents(2, 40, 40, tf.constant([3, 4]))
     assert z_k.shape == z_n.shape == (2, 40, 40, 3)
     correlation = np.corrcoef(np.ravel(z_k), np.ravel(z_n))[0, 1]
     assert abs(correlation) < 0.05  # 1 / sqrt(9600) = 0.01
@@ -114,7 +114,7 @@ def test_latents_of_kernel_and_noise_are_independent_and_standard_normal():
 
 def test_zero_latent_is_zero_and_leaves_the_noise_random():
     pdm = make(kernel=dataclasses.replace(KERNEL, latent="zero"))
-    z_k, z_n = pdm.draw_latents(2, 4, 4, tf.constant([0, 1]))
+    z_k, z_n, _ = pdm.draw_latents(2, 4, 4, tf.constant([0, 1]))
     np.testing.assert_array_equal(z_k, np.zeros([2, 1, 1, 4]))
     assert np.std(z_n) > 0.5
 
