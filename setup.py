@@ -53,6 +53,7 @@ setup(
         "numpy>=2.1,<2.6",
         "absl-py>=2.1,<3",
         "pillow>=11,<14",
+        "scipy>=1.14,<1.19",
         "tqdm>=4.66,<5",
     ],
     extras_require={
@@ -72,7 +73,6 @@ setup(
             "pytest-xdist>=3.6,<4",  # the tests on two cores: half the time
             "hypothesis>=6.115,<7",
             "scikit-image>=0.25,<0.27",
-            "scipy>=1.14,<1.19",
             "ruff>=0.17,<0.18",  # formatting may differ from one line to the next
         ],
     },

@@ -79,6 +79,10 @@ _SECTIONS = {
         "keep_checkpoints": "How many of the newest checkpoints to keep.",
         "report": "`auto`: a finished run gets a report.html, which shows what was "
         "learned and takes seconds; `off`: not (pdm_tf.report makes it any time).",
+        "collapse_alarm": "Look every --log_every steps whether the learned "
+        "degradation has collapsed (kernels all alike, a single tap or at their "
+        "window's border; noise gone, a colour cast, or in the image's place), and say "
+        "once what it is and what helps. It stops nothing; numbers: alarm/... .",
         "progress": "Progress bar on standard error; `auto`: when it is a terminal, "
         "otherwise a plain line every --log_every steps.",
     },

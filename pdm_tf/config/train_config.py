@@ -69,6 +69,7 @@ class TrainConfig:
     val_max_images: int = _free(0)
     progress: Literal["auto", "on", "off"] = _free("auto")
     report: Literal["auto", "off"] = _free("auto")
+    collapse_alarm: bool = _free(True)
 
     # The machine.
     cache_mb: int = _free(2_048)

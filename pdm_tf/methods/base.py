@@ -57,6 +57,36 @@ class Learned(NamedTuple):
     gradients: Gradients
 
 
+class Finding(NamedTuple):
+    """Something that a method thinks has gone wrong.
+
+    Attributes:
+      cause: in one word, e.g. "kernels_alike".
+      value: what was measured.
+      threshold: beyond which it is a finding.
+      what: what is seen, and of what `value` is the measure.
+      advice: what to do, in whole sentences.
+    """
+
+    cause: str
+    value: float
+    threshold: float
+    what: str
+    advice: str
+
+
+class Health(NamedTuple):
+    """How a method finds its networks.
+
+    Attributes:
+      numbers: "alarm/<cause>" -> what was measured.
+      findings: those beyond their thresholds.
+    """
+
+    numbers: Mapping[str, float]
+    findings: tuple[Finding, ...]
+
+
 TrainStep = Callable[[Batch, tf.Tensor, Share], Learned]
 
 
@@ -93,6 +123,15 @@ class Method(Protocol):
 
     def ema_networks(self) -> Mapping[str, keras.Model]:
         """Networks whose weights are also averaged over time."""
+        ...
+
+    def health(self, fixed_batch: Callable[[], Batch]) -> Health | None:
+        """Whether what is trained has collapsed.
+
+        `fixed_batch` returns a batch that is always the same, for those who need one.
+        None: nothing of this method can collapse, and it need not be asked again.
+        Called now and then, outside the graph.
+        """
         ...
 
     def previews(self, batch: Batch, step: int) -> Mapping[str, np.ndarray]:

@@ -18,7 +18,7 @@ the two in sequence. What differs from the release, each with its switch, is lis
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -29,7 +29,16 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.losses.adversarial import lsgan_discriminator_loss, lsgan_generator_loss
 from pdm_tf.losses.pixel import l1_loss
 from pdm_tf.losses.regularisers import centroid_loss, noise_energy_loss
-from pdm_tf.methods.base import WHOLE, Batch, Learned, Scalars, Share, TrainStep
+from pdm_tf.methods.base import (
+    WHOLE,
+    Batch,
+    Health,
+    Learned,
+    Scalars,
+    Share,
+    TrainStep,
+)
+from pdm_tf.methods.collapse import degradation_health
 from pdm_tf.methods.steps import (
     crop_margin,
     kernel_picture,
@@ -200,6 +209,12 @@ class PDMSR:
     def ema_networks(self) -> Mapping[str, keras.Model]:
         """The same two."""
         return self.deployable()
+
+    def health(self, fixed_batch: Callable[[], Batch]) -> Health | None:
+        """Of the degradation, unless it is frozen from the start."""
+        if not self._config.learns_degradation:
+            return None
+        return degradation_health(self._pdm, fixed_batch()["hr"])
 
     def previews(self, batch: Batch, step: int) -> Mapping[str, np.ndarray]:
         """Rows of real lr, fake lr, sr, hr; and a gallery of sampled kernels."""

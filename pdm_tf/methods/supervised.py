@@ -6,7 +6,7 @@ its result the usual start (`--init_sr`) for PDM-SR.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -17,7 +17,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
 from pdm_tf.degradations import DEGRADATIONS
 from pdm_tf.losses.pixel import l1_loss
-from pdm_tf.methods.base import Batch, Learned, Share, TrainStep
+from pdm_tf.methods.base import Batch, Health, Learned, Share, TrainStep
 from pdm_tf.methods.steps import (
     crop_margin,
     optimizers_for,
@@ -101,6 +101,11 @@ class Supervised:
     def ema_networks(self) -> Mapping[str, keras.Model]:
         """The SR network."""
         return {"sr": self._sr}
+
+    def health(self, fixed_batch: Callable[[], Batch]) -> Health | None:
+        """Nothing here collapses."""
+        del fixed_batch
+        return None
 
     def previews(self, batch: Batch, step: int) -> Mapping[str, np.ndarray]:
         """Rows of lr, sr, hr."""

@@ -8,13 +8,14 @@ short.
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import tensorflow as tf
 
 from pdm_tf.config.train_config import TrainConfig
 from pdm_tf.core.images import write_png
+from pdm_tf.training.alarm import CollapseAlarm
 from pdm_tf.training.checkpoint import CheckpointStore
 from pdm_tf.training.ema import EMA
 from pdm_tf.training.events import EventWriter
@@ -76,6 +77,9 @@ class Recorder:
         self._preview_batch: Mapping[str, tf.Tensor] | None = None
         self._validate, self._save_bundles = validate, save_bundles
         self._metrics = MetricsFile(run.metrics_path, start)
+        self._alarm: CollapseAlarm | None = None
+        if config.collapse_alarm:
+            self._alarm = CollapseAlarm(read_metrics(run.metrics_path))
         self._events = EventWriter(run.tensorboard, start)  # makes no file yet
         self._progress = Progress(config.progress, start, config.steps)
         self._looked_at = time.monotonic()
@@ -156,12 +160,33 @@ class Recorder:
         self._looked_at = time.monotonic()
         speed = self._progress.measure()
         timed = {} if speed is None else {"perf/steps_per_second": speed}
-        self._metrics.write(step, {**scalars, **timed})
-        self._events.scalars(step, {**scalars, **timed})
+        health, warnings = self._listen(step)
+        self._metrics.write(step, {**scalars, **timed, **health})
+        numbers = {k: v for k, v in health.items() if not isinstance(v, str)}
+        self._events.scalars(step, {**scalars, **timed, **numbers})
         line = self._progress.status(step, scalars)
         self._run.log(line)
         if not self._progress.has_bar:
             self._progress.say(line)
+        for warning in warnings:
+            self.say(warning)
+
+    def _listen(self, step: int) -> tuple[dict[str, Any], list[str]]:
+        """What the collapse alarm has to write and to say."""
+        if self._alarm is None:
+            return {}, []
+        health = self._method.health(self._fixed_batch)
+        if health is None:
+            self._alarm = None
+            return {}, []
+        self._progress.pause_over()
+        return self._alarm.hear(step, health)
+
+    def _fixed_batch(self) -> Mapping[str, tf.Tensor]:
+        """The same one always, to compare steps."""
+        if self._preview_batch is None:
+            self._preview_batch = self._make_preview_batch()
+        return self._preview_batch
 
     def _write_bundles(self, step: int) -> None:
         if self._save_bundles is None:
@@ -178,9 +203,7 @@ class Recorder:
                 self._save_bundles(averaged, step)
 
     def _preview(self, step: int) -> None:
-        if self._preview_batch is None:  # the same one always, to compare steps by eye
-            self._preview_batch = self._make_preview_batch()
-        pictures = self._method.previews(self._preview_batch, step)
+        pictures = self._method.previews(self._fixed_batch(), step)
         for name, picture in pictures.items():
             file = f"step_{step:08d}_{name.replace('/', '_')}.png"
             write_png(self._run.previews / file, picture)

@@ -27,7 +27,8 @@ TABLE = {
     "models": (KERAS, {"ops", "core"}),
     "degradations": (KERAS, {"models", "ops", "core"}),
     "losses": (KERAS, {"models.features", "ops", "core"}),
-    "metrics": (KERAS, {"models.features", "ops", "core"}),
+    # scipy: assignments and transforms of the degradation metrics.
+    "metrics": (KERAS | {"scipy"}, {"models.features", "ops", "core"}),
     "interop": (KERAS, {"models", "core"}),
     "data": (TENSOR, {"config", "core", "ops", "degradations"}),
     "methods": (KERAS, {"models", "degradations", "losses", "ops", "core"}),

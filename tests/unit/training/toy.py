@@ -90,6 +90,9 @@ class ToyMethod:
     def ema_networks(self):
         return {"sr": self.networks["sr"]}
 
+    def health(self, fixed_batch):
+        return None
+
     def previews(self, batch, step: int):
         del step
         hr_u8 = np.uint8(batch["hr"].numpy()[0] * 255)

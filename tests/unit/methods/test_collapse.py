@@ -1,0 +1,101 @@
+"""Each cause on samples that have it, and none on samples like true ones."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pdm_tf.methods.collapse import (
+    VANISHED,
+    degradation_health,
+    judged,
+    kernel_numbers,
+    noise_numbers,
+)
+from tests.oracles.kernel_oracle import gaussian, gaussians
+from tests.unit.methods import tiny
+
+
+def _causes(numbers):
+    return {finding.cause for finding in judged(numbers).findings}
+
+
+def _flat(kernels):
+    return np.reshape(kernels, [len(kernels), -1])
+
+
+def test_kernels_like_true_ones_are_no_finding():
+    assert _causes(kernel_numbers(_flat(gaussians(64, 0)))) == set()
+    turned = [gaussian(2.0, 1.0, a) for a in np.arange(8) * np.pi / 8]
+    assert _causes(kernel_numbers(_flat(turned))) == set()  # directions count
+
+
+def test_kernels_alike_whatever_their_places():
+    """Shifted copies of one kernel are one kernel: unpaired training sees no shift."""
+    copies = [gaussian(2.0, 1.0, 0.3, dx=shift) for shift in (-2.0, 0.0, 2.0)]
+    assert _causes(kernel_numbers(_flat(copies))) == {"kernels_alike"}
+
+
+def test_single_taps_in_the_middle_and_in_a_corner():
+    taps = np.zeros([4, 21, 21])
+    taps[:, 10, 10] = 1.0
+    assert _causes(kernel_numbers(_flat(taps))) == {"kernels_alike", "kernels_delta"}
+    corner = 0.5 * gaussians(4, 0)
+    corner[:, 0, 20] += 0.5
+    assert _causes(kernel_numbers(_flat(corner))) == {"kernels_at_border"}
+
+
+def _noise(strength=0.03, seed=0):
+    draw = np.random.default_rng(seed)
+    clean = np.random.default_rng(9).uniform(size=[4, 32, 32, 3])
+    first, second = strength * draw.normal(size=[2, *clean.shape])
+    return clean, first, second
+
+
+def test_white_noise_is_no_finding_and_its_numbers_are_known():
+    numbers = noise_numbers(*_noise())
+    assert _causes(numbers) == set()
+    assert numbers["noise_vanished"] == pytest.approx(0.03, rel=0.03)
+    assert numbers["noise_cast"] < 0.01 and abs(numbers["noise_repeats"]) < 0.03
+    assert numbers["noise_swallows"] == pytest.approx(0.03 * np.sqrt(12), rel=0.03)
+
+
+def test_noise_that_vanished_has_no_other_fault():
+    clean, first, _ = _noise(0.9 * VANISHED)
+    assert _causes(noise_numbers(clean, first, first)) == {"noise_vanished"}
+
+
+def test_noise_that_is_a_cast_repeats_or_swallows():
+    clean, first, second = _noise()
+    cast = np.array([0.05, -0.05, 0.05])
+    assert _causes(noise_numbers(clean, first + cast, second + cast)) == {"noise_cast"}
+    redrawn = 0.1 * (clean - 0.5)  # the same for any latent
+    found = _causes(noise_numbers(clean, first / 2 + redrawn, second / 2 + redrawn))
+    assert found == {"noise_repeats"}
+    assert _causes(noise_numbers(*_noise(0.5))) == {"noise_swallows"}
+
+
+def test_health_of_a_model_and_of_one_kernel_by_request():
+    """Real networks: numbers are a function of the weights; latent=zero is exempt."""
+    network = tiny.pdm()
+    hr = tf.constant(np.random.default_rng(0).uniform(size=[6, 44, 44, 3]), tf.float32)
+    before = tiny.snapshot(network)
+    first, second = degradation_health(network, hr), degradation_health(network, hr)
+    assert first == second and not tiny.moved(network, before)
+    assert len(first.numbers) == 7 and all(
+        n.startswith("alarm/") for n in first.numbers
+    )
+    zero = dataclasses.replace(tiny.KERNEL, latent="zero")
+    one = degradation_health(tiny.pdm(kernel=zero, noise=None), hr)
+    assert set(one.numbers) == {"alarm/kernels_delta", "alarm/kernels_at_border"}
+
+
+def test_only_what_learns_a_degradation_is_asked():
+    def unused():
+        raise AssertionError("no batch is needed")
+
+    assert tiny.supervised().health(unused) is None
+    assert tiny.pdm_sr(training="sr").health(unused) is None
+    method = tiny.pdm_sr()
+    assert method.health(lambda: tiny.batch_for(method)).numbers
