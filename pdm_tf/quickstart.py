@@ -5,9 +5,9 @@ two unpaired folders with `pdm_tf.train`, scores the result on held-out pairs wi
 `pdm_tf.evaluate`, exports it with `export`, upscales the held-out photographs from the
 ONNX file with `pdm_tf.upscale`, and draws one picture: LR, bicubic, SR and HR, and the
 learned kernels beside the true ones; `report.html` shows more. The programs run as
-anybody would start them, as processes of their own. Started again, training goes on where it was; when it is
-finished, the rest takes seconds. Ctrl-C and SIGTERM reach the running program, which
-saves; its exit code becomes that of the quickstart.
+anybody would start them, as processes of their own. Started again, training goes on
+where it was; when it is finished, the rest takes seconds. Ctrl-C and SIGTERM reach the
+running program, which saves; its exit code becomes that of the quickstart.
 """
 
 import dataclasses

@@ -8,12 +8,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import image_size
 from pdm_tf.data.pairs import ImagePair, load_pairs
+from pdm_tf.evaluation.degradation import measure_degradation
 from pdm_tf.evaluation.kernels import kernel_moments
 from pdm_tf.evaluation.runner import bicubic_upscaler, evaluate_pairs
 from pdm_tf.models.bundle import Bundle
 from pdm_tf.reporting.kernel_section import kernel_section
+from pdm_tf.reporting.measured_section import measured_section
 from pdm_tf.reporting.noise_section import (
     colour_cast,
     content_correlation,
@@ -81,7 +84,35 @@ def degradation_parts(
         }
         sections.append(noise_section(drawn.clean_lr, drawn.noise))
     sections.append(patch_section(drawn.real_lr_u8, drawn.fake_lr_u8))
+    sections.append(_measured(bundle, hr, real_lr, true_kernels, seed))
     return Parts(sections, facts)
+
+
+def _measured(
+    bundle: Bundle,
+    hr: Photographs,
+    real_lr: Photographs | None,
+    true_kernels: np.ndarray | None,
+    seed: int,
+) -> Section:
+    """All metrics; without comparisons, and saying why, where there is too little."""
+    network, photographs = bundle.network, hr.images_u8
+    try:
+        report = measure_degradation(
+            network,
+            photographs,
+            true_kernels=true_kernels,
+            real_lr=real_lr.images_u8 if real_lr else (),
+            seed=seed,
+        )
+        return measured_section(report.to_json())
+    except UserError as error:
+        missing = str(error)
+    try:
+        report = measure_degradation(network, photographs, seed=seed)
+    except UserError as error:
+        return measured_section({}, str(error))
+    return measured_section(report.to_json(), missing)
 
 
 def slider_parts(
