@@ -133,7 +133,7 @@ def write_degradation_report(
     sections.append(about_section(subject, sources))
     verdict = verdict_on(Facts(**facts))
     page = render_page(
-        f"What {subject.name} has learned",
+        f"What \u201c{subject.name}\u201d has learned",
         _subtitle(subject),
         verdict,
         sections,
