@@ -27,6 +27,7 @@ from pdm_tf import samples
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
+from tests.system.html_check import check_html
 from tests.system.serving_helpers import free_ports, server_process
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,6 +107,13 @@ def evaluates(place: Path, command: str) -> None:
     assert len(report["images"]) == 2
     assert (place / "results" / "small" / "report.md").is_file()
     assert len(list((place / "results" / "small" / "panels").glob("*.png"))) == 2
+
+
+def reports(place: Path, command: str) -> None:
+    run(place, command)
+    page = (place / "results" / "report.html").read_text(encoding="utf-8")
+    assert check_html(page) == []
+    assert 'id="kernels"' in page and 'id="sr"' in page
 
 
 def measures(*more: str) -> Callable[[Path, str], None]:
@@ -259,6 +267,8 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "tensorboard --logdir=runs": shows_runs,
     "python -m pdm_tf.evaluate --model=runs/small --hr_dir=photos/val/hr "
     "--lr_dir=photos/val/lr --output_dir=results/small": evaluates,
+    "python -m pdm_tf.report --model=runs/small --real_lr=photos/lr "
+    "--output=results/report.html": reports,
     'pip install -e ".[export,upscale]"': names_extras(
         "tf2onnx", "onnx", "onnxruntime-gpu", "tensorflow-serving-api", "pyvips"
     ),
