@@ -43,7 +43,10 @@ setup(
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["pdm_tf", "pdm_tf.*"]),
-    package_data={"pdm_tf.samples": ["README.md", "*/*.jpg"]},
+    package_data={
+        "pdm_tf.samples": ["README.md", "*/*.jpg"],
+        "pdm_tf.reporting": ["assets/*"],
+    },
     install_requires=[
         f"tensorflow{TENSORFLOW}",
         "keras>=3.15,<3.16",

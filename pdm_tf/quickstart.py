@@ -4,10 +4,10 @@ Makes a small data set with an unknown blur (`samples/blur_track.py`), trains on
 two unpaired folders with `pdm_tf.train`, scores the result on held-out pairs with
 `pdm_tf.evaluate`, exports it with `export`, upscales the held-out photographs from the
 ONNX file with `pdm_tf.upscale`, and draws one picture: LR, bicubic, SR and HR, and the
-learned kernels beside the true ones. The programs run as anybody would start them, as
-processes of their own. Started again, training goes on where it was; when it is
-finished, the rest takes seconds. Ctrl-C and SIGTERM reach the running program, which
-saves; its exit code becomes that of the quickstart.
+learned kernels beside the true ones; `report.html` shows more. The programs run as
+anybody would start them, as processes of their own. Started again, training goes on
+where it was; when it is finished, the rest takes seconds. Ctrl-C and SIGTERM reach the
+running program, which saves; its exit code becomes that of the quickstart.
 """
 
 import dataclasses
@@ -80,8 +80,8 @@ SPEC = ProgramSpec(
     sections={
         "Quickstart": {
             "output_dir": "Folder for everything: data/, run/ (the training run), "
-            "report.json, report.md, panels/, export/ (SavedModel, ONNX, files for "
-            "servers), upscaled/, quickstart.png.",
+            "report.html, report.json, report.md, panels/, export/ (SavedModel, ONNX, "
+            "files for servers), upscaled/, quickstart.png.",
             "steps": "Training steps; 0 takes the number in --train_flagfile.",
             "mixed_precision": "As in pdm_tf.train; auto takes bfloat16 where the CPU "
             "multiplies in it (AMX, AVX-512 BF16), else float32.",
@@ -140,6 +140,7 @@ def main(config: QuickstartConfig) -> int:
         return code
     _say(6, "drawing what was learned")
     picture = _picture(output, track)
+    _report(output, track)
     report = read_json(output / "report.json")
     _say(PARTS, f"done after {(time.monotonic() - started) / 60:.1f} minutes")
     print("\n".join(summary(report)))
@@ -202,6 +203,7 @@ def _train_flags(
         f"--val_lr_dir={track.val_lr}",
         f"--run_dir={Path(config.output_dir) / 'run'}",
         f"--mixed_precision={precision}",
+        "--report=off",  # made here, where the true kernels are known
         *steps,
         *config.train_flag,
     )
@@ -273,6 +275,26 @@ def _picture(output: Path, track: Track) -> Path:
     path = output / "quickstart.png"
     write_png(path, draw.tile_grid([[panel], [gallery]], gap=4))
     return path
+
+
+def _report(output: Path, track: Track) -> None:
+    """Leaves report.html: what was learned, beside the truth."""
+    from pdm_tf.reporting.degradation_report import (
+        ReportRequest,
+        write_degradation_report,
+    )
+
+    write_degradation_report(
+        ReportRequest(
+            model=str(output / "run"),
+            real_lr=str(track.lr),
+            hr_dir=str(track.hr),
+            true_kernels=str(track.true_kernels),
+            val_hr_dir=str(track.val_hr),
+            val_lr_dir=str(track.val_lr),
+            output=str(output / "report.html"),
+        )
+    )
 
 
 def _say(part: int, text: str) -> None:

@@ -6,11 +6,15 @@ Flags -> config -> devices -> run folder -> `build.py` -> the loop -> exit code
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pdm_tf.config import exit_codes, program
 from pdm_tf.config.flags_train import SPEC
 from pdm_tf.config.quiet import quiet_start
 from pdm_tf.config.train_config import TrainConfig
+
+if TYPE_CHECKING:
+    from pdm_tf.training.run_folder import RunFolder
 
 _SHOWN = 5  # skipped files named on the screen; log.txt has all
 
@@ -39,6 +43,8 @@ def main(config: TrainConfig) -> int:
                 f"{run.root} is finished at step {run.start_step}; to train on, raise "
                 f"--steps={config.steps}."
             )
+            if not (run.root / "report.html").exists():
+                _report(config, run)
             return exit_codes.OK
         setup = build.build_training(config, replicas)
         for number, (path, reason) in enumerate(setup.skipped, start=1):
@@ -71,7 +77,22 @@ def main(config: TrainConfig) -> int:
             run.log(message)
             print(message, file=sys.stderr, flush=True)
             return exit_codes.INTERRUPTED
-    return exit_codes.INTERRUPTED if outcome.interrupted else exit_codes.OK
+        if outcome.interrupted:
+            return exit_codes.INTERRUPTED
+        _report(config, run)
+    return exit_codes.OK
+
+
+def _report(config: TrainConfig, run: "RunFolder") -> None:
+    """Writes report.html, once per run and not on each of its workers."""
+    from pdm_tf.reporting.after_training import report_on_run
+
+    def say(line: str) -> None:
+        run.log(line)
+        print(line, flush=True)
+
+    if config.report == "auto" and run.is_chief:
+        report_on_run(run.root, say)
 
 
 def _advice(checkpoints: Path) -> str:

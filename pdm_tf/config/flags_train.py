@@ -77,6 +77,8 @@ _SECTIONS = {
         "save_every": "Steps between checkpoints (and always at the end).",
         "preview_every": "Steps between preview pictures; 0: never.",
         "keep_checkpoints": "How many of the newest checkpoints to keep.",
+        "report": "`auto`: a finished run gets a report.html, which shows what was "
+        "learned and takes seconds; `off`: not (pdm_tf.report makes it any time).",
         "collapse_alarm": "Look every --log_every steps whether the learned "
         "degradation has collapsed (kernels all alike, a single tap or at their "
         "window's border; noise gone, a colour cast, or in the image's place), and say "

@@ -68,6 +68,7 @@ class TrainConfig:
     keep_checkpoints: int = _free(3)
     val_max_images: int = _free(0)
     progress: Literal["auto", "on", "off"] = _free("auto")
+    report: Literal["auto", "off"] = _free("auto")
     collapse_alarm: bool = _free(True)
 
     # The machine.

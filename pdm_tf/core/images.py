@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -122,14 +123,18 @@ def encode_png(rgb_u8: np.ndarray) -> bytes:
     Raises:
       ValueError: not [H, W, 3] uint8.
     """
-    if rgb_u8.dtype != np.uint8 or rgb_u8.ndim != 3 or rgb_u8.shape[2] != 3:
-        raise ValueError(
-            "`rgb_u8` must be [H, W, 3] uint8. "
-            f"Received: {rgb_u8.shape} {rgb_u8.dtype}."
-        )
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(rgb_u8)).save(buffer, format="PNG")
-    return buffer.getvalue()
+    return _encoded(rgb_u8, format="PNG")
+
+
+def encode_jpeg(rgb_u8: np.ndarray, quality: int) -> bytes:
+    """Returns [H, W, 3] uint8 RGB as a JPEG file, its colours at full resolution.
+
+    Raises:
+      ValueError: not [H, W, 3] uint8, or a quality outside 1 to 100.
+    """
+    if not 1 <= quality <= 100:
+        raise ValueError(f"`quality` must be 1 to 100. Received: {quality}.")
+    return _encoded(rgb_u8, format="JPEG", quality=quality, subsampling=0)
 
 
 def to_u8(image: np.ndarray) -> np.ndarray:
@@ -140,6 +145,17 @@ def to_u8(image: np.ndarray) -> np.ndarray:
 def to_float(image_u8: np.ndarray) -> np.ndarray:
     """uint8 to float32 in [0, 1]: the float32 nearest to v / 255."""
     return image_u8.astype(np.float32) / np.float32(255.0)
+
+
+def _encoded(rgb_u8: np.ndarray, **settings: Any) -> bytes:
+    if rgb_u8.dtype != np.uint8 or rgb_u8.ndim != 3 or rgb_u8.shape[2] != 3:
+        raise ValueError(
+            "`rgb_u8` must be [H, W, 3] uint8. "
+            f"Received: {rgb_u8.shape} {rgb_u8.dtype}."
+        )
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(rgb_u8)).save(buffer, **settings)
+    return buffer.getvalue()
 
 
 def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:

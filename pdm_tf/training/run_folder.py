@@ -4,6 +4,7 @@ config.json flags.txt env.json   what was asked for, on which software and machi
 log.txt metrics.jsonl            what was printed; every logged number
 tensorboard/ previews/           scalars and pictures; the same pictures as PNG
 checkpoints/ bundles/<network>/  to go on; to use
+report.html                      what was learned, for people (reporting/)
 lock                             held by the process that trains here
 log_worker1.txt ...              of the other workers, when there are several
 """
@@ -37,6 +38,7 @@ class RunFolder:
     """A run folder, locked for this process. Use it as a context manager.
 
     Attributes:
+      is_chief: whether this process writes more than its log.
       root, log_path, metrics_path, tensorboard, checkpoints, bundles, previews: paths.
       start_step: step of the newest complete checkpoint when it was opened, else 0.
     """
@@ -54,6 +56,7 @@ class RunFolder:
             checkpoints of a run whose config meant something else.
         """
         self.root = Path(config.run_dir)
+        self.is_chief = worker == 0
         self.log_path = self.root / "log.txt"
         self.metrics_path = self.root / "metrics.jsonl"
         self.tensorboard = self.root / "tensorboard"

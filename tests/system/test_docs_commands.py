@@ -27,6 +27,7 @@ from pdm_tf import samples
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
+from tests.system.html_check import check_html
 from tests.system.serving_helpers import free_ports, server_process
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,6 +114,13 @@ def fits_niqe(place: Path, command: str) -> None:
     more = (f"--images={samples.PHOTOS_FOR_HR}", "--sharpness=0.3")
     assert "fitted to 7 photographs" in run(place, command, *more)
     assert (place / "niqe.npz").is_file()
+
+
+def reports(place: Path, command: str) -> None:
+    run(place, command)
+    page = (place / "results" / "report.html").read_text(encoding="utf-8")
+    assert check_html(page) == []
+    assert 'id="kernels"' in page and 'id="sr"' in page
 
 
 def measures(*more: str) -> Callable[[Path, str], None]:
@@ -285,6 +293,8 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "python -m pdm_tf.train --method=supervised --method_arg=pairs=real "
     "--hr_dir=photos/learned/hr --lr_dir=photos/learned/lr "
     "--run_dir=runs/supervised": trains(),
+    "python -m pdm_tf.report --model=runs/small --real_lr=photos/lr "
+    "--output=results/report.html": reports,
     'pip install -e ".[export,upscale]"': names_extras(
         "tf2onnx", "onnx", "onnxruntime-gpu", "tensorflow-serving-api", "pyvips"
     ),

@@ -17,6 +17,7 @@ import pytest
 
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8
+from tests.system.html_check import check_html
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -135,6 +136,14 @@ def test_report_has_evaluates_layout_and_the_printed_numbers(first):
     ):
         line = f"{who:12s}  {scores['psnr']:5.2f} dB  {scores['psnr_shift']:5.2f} dB"
         assert line in text.splitlines()
+
+
+def test_it_leaves_a_report_beside_the_truth(first):
+    output, _ = first
+    text = (output / "report.html").read_text(encoding="utf-8")
+    assert check_html(text) == []
+    assert "True kernels: 24 of " in text
+    assert not (output / "run" / "report.html").exists()
 
 
 def test_bicubic_suffers_from_the_blur_and_from_the_displacement(first):

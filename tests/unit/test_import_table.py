@@ -44,6 +44,15 @@ TABLE = {
         KERAS | {"PIL", "tqdm"},
         {"metrics", "data", "inference", "models.bundle", "config", "core"},
     ),
+    # Above evaluation and beside training, of which it reads one file: metrics.jsonl.
+    # samples: something to degrade for whoever has a bundle and no HR photographs.
+    "reporting": (
+        TENSOR,
+        {
+            *("evaluation", "metrics", "data", "models.bundle", "config", "core"),
+            *("samples", "training.metrics_file"),
+        },
+    ),
     "build": (
         KERAS | {"tqdm"},
         {
@@ -56,7 +65,7 @@ TABLE = {
         {"numpy", "tqdm", "tensorflow"},
         {
             *("build", "config", "evaluation", "training", "inference", "interop"),
-            *("core", "data", "samples", "models.bundle", "benchmarks"),
+            *("core", "data", "samples", "models.bundle", "benchmarks", "reporting"),
         },
     ),
     # The torch side of ratios is in modules torch_*.py, loaded when it is asked for. A
@@ -188,6 +197,12 @@ def test_rooms_on_disk_have_a_docstring():
         ),
         ("evaluation/x.py", "from ..models import bundle", []),
         ("evaluation/x.py", "from ..models import sr", ["pdm_tf.models.sr"]),
+        ("reporting/x.py", "from pdm_tf.training import metrics_file", []),
+        (
+            "reporting/x.py",
+            "from pdm_tf.training import loop",
+            ["pdm_tf.training.loop"],
+        ),
         ("config/component.py", "from absl import flags", ["absl.flags"]),
         ("config/flags_train.py", "from absl import flags", []),
         ("train.py", "import pdm_tf.methods.pdm_sr", ["pdm_tf.methods.pdm_sr"]),

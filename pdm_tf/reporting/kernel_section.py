@@ -1,0 +1,126 @@
+"""Sampled blur kernels: the gallery, their widths and centres, beside true ones."""
+
+import numpy as np
+
+from pdm_tf.core import draw
+from pdm_tf.evaluation.kernels import KernelMoments, kernel_moments
+from pdm_tf.reporting.charts import Scale, Series, chart
+from pdm_tf.reporting.markup import Markup, join, tag
+from pdm_tf.reporting.page import Section
+from pdm_tf.reporting.pictures import figure, picture, tiles
+from pdm_tf.reporting.tables import Column, sortable_table
+
+SHOWN = 24
+
+_LEAD = (
+    "Each tile is one kernel drawn from the learned distribution: the weights with "
+    "which HR pixels become one LR pixel, bright where they are large (the square "
+    "root, so that faint tails show). A healthy gallery has many shapes and sizes, "
+    "as the photographs have, each compact, smooth and centred on the cross. In a "
+    "collapsed one all tiles look alike; in a failed one they are scattered dots, or "
+    "mass piles up at the rim."
+)
+
+
+def kernel_section(
+    learned: np.ndarray, true: np.ndarray | None, *, centre_px: float = 0.0
+) -> Section:
+    """The section.
+
+    Args:
+      learned: [N, K, K], drawn from the learned distribution.
+      true: [M, K, K] of the true one, or None.
+      centre_px: where a centred kernel lies off its middle tap, HR pixels.
+    """
+    groups = [("learned", learned)] + ([("true", true)] if true is not None else [])
+    moments = {name: kernel_moments(kernels) for name, kernels in groups}
+    galleries = [
+        _gallery(name, kernels, moments[name], centre_px) for name, kernels in groups
+    ]
+    charts = [
+        chart(
+            "Widths",
+            [
+                Series(name, [tuple(s) for s in m.sigma[:256].tolist()], name, True)
+                for name, m in reversed(moments.items())
+            ],
+            Scale("major width, HR px", zero=True),
+            Scale("minor width, HR px", zero=True),
+            note="One dot a kernel: standard deviation along its long and its short "
+            "axis. Dots on the diagonal are round. A spread cloud is diversity; one "
+            "spot is collapse.",
+            same_unit=True,
+        ),
+        chart(
+            "Centres",
+            [
+                Series(
+                    name,
+                    [(dx, -dy) for dy, dx in (m.offset[:256] - centre_px).tolist()],
+                    name,
+                    True,
+                )
+                for name, m in reversed(moments.items())
+            ],
+            Scale("right of the centre, HR px", include=(-1.0, 1.0)),
+            Scale("above the centre, HR px", include=(-1.0, 1.0)),
+            note="Where the mass lies. A cloud away from 0, 0 displaces all SR images: "
+            "unpaired training cannot see it.",
+            same_unit=True,
+        ),
+    ]
+    body = join(
+        tag("div", galleries, class_="pair" if len(galleries) > 1 else None),
+        tag("div", charts, class_="grid"),
+        _statistics(moments, centre_px),
+    )
+    return Section("kernels", "Blur kernels", _LEAD, body)
+
+
+def _gallery(
+    name: str, kernels: np.ndarray, moments: KernelMoments, centre_px: float
+) -> Markup:
+    shown = np.arange(min(SHOWN, len(kernels)))
+    order = shown[np.argsort(moments.sigma[shown, 0], kind="stable")]
+    figures = []
+    for index in order:
+        major, minor = moments.sigma[index]
+        dy, dx = moments.offset[index] - centre_px
+        tile = draw.kernel_tile(kernels[index], side=kernels.shape[1])
+        alt = (
+            f"{name} kernel, {major:.1f} by {minor:.1f} px wide, centre "
+            f"{dx:+.1f} right and {dy:+.1f} below"
+        )
+        figures.append(
+            figure(
+                tag("span", picture(tile, alt), class_="crossed"),
+                f"{major:.1f} \u00d7 {minor:.1f}",
+            )
+        )
+    title = f"{name.capitalize()} kernels: {len(shown)} of {len(kernels)} drawn"
+    return tiles(f"{title}, by width (major \u00d7 minor, HR px)", figures)
+
+
+def _statistics(moments: dict[str, KernelMoments], centre_px: float) -> Markup:
+    rows: list[list[str | float]] = []
+    for label, of in (
+        ("major width, HR px", lambda m: m.sigma[:, 0]),
+        ("minor width, HR px", lambda m: m.sigma[:, 1]),
+        ("minor / major", lambda m: m.sigma[:, 1] / np.maximum(m.sigma[:, 0], 1e-9)),
+        ("centre below, HR px", lambda m: m.offset[:, 0] - centre_px),
+        ("centre right, HR px", lambda m: m.offset[:, 1] - centre_px),
+    ):
+        for name, group in moments.items():
+            values = of(group)
+            low, high = np.percentile(values, [5, 95])
+            numbers = (values.mean(), values.std(), low, high)
+            rows.append([label, name, *(float(v) for v in numbers)])
+    columns = [
+        Column("of each kernel"),
+        Column("kernels"),
+        Column("mean", 2),
+        Column("standard deviation", 2),
+        Column("5 %", 2),
+        Column("95 %", 2),
+    ]
+    return sortable_table("All drawn kernels", columns, rows)

@@ -1,0 +1,128 @@
+"""What a report is about: a run folder or a bundle, opened once.
+
+A bundle that lies in a run folder brings the run with it: its settings, its curves.
+Settings are read as they were written, not as this version's flags, so that runs of
+older and newer versions can be reported on.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pdm_tf.config.quiet import quiet_start
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import read_json
+from pdm_tf.training.metrics_file import read_metrics
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The networks of a run, and what is known about it.
+
+    Attributes:
+      name: of the run or bundle, as a person would call it.
+      run_dir: of the run; None for a bundle on its own.
+      pdm: `models.bundle.Bundle` of the degradation, or None.
+      sr: the same of the SR network, or None.
+      bundles: their folders, by role.
+      settings: config.json of the run; empty without a run.
+      environment: env.json of the run, its last start; empty without a run.
+      records: metrics.jsonl of the run.
+    """
+
+    name: str
+    run_dir: Path | None
+    pdm: Any
+    sr: Any
+    bundles: Mapping[str, Path]
+    settings: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    records: Sequence[Mapping[str, Any]]
+
+    @property
+    def step(self) -> int:
+        """Training step of the weights."""
+        return (self.pdm or self.sr).step
+
+    @property
+    def scale(self) -> int:
+        """HR size / LR size."""
+        return (self.pdm or self.sr).scale
+
+    def folder(self, name: str) -> str:
+        """A folder that the run's settings name, if it is still there, else ""."""
+        place = self.settings.get(name) or ""
+        return place if place and Path(place).exists() else ""
+
+
+def open_subject(location: str, weights: str = "ema") -> Subject:
+    """Loads what there is.
+
+    Args:
+      location: a run folder, or one bundle.
+      weights: of a run folder: "ema" (averaged; the last ones where a network has no
+        average) or "raw".
+
+    Raises:
+      UserError: nothing there, or nothing that can be reported on.
+    """
+    place = Path(location)
+    # TensorFlow takes seconds to import: after the cheap checks.
+    if not place.is_dir():
+        raise UserError(f"--model must be a run folder or a bundle. Received: {place}.")
+    with quiet_start():
+        from pdm_tf.models.bundle import find_bundle, load_bundle
+
+        if (place / "bundle.json").is_file():
+            run_dir = _run_of(place)
+            bundle = load_bundle(place)
+            found = {bundle.role: place}
+            loaded = {bundle.role: bundle}
+            if run_dir is not None and bundle.role != "sr":
+                other = _named(run_dir, "sr", weights)
+                found |= {"sr": other} if other else {}
+        else:
+            run_dir = place
+            roles = ((r, _named(place, r, weights)) for r in ("pdm", "sr"))
+            found = {role: folder for role, folder in roles if folder is not None}
+            loaded = {}
+        if not set(found) & {"pdm", "sr"}:
+            find_bundle(place, role="sr", weights=weights)  # says what is there
+            raise UserError(
+                "--model must be a degradation or an SR network. "
+                f"Received: {place}, {', '.join(found)}."
+            )
+        for role, folder in found.items():
+            loaded.setdefault(role, load_bundle(folder))
+    run = run_dir if run_dir and (run_dir / "config.json").is_file() else None
+    return Subject(
+        name=(run or place).resolve().name,
+        run_dir=run,
+        pdm=loaded.get("pdm"),
+        sr=loaded.get("sr"),
+        bundles=found,
+        settings=read_json(run / "config.json") if run else {},
+        environment=_json_if_any(run / "env.json") if run else {},
+        records=read_metrics(run / "metrics.jsonl") if run else [],
+    )
+
+
+def _run_of(bundle: Path) -> Path | None:
+    """The run folder around `bundles/<name>`, if that is where the bundle lies."""
+    parents = bundle.resolve().parents
+    is_inside = len(parents) > 1 and parents[0].name == "bundles"
+    return parents[1] if is_inside and (parents[1] / "config.json").is_file() else None
+
+
+def _named(run_dir: Path, role: str, weights: str) -> Path | None:
+    names = (f"{role}_ema", role) if weights == "ema" else (role,)
+    for name in names:
+        folder = run_dir / "bundles" / name
+        if (folder / "bundle.json").is_file():
+            return folder
+    return None
+
+
+def _json_if_any(path: Path) -> Mapping[str, Any]:
+    return read_json(path) if path.is_file() else {}

@@ -1,0 +1,173 @@
+"""The line at the top: is this degradation, and this network, any good?
+
+Plain rules on a few numbers, worst first. The limits are meant to catch what is plainly
+wrong; between them a person has to look.
+"""
+
+import math
+from dataclasses import dataclass
+
+from pdm_tf.reporting.page import Verdict
+
+# Standard deviation of the kernels' major width in HR pixels. Collapsed runs measured
+# 0.02 to 0.05; distributions of real blur have 0.5 and more.
+COLLAPSED_PX, NARROW_PX = 0.1, 0.25
+# Mean centre, HR pixels: half a pixel costs some tenths of a dB, one pixel half a dB.
+OFF_PX, FAR_OFF_PX = 0.25, 0.75
+# Standard deviation of the noise, in 8-bit levels.
+VANISHED = 0.3
+# Root mean square of the patches' mean noise: in levels, and in parts of the noise's
+# standard deviation. Real noise has a mean of 0 over thousands of pixels.
+CAST, CAST_PART = 1.0, 0.25
+# Of the noise with the picture's detail.
+CONTENT = 0.3
+# Best-shift PSNR minus PSNR, dB.
+GAP_DB, LARGE_GAP_DB = 0.1, 0.5
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the verdict is made from; None where it was not measured.
+
+    Attributes:
+      width_std_px: standard deviation of the major width over drawn kernels.
+      true_width_std_px: the same of true kernels.
+      one_kernel: whether the settings ask for a single kernel.
+      centre_px: length of the mean centre of mass.
+      noise_std: in 8-bit levels.
+      noise_cast: root mean square of the noise's mean in a patch, 8-bit levels.
+      noise_content: correlation of the noise with the picture's detail.
+      psnr, bicubic_psnr, psnr_shift: means on validation pairs, dB.
+    """
+
+    width_std_px: float | None = None
+    true_width_std_px: float | None = None
+    one_kernel: bool = False
+    centre_px: float | None = None
+    noise_std: float | None = None
+    noise_cast: float | None = None
+    noise_content: float | None = None
+    psnr: float | None = None
+    bicubic_psnr: float | None = None
+    psnr_shift: float | None = None
+
+
+_RANK = {"good": 0, "plain": 0, "warning": 1, "bad": 2}
+Finding = tuple[str, str]  # (state, sentence)
+
+
+def verdict_on(facts: Facts) -> Verdict:
+    """Judges the facts; the worst finding is the headline."""
+    findings = [
+        finding
+        for judge in (_kernels, _centre, _noise, _scores, _alignment)
+        for finding in judge(facts)
+    ]
+    if not findings:
+        return Verdict("plain", "Nothing could be measured that would tell.")
+    findings = [(state, text.replace(" -", " \u2212")) for state, text in findings]
+    findings.sort(key=lambda finding: -_RANK[finding[0]])
+    state, headline = findings[0]
+    if state in ("good", "plain"):
+        headline = _all_good(facts)
+        return Verdict("good", headline, tuple(text for _, text in findings))
+    return Verdict(state, headline, tuple(text for _, text in findings[1:]))
+
+
+def _all_good(facts: Facts) -> str:
+    if facts.width_std_px is None:
+        return "The network does what it should on the pairs it was measured on."
+    return "The learned degradation shows none of the usual failures."
+
+
+def _kernels(facts: Facts) -> list[Finding]:
+    spread = facts.width_std_px
+    if spread is None:
+        return []
+    found = f"the standard deviation of their width is {spread:.2f} HR px"
+    if facts.true_width_std_px:
+        ratio = spread / facts.true_width_std_px
+        found += f", {ratio:.2f} times that of the true kernels"
+        if not facts.one_kernel and spread >= COLLAPSED_PX and not 0.5 <= ratio <= 1.5:
+            word = "too little" if ratio < 0.5 else "too much"
+            return [("warning", f"The kernels vary {word}: {found}.")]
+    if facts.one_kernel:
+        return [("plain", "One kernel for all images, as the settings say.")]
+    if spread < COLLAPSED_PX:
+        return [("bad", f"The kernels have collapsed into one: {found}.")]
+    if spread < NARROW_PX:
+        return [("warning", f"The kernels vary little: {found}.")]
+    return [("good", f"The kernels vary: {found}.")]
+
+
+def _centre(facts: Facts) -> list[Finding]:
+    offset = facts.centre_px
+    if offset is None:
+        return []
+    if offset < OFF_PX:
+        return [("good", f"They are centred: {offset:.2f} HR px off on average.")]
+    state = "bad" if offset >= FAR_OFF_PX else "warning"
+    return [
+        (
+            state,
+            f"The kernels lie {offset:.2f} HR px off their centre on average, and "
+            "displace all SR images by as much.",
+        )
+    ]
+
+
+def _noise(facts: Facts) -> list[Finding]:
+    if facts.noise_std is None:
+        return []
+    found = []
+    if facts.noise_std < VANISHED:
+        found.append(
+            (
+                "warning",
+                f"The noise has vanished: {facts.noise_std:.2f} of 255 levels. That is "
+                "right only for noise-free photographs.",
+            )
+        )
+    else:
+        found.append(
+            ("good", f"There is noise, of {facts.noise_std:.1f} of 255 levels.")
+        )
+    cast = facts.noise_cast
+    if cast is not None and cast > max(CAST, CAST_PART * facts.noise_std):
+        found.append(
+            (
+                "warning",
+                f"The noise tints whole patches, by {cast:.1f} levels: a colour cast.",
+            )
+        )
+    if facts.noise_content is not None and abs(facts.noise_content) > CONTENT:
+        found.append(
+            (
+                "warning",
+                "The noise carries the picture's edges (correlation "
+                f"{facts.noise_content:+.2f}): it imitates sharpness or blur.",
+            )
+        )
+    return found
+
+
+def _scores(facts: Facts) -> list[Finding]:
+    if facts.psnr is None or facts.bicubic_psnr is None:
+        return []
+    gain = facts.psnr - facts.bicubic_psnr
+    if not math.isfinite(gain):
+        return []
+    text = f"PSNR {facts.psnr:.2f} dB on validation pairs, {gain:+.2f} dB over bicubic."
+    return [("good" if gain > 0 else "bad", text)]
+
+
+def _alignment(facts: Facts) -> list[Finding]:
+    if facts.psnr is None or facts.psnr_shift is None:
+        return []
+    gap = facts.psnr_shift - facts.psnr
+    if not math.isfinite(gap):
+        return []
+    if gap <= GAP_DB:
+        return [("good", f"It is aligned: best-shift PSNR differs by {gap:+.2f} dB.")]
+    state = "bad" if gap > LARGE_GAP_DB else "warning"
+    return [(state, f"SR images are displaced: that costs {gap:.2f} dB of PSNR.")]

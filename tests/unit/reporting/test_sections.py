@@ -1,0 +1,73 @@
+"""Kernels, curves and crops reach the page in the right place."""
+
+import re
+
+import numpy as np
+import pytest
+
+from pdm_tf.reporting.kernel_section import kernel_section
+from pdm_tf.reporting.page import Section, render_page
+from pdm_tf.reporting.sr_section import compare
+from pdm_tf.reporting.tables import Column, sortable_table
+from pdm_tf.reporting.training_section import curve, last_value, training_section
+from pdm_tf.samples.blur_track import gaussian_kernel
+
+
+def test_kernels_are_shown_by_width_with_their_numbers():
+    kernels = np.stack([gaussian_kernel(s, 1.0, 0.0) for s in (3.0, 1.5, 2.0)])
+    body = kernel_section(kernels, None).body
+    widths = re.findall(r"<figcaption>([\d.]+) \u00d7 ([\d.]+)</figcaption>", body)
+    assert widths == [("1.5", "1.0"), ("2.0", "1.0"), ("3.0", "1.0")]
+    assert "Learned kernels: 3 of 3 drawn" in body and "True kernels" not in body
+
+
+def test_kernels_are_judged_from_the_grids_centre():
+    """On the half-pixel grid a centred kernel lies 1.5 px off its middle tap."""
+    kernel = np.zeros([2, 9, 9])
+    kernel[:, 5, 5] = kernel[:, 5, 6] = kernel[:, 6, 5] = kernel[:, 6, 6] = 0.25
+    body = kernel_section(kernel, None, centre_px=1.5).body
+    assert "centre +0.0 right and +0.0 below" in body
+
+
+def test_curves_known_and_unknown():
+    records = [
+        {"step": 1, "loss/g_adv": 0.9, "loss/brand_new": 3.0, "perf/x": 1.0},
+        {"step": 2, "loss/g_adv": 0.3, "loss/brand_new": None, "finished": True},
+        {"step": 2, "val/psnr": 21.5},
+    ]
+    body = training_section(records).body
+    assert "Degradation against discriminator" in body and "Brand new" in body
+    assert "Validation: PSNR" in body and "Validation: SSIM" not in body
+    assert "perf" not in body and "finished" not in body.lower()
+    assert curve(records, "loss/brand_new") == [(1.0, 3.0)]
+    assert last_value(records, "loss/g_adv") == 0.3
+    assert last_value(records, "nothing") is None
+    assert training_section([]) is None
+
+
+def test_compared_region_is_cut_from_the_same_place():
+    """With an upscaler that repeats pixels: the region is the LR region, enlarged."""
+    lr_u8 = np.random.default_rng(0).integers(0, 255, (150, 220, 3)).astype(np.uint8)
+
+    def repeat(image):
+        return image.repeat(4, axis=0).repeat(4, axis=1)
+
+    found = compare("x", lr_u8, 4, repeat, repeat)
+    top, left, height, width = found.place
+    part = lr_u8[top : top + height, left : left + width]
+    assert (height, width) == (96, 128)
+    np.testing.assert_array_equal(found.sr_u8[::4, ::4], part)
+    np.testing.assert_array_equal(found.bicubic_u8, found.sr_u8)
+
+
+def test_table_numbers():
+    made = sortable_table("t", [Column("n"), Column("x", 2, True)], [("a", -0.001)])
+    assert ">0.00<" in made and 'data-value="-0.001"' in made
+    with pytest.raises(ValueError, match="must have 2 values"):
+        sortable_table("t", [Column("n"), Column("x", 2)], [("a",)])
+
+
+def test_two_sections_with_one_anchor_are_refused():
+    twice = [Section("a", "A", "", ""), Section("a", "B", "", "")]
+    with pytest.raises(ValueError, match="Anchors must differ"):
+        render_page("t", "", None, twice, "")

@@ -1,0 +1,67 @@
+"""The line at the top: each failure is named, and a healthy one is not slandered."""
+
+import dataclasses
+
+import pytest
+
+from pdm_tf.reporting.verdict import Facts, verdict_on
+
+HEALTHY = Facts(
+    width_std_px=0.6,
+    true_width_std_px=0.7,
+    centre_px=0.05,
+    noise_std=4.0,
+    noise_cast=0.3,
+    noise_content=0.02,
+    psnr=24.1,
+    bicubic_psnr=22.2,
+    psnr_shift=24.1,
+)
+
+
+def test_healthy():
+    verdict = verdict_on(HEALTHY)
+    assert verdict.state == "good"
+    assert "none of the usual failures" in verdict.headline
+    assert any("+1.90 dB over bicubic" in point for point in verdict.points)
+
+
+@pytest.mark.parametrize(
+    ("changed", "state", "told"),
+    [
+        ({"width_std_px": 0.05, "true_width_std_px": None}, "bad", "collapsed"),
+        ({"width_std_px": 0.05}, "bad", "collapsed"),
+        ({"width_std_px": 0.2, "true_width_std_px": None}, "warning", "vary little"),
+        ({"width_std_px": 0.3}, "warning", "vary too little"),
+        ({"width_std_px": 1.4}, "warning", "vary too much"),
+        ({"centre_px": 0.4}, "warning", "0.40 HR px off"),
+        ({"centre_px": 1.2}, "bad", "1.20 HR px off"),
+        ({"noise_std": 0.1}, "warning", "vanished"),
+        ({"noise_cast": 2.6}, "warning", "colour cast"),
+        ({"noise_content": -0.5}, "warning", "edges"),
+        ({"psnr": 22.0, "psnr_shift": 22.0}, "bad", "\u22120.20 dB over bicubic"),
+        ({"psnr_shift": 24.4}, "warning", "costs 0.30 dB"),
+        ({"psnr_shift": 25.0}, "bad", "costs 0.90 dB"),
+    ],
+)
+def test_each_failure_is_the_headline(changed, state, told):
+    verdict = verdict_on(dataclasses.replace(HEALTHY, **changed))
+    assert verdict.state == state
+    assert told in verdict.headline
+
+
+def test_the_worst_comes_first():
+    facts = dataclasses.replace(HEALTHY, centre_px=0.4, width_std_px=0.01)
+    verdict = verdict_on(facts)
+    assert "collapsed" in verdict.headline and "off" in verdict.points[0]
+
+
+def test_one_kernel_by_wish_is_no_collapse():
+    facts = dataclasses.replace(HEALTHY, width_std_px=0.0, one_kernel=True)
+    assert verdict_on(facts).state == "good"
+
+
+def test_without_facts_it_does_not_pretend():
+    assert verdict_on(Facts()).state == "plain"
+    only_sr = Facts(psnr=24.0, bicubic_psnr=23.0, psnr_shift=24.0)
+    assert "network does what it should" in verdict_on(only_sr).headline
