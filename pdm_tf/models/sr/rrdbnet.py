@@ -187,7 +187,8 @@ def unshuffled(image: tf.Tensor, side: int) -> tf.Tensor:
     """
     for axis in (1, 2):
         length = tf.shape(image)[axis]
-        index = tf.range(-(-length // side) * side)
+        # Of positive numbers only: ONNX rounds the quotient of others towards zero.
+        index = tf.range((length + side - 1) // side * side)
         mirrored = tf.maximum(length - 1 - tf.abs(length - 1 - index), 0)
         image = tf.gather(image, mirrored, axis=axis)
     return tf.nn.space_to_depth(image, side)
