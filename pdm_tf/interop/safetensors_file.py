@@ -1,8 +1,8 @@
 """The safetensors format: 8 bytes of header length, a JSON header, raw numbers.
 
 Written here rather than taken from the package: it is these lines, and they give the
-same lazy records as PyTorch's files, bfloat16 included. The format's rules are checked: names once, offsets without gap or
-overlap, sizes that follow from the shapes.
+same lazy records as PyTorch's files, bfloat16 included. The format's rules are checked:
+names once, offsets without gap or overlap, sizes that follow from the shapes.
 """
 
 import json

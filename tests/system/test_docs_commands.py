@@ -28,6 +28,8 @@ from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
 from tests.system.serving_helpers import free_ports, server_process
+from tests.unit.interop import torch_writer
+from tests.unit.interop.published import edsr_arrays
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -118,6 +120,14 @@ def measures(*more: str) -> Callable[[Path, str], None]:
         assert all(side["ms"]["median"] > 0 for side in sides)
 
     return check
+
+
+def imports(place: Path, command: str) -> None:
+    """A file of the published names, as small as its user's network."""
+    (place / "weights").mkdir()
+    data = torch_writer.state_bytes(edsr_arrays(scale=4))
+    (place / "weights" / "edsr_x4.pth").write_bytes(data)
+    assert "layout: edsr\n" in run(place, command)
 
 
 def prepares_shards(place: Path, command: str) -> None:
@@ -277,6 +287,10 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--run_dir=runs/bicubic": trains(),
     f"python -m pdm_tf.train {PHOTOS} --init_sr=runs/bicubic "
     "--run_dir=runs/better": trains(*TINY_PDM),
+    "python -m pdm_tf.import_weights --input=weights/edsr_x4.pth "
+    "--output=bundles/edsr_x4": imports,
+    f"python -m pdm_tf.train {PHOTOS} --init_sr=bundles/edsr_x4 "
+    "--run_dir=runs/from_published": trains(*TINY_PDM, "--sr_arg=num_blocks=2"),
     "python -m pdm_tf.prepare --task=tfrecord --input_dir=photos/hr "
     "--output_dir=photos/hr_shards --tile=480 --tile_step=240": prepares_shards,
     "python -m pdm_tf.prepare --task=bicubic_lr --input_dir=photos/hr "
