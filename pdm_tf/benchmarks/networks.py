@@ -118,7 +118,8 @@ def read_convolutions(subject: Subject) -> Convolutions:
     if subject.architecture == "EDSR" and not _is_added_to(graph, last.output[0]):
         # The converter folds the mean that is added at the end into the last bias.
         kernel, bias = found[-1]
-        found[-1] = (kernel, bias - DIV2K_MEAN * subject.config["rgb_range"])
+        mean = np.array(subject.config.get("rgb_mean", DIV2K_MEAN), np.float32)
+        found[-1] = (kernel, bias - mean * subject.config["rgb_range"])
     return found
 
 

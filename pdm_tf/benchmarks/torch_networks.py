@@ -23,7 +23,6 @@ from pdm_tf.core.names import lookup
 # Of each convolution: kernel [out, in, 3, 3] and bias [out].
 Convolutions = Sequence[tuple[np.ndarray, np.ndarray]]
 
-_DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 _STAGES = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 _CHANNELS_LAST = {True: torch.channels_last, False: torch.contiguous_format}
 
@@ -99,7 +98,9 @@ def load_convolutions(network: nn.Module, convolutions: Convolutions) -> None:
                 )
             factor = getattr(layer, "sub_pixel", 1) ** 2
             order = np.arange(len(bias)).reshape(factor, -1).T.reshape(-1)
-            layer.weight.copy_(torch.from_numpy(kernel[order]))
+            squares = getattr(layer, "unshuffle", 1) ** 2
+            inputs = np.arange(kernel.shape[1]).reshape(squares, -1).T.reshape(-1)
+            layer.weight.copy_(torch.from_numpy(kernel[order][:, inputs]))
             layer.bias.copy_(torch.from_numpy(bias[order]))
 
 
@@ -113,11 +114,12 @@ class EDSR(nn.Module):
         num_blocks: int,
         residual_scale: float,
         rgb_range: float,
+        rgb_mean: Sequence[float] = (0.4488, 0.4371, 0.4040),
     ) -> None:
         super().__init__()
         self.residual_scale = residual_scale
         self.rgb_range = rgb_range
-        mean = torch.tensor(_DIV2K_MEAN).reshape(1, 3, 1, 1) * rgb_range
+        mean = torch.tensor(tuple(rgb_mean)).reshape(1, 3, 1, 1) * rgb_range
         self.register_buffer("mean", mean)
         self.head = _conv(3, filters)
         self.body = nn.ModuleList(
@@ -154,10 +156,21 @@ class EDSR(nn.Module):
 class RRDBNet(nn.Module):
     """Wang et al. 2018 (arXiv:1809.00219), the generator of ESRGAN."""
 
-    def __init__(self, scale: int, filters: int, growth: int, num_blocks: int) -> None:
+    def __init__(
+        self,
+        scale: int,
+        filters: int,
+        growth: int,
+        num_blocks: int,
+        unshuffle: int = 1,
+    ) -> None:
         super().__init__()
-        self.factors = _STAGES[scale]
-        self.head = _conv(3, filters)
+        self.scale, self.unshuffle = scale, unshuffle
+        self.factors = _STAGES[scale * unshuffle]
+        self.head = _conv(3 * unshuffle**2, filters)
+        # Ours puts the channels of a pixel side by side, PixelUnshuffle those of a
+        # colour.
+        self.head.unshuffle = unshuffle
         self.body = nn.ModuleList(
             nn.ModuleList(
                 nn.ModuleList(
@@ -182,6 +195,11 @@ class RRDBNet(nn.Module):
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:
         """[B, 3, h, w] -> [B, 3, h*s, w*s]."""
+        height, width = (side * self.scale for side in lr.shape[2:])
+        if self.unshuffle > 1:
+            missing = [-side % self.unshuffle for side in lr.shape[2:]]
+            lr = functional.pad(lr, [0, missing[1], 0, missing[0]], mode="reflect")
+            lr = functional.pixel_unshuffle(lr, self.unshuffle)
         head = self.head(lr)
         x = head
         for block in self.body:
@@ -193,7 +211,8 @@ class RRDBNet(nn.Module):
         for layer, factor in zip(self.upsamplers, self.factors, strict=True):
             x = functional.interpolate(x, scale_factor=factor, mode="nearest")
             x = functional.leaky_relu_(layer(x), 0.2)
-        return self.tail(functional.leaky_relu_(self.refine(x), 0.2))
+        sr = self.tail(functional.leaky_relu_(self.refine(x), 0.2))
+        return sr[:, :, :height, :width]
 
 
 NETWORKS = {"EDSR": EDSR, "RRDBNet": RRDBNet}

@@ -18,7 +18,7 @@ from pdm_tf.models.degradation import (
 )
 from pdm_tf.models.discriminators import DISCRIMINATORS
 from pdm_tf.models.features import FEATURE_NETS, LPIPSConfig
-from pdm_tf.models.sr import SR_NETS
+from pdm_tf.models.sr import SR_NETS, RRDBNetConfig
 
 _SMALL = {"filters": 4, "num_blocks": 1, "growth": 3, "max_filters": 8}
 
@@ -106,6 +106,11 @@ EXAMPLES: dict[str, Example] = {
         f"lpips/{net}": Example(LPIPSConfig(net, filters=4), "lpips", _distance)
         for net in ("alex", "vgg", "squeeze")
     },
+    "sr/rrdbnet_unshuffled": Example(
+        RRDBNetConfig(filters=4, growth=3, num_blocks=1, scale=2, unshuffle=2),
+        "sr",
+        _on_image,
+    ),
     "kernel_module": Example(_KERNEL, "kernel_module", _on_latent),
     "kernel_module/spatial": Example(_SPATIAL, "kernel_module", _on_latent),
     "noise_module": Example(_NOISE, "noise_module", _on_latent_and_image),

@@ -28,6 +28,14 @@ def nearest(x: np.ndarray, r: int) -> np.ndarray:
     return x.repeat(r, axis=0).repeat(r, axis=1)
 
 
+def unshuffle(x: np.ndarray, r: int) -> np.ndarray:
+    """[h, w, C] -> [ceil(h/r), ceil(w/r), r*r*C]; the rest mirrors the last row."""
+    h, w, _ = x.shape
+    x = np.pad(x, [(0, -h % r), (0, -w % r), (0, 0)], mode="reflect")
+    parts = [x[i::r, j::r] for i in range(r) for j in range(r)]
+    return np.concatenate(parts, axis=-1)
+
+
 def edsr(
     lr: np.ndarray,
     weights: Weights,

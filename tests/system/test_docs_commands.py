@@ -29,6 +29,8 @@ from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
 from tests.system.html_check import check_html
 from tests.system.serving_helpers import free_ports, server_process
+from tests.unit.interop import torch_writer
+from tests.unit.interop.published import edsr_arrays
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -146,6 +148,14 @@ def degrades(place: Path, command: str) -> None:
         assert len(list_images(place / "photos/learned" / side)) == 6
     kernels = np.load(place / "photos/learned/kernels.npy")
     assert kernels.shape == (6, 21, 21)
+
+
+def imports(place: Path, command: str) -> None:
+    """A file of the published names, as small as its user's network."""
+    (place / "weights").mkdir()
+    data = torch_writer.state_bytes(edsr_arrays(scale=4))
+    (place / "weights" / "edsr_x4.pth").write_bytes(data)
+    assert "layout: edsr\n" in run(place, command)
 
 
 def prepares_shards(place: Path, command: str) -> None:
@@ -313,6 +323,10 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--run_dir=runs/bicubic": trains(),
     f"python -m pdm_tf.train {PHOTOS} --init_sr=runs/bicubic "
     "--run_dir=runs/better": trains(*TINY_PDM),
+    "python -m pdm_tf.import_weights --input=weights/edsr_x4.pth "
+    "--output=bundles/edsr_x4": imports,
+    f"python -m pdm_tf.train {PHOTOS} --init_sr=bundles/edsr_x4 "
+    "--run_dir=runs/from_published": trains(*TINY_PDM, "--sr_arg=num_blocks=2"),
     "python -m pdm_tf.prepare --task=tfrecord --input_dir=photos/hr "
     "--output_dir=photos/hr_shards --tile=480 --tile_step=240": prepares_shards,
     "python -m pdm_tf.prepare --task=bicubic_lr --input_dir=photos/hr "

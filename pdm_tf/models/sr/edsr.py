@@ -24,8 +24,8 @@ import tensorflow as tf
 from pdm_tf.models.layers import conv
 from pdm_tf.models.network import Network, require_positive, to_compute
 
-# Mean RGB of DIV2K, [0, 1]; a NumPy constant so that exporters fold it.
-DIV2K_MEAN = np.array([0.4488, 0.4371, 0.4040], np.float32)
+# Mean RGB of DIV2K, [0, 1].
+DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +38,8 @@ class EDSRConfig:
       num_blocks: residual blocks.
       residual_scale: factor on each block's branch.
       rgb_range: inner value of white.
+      rgb_mean: what is taken off before the network and added after it, [0, 1]: the
+        mean of DIV2K, as in the published weights. The PDM release trains it along.
     """
 
     scale: int = 4
@@ -45,9 +47,15 @@ class EDSRConfig:
     num_blocks: int = 16
     residual_scale: float = 1.0
     rgb_range: float = 255.0
+    rgb_mean: tuple[float, ...] = DIV2K_MEAN
 
     def __post_init__(self) -> None:
         require_positive(self, "filters", "num_blocks")
+        if len(self.rgb_mean) != 3:
+            raise ValueError(
+                "`rgb_mean` of EDSRConfig must be three numbers. "
+                f"Received: {self.rgb_mean}."
+            )
         upsampling_stages(self.scale)
 
     @property
@@ -158,7 +166,8 @@ class EDSR(Network):
 
     def call(self, lr: tf.Tensor, training: bool = False) -> tf.Tensor:
         del training  # no layer of EDSR behaves differently
-        mean = DIV2K_MEAN * self.config.rgb_range
+        # A NumPy constant, so that exporters fold it.
+        mean = np.array(self.config.rgb_mean, np.float32) * self.config.rgb_range
         centred = tf.cast(lr, tf.float32) * self.config.rgb_range - mean
         head = self.head(to_compute(self, centred))
         x = head

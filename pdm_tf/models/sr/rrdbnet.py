@@ -4,9 +4,16 @@ Residual-in-residual dense blocks on the LR grid, then nearest-neighbour upsampl
 a convolution after each doubling. 23 blocks of 64 channels, growth 32, are the SR
 network of the paper's second table. Works on [0, 1] without mean shift, like the
 published weights.
+
+Real-ESRGAN (Wang et al. 2021, arXiv:2107.10833) makes x2 and x1 of the x4 network: it
+first moves 2x2 or 4x4 pixels into channels (`unshuffle`), so that all the work is done
+on a coarser grid. Sides that do not divide are mirrored at the bottom and right, as its
+own program does, and the result is cut.
 """
 
 import dataclasses
+import math
+from fractions import Fraction
 from typing import Any
 
 import keras
@@ -15,7 +22,7 @@ import tensorflow as tf
 
 from pdm_tf.models.layers import conv
 from pdm_tf.models.network import Network, require_positive, to_compute
-from pdm_tf.models.sr.edsr import convolution_radius, upsampling_stages
+from pdm_tf.models.sr.edsr import upsampling_stages
 
 RESIDUAL_SCALE = 0.2
 
@@ -29,22 +36,40 @@ class RRDBNetConfig:
       filters: channels between blocks.
       growth: channels that each convolution of a dense block adds.
       num_blocks: residual-in-residual blocks, of three dense blocks each.
+      unshuffle: side of the squares of LR pixels that become one position with as many
+        times the channels; the network then upsamples by scale * unshuffle.
     """
 
     scale: int = 4
     filters: int = 64
     growth: int = 32
     num_blocks: int = 23
+    unshuffle: int = 1
 
     def __post_init__(self) -> None:
-        require_positive(self, "filters", "growth", "num_blocks")
+        require_positive(self, "filters", "growth", "num_blocks", "unshuffle")
         upsampling_stages(self.scale)
+        if self.scale * self.unshuffle not in (1, 2, 3, 4, 8):
+            raise ValueError(
+                "`scale` times `unshuffle` of RRDBNetConfig must be 1, 2, 3, 4 or 8. "
+                f"Received: scale={self.scale}, unshuffle={self.unshuffle}."
+            )
+
+    @property
+    def stages(self) -> tuple[int, ...]:
+        """Factors of the upsampling stages, from the unshuffled grid."""
+        return upsampling_stages(self.scale * self.unshuffle)
 
     @property
     def receptive_radius(self) -> int:
         """How far an output pixel sees to each side, in LR pixels, rounded up."""
-        on_lr_grid = 1 + 3 * 5 * self.num_blocks + 1
-        return on_lr_grid + convolution_radius(upsampling_stages(self.scale), after=2)
+        radius, grid = Fraction(1 + 3 * 5 * self.num_blocks + 1), 1
+        for factor in self.stages:
+            grid *= factor
+            radius += Fraction(1, grid)
+        radius += Fraction(2, grid)
+        # The pixel at one end of a square sees what the one at the other end sees.
+        return math.ceil(self.unshuffle * radius + self.unshuffle - 1)
 
     @property
     def block_names(self) -> list[str]:
@@ -122,7 +147,7 @@ class RRDBNet(Network):
             for i in range(config.num_blocks)
         ]
         self.body_end = conv(filters, 3, dtype=dtype, name="body_end")
-        self.stages = upsampling_stages(config.scale)
+        self.stages = config.stages
         self.upsamplers = [
             conv(filters, 3, dtype=dtype, name=f"upsample_{i}")
             for i in range(len(self.stages))
@@ -132,6 +157,9 @@ class RRDBNet(Network):
 
     def call(self, lr: tf.Tensor, training: bool = False) -> tf.Tensor:
         del training  # no layer of RRDBNet behaves differently
+        height, width = tf.shape(lr)[1], tf.shape(lr)[2]
+        if self.config.unshuffle > 1:
+            lr = unshuffled(lr, self.config.unshuffle)
         head = self.head(to_compute(self, lr))
         x = head
         for dense_blocks in self.blocks:
@@ -145,4 +173,22 @@ class RRDBNet(Network):
             x = tf.image.resize(x, size, method="nearest")
             x = tf.nn.leaky_relu(upsampler(x), 0.2)
         x = tf.nn.leaky_relu(self.refine(x), 0.2)
-        return self.tail(tf.cast(x, tf.float32))
+        sr = self.tail(tf.cast(x, tf.float32))
+        if self.config.unshuffle > 1:
+            sr = sr[:, : height * self.config.scale, : width * self.config.scale]
+        return sr
+
+
+def unshuffled(image: tf.Tensor, side: int) -> tf.Tensor:
+    """[B, h, w, C] -> [B, ceil(h/side), ceil(w/side), side*side*C].
+
+    Pixel (i, j) of a square goes to channels (i*side + j)*C + c. What is missing at the
+    bottom and right mirrors the image about its last row and column, as far as it goes.
+    """
+    for axis in (1, 2):
+        length = tf.shape(image)[axis]
+        # Of positive numbers only: ONNX rounds the quotient of others towards zero.
+        index = tf.range((length + side - 1) // side * side)
+        mirrored = tf.maximum(length - 1 - tf.abs(length - 1 - index), 0)
+        image = tf.gather(image, mirrored, axis=axis)
+    return tf.nn.space_to_depth(image, side)

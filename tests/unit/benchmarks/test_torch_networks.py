@@ -43,7 +43,10 @@ def side(network, **options):
         EDSRConfig(num_blocks=2, filters=8, scale=3, residual_scale=0.1),
         EDSRConfig(num_blocks=1, filters=4, scale=1, rgb_range=1.0),
         RRDB_TINY,
+        EDSRConfig(num_blocks=1, filters=4, rgb_mean=(0.1, 0.5, 0.2)),
         RRDBNetConfig(num_blocks=2, filters=8, growth=4, scale=8),
+        RRDBNetConfig(num_blocks=1, filters=8, growth=4, scale=2, unshuffle=2),
+        RRDBNetConfig(num_blocks=1, filters=8, growth=4, scale=1, unshuffle=4),
     ],
 )
 def test_parity_with_keras(config, channels_last):

@@ -189,3 +189,14 @@ def test_what_cannot_be_written_is_refused(tmp_path):
     with pytest.raises(ValueError, match="float32"):
         network_to_onnx(half, tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (7, 5), (8, 8)])
+def test_unshuffled_pixels_are_exported_for_sides_that_do_not_divide(size, tmp_path):
+    """ONNX divides integers towards zero, TensorFlow downwards."""
+    config = RRDBNetConfig(num_blocks=1, filters=4, growth=2, scale=1, unshuffle=4)
+    network = built(config)
+    path = network_to_onnx(network, tmp_path / "model.onnx")
+    lr = np.random.default_rng(3).random((2, *size, 3), np.float32)
+    found = _run(_session(path), lr)
+    np.testing.assert_allclose(found, network(lr), rtol=0, atol=1e-5)

@@ -61,6 +61,17 @@ def test_a_save_that_dies_before_the_index_leaves_the_old_bundle(
     np.testing.assert_array_equal(bundle.network.weights[0], network.weights[0])
 
 
+def test_bundles_from_before_a_setting_have_its_default(network, tmp_path):
+    """EDSR's `rgb_mean` came later; a tuple comes back as one."""
+    folder = save(network, tmp_path)
+    index = json.loads((folder / "bundle.json").read_text())
+    assert load_bundle(folder).config == CONFIG
+    older = {k: v for k, v in index["config"].items() if k != "rgb_mean"}
+    assert len(older) == len(index["config"]) - 1
+    edit_index(folder, config=older)
+    assert load_bundle(folder).config == CONFIG
+
+
 def test_loading_in_another_type_keeps_the_weights(network, tmp_path):
     folder = save(network, tmp_path)
     loaded = load_bundle(folder, "mixed_bfloat16").network

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from pdm_tf.models.sr import SR_NETS, EDSRConfig, RRDBNetConfig
 from pdm_tf.models.sr.edsr import DIV2K_MEAN, upsampling_stages
+from pdm_tf.models.sr.rrdbnet import unshuffled
 from tests.oracles import sr_oracle
 from tests.unit.models.degradation.weights import shake
 
@@ -56,6 +57,53 @@ def test_rrdbnet_equals_numpy(scale):
     assert sr.shape == (1, 6 * scale, 5 * scale, 3)
     largest = np.abs(wanted).max()  # what float32's rounding goes by
     np.testing.assert_allclose(sr[0], wanted, rtol=0, atol=1e-5 * largest)
+
+
+@pytest.mark.parametrize(
+    ("scale", "unshuffle", "size"),
+    [(2, 2, (6, 8)), (2, 2, (7, 5)), (1, 4, (9, 6)), (4, 2, (4, 3)), (1, 3, (5, 4))],
+)
+def test_rrdbnet_on_unshuffled_pixels_equals_numpy(scale, unshuffle, size):
+    """Real-ESRGAN's x2 and x1, sides that do not divide mirrored and cut."""
+    network = RRDBNetConfig(
+        scale=scale, filters=4, growth=3, num_blocks=1, unshuffle=unshuffle
+    ).build()
+    shake(network, amount=0.3)
+    lr = lr_image(*size)
+    wanted = sr_oracle.rrdbnet(
+        sr_oracle.unshuffle(lr[0].astype(np.float64), unshuffle),
+        weights_of(network),
+        num_blocks=1,
+        stages=STAGES[scale * unshuffle],
+    )[: size[0] * scale, : size[1] * scale]
+    sr = network(lr)
+    assert sr.shape == (1, size[0] * scale, size[1] * scale, 3)
+    largest = np.abs(wanted).max()
+    np.testing.assert_allclose(sr[0], wanted, rtol=0, atol=1e-5 * largest)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (2, 1)])
+def test_unshuffling_takes_images_smaller_than_a_square(size):
+    """Mirrored as far as there is something to mirror, then the first row repeats."""
+    lr = lr_image(*size)
+    found = unshuffled(lr, 4).numpy()
+    rows, columns = ([max(n - 1 - abs(n - 1 - i), 0) for i in range(4)] for n in size)
+    wanted = lr[0][np.ix_(rows, columns)].reshape(1, 1, 1, 48)
+    np.testing.assert_array_equal(found, wanted)
+
+
+def test_edsr_takes_off_and_adds_the_configured_mean():
+    """Against the default mean: an input moved by the difference gives it moved."""
+    mean = (0.1, 0.5, 0.7)
+    shift = np.float32(mean) - np.float32(DIV2K_MEAN)
+    usual = EDSRConfig(filters=4, num_blocks=1).build()
+    other = EDSRConfig(filters=4, num_blocks=1, rgb_mean=mean).build()
+    other.set_weights(usual.get_weights())
+    np.testing.assert_allclose(
+        other(lr_image() + shift), usual(lr_image()) + shift, atol=1e-5
+    )
+    with pytest.raises(ValueError, match="`rgb_mean` of EDSRConfig must be three"):
+        EDSRConfig(rgb_mean=(0.5,))
 
 
 def test_edsr_inner_range_does_not_change_the_function_at_matching_weights():
@@ -111,6 +159,8 @@ def test_unknown_scale_is_refused():
         EDSRConfig(scale=5)
     with pytest.raises(ValueError, match="Received: scale=0"):
         RRDBNetConfig(scale=0)
+    with pytest.raises(ValueError, match="times `unshuffle` .* unshuffle=3"):
+        RRDBNetConfig(scale=2, unshuffle=3)
     assert {scale: upsampling_stages(scale) for scale in STAGES} == STAGES
     with pytest.raises(ValueError, match="`filters` of EDSRConfig .* Received: 0"):
         EDSRConfig(filters=0)

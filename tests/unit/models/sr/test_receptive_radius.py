@@ -18,6 +18,9 @@ NETWORKS = [
     EDSRConfig(num_blocks=1, filters=4, scale=8),
     RRDBNetConfig(num_blocks=1, filters=4, growth=2),
     RRDBNetConfig(num_blocks=1, filters=4, growth=2, scale=2),
+    RRDBNetConfig(num_blocks=1, filters=4, growth=2, scale=3),
+    RRDBNetConfig(num_blocks=1, filters=4, growth=2, scale=2, unshuffle=2),
+    RRDBNetConfig(num_blocks=1, filters=4, growth=2, scale=1, unshuffle=4),
 ]
 
 
@@ -28,7 +31,7 @@ def measured_radius(config) -> float:
         is_bias = variable.path.endswith("bias")
         variable.assign(np.full(variable.shape, 0.0 if is_bias else 1.0, np.float32))
     middle = config.receptive_radius + 3
-    zero = DIV2K_MEAN if isinstance(config, EDSRConfig) else 0.0
+    zero = np.float32(DIV2K_MEAN) if isinstance(config, EDSRConfig) else 0.0
     lr = np.zeros([1, 1 + 2 * middle, 1 + 2 * middle, 3], np.float32) + zero
     changed = lr.copy()
     changed[0, middle, middle] += 0.5

@@ -1,0 +1,90 @@
+"""The flags of `python -m pdm_tf.import_weights`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """What `import_weights` is asked to do; the fields are the flags.
+
+    Raises:
+      UserError: a required flag is missing or a number is out of range.
+    """
+
+    input: str = ""
+    output: str = ""
+    layout: str = "auto"
+    entry: str = ""
+    backbone: str = ""
+    scale: int = 0
+    network_arg: tuple[str, ...] = ()
+    noise_latent: Literal["auto", "per_pixel"] = "auto"
+    noise_image: Literal["auto", "yes", "no"] = "auto"
+    origin: str = ""
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("input", "output"):
+            if not getattr(self, name):
+                raise UserError(
+                    f"--{name} is required. Received nothing. "
+                    "See python -m pdm_tf.import_weights --help."
+                )
+        if self.scale < 0:
+            raise UserError(f"--scale must be 0 or more. Received: {self.scale}.")
+
+
+_SECTIONS = {
+    "What": {
+        "input": "File of weights: PyTorch's .pth or .pt (both formats) or "
+        ".safetensors. PyTorch is not needed and nothing in the file is executed. "
+        "Required.",
+        "output": "Folder of the bundle to write; made if missing. Required.",
+        "overwrite": "Replace the bundle that is in --output.",
+        "origin": "Where the file is from, e.g. an address and a version; kept in the "
+        "bundle's notes.",
+    },
+    "How the file is read": {
+        "layout": "How it names its tensors; `auto` finds out. edsr (authors' and PDM "
+        "release's), edsr_basicsr, esrgan_old (model.0), esrgan (RRDB_trunk; BSRGAN), "
+        "realesrgan (body.N.rdb1; BasicSR, Real-ESRGAN), pdm (the release's "
+        "degradation network), vgg19, vgg16, alexnet, squeezenet (torchvision's), "
+        "lpips (heads).",
+        "entry": "Key of the checkpoint under which the weights are. Without it "
+        "params_ema, params, state_dict, model_state_dict and model are tried, in "
+        "this order.",
+        "backbone": "For layout lpips: torchvision's file of the network that the "
+        "heads sit on.",
+    },
+    "What weights do not say": {
+        "scale": "HR size / LR size. 0 takes it from the weights, or 4 for layout pdm. "
+        "An RRDBNet with one upsampling is taken for x2; --scale=3 makes it x3.",
+        "network_arg": "KEY=VALUE for a setting that is not in the weights: "
+        "residual_scale of an EDSR (1, and 0.1 from 256 channels on). May be repeated.",
+        "noise_latent": "For layout pdm, when the noise module's windows are 1x1: "
+        "per_pixel if its config had one latent per pixel.",
+        "noise_image": "For layout pdm: whether the noise module sees the image "
+        "(`mix`); auto knows it for 6 inputs.",
+    },
+}
+
+SPEC = ProgramSpec(
+    module="pdm_tf.import_weights",
+    config=ImportConfig,
+    intro="Makes a bundle of a file of published weights: what evaluate, export, "
+    "--init_sr and --init_degradation take. The sizes of the network follow from the "
+    "tensors. Every tensor is used or named as ignored with the reason, and every "
+    "variable is filled; anything else is an error that lists the names. Exit code: 0, "
+    "or 2 when the file cannot be used.",
+    examples=(
+        "python -m pdm_tf.import_weights --input=RealESRGAN_x4plus.pth "
+        "--output=bundles/realesrgan_x4",
+        "python -m pdm_tf.import_weights --input=alex.pth --backbone=alexnet.pth "
+        "--output=bundles/lpips_alex",
+    ),
+    sections=_SECTIONS,
+)

@@ -1,0 +1,139 @@
+"""One file of weights, whatever its format: tensors by name.
+
+Formats are told apart by their first bytes, not by the file's name. Checkpoints often
+hold more than one network's weights or keep them below a key; `open_weights` finds them
+and says what it left.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.names import suggest
+from pdm_tf.interop.safetensors_file import read_safetensors
+from pdm_tf.interop.tensors import Tensor
+from pdm_tf.interop.torch_file import read_legacy, read_zip
+
+# Under which networks are kept, the wanted one first: averaged weights before raw ones.
+ENTRIES = ("params_ema", "params", "state_dict", "model_state_dict", "model")
+_PREFIX = "module."  # of DataParallel
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightFile:
+    """What a file holds.
+
+    Attributes:
+      path: the file.
+      file_format: "PyTorch zip", "PyTorch legacy" or "safetensors".
+      sha256: of the file.
+      entry: key the tensors were found under; "" at the top.
+      tensors: by name, without the prefix "module.".
+      ignored: name -> why it is not among the tensors.
+    """
+
+    path: Path
+    file_format: str
+    sha256: str
+    entry: str
+    tensors: Mapping[str, Tensor]
+    ignored: Mapping[str, str]
+
+
+def open_weights(path: Path | str, entry: str = "") -> WeightFile:
+    """Reads names, shapes and places of all tensors; no numbers yet.
+
+    Args:
+      path: a .pth, .pt, .ckpt or .safetensors file.
+      entry: key of the file that holds the weights; "" tries `ENTRIES`.
+
+    Raises:
+      UserError: no such file, an unknown or damaged format, anything but plain weights,
+        or no weights under that key.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"There is no file {path}.")
+    file_format, content = _read(path)
+    found, key, ignored = _chosen(content, entry, path)
+    tensors = {}
+    for name, value in found.items():
+        if isinstance(value, Tensor) and isinstance(name, str):
+            tensors[name] = value
+        else:
+            ignored[str(name)] = f"no tensor but a {type(value).__name__}"
+    if tensors and all(name.startswith(_PREFIX) for name in tensors):
+        tensors = {name[len(_PREFIX) :]: value for name, value in tensors.items()}
+    return WeightFile(path, file_format, _sha256(path), key, tensors, ignored)
+
+
+def _read(path: Path) -> tuple[str, Any]:
+    with open(path, "rb") as file:
+        head = file.read(64)
+    if head[:4] == b"PK\x03\x04":
+        return "PyTorch zip", read_zip(path)
+    if head[8:9] == b"{":
+        return "safetensors", read_safetensors(path)
+    if head[:1] == b"\x80":
+        return "PyTorch legacy", read_legacy(path)
+    hint = ""
+    if head.lstrip()[:1] == b"<":
+        hint = " It looks like a web page: the download went wrong."
+    elif head.startswith(b"version https://git-lfs"):
+        hint = " It is a Git LFS pointer: fetch the file itself."
+    raise UserError(
+        f"{path} must be a PyTorch or safetensors file. Received: {head[:12]!r}.{hint}"
+    )
+
+
+def _chosen(
+    content: Any, entry: str, path: Path
+) -> tuple[Mapping[Any, Any], str, dict[str, str]]:
+    """The dictionary of tensors, its key, and what lies beside it."""
+    if not isinstance(content, Mapping):
+        raise UserError(
+            f"{path} must hold a dictionary of tensors. "
+            f"Received: a {type(content).__name__}."
+        )
+    nested = [key for key, value in content.items() if _holds_tensors(value)]
+    if entry:
+        if entry not in nested:
+            raise UserError(
+                f"--entry must name weights in {path}. Received: {entry!r}."
+                + suggest(entry, [str(key) for key in nested] or ["(none)"])
+            )
+        key = entry
+    elif any(isinstance(value, Tensor) for value in content.values()):
+        return content, "", {}
+    else:
+        key = next((name for name in ENTRIES if name in nested), None)
+        if key is None and len(nested) == 1:
+            key = nested[0]
+        if key is None:
+            raise UserError(
+                f"{path} must hold weights at its top or under one of "
+                f"{', '.join(ENTRIES)}. Received: the keys "
+                f"{', '.join(map(str, content))[:200]}. --entry chooses one."
+            )
+    ignored = {
+        str(name): f"not chosen; --entry={name} takes it"
+        if name in nested
+        else "beside the weights"
+        for name in content
+        if name != key
+    }
+    return content[key], str(key), ignored
+
+
+def _holds_tensors(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(
+        isinstance(item, Tensor) for item in value.values()
+    )
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

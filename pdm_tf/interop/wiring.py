@@ -1,0 +1,179 @@
+"""From tensors of a foreign file to variables of a network: what goes where, and how.
+
+A layout makes a `Plan`: the config that follows from the tensors' shapes, and one
+`Wire` per variable. Nothing is copied yet, so a plan can be checked and shown first.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.interop.tensors import Tensor
+
+Tensors = Mapping[str, Tensor]
+_COUNTER = "num_batches_tracked"
+
+
+@dataclasses.dataclass(frozen=True)
+class Wire:
+    """One variable.
+
+    Attributes:
+      target: path below the network, "block_0/first/kernel".
+      sources: names in the file.
+      convert: arrays of those -> the variable's value.
+    """
+
+    target: str
+    sources: tuple[str, ...]
+    convert: Callable[..., np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How one file becomes one network.
+
+    Attributes:
+      config: of the network.
+      role: of the bundle.
+      scale: of the bundle.
+      wires: one per variable.
+      ignored: name in the file -> why it is not used.
+      remarks: what the user should know.
+    """
+
+    config: Any
+    role: str
+    scale: int
+    wires: tuple[Wire, ...]
+    ignored: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a layout cannot read from the tensors.
+
+    Attributes:
+      scale: 0 takes what the tensors say, or the layout's usual one.
+      noise_latent: of the PDM release: "per_pixel" or "auto".
+      noise_image: of the PDM release: "yes", "no" or "auto".
+    """
+
+    scale: int = 0
+    noise_latent: str = "auto"
+    noise_image: str = "auto"
+
+
+class Wires:
+    """Collects wires layer by layer, in PyTorch's and Keras's words.
+
+    Args:
+      prefix: before every target.
+    """
+
+    def __init__(self, prefix: str = "") -> None:
+        self._prefix = prefix
+        self._wires: list[Wire] = []
+
+    def add(
+        self, target: str, sources: str | tuple[str, ...], convert: Callable
+    ) -> None:
+        """One variable."""
+        names = (sources,) if isinstance(sources, str) else sources
+        self._wires.append(Wire(f"{self._prefix}{target}", names, convert))
+
+    def conv(
+        self,
+        target: str,
+        source: str,
+        *,
+        sub_pixel: int = 1,
+        unshuffled: int = 1,
+        bias: bool = True,
+    ) -> None:
+        """A convolution: [out, in, kh, kw] -> [kh, kw, in, out].
+
+        Args:
+          target: the Keras layer's path.
+          source: the PyTorch module's name.
+          sub_pixel: factor of the PixelShuffle that follows. It takes channel
+            c*r*r + k to position k of the square, depth_to_space k*C + c.
+          unshuffled: side of the PixelUnshuffle before, the same the other way round.
+          bias: whether there is one.
+        """
+
+        def kernel(weight: np.ndarray) -> np.ndarray:
+            weight = _positions_first(weight, sub_pixel)
+            weight = _positions_first(weight.swapaxes(0, 1), unshuffled).swapaxes(0, 1)
+            return weight.transpose(2, 3, 1, 0)
+
+        self.add(f"{target}/kernel", f"{source}.weight", kernel)
+        if bias:
+            self.add(
+                f"{target}/bias",
+                f"{source}.bias",
+                lambda value: _positions_first(value, sub_pixel),
+            )
+
+    def pointwise(self, target: str, source: str) -> None:
+        """A 1x1 convolution to a Dense layer: [out, in, 1, 1] -> [in, out]."""
+        self.add(
+            f"{target}/kernel", f"{source}.weight", lambda weight: weight[:, :, 0, 0].T
+        )
+        self.add(f"{target}/bias", f"{source}.bias", _same)
+
+    def batch_norm(self, target: str, source: str) -> None:
+        """BatchNorm with its statistics, which both sides use the same way."""
+        names = {
+            **{"gamma": "weight", "beta": "bias"},
+            **{"moving_mean": "running_mean", "moving_variance": "running_var"},
+        }
+        for ours, theirs in names.items():
+            self.add(f"{target}/{ours}", f"{source}.{theirs}", _same)
+
+    def done(self) -> tuple[Wire, ...]:
+        """All wires."""
+        return tuple(self._wires)
+
+
+def _same(value: np.ndarray) -> np.ndarray:
+    return value
+
+
+def _positions_first(value: np.ndarray, side: int) -> np.ndarray:
+    """First axis from (channel, position in the square) to (position, channel)."""
+    if side == 1:
+        return value
+    if value.shape[0] % side**2:
+        raise UserError(
+            f"Channels of a shuffle by {side} must be divisible by {side**2}. "
+            f"Received: {value.shape[0]}."
+        )
+    split = value.reshape(-1, side**2, *value.shape[1:]).swapaxes(0, 1)
+    return split.reshape(value.shape)
+
+
+def counters(tensors: Tensors) -> dict[str, str]:
+    """PyTorch's batch counters, which nothing of ours has."""
+    names = [name for name in tensors if name.rpartition(".")[2] == _COUNTER]
+    return dict.fromkeys(names, "PyTorch's counter of batches")
+
+
+def shape_of(tensors: Tensors, name: str, rank: int = 4) -> tuple[int, ...]:
+    """Shape of a tensor that a layout must have.
+
+    Raises:
+      UserError: it is not there, or has another number of axes.
+    """
+    if name not in tensors:
+        raise UserError(
+            f"The layout needs a tensor {name!r}. Received: a file without it."
+        )
+    shape = tensors[name].shape
+    if len(shape) != rank or 0 in shape:
+        raise UserError(f"{name!r} must have {rank} axes. Received: {list(shape)}.")
+    return shape
