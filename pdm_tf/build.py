@@ -13,10 +13,10 @@ import keras
 import tensorflow as tf
 from tqdm import tqdm
 
-from pdm_tf.config.component import parse_args
+from pdm_tf.config.component import parse_args, to_json_dict
 from pdm_tf.config.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.names import lookup
+from pdm_tf.core.names import lookup, suggest
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.data.pairs import load_pairs
 from pdm_tf.data.pipeline import (
@@ -27,6 +27,7 @@ from pdm_tf.data.pipeline import (
     open_streams,
 )
 from pdm_tf.data.sources import check_unpaired
+from pdm_tf.degradations import DEGRADATIONS, Degradation, open_learned
 from pdm_tf.evaluation.validation import make_validator
 from pdm_tf.methods import METHODS, PDMSR, PDMSRConfig, Supervised, SupervisedConfig
 from pdm_tf.methods.base import Method
@@ -124,6 +125,49 @@ def compiled_step(method: Method, config: TrainConfig) -> StepFunction:
     return StepFunction(
         method, EMA(method.ema_networks(), config.ema_decay), LossMonitor(), config
     )
+
+
+def build_degradation(
+    name: str, *, args: Sequence[str] = (), scale: int = 0, weights: str = "ema"
+) -> tuple[Degradation, dict[str, Any]]:
+    """Makes a degradation, and says in JSON all that decides what it does.
+
+    Args:
+      name: an entry of DEGRADATIONS, else a run folder or a bundle.
+      args: `key=value` settings of a predefined one.
+      scale: 0 takes that of the learned one, and 4 for a predefined one.
+      weights: of a run folder: "ema" or "raw".
+
+    Raises:
+      UserError: no such degradation, or settings that it does not have.
+    """
+    if name in DEGRADATIONS:
+        make = DEGRADATIONS[name]
+        settings = parse_args(make.config_class, args)
+        facts = {"degradation": name, "scale": scale or 4}
+        values = to_json_dict(settings).items()
+        facts["degradation_arg"] = ",".join(f"{key}={value}" for key, value in values)
+        return make(facts["scale"], settings), facts
+    if not Path(name).exists():
+        raise UserError(
+            "--degradation must be a run folder, a bundle, or one of "
+            f"{', '.join(DEGRADATIONS)}. Received: {name!r}, which does not exist."
+            f"{suggest(name, DEGRADATIONS)}"
+        )
+    if args:
+        raise UserError(
+            "--degradation_arg is for predefined degradations; a learned one brings "
+            f"its settings. Received: {', '.join(args)}."
+        )
+    degradation, bundle = open_learned(name, weights)
+    if scale not in (0, degradation.scale):
+        raise UserError(
+            f"--scale must be that of the degradation, {degradation.scale}, or be left "
+            f"out. Received: {scale}."
+        )
+    # Weights are known by what they hold, wherever they lie.
+    told = f"{bundle.name.lower()}-{bundle.sha256[:16]}"
+    return degradation, {"degradation": told, "scale": degradation.scale}
 
 
 def bundle_saver(

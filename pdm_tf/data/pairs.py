@@ -1,34 +1,40 @@
-"""Pairs of an HR and an LR photograph of the same scene, matched by file name."""
+"""Pairs of an HR and an LR photograph of the same scene, matched by name.
+
+They come from folders of images, or from TFRecord shards (`tfrecord.py`).
+"""
 
 import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from pdm_tf.core.errors import ImageError, UserError
-from pdm_tf.core.images import image_size, list_images, read_rgb_u8
+from pdm_tf.data.entries import Entry
+from pdm_tf.data.sources import list_entries, place_of
 
 # What datasets put behind the name of an LR file: 0001x4.png, 0001x4m.png (mild),
-# 0001x4d.png (difficult), 0001x4w2.png (wild, version 2), baby_x4.png.
-_LR_SUFFIX = re.compile(r"[_-]?[xX]\d+(?:[a-z]\d?)?$")
+# 0001x4d.png (difficult), 0001x4w2.png (wild, version 2), baby_x4.png; and what
+# pdm_tf.degrade does: 0001_d2.png (draw 2).
+_LR_SUFFIX = re.compile(r"(?:[_-]?[xX]\d+(?:[a-z]\d?)?|_d\d+)$")
 _NAMED = 3  # files named per kind of problem when nothing is left
 
 
 @dataclass(frozen=True)
 class ImagePair:
-    """Two files that show the same; hr size = scale * lr size.
+    """Two images that show the same; hr size = scale * lr size.
 
     Attributes:
       name: relative path without suffix: that of the HR file, or that of the LR file
         where one HR file has several.
+      hr, lr: where they are.
     """
 
     name: str
-    hr_path: Path
-    lr_path: Path
+    hr: Entry
+    lr: Entry
 
     def load(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns (hr_u8, lr_u8), each [H, W, 3] uint8 RGB.
@@ -36,7 +42,7 @@ class ImagePair:
         Raises:
           ImageError: one of them cannot be read.
         """
-        return read_rgb_u8(self.hr_path), read_rgb_u8(self.lr_path)
+        return self.hr.read(), self.lr.read()
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ def load_pairs(
     belong to one HR file. Sizes come from the file headers; nothing is decoded.
 
     Args:
-      hr_dir, lr_dir: folders of images, searched recursively.
+      hr_dir, lr_dir: folders of images, searched recursively, or of shards.
       scale: hr size = scale * lr size, exactly.
       max_images: at most so many pairs, the first by name; 0: all.
 
@@ -71,27 +77,27 @@ def load_pairs(
       UserError: no pair is left; the message says what became of the files.
     """
     hr_files, problems = _by_stem(Path(hr_dir))
-    matches: dict[str, list[Path]] = defaultdict(list)
-    for path in list_images(lr_dir):
-        stem = _stem(path, Path(lr_dir))
+    matches: dict[str, list[Entry]] = defaultdict(list)
+    for entry in list_entries(lr_dir):
+        stem = _stem(entry)
         bare = _LR_SUFFIX.sub("", stem)
         key = stem if stem in hr_files else bare
         if key in hr_files:
-            matches[key].append(path)
+            matches[key].append(entry)
         else:
-            problems.append((str(path), "has no HR image of its name"))
+            problems.append((place_of(entry), "has no HR image of its name"))
     pairs = []
-    for stem, hr_path in hr_files.items():
-        lr_paths = matches.get(stem, [])
-        if not lr_paths:
-            problems.append((str(hr_path), "has no LR image of its name"))
-        for lr_path in lr_paths:
-            name = stem if len(lr_paths) == 1 else _stem(lr_path, Path(lr_dir))
-            reason = _mismatch(hr_path, lr_path, scale)
+    for stem, hr in hr_files.items():
+        partners = matches.get(stem, [])
+        if not partners:
+            problems.append((place_of(hr), "has no LR image of its name"))
+        for lr in partners:
+            name = stem if len(partners) == 1 else _stem(lr)
+            reason = _mismatch(hr, lr, scale)
             if reason:
                 problems.append(reason)
             else:
-                pairs.append(ImagePair(name, hr_path, lr_path))
+                pairs.append(ImagePair(name, hr, lr))
     if not pairs:
         raise UserError(
             f"{hr_dir} and {lr_dir} must hold pairs of images with the same names, the "
@@ -102,35 +108,36 @@ def load_pairs(
     return PairSet(tuple(pairs[: max_images or None]), tuple(problems), scale)
 
 
-def _by_stem(folder: Path) -> tuple[dict[str, Path], list[tuple[str, str]]]:
-    files: dict[str, Path] = {}
+def _by_stem(location: Path) -> tuple[dict[str, Entry], list[tuple[str, str]]]:
+    files: dict[str, Entry] = {}
     problems = []
-    for path in list_images(folder):
-        stem = _stem(path, folder)
+    for entry in list_entries(location):
+        stem = _stem(entry)
         if stem in files:
-            problems.append((str(path), f"has the same name as {files[stem].name}"))
+            other = Path(files[stem].name).name
+            problems.append((place_of(entry), f"has the same name as {other}"))
         else:
-            files[stem] = path
+            files[stem] = entry
     return files, problems
 
 
-def _stem(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).with_suffix("").as_posix()
+def _stem(entry: Entry) -> str:
+    return PurePosixPath(entry.name).with_suffix("").as_posix()
 
 
-def _mismatch(hr_path: Path, lr_path: Path, scale: int) -> tuple[str, str] | None:
+def _mismatch(hr: Entry, lr: Entry, scale: int) -> tuple[str, str] | None:
     """What keeps two files of the same name from being a pair."""
     sizes = []
-    for path in (hr_path, lr_path):
+    for entry in (hr, lr):
         try:
-            sizes.append(image_size(path))
+            sizes.append(entry.size())
         except ImageError as error:
             return error.path, error.reason
     (hr_height, hr_width), (lr_height, lr_width) = sizes
     if (hr_height, hr_width) == (scale * lr_height, scale * lr_width):
         return None
-    return str(hr_path), (
-        f"is not {scale} times the size of {lr_path.name} "
+    return place_of(hr), (
+        f"is not {scale} times the size of {Path(lr.name).name} "
         f"({hr_width}x{hr_height} and {lr_width}x{lr_height} px)"
     )
 

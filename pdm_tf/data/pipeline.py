@@ -6,7 +6,8 @@ a batch is made of them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,10 @@ import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.data.cutting import cutter
-from pdm_tf.data.entries import FileEntry
 from pdm_tf.data.pairs import PairSet
 from pdm_tf.data.parallel import OnProgress
 from pdm_tf.data.sampling import draw_samples
-from pdm_tf.data.sources import ImageSource, load_entries, open_source
+from pdm_tf.data.sources import ImageSource, load_entries, open_source, place_of
 
 _PREFETCHED = 4  # batches: enough to ride over a slow image, little memory
 _PREFETCHED_ON_DEVICE = 2  # one is used while the next is copied
@@ -194,21 +194,25 @@ def open_pairs(
     """
     sources = {}
     for side, patch in (("lr", lr_patch), ("hr", lr_patch * pair_set.scale)):
-        paths = [getattr(pair, f"{side}_path") for pair in pair_set.pairs]
+        entries = [getattr(pair, side) for pair in pair_set.pairs]
+        # One HR image may be in several pairs: numbers tell them apart.
         sources[side] = load_entries(
-            [FileEntry(str(number), path) for number, path in enumerate(paths)],
+            [
+                replace(entry, name=f"{number}:{entry.name}")
+                for number, entry in enumerate(entries)
+            ],
             patch=patch,
             cache_mb=cache_mb,
             label=f"The {side.upper()} images of the pairs",
-            location=str(paths[0].parent),
+            location=str(Path(place_of(entries[0])).parent),
             on_progress=on_progress,
         )
         cache_mb -= sources[side].memory_mb
     places = {
-        side: {name: place for place, name in enumerate(source.names)}
+        side: {name.partition(":")[0]: at for at, name in enumerate(source.names)}
         for side, source in sources.items()
     }
-    both = [name for name in sources["lr"].names if name in places["hr"]]
+    both = [number for number in places["lr"] if number in places["hr"]]
     if not both:
         raise UserError(
             "Pairs must have two usable images. Received: none such, of "
@@ -216,8 +220,8 @@ def open_pairs(
             f"{sources['lr'].summary()}"
         )
     return PairSource(
-        hr=sources["hr"].select([places["hr"][name] for name in both]),
-        lr=sources["lr"].select([places["lr"][name] for name in both]),
+        hr=sources["hr"].select([places["hr"][number] for number in both]),
+        lr=sources["lr"].select([places["lr"][number] for number in both]),
         scale=pair_set.scale,
     )
 

@@ -1,4 +1,4 @@
-"""What the tasks of `prepare` share: results, the folders' rules, settings on record.
+"""What `prepare` and `degrade` share: results, the folders' rules, settings on record.
 
 Every task can be stopped and started again: finished files are kept, and the folder
 remembers the settings it was made with, so that two settings never mix in it.
@@ -34,9 +34,12 @@ class Outcome:
 
 
 def open_output(
-    input_dir: str | Path, output_dir: str | Path, settings: dict[str, Any]
+    input_dir: str | Path,
+    output_dir: str | Path,
+    settings: dict[str, Any],
+    record_name: str = SETTINGS_NAME,
 ) -> Path:
-    """Makes the output folder and records `settings` in it.
+    """Makes the output folder and records `settings` in it, as `record_name`.
 
     Raises:
       UserError: the output would be among the inputs, cannot be written, or was made
@@ -48,7 +51,7 @@ def open_output(
             "--output_dir must lie outside --input_dir, or its files would be inputs "
             f"next time. Received: {output_dir} and {input_dir}."
         )
-    record = folder / SETTINGS_NAME
+    record = folder / record_name
     before = read_json(record) if record.exists() else settings
     if before != settings:
         raise UserError(

@@ -63,8 +63,8 @@ def make_shards(
         "tile_step": tile_step or tile,
     }
     folder = open_output(input_dir, output_dir, settings)
-    plan = _plan(files, input_dir, int(shard_mb * _MB))
-    finished = _finished_shards(folder)
+    plan = plan_shards(files, input_dir, int(shard_mb * _MB))
+    finished = finished_shards(folder)
     shards, counts, problems, done = [], {True: 0, False: 0}, [], 0
     for number, inputs in enumerate(plan):
         name = f"images-{number:05d}{SHARD_SUFFIX}"
@@ -72,7 +72,7 @@ def make_shards(
         new = shard is None or shard["inputs"] != inputs
         if new:
             # Until the end the index says that it is not complete.
-            _write_index(folder, shards, complete=False)
+            write_index(folder, shards, complete=False)
             left_out: list[list[str]] = []
             images = _stored(
                 [input_dir / path for path, _, _ in inputs],
@@ -92,17 +92,17 @@ def make_shards(
         done += len(inputs)
         if on_progress is not None:
             on_progress(done, len(files))
-    _write_index(folder, shards, complete=True)
+    write_index(folder, shards, complete=True)
     for name in finished.keys() - {shard["file"] for shard in shards}:
         (folder / name).unlink(missing_ok=True)  # of an earlier, longer plan
     outcome = Outcome(counts[True], counts[False], tuple(problems))
     return require_some(outcome, input_dir)
 
 
-def _plan(
+def plan_shards(
     files: Sequence[Path], input_dir: Path, shard_bytes: int
 ) -> list[list[list[Any]]]:
-    """Files of each shard, up to `shard_bytes`: [[name, bytes, mtime_ns], ...]."""
+    """Returns [[name, bytes, mtime_ns], ...] of each shard, up to `shard_bytes`."""
     plan: list[list[list[Any]]] = []
     size = 0
     for path in files:
@@ -116,7 +116,7 @@ def _plan(
     return plan
 
 
-def _finished_shards(folder: Path) -> dict[str, dict[str, Any]]:
+def finished_shards(folder: Path) -> dict[str, dict[str, Any]]:
     """The shards an earlier start finished, by file name."""
     path = folder / INDEX_NAME
     if not path.exists():
@@ -125,7 +125,8 @@ def _finished_shards(folder: Path) -> dict[str, dict[str, Any]]:
     return {shard["file"]: shard for shard in shards if is_whole(folder, shard)}
 
 
-def _write_index(folder: Path, shards: list[dict[str, Any]], complete: bool) -> None:
+def write_index(folder: Path, shards: list[dict[str, Any]], complete: bool) -> None:
+    """Writes the index of a folder of shards; readers refuse one that is incomplete."""
     path = folder / INDEX_NAME
     index = {"format": INDEX_FORMAT, "complete": complete, "shards": shards}
     written(path, lambda: write_json_atomic(path, index))

@@ -232,13 +232,14 @@ def _measure(
             continue
         if min(height, width) < patch:
             reason = f"is smaller than the patch ({width}x{height} px, patch {patch})"
-            skipped.append((_path_of(entry), reason))
+            skipped.append((place_of(entry), reason))
         else:
             sizes[index] = (height, width)
     return sizes, skipped
 
 
-def _path_of(entry: Entry) -> str:
+def place_of(entry: Entry) -> str:
+    """Returns how messages name an image: its path, or its name in a shard."""
     return str(entry.path) if isinstance(entry, FileEntry) else entry.name
 
 

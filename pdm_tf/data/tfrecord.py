@@ -36,39 +36,69 @@ class StoredImage:
     width: int
 
 
+class ShardWriter:
+    """Writes a shard, image by image; it appears when `finish` is called.
+
+    A context manager: left without `finish`, it leaves nothing behind.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        import tensorflow as tf  # seconds to import, and only writing needs it
+
+        self._path = Path(path)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        name = f".{self._path.name}.{os.getpid()}.tmp"
+        self._temporary = self._path.with_name(name)
+        self._writer = tf.io.TFRecordWriter(str(self._temporary))
+        self._position = 0
+        self._rows: list[dict[str, Any]] = []
+
+    def __enter__(self) -> "ShardWriter":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._writer.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def add(self, image: StoredImage) -> None:
+        """Appends an image."""
+        payload = _example(image)
+        self._writer.write(payload)
+        start = self._position + _HEADER_BYTES + payload.index(image.data)
+        self._position += _HEADER_BYTES + len(payload) + _FOOTER_BYTES
+        self._rows.append(
+            {
+                "name": image.name,
+                "height": image.height,
+                "width": image.width,
+                "offset": start,
+                "length": len(image.data),
+                "crc32": zlib.crc32(image.data),
+            }
+        )
+
+    def finish(self) -> dict[str, Any]:
+        """Gives the shard its name.
+
+        Returns:
+          The shard's part of the index: {"file", "bytes", "images": [...]}.
+        """
+        self._writer.close()
+        os.replace(self._temporary, self._path)
+        rows = self._rows
+        return {"file": self._path.name, "bytes": self._position, "images": rows}
+
+
 def write_shard(path: str | Path, images: Iterable[StoredImage]) -> dict[str, Any]:
     """Writes a shard, in full or not at all.
 
     Returns:
       The shard's part of the index: {"file", "bytes", "images": [...]}.
     """
-    import tensorflow as tf  # seconds to import, and only writing needs it
-
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    position, rows = 0, []
-    try:
-        with tf.io.TFRecordWriter(str(temporary)) as writer:
-            for image in images:
-                payload = _example(image)
-                writer.write(payload)
-                start = position + _HEADER_BYTES + payload.index(image.data)
-                position += _HEADER_BYTES + len(payload) + _FOOTER_BYTES
-                rows.append(
-                    {
-                        "name": image.name,
-                        "height": image.height,
-                        "width": image.width,
-                        "offset": start,
-                        "length": len(image.data),
-                        "crc32": zlib.crc32(image.data),
-                    }
-                )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return {"file": path.name, "bytes": position, "images": rows}
+    with ShardWriter(path) as writer:
+        for image in images:
+            writer.add(image)
+        return writer.finish()
 
 
 def read_index(location: str | Path) -> list[RecordEntry]:
@@ -85,13 +115,14 @@ def read_index(location: str | Path) -> list[RecordEntry]:
     index = read_json(folder / INDEX_NAME)
     if not isinstance(index, dict) or index.get("format") != INDEX_FORMAT:
         raise UserError(
-            f"{folder / INDEX_NAME} must be the index that pdm_tf.prepare writes "
-            f"({INDEX_FORMAT}). Received: another file."
+            f"{folder / INDEX_NAME} must be the index that pdm_tf.prepare and "
+            f"pdm_tf.degrade write ({INDEX_FORMAT}). Received: another file."
         )
     if not index["complete"]:
         raise UserError(
-            f"{folder} is not finished: pdm_tf.prepare was stopped. Run the same "
-            "command again; it goes on where it was."
+            f"{folder} is not finished: the program that writes it (pdm_tf.prepare or "
+            "pdm_tf.degrade) was stopped. Run the same command again; it goes on where "
+            "it was."
         )
     entries = [
         entry
@@ -114,8 +145,8 @@ def _shard_entries(folder: Path, shard: dict[str, Any]) -> Iterator[RecordEntry]
     if not is_whole(folder, shard):
         raise UserError(
             f"{folder / shard['file']} must be the {shard['bytes']} bytes that its "
-            f"{INDEX_NAME} says. Received: a missing or cut file; run pdm_tf.prepare "
-            "again."
+            f"{INDEX_NAME} says. Received: a missing or cut file; run the program "
+            "that wrote it (pdm_tf.prepare, pdm_tf.degrade) again."
         )
     for row in shard["images"]:
         yield RecordEntry(shard=folder / shard["file"], **row)

@@ -4,13 +4,16 @@ Networks trained with it are the "EDSR" row of the paper's Table 2 and the usual
 for everything else. Its sampling grid is "half_pixel" (see `ops.blur`).
 """
 
+import numpy as np
 import tensorflow as tf
 
+from pdm_tf.core.imresize import imresize
+from pdm_tf.degradations.base import Degradation, Latents, NoSettings
 from pdm_tf.models.degradation import Degraded
 from pdm_tf.ops.resize import bicubic_downsample
 
 
-class BicubicDegradation:
+class BicubicDegradation(Degradation):
     """hr [B, H, W, 3] with a margin -> Degraded, whose `lr` covers the inner part.
 
     Attributes:
@@ -19,18 +22,40 @@ class BicubicDegradation:
         that inside the margin nothing depends on how borders are mirrored.
     """
 
-    def __init__(self, scale: int) -> None:
+    edge = "symmetric"  # as MATLAB's imresize
+
+    def __init__(self, scale: int, config: NoSettings | None = None) -> None:
+        del config
         self.scale = scale
         self.margin = 2 * scale
 
-    def __call__(self, hr: tf.Tensor, *, seed: tf.Tensor | None = None) -> Degraded:
-        """Downsamples; `seed` is not needed.
+    @property
+    def least_size(self) -> int:
+        """One LR pixel: imresize mirrors as often as it takes."""
+        return self.scale
 
-        Args:
-          hr: [B, H + 2 * margin, W + 2 * margin, 3] float32 in [0, 1].
-          seed: ignored.
+    def draw(self, batch: int, height: int, width: int, seed: tf.Tensor) -> Latents:
+        """Nothing."""
+        del batch, height, width, seed
+        return ()
+
+    def apply(self, hr: tf.Tensor, *latents: tf.Tensor | None) -> Degraded:
+        """Downsamples; in float64, with the very operations of `core.imresize`.
+
+        Sums in another order differ in the last bit, and then values halfway between
+        two levels of 8 bit fall to either side.
         """
-        del seed
+        del latents
         border = self.margin // self.scale
-        lr = bicubic_downsample(hr, self.scale)[:, border:-border, border:-border, :]
+        if hr.dtype == tf.float64:
+            images = [imresize(image, 1 / self.scale) for image in np.asarray(hr)]
+            lr = tf.constant(np.stack(images))
+        else:
+            lr = bicubic_downsample(hr, self.scale)
+        lr = lr[:, border:-border, border:-border, :]
         return Degraded(lr, lr, None, None)
+
+    def __call__(self, hr: tf.Tensor, *, seed: tf.Tensor | None = None) -> Degraded:
+        """As `apply`; `seed` is not needed."""
+        del seed
+        return self.apply(hr)

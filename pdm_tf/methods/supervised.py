@@ -17,7 +17,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
 from pdm_tf.degradations import DEGRADATIONS
 from pdm_tf.losses.pixel import l1_loss
-from pdm_tf.methods.base import Batch, Learned, Share, TrainStep
+from pdm_tf.methods.base import WHOLE, Batch, Learned, Share, TrainStep
 from pdm_tf.methods.steps import (
     crop_margin,
     optimizers_for,
@@ -105,23 +105,28 @@ class Supervised:
     def previews(self, batch: Batch, step: int) -> Mapping[str, np.ndarray]:
         """Rows of lr, sr, hr."""
         few = {name: images[:4] for name, images in batch.items()}
-        lr, hr = self._pair(few, tf.constant(step, tf.int64))
+        lr, hr = self._pair(few, tf.constant(step, tf.int64), WHOLE)
         return {
             "patches": patch_rows({"lr": lr, "sr": self._sr(lr), "hr": hr}, self._scale)
         }
 
-    def _pair(self, batch: Batch, step: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        if self._degradation is None:
-            return batch["lr"], batch["hr"]
+    def _pair(
+        self, batch: Batch, step: tf.Tensor, share: Share
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        degradation, hr = self._degradation, batch["hr"]
+        if degradation is None:
+            return batch["lr"], hr
         seed = step_seed(self._seed, "degradation", step)
-        lr = self._degradation(batch["hr"], seed=seed).lr
+        whole = hr.shape[0] * share.count
+        latents = degradation.draw(whole, *degradation.lr_size(hr), seed)
+        parts = [None if latent is None else share.of(latent) for latent in latents]
+        lr = degradation.apply(hr, *parts).lr
         if self._config.quantise:
             lr = quantise_8bit(lr)
-        return lr, crop_margin(batch["hr"], self._degradation.margin)
+        return lr, crop_margin(hr, degradation.margin)
 
     def _train_step(self, batch: Batch, step: tf.Tensor, share: Share) -> Learned:
-        del share  # the predefined degradations draw nothing
-        lr, hr = self._pair(batch, step)
+        lr, hr = self._pair(batch, step, share)
         with tf.GradientTape() as tape:
             loss = l1_loss(self._sr(lr, training=True), hr)
             scaled = self.optimizers["sr"].scale_loss(loss)

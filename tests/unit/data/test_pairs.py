@@ -10,6 +10,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import write_png
 from pdm_tf.data.pairs import load_pairs
 from pdm_tf.data.pipeline import make_pair_stream, open_pairs
+from pdm_tf.data.shards import make_shards
 from tests.unit.data.folders import noise
 
 SCALE = 3
@@ -51,7 +52,29 @@ def test_several_lr_images_of_one_hr_image(tmp_path):
     write_png(tmp_path / "lr" / "ax3w2.png", noise(10, 12, 9))
     pairs = _load(tmp_path).pairs
     assert [pair.name for pair in pairs] == ["ax3w1", "ax3w2"]
-    assert {pair.hr_path.name for pair in pairs} == {"a.png"}
+    assert {pair.hr.name for pair in pairs} == {"a.png"}
+
+
+@pytest.mark.parametrize("cache_mb", [1, 0])
+def test_pairs_in_shards_are_the_pairs_in_folders(tmp_path, cache_mb):
+    """Two draws of one HR image, which is stored once; and a stream of them."""
+    _pair(tmp_path, "a.png", "a_d0.png")
+    write_png(tmp_path / "lr" / "a_d1.png", noise(10, 12, 9))
+    _pair(tmp_path, "deep/b.png", "deep/b.png", size=(14, 11))
+    write_png(tmp_path / "lr" / "stray.png", noise(3, 3, 1))
+    for side in ("hr", "lr"):
+        make_shards(tmp_path / side, tmp_path / "shards" / side)
+    found = _load(tmp_path / "shards")
+    assert [pair.name for pair in found.pairs] == ["a_d0", "a_d1", "deep/b"]
+    assert found.problems == (("stray.png", "has no HR image of its name"),)
+    streams = []
+    for pair_set in (found, _load(tmp_path)):
+        pairs = open_pairs(pair_set, lr_patch=6, cache_mb=cache_mb)
+        assert not pairs.skipped and pairs.lr.count == 3
+        stream = make_pair_stream(pairs, lr_patch=6, batch_size=8, seed=1)
+        streams.append(next(iter(stream)))
+    for side in ("hr", "lr"):
+        np.testing.assert_array_equal(streams[0][side], streams[1][side])
 
 
 def test_what_does_not_match_is_named(tmp_path):

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.methods import SupervisedConfig
+from pdm_tf.methods.base import WHOLE, Share
 from tests.oracles import imresize_oracle
 from tests.unit.methods import tiny
 
@@ -48,6 +49,24 @@ def test_step_on_real_pairs_takes_them_as_they_are():
     assert scalars["loss/sr_l1"] == pytest.approx(wanted, rel=1e-5)
     sr = method.networks["sr"]
     assert tiny.moved(sr, before) == tiny.trainable(sr)
+
+
+def test_shares_of_a_batch_see_what_the_whole_batch_would():
+    """A degradation that draws: parts that drew anew would all get the first rows."""
+    method = tiny.supervised(degradation="awgn_blur", learning_rate=1e-3)
+    rng = np.random.default_rng(0)
+    side = method.patches["hr"]
+    hr = tf.constant(rng.random((4, side, side, 3)), tf.float32)
+    step = tf.constant(5, tf.int64)
+    whole, _ = method._pair({"hr": hr}, step, WHOLE)
+    parts = [
+        method._pair({"hr": hr[2 * index : 2 * index + 2]}, step, Share(index, 2))[0]
+        for index in range(2)
+    ]
+    # Convolutions of another batch size may round a value to the next level.
+    difference = np.abs(tf.concat(parts, 0) - whole)
+    assert difference.max() <= 1.01 / 255 and np.mean(difference > 0) < 1e-3
+    assert np.abs(whole[0] - whole[2]).max() > 0.1
 
 
 def test_learns_on_one_batch():

@@ -1,0 +1,126 @@
+"""The flags of `python -m pdm_tf.degrade`, and its own exit code."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.core.errors import UserError
+
+# Beside those of `exit_codes`: everything was done but for the files that were named.
+SOME_LEFT_OUT = 1
+
+
+@dataclass(frozen=True)
+class DegradeConfig:
+    """What `degrade` is asked to do; the fields are the flags.
+
+    Raises:
+      UserError: a required flag is missing or a number is out of range.
+    """
+
+    degradation: str = ""
+    input_dir: str = ""
+    output_dir: str = ""
+    weights: Literal["ema", "raw"] = "ema"
+    degradation_arg: tuple[str, ...] = ()
+    scale: int = 0
+    draws: int = 1
+    seed: int = 0
+    format: Literal["pairs", "tfrecord"] = "pairs"
+    hr_files: Literal["link", "copy", "none"] = "link"
+    shard_mb: int = 256
+    threads: int = 0
+    progress: Literal["auto", "on", "off"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("degradation", "input_dir", "output_dir"):
+            if not getattr(self, name):
+                raise UserError(
+                    f"--{name} is required. Received nothing. "
+                    "See python -m pdm_tf.degrade --help."
+                )
+        for name, least in (
+            ("scale", 0),
+            ("draws", 1),
+            ("shard_mb", 1),
+            ("threads", 0),
+        ):
+            value = getattr(self, name)
+            if value < least:
+                raise UserError(f"--{name} must be {least} or more. Received: {value}.")
+
+
+_SECTIONS = {
+    "What": {
+        "degradation": "What to apply: a run folder of pdm_tf.train (its learned "
+        "degradation), a bundle (a folder with bundle.json), or the name of a "
+        "predefined one: `bicubic`, MATLAB's imresize; `awgn_blur`, a random "
+        "anisotropic Gaussian blur and white noise for each image. A name goes before "
+        "a folder of that name. Required.",
+        "weights": "Of a run folder: the averaged weights (ema) or the last (raw).",
+        "degradation_arg": "A setting of a predefined degradation; of awgn_blur: "
+        "kernel_size=21, sigma_min_px=0.6, sigma_max_px=4.0 (HR pixels), "
+        "noise_min_255=0, noise_max_255=15 (levels of 8 bit), grid=pixel0 or "
+        "half_pixel.",
+        "scale": "HR size / LR size; 0 takes that of the learned degradation, and 4 "
+        "for a predefined one.",
+        "input_dir": "Folder of HR photographs (PNG, JPEG, WebP, BMP), searched "
+        "recursively. Required.",
+        "output_dir": "Folder for the results; made if missing. Required.",
+    },
+    "Randomness": {
+        "draws": "LR images of each photograph. With more than one they are called "
+        "NAME_d0.png, NAME_d1.png, ...",
+        "seed": "What is drawn for an LR image is a function of this, of the "
+        "photograph's path below --input_dir without its suffix, and of the draw: not "
+        "of the other files, their order, --threads or --format.",
+    },
+    "Output": {
+        "format": "`pairs`: folders lr/ and hr/ whose files have the same names. "
+        "`tfrecord`: the same as shards, which --hr_dir and --lr_dir of pdm_tf.train "
+        "take like folders.",
+        "hr_files": "HR files, cropped at the bottom and right until the scale divides "
+        "both sides. With several draws each has its own name in hr/: `link` makes the "
+        "second and further ones hard links to the first (copies where the file system "
+        "has no links; do not edit one in place), `copy` makes copies. `none` writes "
+        "LR images alone. Shards hold each HR image once.",
+        "shard_mb": "Size of the photographs' files that go into one shard, about, in "
+        "MB.",
+    },
+    "How": {
+        "threads": "Photographs worked on at once; 0 takes one per processor, at most "
+        "8. Large ones are done in windows: one in work takes its 8-bit pixels, a "
+        "quarter of them again for latents at x4, and a few hundred MB for a learned "
+        "degradation.",
+        "progress": "Progress bar with the time left on standard error; `auto`: when "
+        "it is a terminal, and a line every half minute elsewhere.",
+    },
+}
+
+SPEC = ProgramSpec(
+    module="pdm_tf.degrade",
+    config=DegradeConfig,
+    intro="Makes LR images of HR photographs with a learned or a predefined "
+    "degradation, as training data for any super-resolution network. Writes 8-bit PNG, "
+    "manifest.jsonl (one line for each LR image: files, sha256 of the source, draw, "
+    "seed, sizes [height, width], crop [top, left, height, width], noise_std_255, "
+    "JPEG quality, index of the kernel; null what does not apply) and kernels.npy "
+    "([N, K, K] float32, correlated, centred on HR pixel scale * i (plus (scale-1)//2"
+    " with grid=half_pixel); kernels that vary within an image are not stored, the "
+    "seed makes them again). At its edges a photograph is mirrored, and nowhere else."
+    " Photographs that cannot be used (not an image, truncated, animated, "
+    "transparent, smaller than the kernel) are named and left out. Every file appears"
+    " in full or not at all; stopped and started again with the same flags, it keeps "
+    "what is finished, and the result is the same; other flags for the same "
+    "--output_dir are an error. Exit code: 0 when all photographs were used, 1 when "
+    "some were left out, 2 when nothing could be done, 75 when it was stopped by "
+    "Ctrl-C or SIGTERM and can go on.",
+    examples=(
+        "python -m pdm_tf.degrade --degradation=runs/small --input_dir=photos/hr "
+        "--output_dir=photos/learned --draws=2",
+        "python -m pdm_tf.degrade --degradation=awgn_blur "
+        "--degradation_arg=noise_max_255=5 --input_dir=photos/hr "
+        "--output_dir=photos/gaussian --format=tfrecord",
+    ),
+    sections=_SECTIONS,
+)

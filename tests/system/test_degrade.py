@@ -1,0 +1,200 @@
+"""`python -m pdm_tf.degrade`, from flags to files that training reads."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pdm_tf.config import exit_codes, program
+from pdm_tf.config.flags_degrade import SOME_LEFT_OUT, SPEC
+from pdm_tf.core.files import read_json
+from pdm_tf.core.images import read_rgb_u8, write_png
+from pdm_tf.degrade import main
+from pdm_tf.models.bundle import save_bundle
+from tests.unit.data.folders import noise
+from tests.unit.degradations.networks import tiny_pdm
+
+SCALE = 2
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("run")
+    save_bundle(tiny_pdm(), folder / "bundles/pdm_ema", role="pdm", scale=SCALE, step=2)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    for index in range(4):
+        write_png(tmp_path / f"in/{index}.png", noise(41 + index, 44, index))
+    return tmp_path
+
+
+def argv(folder, degradation, *flags, out="out"):
+    return [
+        f"--degradation={degradation}",
+        f"--input_dir={folder / 'in'}",
+        f"--output_dir={folder / out}",
+        *flags,
+    ]
+
+
+def call(folder, degradation, *flags, out="out"):
+    return program.call(SPEC, main, argv(folder, degradation, *flags, out=out))
+
+
+def start(folder, degradation, *flags, out="out", module="pdm_tf.degrade"):
+    command = [sys.executable, "-m", module]
+    return subprocess.Popen(
+        [*command, *argv(folder, degradation, *flags, out=out)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    }
+
+
+@pytest.mark.parametrize("form", ["pairs", "tfrecord"])
+def test_training_reads_what_degrade_writes(folder, bundle, repository, form):
+    """As a user would: two programs, one after the other."""
+    process = start(
+        folder, bundle, "--draws=2", f"--format={form}", "--seed=5", "--progress=on"
+    )
+    told, warned = process.communicate(timeout=240)
+    assert process.returncode == exit_codes.OK, warned
+    assert told == f"4 photographs degraded, 2 LR images each: {folder / 'out'}\n"
+    assert "WARNING" not in warned and "cuda" not in warned.lower()
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pdm_tf.train", "--method=supervised"),
+            *("--method_arg=pairs=real", f"--scale={SCALE}", "--lr_patch=8"),
+            *(f"--hr_dir={folder}/out/hr", f"--lr_dir={folder}/out/lr"),
+            *(f"--run_dir={folder}/run", "--steps=2", "--batch_size=2"),
+            *("--sr_arg=num_blocks=1", "--sr_arg=filters=4"),
+        ],
+        cwd=repository,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == exit_codes.OK, done.stdout + done.stderr
+    assert "skip" not in (done.stdout + done.stderr).lower()
+    assert read_json(folder / "run/bundles/sr_ema/bundle.json")["step"] == 2
+
+
+def test_killed_and_started_again_is_the_same(folder, bundle):
+    """kill -9 in the middle of the work, several times."""
+    for index in range(24):
+        write_png(folder / f"in/more/{index}.png", noise(300, 300, 100 + index))
+    assert call(folder, bundle, out="straight") == exit_codes.OK
+    journal = folder / "out/.degrade.jsonl"
+    for lines in (1, 6):
+        process = start(folder, bundle, "--threads=2")
+        end = time.monotonic() + 120
+        while time.monotonic() < end and process.poll() is None:
+            if journal.exists() and journal.read_bytes().count(b"\n{") > lines:
+                break
+            time.sleep(0.01)
+        assert process.poll() is None, process.communicate()
+        process.kill()
+        process.communicate()
+        assert not (folder / "out/manifest.jsonl").exists()
+    assert call(folder, bundle) == exit_codes.OK
+    assert contents(folder / "out") == contents(folder / "straight")
+
+
+def test_sigterm_ends_with_75_and_can_go_on(folder, bundle, capsys):
+    for index in range(24):
+        write_png(folder / f"in/more/{index}.png", noise(300, 300, 100 + index))
+    process = start(folder, bundle, "--threads=1")
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not (folder / "out/lr/0.png").exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    told, warned = process.communicate(timeout=60)
+    assert process.returncode == exit_codes.INTERRUPTED, warned
+    assert "start it again with the same flags to go on" in told and not warned
+    assert call(folder, bundle) == exit_codes.OK
+    assert "kept from before" in capsys.readouterr().out
+    lines = (folder / "out/manifest.jsonl").read_text().splitlines()
+    assert len(lines) == 28
+
+
+def test_predefined_with_settings(folder, capsys):
+    flags = ("--scale=2", "--degradation_arg=kernel_size=7")
+    fixed = ("--degradation_arg=noise_min_255=9", "--degradation_arg=noise_max_255=9")
+    assert call(folder, "awgn_blur", *flags, *fixed) == exit_codes.OK
+    lines = (folder / "out/manifest.jsonl").read_text().splitlines()
+    stds = [json.loads(line)["noise_std_255"] for line in lines]
+    assert stds == pytest.approx([9.0] * 4, abs=0.7)
+    assert np.load(folder / "out/kernels.npy").shape == (4, 7, 7)
+    assert call(folder, "awgn_blur", *flags) == exit_codes.BAD_INPUT
+    told = capsys.readouterr().err
+    assert "noise_max_255=9.0" in told and "noise_max_255=15.0" in told
+
+
+def test_a_predefined_one_has_scale_4_and_a_learned_one_its_own(folder, bundle):
+    assert call(folder, "bicubic") == call(folder, bundle, out="b") == exit_codes.OK
+    assert read_rgb_u8(folder / "out/lr/0.png").shape == (10, 11, 3)
+    assert read_rgb_u8(folder / "b/lr/0.png").shape == (20, 22, 3)
+
+
+def test_bad_files_are_counted_in_the_exit_code(folder, bundle, capsys):
+    (folder / "in" / "text.png").write_text("text")
+    assert call(folder, bundle) == SOME_LEFT_OUT
+    told = capsys.readouterr()
+    assert "text.png: is not a PNG, JPEG, WebP or BMP image" in told.err
+    assert "1 files left out" in told.out
+
+
+@pytest.mark.parametrize(
+    "degradation, flags, words",
+    [
+        (
+            "bicubik",
+            [],
+            "Received: 'bicubik', which does not exist",
+        ),
+        ("", [], "--degradation is required"),
+        ("bicubic", ["--draws=0"], "--draws must be 1 or more"),
+        ("awgn_blur", ["--degradation_arg=sigma=3"], "has no setting 'sigma'"),
+        ("awgn_blur", ["--degradation_arg=kernel_size=4"], "must be odd"),
+        ("RUN", ["--scale=4"], "--scale must be that of the degradation, 2"),
+        ("RUN", ["--degradation_arg=grid=pixel0"], "is for predefined degradations"),
+        ("RUN", ["--weights=raw"], "must hold bundles/pdm/bundle.json"),
+        ("bicubic", ["--input_dir=nowhere"], "There is no folder nowhere"),
+    ],
+)
+def test_what_cannot_work(folder, bundle, capsys, degradation, flags, words):
+    degradation = degradation.replace("RUN", str(bundle))
+    assert call(folder, degradation, *flags) == exit_codes.BAD_INPUT
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ") and words in told.err
+    assert not (folder / "out").exists()
+
+
+def test_help_teaches(capsys):
+    assert program.call(SPEC, main, ["--help"]) == exit_codes.OK
+    text = " ".join(capsys.readouterr().out.split())  # lines break by the terminal
+    for words in (
+        "hard links",
+        "75 when it was stopped",
+        "manifest.jsonl",
+        "kernels.npy",
+    ):
+        assert words in text
