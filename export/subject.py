@@ -111,10 +111,25 @@ def _open_run(location: Path, weights: str) -> Subject:
     return _subject([find_bundle(location, "sr", weights)] if has_sr else [], pdm)
 
 
+def _exportable(bundle: Bundle, path: Path) -> Bundle:
+    """A degradation that both formats can hold.
+
+    JPEG's roundings turn differences of 1e-7 between runtimes into whole levels, which
+    no certificate could tell from a fault.
+    """
+    if getattr(bundle.config, "jpeg", None) is not None:
+        raise UserError(
+            "A degradation with a JPEG module cannot be exported; pdm_tf.degrade "
+            "applies it, and --nodegradation exports the SR network alone. "
+            f"Received: {path}."
+        )
+    return bundle
+
+
 def _subject(paths: Sequence[Path], pdm: Path | None) -> Subject:
     return Subject(
         bundles=tuple(_checked(load_bundle(path), path) for path in paths),
-        degradation=None if pdm is None else load_bundle(pdm),
+        degradation=None if pdm is None else _exportable(load_bundle(pdm), pdm),
         sources=tuple(source_name(path) for path in paths),
         degradation_source="" if pdm is None else source_name(pdm),
     )

@@ -33,6 +33,7 @@ from pdm_tf.methods import METHODS, PDMSR, PDMSRConfig, Supervised, SupervisedCo
 from pdm_tf.methods.base import Method
 from pdm_tf.models.bundle import find_bundle, load_bundle, save_bundle
 from pdm_tf.models.degradation import (
+    JPEGModuleConfig,
     KernelModuleConfig,
     NoiseModuleConfig,
     PDMConfig,
@@ -195,7 +196,10 @@ def _build_supervised(config: TrainConfig) -> Supervised:
     _refuse(
         config,
         "supervised",
-        ("kernel_arg", "noise_arg", "discriminator_arg", "init_degradation"),
+        (
+            *("kernel_arg", "noise_arg", "jpeg", "jpeg_arg"),
+            *("discriminator_arg", "init_degradation"),
+        ),
     )
     settings = parse_args(SupervisedConfig, config.method_arg)
     if settings.pairs == "synthetic" and config.lr_dir:
@@ -243,7 +247,8 @@ def _build_pdm_sr(config: TrainConfig) -> PDMSR:
 
 def _build_pdm(config: TrainConfig, settings: PDMSRConfig) -> Network:
     if config.init_degradation:
-        _refuse(config, "--init_degradation", ("kernel_arg", "noise_arg"))
+        given = ("kernel_arg", "noise_arg", "jpeg_arg")
+        _refuse(config, "--init_degradation", given)
         path = find_bundle(config.init_degradation, role="pdm")
         bundle = load_bundle(path, _policy(config))
         if bundle.role != "pdm" or bundle.scale != config.scale:
@@ -263,12 +268,21 @@ def _build_pdm(config: TrainConfig, settings: PDMSRConfig) -> Network:
             "--noise_arg has no meaning with --nonoise. "
             f"Received: {', '.join(config.noise_arg)}."
         )
+    jpeg = None
+    if config.jpeg:
+        jpeg = parse_args(JPEGModuleConfig, config.jpeg_arg)
+    elif config.jpeg_arg:
+        raise UserError(
+            "--jpeg_arg has no meaning without --jpeg. "
+            f"Received: {', '.join(config.jpeg_arg)}."
+        )
     return PDMConfig(
         scale=config.scale,
         kernel=parse_args(KernelModuleConfig, config.kernel_arg, kernel),
         noise=noise,
         grid=settings.grid,
         border=settings.border,
+        jpeg=jpeg,
     ).build(_policy(config), name="pdm")
 
 
@@ -288,6 +302,11 @@ def _check_contradictions(
         raise UserError(
             "--nonoise contradicts --init_degradation. "
             f"Received: {config.init_degradation}, which has a noise module."
+        )
+    if given.jpeg is None and config.jpeg:
+        raise UserError(
+            "--jpeg contradicts --init_degradation. "
+            f"Received: {config.init_degradation}, which has no JPEG module."
         )
 
 

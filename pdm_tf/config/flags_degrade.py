@@ -55,13 +55,15 @@ _SECTIONS = {
         "degradation": "What to apply: a run folder of pdm_tf.train (its learned "
         "degradation), a bundle (a folder with bundle.json), or the name of a "
         "predefined one: `bicubic`, MATLAB's imresize; `awgn_blur`, a random "
-        "anisotropic Gaussian blur and white noise for each image. A name goes before "
-        "a folder of that name. Required.",
+        "anisotropic Gaussian blur and white noise for each image; `gaussian_jpeg`, "
+        "the same and JPEG of a random quality. A name goes before a folder of that "
+        "name. Required.",
         "weights": "Of a run folder: the averaged weights (ema) or the last (raw).",
         "degradation_arg": "A setting of a predefined degradation; of awgn_blur: "
         "kernel_size=21, sigma_min_px=0.6, sigma_max_px=4.0 (HR pixels), "
         "noise_min_255=0, noise_max_255=15 (levels of 8 bit), grid=pixel0 or "
-        "half_pixel.",
+        "half_pixel; of gaussian_jpeg the same (noise_max_255=0) and quality_min=30, "
+        "quality_max=95, subsampling=420 or 444.",
         "scale": "HR size / LR size; 0 takes that of the learned degradation, and 4 "
         "for a predefined one.",
         "input_dir": "Folder of HR photographs (PNG, JPEG, WebP, BMP), searched "

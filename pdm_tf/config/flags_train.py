@@ -42,6 +42,9 @@ _SECTIONS = {
         "kernel_arg": "A setting of the learned blur kernel, e.g. kernel_size=21.",
         "noise": "Whether the learned degradation adds noise.",
         "noise_arg": "A setting of the learned noise, e.g. num_blocks=8.",
+        "jpeg": "Whether the learned degradation ends in JPEG compression, for LR "
+        "photographs that are or once were JPEG files. Takes larger HR patches.",
+        "jpeg_arg": "A setting of the learned JPEG quality, e.g. subsampling=444.",
         "discriminator_arg": "A setting of the discriminator, e.g. strides=1,1,1,1,1.",
         "method_arg": "A setting of the method.",
         "init_sr": "Start the SR network from this bundle or run folder.",

@@ -47,6 +47,8 @@ class TrainConfig:
     kernel_arg: tuple[str, ...] = ()
     noise: bool = True
     noise_arg: tuple[str, ...] = ()
+    jpeg: bool = False
+    jpeg_arg: tuple[str, ...] = ()
     discriminator_arg: tuple[str, ...] = ()
     method_arg: tuple[str, ...] = ()
     init_sr: str = ""
@@ -120,7 +122,8 @@ class TrainConfig:
             "must be positive and rising",
         )
         for name in (
-            *("sr_arg", "kernel_arg", "noise_arg", "discriminator_arg", "method_arg"),
+            *("sr_arg", "kernel_arg", "noise_arg", "jpeg_arg"),
+            *("discriminator_arg", "method_arg"),
         ):
             for text in getattr(self, name):
                 self._require(name, "=" in text[1:], "must be written key=value")

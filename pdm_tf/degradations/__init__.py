@@ -9,11 +9,16 @@ bundles, by `open_learned`.
 from pdm_tf.degradations.awgn_blur import AwgnBlurConfig, AwgnBlurDegradation
 from pdm_tf.degradations.base import Degradation, NoSettings
 from pdm_tf.degradations.bicubic import BicubicDegradation
+from pdm_tf.degradations.gaussian_jpeg import (
+    GaussianJpegConfig,
+    GaussianJpegDegradation,
+)
 from pdm_tf.degradations.learned import LearnedDegradation, open_learned
 
 DEGRADATIONS: dict[str, type[Degradation]] = {
     "bicubic": BicubicDegradation,
     "awgn_blur": AwgnBlurDegradation,
+    "gaussian_jpeg": GaussianJpegDegradation,
 }
 
 __all__ = [
@@ -22,6 +27,8 @@ __all__ = [
     "AwgnBlurDegradation",
     "BicubicDegradation",
     "Degradation",
+    "GaussianJpegConfig",
+    "GaussianJpegDegradation",
     "LearnedDegradation",
     "NoSettings",
     "open_learned",

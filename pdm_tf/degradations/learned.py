@@ -49,7 +49,10 @@ def receptive_radius(config: PDMConfig) -> int:
     """
     modules = [config.noise] if config.noise is not None else []
     modules += [config.kernel] if config.kernel.spatial else []
-    return sum(
+    # JPEG needs whole blocks, and one beyond for the triangle upsampling of chroma.
+    # Windows begin at multiples of 16, where blocks of either size do.
+    blocks = 16 if config.jpeg is not None and config.jpeg.subsampling == "420" else 0
+    return blocks + sum(
         module.conv_size // 2 * (1 + 2 * module.num_blocks) for module in modules
     )
 

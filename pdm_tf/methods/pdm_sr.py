@@ -3,6 +3,7 @@
 One joint step (section 3.4), on hr and, unpaired, real_lr:
 
   1. z_k, z_n ~ N(0, I);  fake_lr = PDM(hr, z_k, z_n)                          (Eq. 11)
+     (with a JPEG module: larger, and fake_lr and hr are then cut out of it at random)
   2. PDM     minimises  (D(fake_lr) - 1)^2 + lambda |n|^2                      (Eq. 13)
   3. D       minimises  ((D(real_lr) - 1)^2 + D(fake_lr)^2) / 2
   4. SR net  minimises  |SR(quantise(fake_lr)) - hr|
@@ -41,6 +42,7 @@ from pdm_tf.methods.base import (
 from pdm_tf.methods.collapse import degradation_health
 from pdm_tf.methods.steps import (
     crop_margin,
+    cut_at_phase,
     kernel_picture,
     optimizers_for,
     patch_rows,
@@ -163,8 +165,9 @@ class PDMSR:
         self._config, self._pdm, self._seed = config, pdm, seed
         self._discriminator, self._sr = discriminator, sr
         self._lr_patch, self._scale = lr_patch, pdm.config.scale
-        self._margin = pdm.config.margin
-        self.patches = {"hr": lr_patch * self._scale + 2 * self._margin}
+        self._margin, self._period = pdm.config.margin, pdm.config.grid_period
+        lr_side = lr_patch + self._period
+        self.patches = {"hr": lr_side * self._scale + 2 * self._margin}
         if config.learns_degradation:
             self.patches["real_lr"] = lr_patch
         present = {"pdm": pdm, "discriminator": discriminator, "sr": sr}
@@ -218,16 +221,17 @@ class PDMSR:
 
     def previews(self, batch: Batch, step: int) -> Mapping[str, np.ndarray]:
         """Rows of real lr, fake lr, sr, hr; and a gallery of sampled kernels."""
-        hr = batch["hr"][:4]
-        degraded = self._degrade(hr, tf.constant(0, tf.int64), WHOLE, training=False)
+        whole_hr = batch["hr"][:4]
+        zero = tf.constant(0, tf.int64)
+        degraded, hr = self._degrade(whole_hr, zero, WHOLE, training=False)
         fake_lr = quantise_8bit(degraded.lr)
         columns = {"fake lr": fake_lr}
         if "real_lr" in batch:
             columns = {"real lr": batch["real_lr"][:4], **columns}
         if self._sr is not None:
             columns["sr"] = self._sr(fake_lr)
-        columns["hr"] = crop_margin(hr, self._margin)
-        kernels = sampled_kernels(self._pdm, hr=hr)
+        columns["hr"] = hr
+        kernels = sampled_kernels(self._pdm, hr=whole_hr)
         return {
             "patches": patch_rows(columns, self._scale),
             "kernels": kernel_picture(kernels),
@@ -235,15 +239,30 @@ class PDMSR:
 
     def _degrade(
         self, hr: tf.Tensor, step: tf.Tensor, share: Share, training: bool
-    ) -> Degraded:
+    ) -> tuple[Degraded, tf.Tensor]:
+        """The fakes, and the part of `hr` that their `lr` shows."""
+        batch = hr.shape[0] * share.count
         size = (hr.shape[1] - 2 * self._margin) // self._scale
         seed = step_seed(self._seed, "latents", step)
-        latents = self._pdm.draw_latents(hr.shape[0] * share.count, size, size, seed)
+        latents = self._pdm.draw_latents(batch, size, size, seed)
         latents = [None if z is None else share.of(z) for z in latents]
-        return self._pdm(hr, *latents, training=training)
+        degraded = self._pdm(hr, *latents, training=training)
+        hr = crop_margin(hr, self._margin)
+        if self._period:
+            seed = step_seed(self._seed, "jpeg phase", step)
+            corners = tf.random.stateless_uniform(
+                [batch, 2], seed, 0, self._period, tf.int32
+            )
+            lr, hr = cut_at_phase(
+                degraded.lr, hr, share.of(corners), self._lr_patch, self._scale
+            )
+            degraded = degraded._replace(lr=lr)
+        return degraded, hr
 
     def _as_seen(self, degraded: Degraded) -> tf.Tensor:
         """The fakes as the discriminator sees them."""
+        if degraded.quality is not None:
+            return degraded.lr  # in 8 bit, as it comes from JPEG
         if self._config.fakes == "8bit":
             return quantise_8bit(degraded.lr)
         if self._config.fakes == "8bit_unmasked":
@@ -255,8 +274,8 @@ class PDMSR:
         )
 
     def _joint_step(self, batch: Batch, step: tf.Tensor, share: Share) -> Learned:
-        degradation, degraded = self._learn_degradation(batch, step, share)
-        sr = self._learn_sr(batch["hr"], degraded.lr)
+        degradation, fake_lr, hr = self._learn_degradation(batch, step, share)
+        sr = self._learn_sr(hr, fake_lr)
         return Learned(
             {**degradation.scalars, **sr.scalars},
             {**degradation.gradients, **sr.gradients},
@@ -267,15 +286,16 @@ class PDMSR:
 
     def _sr_step(self, batch: Batch, step: tf.Tensor, share: Share) -> Learned:
         # training=False: a frozen network's moving statistics must not move either.
-        degraded = self._degrade(batch["hr"], step, share, training=False)
-        return self._learn_sr(batch["hr"], degraded.lr)
+        degraded, hr = self._degrade(batch["hr"], step, share, training=False)
+        return self._learn_sr(hr, degraded.lr)
 
     def _learn_degradation(
         self, batch: Batch, step: tf.Tensor, share: Share
-    ) -> tuple[Learned, Degraded]:
+    ) -> tuple[Learned, tf.Tensor, tf.Tensor]:
+        """What PDM and discriminator learn, the fakes, and their part of HR."""
         config, discriminator = self._config, self._discriminator
         with tf.GradientTape(persistent=True) as tape:
-            degraded = self._degrade(batch["hr"], step, share, training=True)
+            degraded, hr = self._degrade(batch["hr"], step, share, training=True)
             fake_logits = discriminator(self._as_seen(degraded), training=True)
             real_logits = discriminator(batch["real_lr"], training=True)
             g_adv = lsgan_generator_loss(fake_logits)
@@ -307,12 +327,15 @@ class PDMSR:
             scalars["loss/noise_energy"] = energy
             scalars["stat/noise_mean"] = tf.reduce_mean(degraded.noise)
             scalars["stat/noise_std"] = tf.math.reduce_std(degraded.noise)
-        return Learned(scalars, gradients), degraded
+        if degraded.quality is not None:
+            scalars["stat/quality_mean"] = tf.reduce_mean(degraded.quality)
+            scalars["stat/quality_std"] = tf.math.reduce_std(degraded.quality)
+        return Learned(scalars, gradients), degraded.lr, hr
 
     def _learn_sr(self, hr: tf.Tensor, fake_lr: tf.Tensor) -> Learned:
         lr = tf.stop_gradient(quantise_8bit(fake_lr))
         with tf.GradientTape() as tape:
-            loss = l1_loss(self._sr(lr, training=True), crop_margin(hr, self._margin))
+            loss = l1_loss(self._sr(lr, training=True), hr)
             scaled = self.optimizers["sr"].scale_loss(loss)
         gradient = tape.gradient(scaled, self._sr.trainable_variables)
         return Learned({"loss/sr_l1": loss}, {"sr": gradient})

@@ -66,6 +66,38 @@ def crop_margin(image: tf.Tensor, margin: int) -> tf.Tensor:
     return image[:, margin:-margin, margin:-margin, :] if margin else image
 
 
+def cut_at_phase(
+    lr: tf.Tensor, hr: tf.Tensor, corners: tf.Tensor, lr_patch: int, scale: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Cuts a patch out of each image, at a corner of its own.
+
+    A patch of a real JPEG begins anywhere on the grid of blocks and has whole blocks
+    around it; fakes that all began at the same place would be told by that, and blocks
+    completed by repeated or mirrored pixels by their calm. So fakes are made larger,
+    from real surroundings, compressed, and cut afterwards.
+
+    Args:
+      lr: [B, h, w, C].
+      hr: [B, h * scale, w * scale, C], the same pixels.
+      corners: [B, 2] int32, rows and columns of `lr` before the patch.
+      lr_patch: side of the patch in LR pixels; corners + lr_patch stay inside.
+      scale: hr size / lr size.
+
+    Returns:
+      [B, lr_patch, lr_patch, C] and [B, lr_patch * scale, lr_patch * scale, C].
+    """
+    return (
+        _cut(lr, corners, lr_patch),
+        _cut(hr, corners * scale, lr_patch * scale),
+    )
+
+
+def _cut(images: tf.Tensor, corners: tf.Tensor, side: int) -> tf.Tensor:
+    steps = tf.range(side)
+    rows = tf.gather(images, corners[:, :1] + steps, axis=1, batch_dims=1)
+    return tf.gather(rows, corners[:, 1:] + steps, axis=2, batch_dims=1)
+
+
 def patch_rows(
     columns: Mapping[str, tf.Tensor], scale: int, count: int = _PREVIEW_IMAGES
 ) -> np.ndarray:

@@ -95,6 +95,23 @@ def test_nonoise_leaves_the_noise_module_out():
     assert method.networks["pdm"].noise_module is None
 
 
+def test_jpeg_adds_the_module_with_its_settings_and_room_for_the_grid():
+    method = build_method(joint(jpeg=True, jpeg_arg=("subsampling=444", "filters=0")))
+    settings = method.networks["pdm"].config.jpeg
+    assert (settings.subsampling, settings.filters) == ("444", 0)
+    assert method.patches == {"hr": (8 + 8) * 2 + 4, "real_lr": 8}
+    assert build_method(JOINT).networks["pdm"].jpeg_module is None
+
+
+def test_jpeg_settings_that_would_be_ignored_are_errors(bundles):
+    with pytest.raises(UserError, match="--jpeg_arg has no meaning without --jpeg"):
+        build_method(joint(jpeg_arg=("filters=0",)))
+    with pytest.raises(UserError, match="--jpeg has no meaning with supervised"):
+        build_method(supervised(jpeg=True))
+    with pytest.raises(UserError, match="--jpeg contradicts --init_degradation"):
+        build_method(frozen(bundles, jpeg=True))
+
+
 def test_paper_preset_is_the_release_and_single_settings_override_it():
     method = build_method(
         joint(preset="paper", kernel_arg=("filters=4", "num_blocks=1"), noise=False,

@@ -1,5 +1,6 @@
 """The probabilistic degradation model and its parts."""
 
+from pdm_tf.models.degradation.jpeg_module import JPEGModule, JPEGModuleConfig
 from pdm_tf.models.degradation.kernel_config import KernelModuleConfig
 from pdm_tf.models.degradation.kernel_module import KernelModule
 from pdm_tf.models.degradation.noise_module import NoiseModule, NoiseModuleConfig
@@ -8,6 +9,8 @@ from pdm_tf.models.degradation.pdm import PDM, Degraded, Latents, PDMConfig
 __all__ = [
     "PDM",
     "Degraded",
+    "JPEGModule",
+    "JPEGModuleConfig",
     "KernelModule",
     "KernelModuleConfig",
     "Latents",

@@ -1,7 +1,8 @@
-"""The probabilistic degradation model: kernel and noise module around blur.
+"""The probabilistic degradation model: kernel, noise and JPEG module around blur.
 
 Luo et al. 2022 (arXiv:2203.04962), section 3.3, Eq. 11:
-y_clean = (x conv netK(z_k)) downsampled by s; y = y_clean + netN(z_n, y_clean).
+y_clean = (x conv netK(z_k)) downsampled by s; y = y_clean + netN(z_n, y_clean). With a
+JPEG module, which is ours, y is stored as JPEG and read again.
 Latents come in as tensors, so that whoever calls decides about randomness.
 """
 
@@ -13,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.models.degradation.jpeg_module import JPEGModule, JPEGModuleConfig
 from pdm_tf.models.degradation.kernel_config import KernelModuleConfig
 from pdm_tf.models.degradation.kernel_module import KernelModule
 from pdm_tf.models.degradation.noise_module import NoiseModule, NoiseModuleConfig
@@ -24,34 +26,35 @@ _SAMPLE_MAP = 17  # LR pixels; a map of one would be all border to 3x3 windows
 _SAMPLES_AT_ONCE = 32
 
 
-class Latents(NamedTuple):
-    """The random inputs of one degradation; None where a part takes no latent.
-
-    Attributes:
-      kernel: z_k, [B, 1, 1, f_k] or, spatially variant, [B, h, w, f_k].
-      noise: z_n, [B, h, w, f_n].
-      quality: of a JPEG module, which `PDM` does not have yet.
-    """
-
-    kernel: tf.Tensor | None
-    noise: tf.Tensor | None
-    quality: tf.Tensor | None = None
-
-
 class Degraded(NamedTuple):
     """What a degradation makes of HR images.
 
     Attributes:
-      lr: [B, h, w, 3] float32, not quantised, may leave [0, 1] by the noise.
+      lr: [B, h, w, 3] float32, not quantised, may leave [0, 1] by the noise; with a
+        JPEG module multiples of 1/255 in [0, 1].
       clean_lr: [B, h, w, 3] before the noise.
       kernel: [B, 1, 1, K*K] or [B, h, w, K*K].
       noise: [B, h, w, 1 or 3], or None without a noise module.
-      quality: [B, 1, 1, 1] JPEG quality, 1 to 100, or None without a JPEG stage.
+      quality: [B] JPEG quality, or None without JPEG.
     """
 
     lr: tf.Tensor
     clean_lr: tf.Tensor
     kernel: tf.Tensor
+    noise: tf.Tensor | None
+    quality: tf.Tensor | None = None
+
+
+class Latents(NamedTuple):
+    """What a degradation is drawn from.
+
+    Attributes:
+      kernel: z_k [B, 1, 1, f_k] or [B, h, w, f_k].
+      noise: z_n [B, h, w, f_n], or None without a noise module.
+      quality: z_q [B, f_q], or None without a JPEG module.
+    """
+
+    kernel: tf.Tensor | None
     noise: tf.Tensor | None
     quality: tf.Tensor | None = None
 
@@ -66,6 +69,7 @@ class PDMConfig:
       noise: settings of netN, or None to model blur alone.
       grid: sampling grid, "pixel0" or "half_pixel" (see ops.blur).
       border: "valid" (HR comes with a margin of K//2) or "reflect".
+      jpeg: settings of the JPEG stage, or None for none.
     """
 
     scale: int = 4
@@ -73,6 +77,7 @@ class PDMConfig:
     noise: NoiseModuleConfig | None = NoiseModuleConfig()
     grid: str = "pixel0"
     border: str = "valid"
+    jpeg: JPEGModuleConfig | None = None
 
     def __post_init__(self) -> None:
         # A config that went through JSON or Keras arrives as nested dicts.
@@ -80,6 +85,8 @@ class PDMConfig:
             object.__setattr__(self, "kernel", KernelModuleConfig(**self.kernel))
         if isinstance(self.noise, dict):
             object.__setattr__(self, "noise", NoiseModuleConfig(**self.noise))
+        if isinstance(self.jpeg, dict):
+            object.__setattr__(self, "jpeg", JPEGModuleConfig(**self.jpeg))
         require_choice(self, "grid", GRIDS)
         require_choice(self, "border", BORDERS)
         if self.scale < 1:
@@ -97,6 +104,16 @@ class PDMConfig:
     def margin(self) -> int:
         """HR pixels that the blur eats on each side (0 when it mirrors)."""
         return self.kernel.kernel_size // 2 if self.border == "valid" else 0
+
+    @property
+    def grid_period(self) -> int:
+        """LR pixels after which JPEG's grid of blocks repeats; 0 without JPEG.
+
+        A crop of a JPEG file begins anywhere on the grid, while `PDM` begins it at the
+        image's first pixel. Who makes crops lets `PDM` make as many pixels more, in
+        both directions, and cuts at random: see `methods.steps.cut_at_phase`.
+        """
+        return self.jpeg.period if self.jpeg else 0
 
     def build(self, dtype: str = "float32", name: str | None = None) -> "PDM":
         """The network, with its variables."""
@@ -131,6 +148,9 @@ class PDM(Network):
             self.noise_module = NoiseModule(
                 config.noise, dtype=self.layer_dtype, name="noise_module"
             )
+        self.jpeg_module = None
+        if config.jpeg is not None:
+            self.jpeg_module = JPEGModule(config.jpeg, name="jpeg_module")
 
     def call(
         self,
@@ -149,15 +169,18 @@ class PDM(Network):
             grid=config.grid,
             border=config.border,
         )
-        if self.noise_module is None:
-            return Degraded(clean_lr, clean_lr, kernel, None)
-        noise = self.noise_module(z_n, clean_lr, training=training)
-        return Degraded(clean_lr + noise, clean_lr, kernel, noise)
+        lr, noise, quality = clean_lr, None, None
+        if self.noise_module is not None:
+            noise = self.noise_module(z_n, clean_lr, training=training)
+            lr = clean_lr + noise
+        if self.jpeg_module is not None:
+            lr, quality = self.jpeg_module(z_q, lr, training=training)
+        return Degraded(lr, clean_lr, kernel, noise, quality)
 
     def draw_latents(
         self, batch: int | tf.Tensor, height: int, width: int, seed: tf.Tensor
     ) -> Latents:
-        """z_k and z_n, a pure function of the seed (z_k ~ N(0, I), z_n ~ N(0, I)).
+        """All latents, a pure function of the seed, each N(0, I).
 
         Args:
           batch: number of images.
@@ -166,20 +189,20 @@ class PDM(Network):
           seed: [2] integers.
 
         Returns:
-          Latents; z_k is zero when the config says so, z_n is None without a noise
-          module.
+          z_k, z_n, z_q: zero where the config says so, None where there is no module.
         """
+        z_k = z_n = z_q = None
         shape = self.kernel_module.latent_shape(batch, height, width)
-        z_k = z_n = None
-        if shape and self.config.kernel.latent == "zero":
-            z_k = tf.zeros(shape)
-        elif shape:
-            z_k = tf.random.stateless_normal(shape, _fold(seed, 0))
+        if shape:
+            z_k = _normal(shape, seed, 0, self.config.kernel.latent)
         if self.noise_module is not None:
             shape = self.noise_module.latent_shape(batch, height, width)
             if shape:
-                z_n = tf.random.stateless_normal(shape, _fold(seed, 1))
-        return Latents(z_k, z_n)
+                z_n = _normal(shape, seed, 1)
+        if self.jpeg_module is not None:
+            shape = self.jpeg_module.latent_shape(batch)
+            z_q = _normal(shape, seed, 2, self.config.jpeg.latent)
+        return Latents(z_k, z_n, z_q)
 
     def kernels(
         self, z_k: tf.Tensor | None, hr: tf.Tensor | None, training: bool = False
@@ -243,6 +266,14 @@ class PDM(Network):
             middle = kernels[:, kernels.shape[1] // 2, kernels.shape[2] // 2]
             found.append(middle.reshape(-1, side, side))
         return np.concatenate(found)
+
+
+def _normal(
+    shape: list[int | tf.Tensor], seed: tf.Tensor, index: int, latent: str = "normal"
+) -> tf.Tensor:
+    if latent == "zero":
+        return tf.zeros(shape)
+    return tf.random.stateless_normal(shape, _fold(seed, index))
 
 
 def _fold(seed: tf.Tensor, data: int) -> tf.Tensor:

@@ -13,6 +13,7 @@ from pdm_tf.degradations.learned import receptive_radius
 from pdm_tf.degradations.whole_image import degrade_image
 from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.degradation import (
+    JPEGModuleConfig,
     KernelModuleConfig,
     NoiseModuleConfig,
     PDMConfig,
@@ -63,7 +64,7 @@ def test_receptive_radius_is_what_a_single_latent_reaches(blocks):
     radius = receptive_radius(pdm.config)
     side = 2 * radius + 9
     hr = np.full([1, 2 * side + 4, 2 * side + 4, 3], 0.5, np.float32)
-    z_k, z_n = pdm.draw_latents(1, side, side, tf.constant([0, 1]))
+    z_k, z_n, _ = pdm.draw_latents(1, side, side, tf.constant([0, 1]))
     middle = np.zeros(z_n.shape, np.float32)
     middle[0, side // 2, side // 2] = 3.0
     changed = np.abs(pdm(hr, z_k, z_n + middle).lr - pdm(hr, z_k, z_n).lr)
@@ -74,7 +75,11 @@ def test_receptive_radius_is_what_a_single_latent_reaches(blocks):
 @pytest.mark.parametrize(
     "config_class, known",
     [
-        (PDMConfig, "scale kernel noise grid border"),
+        (PDMConfig, "scale kernel noise grid border jpeg"),
+        (
+            JPEGModuleConfig,
+            "subsampling latent_channels latent filters initial_median initial_spread",
+        ),
         (
             KernelModuleConfig,
             "kernel_size latent_channels latent filters num_blocks spatial conv_size "

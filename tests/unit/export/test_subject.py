@@ -10,7 +10,8 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import to_float
 from pdm_tf.models.bundle import save_bundle
-from tests.unit.export.tiny_nets import built, photo, sr_bundle
+from pdm_tf.models.degradation import JPEGModuleConfig
+from tests.unit.export.tiny_nets import built, photo, sr_bundle, tiny_pdm
 from tests.unit.export.tiny_runs import X1, X2, pdm_bundle, run_folder
 
 
@@ -172,3 +173,15 @@ def test_commas_alone_name_nothing(model):
     """They used to publish an export of nothing, which removed the files there."""
     with pytest.raises(UserError, match="--model must name a run .* Received: ' ?, ?'"):
         ExportConfig(model=model, output_dir="out")
+
+
+def test_a_degradation_with_jpeg_is_refused_and_the_rest_of_its_run_is_not(tmp_path):
+    pdm = tiny_pdm(jpeg=JPEGModuleConfig(filters=0))
+    for name in ("pdm", "pdm_ema"):
+        folder = tmp_path / "bundles" / name
+        save_bundle(pdm, folder, role="pdm", scale=2, step=1)
+    for name in ("sr", "sr_ema"):
+        sr_bundle(tmp_path / "bundles" / name)
+    with pytest.raises(UserError, match="JPEG module cannot be exported.*nodegr"):
+        open_subject([str(tmp_path)])
+    assert open_subject([str(tmp_path)], degradation=False).degradation is None

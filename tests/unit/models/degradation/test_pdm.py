@@ -27,7 +27,8 @@ def draw(pdm, batch=2, height=4, width=5, seed=(1, 2)):
     margin = pdm.config.margin
     shape = [batch] + [pdm.config.scale * n + 2 * margin for n in (height, width)] + [3]
     hr = np.random.default_rng(0).random(shape).astype(np.float32)
-    return hr, *pdm.draw_latents(batch, height, width, tf.constant(seed))
+    latents = pdm.draw_latents(batch, height, width, tf.constant(seed))
+    return hr, latents.kernel, latents.noise
 
 
 @pytest.mark.parametrize("spatial", [False, True])
