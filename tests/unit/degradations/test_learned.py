@@ -44,7 +44,7 @@ def test_a_photograph_equals_what_training_makes_of_it():
     padded = np.pad(hr_u8, [(margin, margin)] * 2 + [(0, 0)], mode="reflect")
     latents = pdm.draw_latents(1, 22, 22, tf.constant([5, 6]))
     method._pdm.draw_latents = lambda *arguments: latents
-    degraded = method._degrade(
+    degraded, _ = method._degrade(
         tf.constant(padded[None] / 255.0, tf.float32),
         tf.constant(0, tf.int64),
         tiny.WHOLE,
@@ -82,13 +82,13 @@ def test_receptive_radius_is_what_a_single_latent_reaches(blocks):
         ),
         (
             KernelModuleConfig,
-            "kernel_size latent_channels latent filters num_blocks spatial conv_size "
-            "normalization initial initial_centre initial_sigma_px initial_diversity "
-            "initial_std",
+            "kernel_size latent_channels latent use_image filters num_blocks spatial "
+            "conv_size normalization initial initial_centre initial_sigma_px "
+            "initial_diversity initial_std",
         ),
         (
             NoiseModuleConfig,
-            "latent_channels filters num_blocks conv_size channels use_image "
+            "latent_channels filters num_blocks conv_size channels latent use_image "
             "normalization initial_std",
         ),
     ],
