@@ -47,8 +47,8 @@ def difference(a, b):
 def test_equals_a_real_codec(size, subsampling):
     """Nearly bit for bit: float32 sums may round a few pixels to the next level.
 
-    Catches, each seen to: the exact cosines for libjpeg's factors (0.98 equal), edges
-    of chroma repeated before averaging rows, box instead of triangle upsampling.
+    Seen to catch exact cosines in the place of libjpeg's factors (0.98 equal), and box
+    instead of triangle upsampling of chroma.
     """
     qualities = [10, 20, 35, 50, 65, 75, 85, 90, 95]
     images = [crop(*size, index % len(PHOTOS), 2) for index in range(len(qualities))]
