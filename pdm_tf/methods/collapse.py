@@ -113,7 +113,7 @@ def degradation_health(pdm: PDM, hr: tf.Tensor) -> Health:
     Returns:
       The numbers "alarm/<cause>" behind every cause that applies, and the findings.
     """
-    numbers = kernel_numbers(_kernels(pdm))
+    numbers = kernel_numbers(_kernels(pdm, hr))
     if pdm.config.kernel.latent == "zero":
         del numbers["kernels_alike"]
     if pdm.noise_module is not None:
@@ -182,10 +182,9 @@ def judged(numbers: Mapping[str, float]) -> Health:
     return Health({f"alarm/{k}": v for k, v in numbers.items()}, tuple(findings))
 
 
-def _kernels(pdm: PDM) -> np.ndarray:
-    z_k, *_ = pdm.draw_latents(LATENTS, 1, 1, tf.constant(_SEED))
-    kernels = pdm.kernel_module(z_k, training=False).numpy()
-    return kernels.reshape(-1, kernels.shape[-1])
+def _kernels(pdm: PDM, hr: tf.Tensor) -> np.ndarray:
+    kernels = pdm.sample_kernels(LATENTS, _SEED[0], hr=hr)
+    return kernels.reshape(len(kernels), -1)
 
 
 def _degraded(pdm: PDM, hr: tf.Tensor, draw: int) -> Any:

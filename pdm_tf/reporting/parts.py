@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.images import image_size
 from pdm_tf.data.pairs import ImagePair, load_pairs
 from pdm_tf.evaluation.degradation import measure_degradation
 from pdm_tf.evaluation.kernels import kernel_moments
@@ -184,7 +183,7 @@ def _first_pixels(pairs: Sequence[ImagePair]) -> Sequence[ImagePair]:
     """As many as PAIR_PIXELS allow, one at least."""
     total = 0
     for number, pair in enumerate(pairs):
-        height, width = image_size(pair.hr_path)
+        height, width = pair.hr.size()
         total += height * width
         if number and total > PAIR_PIXELS:
             return pairs[:number]

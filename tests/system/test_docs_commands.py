@@ -176,7 +176,8 @@ def helps(place: Path, command: str) -> None:
     flags = set(re.findall(r"`(--\w+)", table)) - {"--nonoise"}
     assert flags
     for flag in flags:
-        assert re.search(rf"^  {flag}[= ]", text, re.M), flag
+        pattern = rf"^  --(?:\[no\])?{flag[2:]}(?:[= ]|$)"
+        assert re.search(pattern, text, re.M), flag
 
 
 def is_a_make_target(place: Path, command: str) -> None:
