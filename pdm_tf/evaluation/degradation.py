@@ -157,8 +157,9 @@ def measure_degradation(
       UserError: no photograph is large enough, or too few kernels or photographs.
     """
     count = KERNELS if true_kernels is None else len(true_kernels)
-    kernels = np.asarray(pdm.sample_kernels(count, seed), np.float64)
-    fakes, clean, noise = _degraded(pdm, _spread(photographs, FAKES), seed)
+    crops, frame = _crops(pdm.config, _spread(photographs, FAKES))
+    kernels = np.asarray(pdm.sample_kernels(count, seed, hr=crops), np.float64)
+    fakes, clean, noise = _degraded(pdm, crops, frame, seed)
     facts = None if noise is None else _noise_facts(clean, noise)
     comparison = noise_comparison = reals = None
     try:
@@ -219,15 +220,14 @@ def _features(
     return patch_features(to_float(patches)), owner
 
 
-def _degraded(
-    pdm: keras.Model, photographs: Sequence[np.ndarray], seed: int
-) -> tuple[list[np.ndarray], np.ndarray, np.ndarray | None]:
-    """LR images [h, w, 3] uint8, clean LR [B, h, w, 3], noise [B, h, w, C] or None."""
-    config = pdm.config
+def _crops(config: Any, photographs: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
+    """HR crops [N, H, W, 3] with what the blur wants around them, and LR pixels of it.
+
+    Around a crop lies the margin that the blur eats; a blur that mirrors gets as many
+    pixels, whose results (the second value, on each side) are cut off again.
+    """
     scale, radius = config.scale, config.kernel.kernel_size // 2
-    # HR pixels around the crop: eaten by the blur, or mirrored there and cut off again.
     room = config.margin or -(-radius // scale) * scale
-    frame = 0 if config.margin else room // scale
     sides = [(min(x.shape[:2]) - 2 * room) // scale for x in photographs]
     usable = [x for x, s in zip(photographs, sides, strict=True) if s >= _LEAST_SIDE]
     if not usable:
@@ -236,18 +236,25 @@ def _degraded(
             f"{_LEAST_SIDE * scale + 2 * room} pixels a side or more. Received none."
         )
     side = min(LR_SIDE, *(s for s in sides if s >= _LEAST_SIDE))
-    crops = [to_float(_middle(x, side * scale + 2 * room)) for x in usable]
+    crops = np.stack([to_float(_middle(x, side * scale + 2 * room)) for x in usable])
+    return crops, 0 if config.margin else room // scale
+
+
+def _degraded(
+    pdm: keras.Model, crops: np.ndarray, frame: int, seed: int
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray | None]:
+    """LR images [h, w, 3] uint8, clean LR [B, h, w, 3], noise [B, h, w, C] or None."""
+    size = (crops.shape[1] - 2 * pdm.config.margin) // pdm.config.scale
     lr, clean, noise = [], [], []
     for first in range(0, len(crops), _BATCH):
-        hr = np.stack(crops[first : first + _BATCH])
-        size = side + 2 * frame
+        hr = crops[first : first + _BATCH]
         latents = pdm.draw_latents(len(hr), size, size, tf.constant([seed, first + 1]))
         degraded = pdm(hr, *latents, training=False)
         lr.append(np.asarray(degraded.lr))
         clean.append(np.asarray(degraded.clean_lr))
         if degraded.noise is not None:
             noise.append(np.asarray(degraded.noise))
-    inner = slice(frame, frame + side)
+    inner = slice(frame, size - frame)
     joined = [np.concatenate(x)[:, inner, inner] for x in (lr, clean, noise) if x]
     return list(to_u8(joined[0])), joined[1], joined[2] if noise else None
 

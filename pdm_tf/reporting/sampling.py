@@ -140,7 +140,7 @@ def sample_degradation(
     ]
     lr, clean_lr, noise = zip(*degraded, strict=True)
     return DegradationSamples(
-        kernels=np.asarray(pdm.sample_kernels(kernels, seed=seed)),
+        kernels=np.asarray(pdm.sample_kernels(kernels, seed=seed, hr=to_float(sharp))),
         real_lr_u8=real,
         fake_lr_u8=to_u8(np.concatenate(lr)),
         clean_lr=np.concatenate(clean_lr),

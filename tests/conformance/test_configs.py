@@ -21,6 +21,18 @@ FILES = sorted(path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.flags"))
 PARTS = [path for path in FILES if path.parts[0] == "parts"]
 WHOLE = [path for path in FILES if path not in PARTS]
 SMOKE = [path for path in FILES if path.parts[0] == "smoke"]
+# Of the forms of the model, two train in the default suite: about 20 s each.
+QUICK_FORMS = ("kernel_of_image_and_latent", "kernel_per_pixel")
+TRAINED = [
+    pytest.param(
+        path,
+        id=str(path),
+        marks=[pytest.mark.slow]
+        if "forms" in path.parts and path.stem not in QUICK_FORMS
+        else [],
+    )
+    for path in SMOKE
+]
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=str)
@@ -69,7 +81,7 @@ def train_elsewhere(*flags: str) -> str:
     return finished.stdout
 
 
-@pytest.mark.parametrize("path", SMOKE, ids=str)
+@pytest.mark.parametrize("path", TRAINED)
 def test_trains_saves_resumes_and_validates(path, photographs, tmp_path):
     """Two steps, then two more in another process, through the real program."""
     run = tmp_path / "run"

@@ -53,6 +53,7 @@ def test_gpu_commands(place):  # noqa: F811
     assert bundle["step"] == 2
 
 
+@pytest.mark.slow
 def test_two_workers_as_on_the_page(place):  # noqa: F811
     ports = dict(zip(("22222", "22223"), map(str, free_ports(2)), strict=True))
     asked = [

@@ -187,6 +187,7 @@ def test_supervised_run_gets_what_applies(photos, tmp_path):
     assert check_html((run / "report.html").read_text(encoding="utf-8")) == []
 
 
+@pytest.mark.slow
 def test_degradation_alone_without_noise(photos, tmp_path):
     run = tmp_path / "alone"
     flags = ("--nonoise", "--method_arg=training=degradation", "--validate_every=0")
@@ -199,6 +200,7 @@ def test_degradation_alone_without_noise(photos, tmp_path):
     assert found == ["kernels", "patches", "training", "about"]
 
 
+@pytest.mark.slow
 def test_a_failing_report_does_not_fail_the_run(photos, tmp_path, capfd):
     """It can be had later, from the finished run, unless it is not wanted."""
     run = tmp_path / "blocked"

@@ -61,6 +61,15 @@ def test_noise_and_real_photographs(photographs):
     assert report.real_lr.real.classifier.low < 0.6
 
 
+def test_kernels_that_depend_on_the_image(photographs):
+    """They are drawn for the photographs that are given, so others give others."""
+    network = tiny.pdm(kernel=dataclasses.replace(KERNEL, use_image=True))
+    first = measure_degradation(network, photographs).kernels
+    assert first.count == 256 and first.spread.oriented > 0
+    other = measure_degradation(network, [255 - x for x in photographs]).kernels
+    assert first != other
+
+
 def test_noise_of_a_pair_is_what_was_added():
     """Exact for each border and an asymmetric kernel: catches a shifted grid."""
     draw = np.random.default_rng(0)
