@@ -123,9 +123,8 @@ def _check_replicas(config: TrainConfig, replicas: Replicas) -> None:
 
 def compiled_step(method: Method, config: TrainConfig) -> StepFunction:
     """The step as the loop runs it, with its averages, for measuring."""
-    return StepFunction(
-        method, EMA(method.ema_networks(), config.ema_decay), LossMonitor(), config
-    )
+    ema = EMA(method.ema_networks(), config.ema_decay, method.unaveraged())
+    return StepFunction(method, ema, LossMonitor(), config)
 
 
 def build_degradation(

@@ -6,7 +6,7 @@ step only computes gradients, the loop can sum them over parts of a batch or ove
 replicas before it lets the optimisers move anything.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import keras
@@ -123,6 +123,10 @@ class Method(Protocol):
 
     def ema_networks(self) -> Mapping[str, keras.Model]:
         """Networks whose weights are also averaged over time."""
+        ...
+
+    def unaveraged(self) -> Sequence[keras.Variable]:
+        """Variables of these networks of which the average takes the last value."""
         ...
 
     def health(self, fixed_batch: Callable[[], Batch]) -> Health | None:

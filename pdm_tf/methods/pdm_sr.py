@@ -19,7 +19,7 @@ the two in sequence. What differs from the release, each with its switch, is lis
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -212,6 +212,15 @@ class PDMSR:
     def ema_networks(self) -> Mapping[str, keras.Model]:
         """The same two."""
         return self.deployable()
+
+    def unaveraged(self) -> Sequence[keras.Variable]:
+        """The noise module's: averaged, it makes weak and smooth noise.
+
+        What a latent adds turns its sign now and then in training, which means nothing
+        to anybody, but an average over the turns is nearly nothing.
+        """
+        noise_module = self._pdm.noise_module
+        return [] if noise_module is None else noise_module.trainable_variables
 
     def health(self, fixed_batch: Callable[[], Batch]) -> Health | None:
         """Of the degradation, unless it is frozen from the start."""

@@ -6,7 +6,7 @@ its result the usual start (`--init_sr`) for PDM-SR.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -97,6 +97,10 @@ class Supervised:
     def deployable(self) -> Mapping[str, keras.Model]:
         """The SR network."""
         return {"sr": self._sr}
+
+    def unaveraged(self) -> Sequence[keras.Variable]:
+        """None."""
+        return ()
 
     def ema_networks(self) -> Mapping[str, keras.Model]:
         """The SR network."""

@@ -6,7 +6,7 @@ scores better.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import keras
 import tensorflow as tf
@@ -33,21 +33,29 @@ class EMA:
     """Averages of the variables of some networks, kept in float32.
 
     Trainable variables are averaged. The others (moving statistics of batch
-    normalisation, which are averages already; seeds) are copied.
+    normalisation, which are averages already; seeds) are copied, and so are those that
+    the caller names.
 
     Attributes:
       networks: name -> the network that is followed.
       variables: name -> the averages, in the order of `network.variables`.
     """
 
-    def __init__(self, networks: Mapping[str, keras.Model], decay: float) -> None:
+    def __init__(
+        self,
+        networks: Mapping[str, keras.Model],
+        decay: float,
+        copied: Sequence[keras.Variable] = (),
+    ) -> None:
         """Starts at the networks' present weights.
 
         Args:
           networks: name -> network, built.
           decay: in [0, 1), see `ema_decay`.
+          copied: trainable variables of these networks that are not to be averaged.
         """
         self.networks = dict(networks)
+        self._copied = {id(variable) for variable in copied}
         self._decay = decay
         self.variables: dict[str, list[tf.Variable]] = {
             name: [
@@ -73,7 +81,8 @@ class EMA:
                 self.variables[name], network.variables, strict=True
             ):
                 value = tf.cast(variable.value, average.dtype)
-                if variable.trainable and average.dtype.is_floating:
+                averaged = variable.trainable and id(variable) not in self._copied
+                if averaged and average.dtype.is_floating:
                     average.assign_sub(tf.cast(rest, average.dtype) * (average - value))
                 else:
                     average.assign(value)

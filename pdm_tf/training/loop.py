@@ -117,7 +117,8 @@ class _Session:
         self._method, self._make_batches = method, make_batches
         self._config, self._run, self._stop = config, run, stop
         self._replicas = replicas
-        ema, self._monitor = EMA(method.ema_networks(), config.ema_decay), LossMonitor()
+        ema = EMA(method.ema_networks(), config.ema_decay, method.unaveraged())
+        self._monitor = LossMonitor()
         self._step_function = StepFunction(method, ema, self._monitor, config, replicas)
         state = collect_state(method, ema)
         self._store = CheckpointStore(

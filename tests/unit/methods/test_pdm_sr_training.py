@@ -119,6 +119,16 @@ def off_grid(image):
     return np.abs(levels - np.round(levels)).max()
 
 
+def test_the_average_of_the_noise_module_is_its_last_weights():
+    """And of nothing else: kernels are averaged."""
+    method = tiny.pdm_sr()
+    pdm = method.networks["pdm"]
+    wanted = {id(v) for v in pdm.noise_module.trainable_variables}
+    assert {id(v) for v in method.unaveraged()} == wanted and wanted
+    assert not wanted & {id(v) for v in pdm.kernel_module.trainable_variables}
+    assert not tiny.pdm_sr({"pdm": tiny.pdm(noise=None)}).unaveraged()
+
+
 @pytest.mark.parametrize("fakes", ["8bit", "8bit_unmasked", "release"])
 def test_discriminator_sees_fakes_as_told(fakes):
     watch, pdm = watching(), loud_noise()

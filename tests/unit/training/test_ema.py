@@ -44,6 +44,19 @@ def test_follows_the_formula_and_copies_moving_statistics():
         np.testing.assert_allclose(average.numpy(), value, atol=1e-6)
 
 
+def test_named_variables_are_copied_and_no_others():
+    network = make_network("net", seed=1)
+    chosen = network.trainable_variables[:1]
+    ema = EMA({"net": network}, 0.9, copied=chosen)
+    for variable in network.trainable_variables:
+        variable.assign(variable + 1.0)
+    ema.update(tf.constant(10**6, tf.int64))
+    for average, variable in zip(ema.variables["net"], network.variables, strict=True):
+        if variable.trainable:
+            follows = np.array_equal(average.numpy(), variable.numpy())
+            assert follows == (variable is chosen[0]), variable.path
+
+
 def test_small_steps_are_not_lost_to_half_precision():
     """A bfloat16 average with decay 0.999 would stand still; ours is float32."""
     network = keras.Sequential([keras.layers.Dense(1, dtype="bfloat16")])

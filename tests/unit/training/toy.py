@@ -87,6 +87,9 @@ class ToyMethod:
     def deployable(self):
         return {"sr": self.networks["sr"]}
 
+    def unaveraged(self):
+        return ()
+
     def ema_networks(self):
         return {"sr": self.networks["sr"]}
 
