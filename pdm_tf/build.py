@@ -259,22 +259,8 @@ def _build_pdm(config: TrainConfig, settings: PDMSRConfig) -> Network:
         return bundle.network
     paper = config.preset == "paper"
     kernel = KernelModuleConfig.paper() if paper else KernelModuleConfig()
-    noise = None
-    if config.noise:
-        noise = parse_args(NoiseModuleConfig, config.noise_arg)
-    elif config.noise_arg:
-        raise UserError(
-            "--noise_arg has no meaning with --nonoise. "
-            f"Received: {', '.join(config.noise_arg)}."
-        )
-    jpeg = None
-    if config.jpeg:
-        jpeg = parse_args(JPEGModuleConfig, config.jpeg_arg)
-    elif config.jpeg_arg:
-        raise UserError(
-            "--jpeg_arg has no meaning without --jpeg. "
-            f"Received: {', '.join(config.jpeg_arg)}."
-        )
+    noise = _optional_part(config, "noise", NoiseModuleConfig)
+    jpeg = _optional_part(config, "jpeg", JPEGModuleConfig)
     return PDMConfig(
         scale=config.scale,
         kernel=parse_args(KernelModuleConfig, config.kernel_arg, kernel),
@@ -283,6 +269,19 @@ def _build_pdm(config: TrainConfig, settings: PDMSRConfig) -> Network:
         border=settings.border,
         jpeg=jpeg,
     ).build(_policy(config), name="pdm")
+
+
+def _optional_part(config: TrainConfig, name: str, config_class: type) -> Any:
+    """Settings of a part that the flag `name` switches on; None when it is off."""
+    args = getattr(config, f"{name}_arg")
+    if getattr(config, name):
+        return parse_args(config_class, args)
+    if args:
+        raise UserError(
+            f"--{name}_arg has no meaning without --{name}. "
+            f"Received: {', '.join(args)}."
+        )
+    return None
 
 
 def _check_contradictions(

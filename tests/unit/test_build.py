@@ -214,7 +214,7 @@ def test_settings_that_would_be_ignored_are_refused(bundles):
     run = str(bundles)
     nothing = dict(kernel_arg=(), noise_arg=())
     for config, message in [
-        (joint(noise=False), "--noise_arg has no meaning with --nonoise. .*filters=4"),
+        (joint(noise=False), "--noise_arg has no meaning without --noise. .*filters=4"),
         (supervised(kernel_arg=KERNEL), "--kernel_arg has no meaning with supervised"),
         (supervised(noise_arg=NOISE), "--noise_arg has no meaning with supervised"),
         (supervised(discriminator_arg=("filters=4",)), "--discriminator_arg has no"),
