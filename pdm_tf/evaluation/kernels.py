@@ -9,7 +9,7 @@ import numpy as np
 
 from pdm_tf.core import draw
 from pdm_tf.core.draw import kernel_gallery
-from pdm_tf.metrics.degradation.moments import KernelMoments, kernel_moments
+from pdm_tf.core.kernel_shapes import KernelMoments, kernel_moments
 
 __all__ = ["KernelMoments", "kernel_comparison", "kernel_gallery", "kernel_moments"]
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pdm_tf.core.kernel_shapes import covariance_roots, second_moments
 from pdm_tf.methods.base import Finding, Health
 from pdm_tf.models.degradation import PDM
 from pdm_tf.ops.blur import kernel_side
@@ -128,7 +129,7 @@ def kernel_numbers(kernels: np.ndarray) -> dict[str, float]:
     """Cause -> number, of kernels [N, K*K] that sum to 1."""
     side = kernel_side(kernels.shape[-1])
     kernels = np.reshape(np.asarray(kernels, np.float64), [-1, side, side])
-    roots = _width_roots(kernels)
+    roots = covariance_roots(second_moments(kernels))
     scatter = np.square(roots - roots.mean(axis=0)).sum(axis=(1, 2)).mean()
     size = np.square(roots).sum(axis=(1, 2)).mean()
     inner = kernels[:, 1:-1, 1:-1].sum(axis=(1, 2))
@@ -191,21 +192,3 @@ def _degraded(pdm: PDM, hr: tf.Tensor, draw: int) -> Any:
     size = (hr.shape[1] - 2 * pdm.config.margin) // pdm.config.scale
     latents = pdm.draw_latents(len(hr), size, size, tf.constant([_SEED[0], draw]))
     return pdm(hr, *latents, training=False)
-
-
-def _width_roots(kernels: np.ndarray) -> np.ndarray:
-    """[N, 2, 2] roots of the kernels' covariances, HR px: widths with directions.
-
-    For 2 x 2 matrices M^(1/2) = (M + sqrt(det M) I) / sqrt(tr M + 2 sqrt(det M)).
-    """
-    place = np.arange(kernels.shape[1]) - kernels.shape[1] // 2
-    first = np.stack([kernels.sum(2) @ place, kernels.sum(1) @ place], axis=1)
-    mixed = np.einsum("nij,i,j->n", kernels, place, place)
-    raw = np.stack(
-        [kernels.sum(2) @ place**2, mixed, mixed, kernels.sum(1) @ place**2], axis=1
-    ).reshape(-1, 2, 2)
-    covariance = raw - first[:, :, None] * first[:, None, :]
-    root_det = np.sqrt(np.linalg.det(covariance).clip(0.0))
-    trace = np.trace(covariance, axis1=1, axis2=2)
-    size = np.sqrt((trace + 2.0 * root_det).clip(1e-12))
-    return (covariance + root_det[:, None, None] * np.eye(2)) / size[:, None, None]

@@ -27,17 +27,13 @@ from pdm_tf.metrics.degradation.coverage import (
 )
 from pdm_tf.metrics.degradation.features import PATCH, cut_patches, patch_features
 from pdm_tf.metrics.degradation.moments import (
-    KernelMoments,
     KernelStatistics,
     MomentSpread,
     assignment_distance,
     bures_distances,
-    covariance_roots,
-    kernel_moments,
     kernel_statistics,
     moment_distance,
     moment_spread,
-    second_moments,
     spread_ratio,
 )
 from pdm_tf.metrics.degradation.noise import (
@@ -64,7 +60,6 @@ __all__ = [
     "Coverage",
     "KernelComparison",
     "KernelDistance",
-    "KernelMoments",
     "KernelStatistics",
     "MomentSpread",
     "NoiseLevels",
@@ -76,11 +71,9 @@ __all__ = [
     "classifier_accuracy",
     "compare_kernels",
     "coverage",
-    "covariance_roots",
     "cut_patches",
     "kernel_distance",
     "kernel_distances",
-    "kernel_moments",
     "kernel_statistics",
     "level_ratios",
     "moment_distance",
@@ -91,7 +84,6 @@ __all__ = [
     "noise_spectrum",
     "patch_features",
     "resized",
-    "second_moments",
     "spread_ratio",
     "wilson_interval",
     "window_products",

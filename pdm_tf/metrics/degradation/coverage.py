@@ -26,7 +26,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pdm_tf.metrics.degradation.moments import kernel_moments, normalised
+from pdm_tf.core.kernel_shapes import kernel_moments, normalised
 
 NEIGHBOURS = 5
 _ROOM = 2  # taps on each side that interpolation spreads into

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from pdm_tf.core.kernel_shapes import second_moments
 from pdm_tf.metrics.degradation.coverage import (
     NEIGHBOURS,
     Coverage,
@@ -24,7 +25,6 @@ from pdm_tf.metrics.degradation.moments import (
     assignment_distance,
     bures_distances,
     moment_spread,
-    second_moments,
     spread_ratio,
 )
 

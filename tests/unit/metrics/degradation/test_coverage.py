@@ -6,13 +6,13 @@ from scipy.ndimage import correlate
 
 from pdm_tf import samples
 from pdm_tf.core.images import list_images, read_rgb_u8
+from pdm_tf.core.kernel_shapes import second_moments
 from pdm_tf.metrics.degradation import (
     best_single,
     centred,
     coverage,
     kernel_distances,
     resized,
-    second_moments,
     window_products,
 )
 from tests.oracles.kernel_oracle import gaussian, gaussians
