@@ -92,6 +92,7 @@ def test_train_against_torch(tmp_path):
     assert set(result["gemm"]["peak_gflops"]) == {"float32"}
 
 
+@pytest.mark.slow
 def test_train_over_sizes(tmp_path):
     sweep = ("--sweep=patch", "--sweep_sizes=32,64", "--rounds=2")
     flags = ("--nomemory", "--output=speed.json")

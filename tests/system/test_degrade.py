@@ -69,7 +69,9 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("form", ["pairs", "tfrecord"])
+@pytest.mark.parametrize(
+    "form", ["pairs", pytest.param("tfrecord", marks=pytest.mark.slow)]
+)
 def test_training_reads_what_degrade_writes(folder, bundle, repository, form):
     """As a user would: two programs, one after the other."""
     process = start(

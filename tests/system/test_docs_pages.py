@@ -43,6 +43,7 @@ def begin(cwd, command, *more):
     )
 
 
+@pytest.mark.slow
 def test_gpu_commands(place):  # noqa: F811
     installs, trains = GPU
     names_extras("tensorflow", "onnxruntime-gpu")(place, installs)

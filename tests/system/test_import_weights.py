@@ -117,6 +117,7 @@ def test_evaluate_takes_the_bundle(place, repository):
     assert np.isfinite(report["mean"]["psnr"])
 
 
+@pytest.mark.slow
 def test_export_and_upscale_take_the_bundle(place, repository):
     run(
         place, repository, "export", "--model=bundle", "--output_dir=exported",

@@ -89,6 +89,7 @@ def test_killed_while_writing_a_checkpoint(tmp_path, reference):
     assert_same_run(run_dir, reference)
 
 
+@pytest.mark.slow
 def test_killed_before_the_first_checkpoint(tmp_path, reference):
     run_dir = tmp_path / "run"
     assert start(run_dir, kill="step:2").returncode == -signal.SIGKILL
@@ -105,6 +106,7 @@ def test_sigterm_finishes_the_step_saves_and_exits_75(tmp_path, reference):
     assert_same_run(run_dir, reference)
 
 
+@pytest.mark.slow
 def test_sigterm_during_validation_saves_and_validates_at_the_next_start(
     tmp_path, reference
 ):
