@@ -40,9 +40,7 @@ def trained(tmp_path_factory):
         # Batch norm over all replicas (a bias before it moves by rounding alone); one
         # power iteration on each, the same one.
         ("2", "1", "float32", "spectral", 2e-5),
-        pytest.param(
-            *("2", "2", "float32", "none", 1e-7), marks=pytest.mark.slow, id="parts"
-        ),
+        ("2", "2", "float32", "none", 1e-7),
         # A step of Adam is 1e-3 whatever the gradient; float16 rounds that to 1e-3.
         pytest.param(
             *("2", "1", "float16", "none", 2e-4), marks=pytest.mark.slow, id="float16"
