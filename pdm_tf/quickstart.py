@@ -145,6 +145,7 @@ def main(config: QuickstartConfig) -> int:
     _say(PARTS, f"done after {(time.monotonic() - started) / 60:.1f} minutes")
     print("\n".join(summary(report)))
     print(f"exported network: {output / 'export'}")
+    print(f"what it learned, a page to look at: {output / 'report.html'}")
     print(picture)
     return exit_codes.OK
 

@@ -93,6 +93,7 @@ def test_the_last_line_is_the_path_of_the_picture(first):
     output, text = first
     picture = read_rgb_u8(Path(text.splitlines()[-1]))
     assert Path(text.splitlines()[-1]) == output / "quickstart.png"
+    assert text.splitlines()[-2].endswith(f": {output / 'report.html'}")
     # The panel of the photograph stands on top, unchanged; the kernels below it.
     panel = read_rgb_u8(output / "panels" / "chelsea.png")
     height, width = panel.shape[:2]
