@@ -16,6 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 TENSOR = {"numpy", "tensorflow"}
 KERAS = TENSOR | {"keras"}
+BELOW_BUILD = {
+    *("core", "config", "ops", "models", "degradations", "losses", "metrics"),
+    *("data", "interop", "methods", "training", "evaluation", "inference"),
+}
 
 # room -> (third-party packages, rooms or modules of pdm_tf that it may import)
 TABLE = {
@@ -53,13 +57,9 @@ TABLE = {
             *("samples", "training.metrics_file"),
         },
     ),
-    "build": (
-        KERAS | {"tqdm"},
-        {
-            *("core", "config", "ops", "models", "degradations", "losses", "metrics"),
-            *("data", "interop", "methods", "training", "evaluation", "inference"),
-        },
-    ),
+    # The composition root: build.py, and its parts in a room of their own.
+    "build": (KERAS | {"tqdm"}, {*BELOW_BUILD, "building"}),
+    "building": (KERAS | {"tqdm"}, BELOW_BUILD),
     "programs": (
         # TensorFlow: to be loaded without its start-up lines before a room loads it.
         {"numpy", "tqdm", "tensorflow"},
