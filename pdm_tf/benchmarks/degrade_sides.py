@@ -128,7 +128,11 @@ def build_pdm(config: DegradeBenchmarkConfig) -> Any:
     kernel = parse_args(
         KernelModuleConfig, config.kernel_arg, KernelModuleConfig.paper()
     )
-    noise = parse_args(NoiseModuleConfig, config.noise_arg) if config.noise else None
+    noise = None
+    if config.noise:
+        noise = parse_args(
+            NoiseModuleConfig, config.noise_arg, NoiseModuleConfig.paper()
+        )
     with tf.device("/CPU:0"):
         return PDMConfig(
             scale=config.scale, kernel=kernel, noise=noise, border=config.border

@@ -155,7 +155,8 @@ class NoiseModule(nn.Module):
 
     def __init__(self, config: dict[str, Any]) -> None:
         super().__init__()
-        self.use_image = config["use_image"]
+        self.use_image, self.zero_mean = config["use_image"], config["zero_mean"]
+        self.output_scale = config["output_scale"]
         self.trunk = ResidualTrunk(
             config["latent_channels"] + 3 * self.use_image,
             config["filters"],
@@ -163,12 +164,21 @@ class NoiseModule(nn.Module):
             config["conv_size"],
             config["normalization"] == "batch",
         )
-        self.to_noise = _conv(config["filters"], config["channels"], 1)
+        self.to_noise = _conv(
+            config["filters"], config["channels"], 1, bias=not self.zero_mean
+        )
 
     def forward(self, z_n: torch.Tensor, clean_lr: torch.Tensor) -> torch.Tensor:
         """Sees the image, but gives it no gradient."""
+        if not self.zero_mean:
+            return self._answer(z_n, clean_lr)
+        both = torch.cat([z_n, -z_n]), torch.cat([clean_lr, clean_lr])
+        noise, opposite = self._answer(*both).chunk(2)
+        return (noise - opposite) / 2
+
+    def _answer(self, z_n: torch.Tensor, clean_lr: torch.Tensor) -> torch.Tensor:
         x = torch.cat([clean_lr.detach(), z_n], 1) if self.use_image else z_n
-        return self.to_noise(self.trunk(x))
+        return self.to_noise(self.trunk(x)) * self.output_scale
 
 
 class PDM(nn.Module):
@@ -215,8 +225,8 @@ def draw_latents(
     return z_k, torch.randn(batch, noise["latent_channels"], size, size)
 
 
-def _conv(inputs: int, outputs: int, size: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, size, padding=size // 2)
+def _conv(inputs: int, outputs: int, size: int, bias: bool = True) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, size, padding=size // 2, bias=bias)
 
 
 def _side(kernel: torch.Tensor) -> int:

@@ -69,8 +69,9 @@ def build_pdm(config: TrainConfig, settings: PDMSRConfig) -> Network:
         return bundle.network
     paper = config.preset == "paper"
     kernel = KernelModuleConfig.paper() if paper else KernelModuleConfig()
-    noise = _optional_part(config, "noise", NoiseModuleConfig)
-    jpeg = _optional_part(config, "jpeg", JPEGModuleConfig)
+    noise = NoiseModuleConfig.paper() if paper else NoiseModuleConfig()
+    noise = _optional_part(config, "noise", noise)
+    jpeg = _optional_part(config, "jpeg", JPEGModuleConfig())
     return PDMConfig(
         scale=config.scale,
         kernel=parse_args(KernelModuleConfig, config.kernel_arg, kernel),
@@ -81,11 +82,11 @@ def build_pdm(config: TrainConfig, settings: PDMSRConfig) -> Network:
     ).build(policy_of(config), name="pdm")
 
 
-def _optional_part(config: TrainConfig, name: str, config_class: type) -> Any:
+def _optional_part(config: TrainConfig, name: str, base: Any) -> Any:
     """Settings of a part that the flag `name` switches on; None when it is off."""
     args = getattr(config, f"{name}_arg")
     if getattr(config, name):
-        return parse_args(config_class, args)
+        return parse_args(type(base), args, base)
     if args:
         raise UserError(
             f"--{name}_arg has no meaning without --{name}. "

@@ -19,6 +19,7 @@ Without a noise module the release rounds softly to 8 bits; ours leaves that to 
 training.
 """
 
+import dataclasses
 import re
 
 from pdm_tf.core.errors import UserError
@@ -125,7 +126,8 @@ def _noise_config(tensors: Tensors, options: Options) -> NoiseModuleConfig:
             "The noise module must have a latent. "
             f"Received: {inputs} inputs with --noise_image=yes."
         )
-    return NoiseModuleConfig(
+    return dataclasses.replace(
+        NoiseModuleConfig.paper(),
         latent_channels=latent_channels,
         filters=filters,
         num_blocks=blocks,

@@ -99,6 +99,8 @@ class Method(Protocol):
         pixels of that stream. Streams: "hr", "real_lr" (unpaired), "lr" (of pairs).
       networks: all networks, built; what is checkpointed.
       optimizers: all optimisers, built; what is checkpointed.
+      rate_factors: name of an optimiser -> its learning rate relative to that of the
+        schedule; 1 where there is none.
       extra_state: other variables to checkpoint.
     """
 
@@ -106,6 +108,7 @@ class Method(Protocol):
     patches: Mapping[str, int]
     networks: Mapping[str, keras.Model]
     optimizers: Mapping[str, keras.optimizers.Optimizer]
+    rate_factors: Mapping[str, float]
     extra_state: Mapping[str, Any]
 
     def train_step_for(self, step: int) -> TrainStep:

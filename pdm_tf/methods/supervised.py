@@ -87,6 +87,7 @@ class Supervised:
         self.optimizers = optimizers_for(
             self.networks, ["sr"], learning_rate=learning_rate, clip_norm=clip_norm
         )
+        self.rate_factors: Mapping[str, float] = {}
         self.extra_state: Mapping[str, Any] = {}
 
     def train_step_for(self, step: int) -> TrainStep:

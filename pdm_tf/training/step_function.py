@@ -122,8 +122,10 @@ class StepFunction:
         rate = piecewise_learning_rate(
             step, config.learning_rate, config.lr_milestones, config.lr_decay
         )
-        for optimizer in self._method.optimizers.values():
-            optimizer.learning_rate = rate  # of the inner one, when loss-scaled
+        factors = self._method.rate_factors
+        for name, optimizer in self._method.optimizers.items():
+            # Of the inner one, when loss-scaled.
+            optimizer.learning_rate = rate * factors.get(name, 1.0)
         names: list[str] = []
 
         def on_replica(batch: _Batch, step: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:

@@ -124,7 +124,7 @@ EXAMPLES: dict[str, Example] = {
         PDMConfig(
             scale=2,
             kernel=dataclasses.replace(_SPATIAL, use_image=True, latent="zero"),
-            noise=dataclasses.replace(_NOISE, latent="zero"),
+            noise=dataclasses.replace(_NOISE, latent="zero", zero_mean=False),
         ),
         "pdm",
         _degraded,

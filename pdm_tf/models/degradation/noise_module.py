@@ -5,8 +5,15 @@ with a latent of f_n channels per LR pixel. 3x3 windows correlate neighbouring p
 The module sees y_clean through stop_gradient, so the noise path never trains the
 kernel.
 
-The release passes 0.001 as the mean of a normal initialiser instead of its standard
-deviation, which starts with enormous noise; here the last layer starts at N(0, 0.001).
+Noise is what is left when the mean is taken away, so by default the module is odd in
+z_n: half the difference of what z_n and -z_n make. Whatever the weights, it then cannot
+give the picture another colour or redraw it, which a discriminator that looks for the
+wrong thing would otherwise teach it (`zero_mean`).
+
+It starts as noise of about 0.02, 5 levels of 255: where noise begins at nothing, the
+kernels shrink first, because aliasing looks a little like noise. (The release passes
+0.001 as the mean of a normal initialiser instead of its standard deviation, which
+starts with enormous noise; `NoiseModuleConfig.paper()` starts near zero.)
 """
 
 import dataclasses
@@ -34,17 +41,24 @@ class NoiseModuleConfig:
       use_image: whether the module sees y_clean (Eq. 10) or the latent alone (Eq. 7).
       normalization: "batch" (paper), "layer" or "none".
       initial_std: standard deviation of the last layer's weights.
+      output_scale: what the last layer's result is multiplied by. Adam moves weights by
+        steps of one size; where noise is small because weights are, a few dozen steps
+        double it, and its strength swings instead of settling.
+      zero_mean: whether the noise of any given image is symmetric about zero over the
+        latents, exactly, for twice the computation; False as in the paper.
     """
 
     latent_channels: int = 3
     filters: int = 64
-    num_blocks: int = 16
+    num_blocks: int = 4
     conv_size: int = 3
     channels: int = 3
     latent: str = "normal"
     use_image: bool = True
-    normalization: str = "batch"
-    initial_std: float = 0.0005
+    normalization: str = "none"
+    initial_std: float = 0.4
+    output_scale: float = 0.03
+    zero_mean: bool = True
 
     def __post_init__(self) -> None:
         require_positive(self, "latent_channels", "filters", "num_blocks", "conv_size")
@@ -56,16 +70,34 @@ class NoiseModuleConfig:
                 'Received: latent="zero", use_image=false. A constant is no noise; '
                 "--nonoise leaves the module out."
             )
+        if self.latent == "zero" and self.zero_mean:
+            raise ValueError(
+                "NoiseModuleConfig makes noise of zero mean from a latent and its "
+                'opposite. Received: latent="zero" with zero_mean=true. Noise of the '
+                "image alone needs zero_mean=false."
+            )
         if self.channels not in (1, 3) or self.conv_size % 2 == 0:
             raise ValueError(
                 "`channels` of NoiseModuleConfig must be 1 or 3 and `conv_size` odd. "
                 f"Received: {self.channels} and {self.conv_size}."
             )
-        if self.initial_std <= 0:
+        if self.initial_std <= 0 or self.output_scale <= 0:
             raise ValueError(
-                "`initial_std` of NoiseModuleConfig must be positive: from zero "
-                f"weights no gradient reaches the trunk. Received: {self.initial_std}."
+                "`initial_std` and `output_scale` of NoiseModuleConfig must be "
+                "positive: from zero weights no gradient reaches the trunk. "
+                f"Received: {self.initial_std} and {self.output_scale}."
             )
+
+    @classmethod
+    def paper(cls) -> "NoiseModuleConfig":
+        """The paper's module, but for the released slip in its start."""
+        return cls(
+            num_blocks=16,
+            normalization="batch",
+            initial_std=0.0005,
+            output_scale=1.0,
+            zero_mean=False,
+        )
 
     def build(self, dtype: str = "float32", name: str | None = None) -> "NoiseModule":
         """The network, with its variables."""
@@ -101,6 +133,7 @@ class NoiseModule(Network):
         self.to_noise = pointwise_or_conv(
             config.channels,
             1,
+            use_bias=not config.zero_mean,  # it would cancel
             dtype="float32",
             name="to_noise",
             kernel_initializer=keras.initializers.RandomNormal(
@@ -111,14 +144,30 @@ class NoiseModule(Network):
     def call(
         self, z_n: tf.Tensor | None, clean_lr: tf.Tensor, training: bool = False
     ) -> tf.Tensor:
+        clean_lr = tf.stop_gradient(clean_lr)
+        if not self.config.zero_mean:
+            return self._answer(z_n, clean_lr, training)
+        if not training:  # one after the other: half the memory
+            opposite = self._answer(-z_n, clean_lr, training)
+            return (self._answer(z_n, clean_lr, training) - opposite) / 2
+        # Both at once, for batch normalisation to see them alike.
+        both = tf.concat([z_n, -z_n], 0), tf.concat([clean_lr, clean_lr], 0)
+        noise, opposite = tf.split(self._answer(*both, training), 2)
+        return (noise - opposite) / 2
+
+    def _answer(
+        self, z_n: tf.Tensor | None, clean_lr: tf.Tensor, training: bool
+    ) -> tf.Tensor:
+        """What the network makes of a latent and an image."""
         inputs = []
         if self.config.use_image:
-            inputs.append(tf.stop_gradient(clean_lr))
+            inputs.append(clean_lr)
         if self.config.latent == "normal":
             inputs.append(z_n)
         inputs = tf.concat([to_compute(self, x) for x in inputs], axis=-1)
         features = self.trunk(inputs, training=training)
-        return self.to_noise(tf.cast(features, tf.float32))
+        noise = self.to_noise(tf.cast(features, tf.float32))
+        return noise * self.config.output_scale
 
     def latent_shape(self, batch: int, height: int, width: int) -> list[int] | None:
         """Shape of z_n for LR images of `height` x `width`; None: it takes none."""

@@ -84,7 +84,9 @@ class PDMConfig:
         if isinstance(self.kernel, dict):
             object.__setattr__(self, "kernel", KernelModuleConfig(**self.kernel))
         if isinstance(self.noise, dict):
-            object.__setattr__(self, "noise", NoiseModuleConfig(**self.noise))
+            # What was saved before there was the choice made noise as the paper does.
+            noise = {"zero_mean": False, "output_scale": 1.0, **self.noise}
+            object.__setattr__(self, "noise", NoiseModuleConfig(**noise))
         if isinstance(self.jpeg, dict):
             object.__setattr__(self, "jpeg", JPEGModuleConfig(**self.jpeg))
         require_choice(self, "grid", GRIDS)

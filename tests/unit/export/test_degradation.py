@@ -32,7 +32,9 @@ KINDS = {
         "kernel": KernelModuleConfig(
             use_image=True, latent="zero", spatial=True, **SMALL
         ),
-        "noise": NoiseModuleConfig(filters=8, num_blocks=1, latent="zero"),
+        "noise": NoiseModuleConfig(
+            filters=8, num_blocks=1, latent="zero", zero_mean=False
+        ),
     },
     "kernel of image and latent": {
         "kernel": KernelModuleConfig(use_image=True, **SMALL),

@@ -119,14 +119,15 @@ def off_grid(image):
     return np.abs(levels - np.round(levels)).max()
 
 
-def test_the_average_of_the_noise_module_is_its_last_weights():
-    """And of nothing else: kernels are averaged."""
-    method = tiny.pdm_sr()
-    pdm = method.networks["pdm"]
+def test_the_average_of_the_papers_noise_module_is_its_last_weights():
+    """And of nothing else: kernels are averaged, and noise of zero mean is."""
+    pdm = tiny.pdm(noise=dataclasses.replace(tiny.NOISE, zero_mean=False))
+    method = tiny.pdm_sr({"pdm": pdm})
     wanted = {id(v) for v in pdm.noise_module.trainable_variables}
     assert {id(v) for v in method.unaveraged()} == wanted and wanted
     assert not wanted & {id(v) for v in pdm.kernel_module.trainable_variables}
     assert not tiny.pdm_sr({"pdm": tiny.pdm(noise=None)}).unaveraged()
+    assert not tiny.pdm_sr({"pdm": tiny.pdm()}).unaveraged()
 
 
 @pytest.mark.parametrize("fakes", ["8bit", "8bit_unmasked", "release"])
@@ -160,7 +161,8 @@ def test_8bit_fakes_stop_the_gradient_where_they_are_clamped():
     """With noise that whitens every pixel nothing can be learnt from the logits."""
     only = dict(adversarial_weight=1.0, noise_weight=0.0, centroid_weight=0.0)
     for fakes, moves in (("8bit", False), ("8bit_unmasked", True)):
-        pdm = tiny.pdm()
+        noise = dataclasses.replace(tiny.NOISE, zero_mean=False)
+        pdm = tiny.pdm(noise=noise)
         pdm.noise_module.to_noise.bias.assign([2.0, 2.0, 2.0])
         method = tiny.pdm_sr({"pdm": pdm}, fakes=fakes, **only)
         before = tiny.snapshot(pdm)
@@ -222,6 +224,7 @@ def test_paper_settings_are_as_documented():
     assert paper.grid == "pixel0" and paper.centroid_weight == 0.0
     assert paper.training == "joint" and paper.adversarial_beta_1 == 0.9
     assert (paper.adversarial_weight, paper.noise_weight) == (1.0, 100.0)
+    assert paper.degradation_rate == 1.0
 
 
 def test_same_seed_same_losses_other_seed_others():
@@ -298,6 +301,7 @@ def test_settings_that_cannot_work_are_refused():
     for changes, message in [
         ({"training": "both"}, "joint, separate, degradation, sr. Received: 'both'"),
         ({"fakes": "float"}, "`fakes` .* Received: 'float'"),
+        ({"degradation_rate": 0.0}, "`degradation_rate` .* positive. Received: 0"),
         ({"noise_weight": -1.0}, "`noise_weight` .* not be negative. Received: -1"),
         ({"centroid_weight": -1.0}, "`centroid_weight` .* not be negative"),
         ({"degradation_steps": 0}, "`degradation_steps` .* at least 1. Received: 0"),

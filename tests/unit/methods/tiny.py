@@ -47,6 +47,7 @@ NOISE = NoiseModuleConfig(
     use_image=True,
     normalization="layer",
     initial_std=0.02,
+    output_scale=1.0,
 )
 DISCRIMINATOR = PatchGANConfig(
     filters=8, max_filters=16, strides=(1, 1, 1), normalization="none"

@@ -64,6 +64,29 @@ def test_calls_of_any_size_are_one_trace():
     assert step.stopping() and "stop" not in step.fetch()
 
 
+def test_each_network_learns_at_its_own_rate():
+    """Adam's first step is as long as its rate, whatever the gradient."""
+    usual, slow = ToyMethod(), ToyMethod()
+    slow.rate_factors["critic"] = 0.25
+    lengths = []
+    for method in (usual, slow):
+        before = {name: x.get_weights() for name, x in method.networks.items()}
+        step_function(method)(iter(make_batches(0)), 0)
+        lengths.append(
+            {
+                name: max(
+                    np.abs(new - old).max()
+                    for new, old in zip(x.get_weights(), before[name], strict=True)
+                )
+                for name, x in method.networks.items()
+            }
+        )
+    assert lengths[1]["sr"] == lengths[0]["sr"]
+    np.testing.assert_allclose(
+        lengths[1]["critic"], 0.25 * lengths[0]["critic"], rtol=1e-3
+    )
+
+
 def repeated(method):
     return iter(tf.data.Dataset.from_tensors(tiny.batch_for(method)).repeat())
 

@@ -73,6 +73,7 @@ class ToyMethod:
         self.optimizers = {
             name: _adam(network, loss_scaled) for name, network in self.networks.items()
         }
+        self.rate_factors: dict[str, float] = {}
         self.extra_state = {
             "seen": tf.Variable(
                 0, dtype=tf.int64, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA

@@ -29,7 +29,8 @@ KERNELS = {
 }
 NOISES = {
     "z": {"use_image": False},
-    "y": {"latent": "zero"},
+    "y": {"latent": "zero", "zero_mean": False},
+    "y, z, any mean": {"zero_mean": False},
     "y, z": {},
     "grey": {"channels": 1},
     "uncorrelated": {"conv_size": 1},
@@ -173,7 +174,7 @@ def test_contradictory_forms_are_refused_and_the_rule_named():
     with pytest.raises(ValueError, match="`spatial` .* differs between pixels"):
         KernelModuleConfig(spatial=True, latent="zero")
     with pytest.raises(ValueError, match="needs a latent or the image"):
-        NoiseModuleConfig(latent="zero", use_image=False)
+        NoiseModuleConfig(latent="zero", use_image=False, zero_mean=False)
     with pytest.raises(UserError, match="at least `scale` .* Received: 3 and 4"):
         kernel = KernelModuleConfig(kernel_size=3, use_image=True)
         PDMConfig(scale=4, kernel=kernel)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,6 +20,8 @@ SMALL = NoiseModuleConfig(
     use_image=True,
     normalization="batch",
     initial_std=0.001,
+    output_scale=1.0,
+    zero_mean=False,
 )
 
 
@@ -37,7 +40,7 @@ def inputs(height=9, width=7, batch=2, seed=0):
     "changes",
     [
         {},
-        {"conv_size": 1, "normalization": "layer"},
+        {"conv_size": 1, "normalization": "layer", "output_scale": 0.5},
         {"use_image": False, "normalization": "none", "channels": 1},
     ],
 )
@@ -49,12 +52,31 @@ def test_forward_equals_numpy(changes, training):
     x = np.concatenate([image, z_n], axis=-1) if config.use_image else z_n
     wanted = trunk_oracle.trunk(x, trunk_params(module.trunk), training)
     wanted = trunk_oracle.layer(wanted, params_of(module.to_noise))
+    wanted *= config.output_scale
     found = module(z_n, image, training=training)
     np.testing.assert_allclose(found, wanted, rtol=0, atol=3e-5)
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_zero_mean_is_half_the_difference_of_opposite_latents(training):
+    """In training, batch normalisation sees both."""
+    module = small(zero_mean=True).build()
+    shake(module)
+    z_n, image = inputs()
+    both = np.concatenate([image, image]), np.concatenate([z_n, -z_n])
+    x = np.concatenate(both, axis=-1)
+    features = trunk_oracle.trunk(x, trunk_params(module.trunk), training)
+    plus, minus = np.split(features @ module.to_noise.kernel.numpy(), 2)
+    found = module(z_n, image, training=training).numpy()
+    np.testing.assert_allclose(found, (plus - minus) / 2, rtol=0, atol=3e-5)
+    opposite = module(-z_n, image, training=training).numpy()
+    np.testing.assert_allclose(opposite, -found, rtol=0, atol=3e-5)
+    assert np.abs(found).max() > 0.1
+    assert np.abs(module(0 * z_n, image)).max() == 0, "a cast, or the image redrawn"
+
+
 @pytest.mark.parametrize("filters", [8, 64])
-def test_noise_starts_small_but_not_constant(filters):
+def test_the_papers_noise_starts_small_but_not_constant(filters):
     """A latent per pixel: no colour cast, and below one of 255 levels by far."""
     module = small(filters=filters, num_blocks=4).build()
     z_n, image = inputs(32, 32)
@@ -62,6 +84,17 @@ def test_noise_starts_small_but_not_constant(filters):
     assert noise.shape == (2, 32, 32, 3)
     assert 1e-5 < noise.std(axis=(1, 2)).min()
     assert np.abs(noise).max() < 0.05 and noise.std() < 0.01
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_our_noise_starts_as_white_noise_of_five_levels(seed):
+    keras.utils.set_random_seed(seed)
+    z_n, image = inputs(32, 32, batch=4)
+    noise = NoiseModuleConfig().build()(z_n, image).numpy()
+    assert 2 < 255 * noise.std() < 10
+    assert np.abs(noise.mean(axis=(1, 2))).max() < 0.25 * noise.std()
+    neighbours = (noise[:, 1:] * noise[:, :-1]).mean() / noise.var()
+    assert abs(neighbours) < 0.5
 
 
 @pytest.mark.parametrize("conv_size", [1, 3])
@@ -101,9 +134,10 @@ def test_the_image_matters_only_when_asked_and_gets_no_gradient(use_image):
     assert tape.gradient(noise, image) is None
 
 
+@pytest.mark.parametrize("zero_mean", [False, True])
 @pytest.mark.parametrize("normalization", ["batch", "layer", "none"])
-def test_every_variable_gets_a_gradient(normalization):
-    module = small(normalization=normalization).build()
+def test_every_variable_gets_a_gradient(normalization, zero_mean):
+    module = small(normalization=normalization, zero_mean=zero_mean).build()
     z_n, image = inputs()
     with tf.GradientTape() as tape:
         noise = module(z_n, image, training=True)
@@ -137,7 +171,12 @@ def test_bfloat16_keeps_weights_and_result_float32():
         ({"conv_size": 4}, "odd. Received: 3 and 4"),
         ({"latent_channels": 0}, "`latent_channels` .* Received: 0"),
         ({"normalization": "instance"}, "Received: 'instance'"),
+        (
+            {"latent": "zero", "zero_mean": True},
+            'Received: latent="zero" with zero_mean=true',
+        ),
         ({"initial_std": 0.0}, "no gradient reaches the trunk. Received: 0.0"),
+        ({"output_scale": 0.0}, "positive: .* Received: 0.001 and 0.0"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes, message):

@@ -155,3 +155,11 @@ def test_settings_that_cannot_work_are_refused():
     ]:
         with pytest.raises(ValueError, match=message):
             dataclasses.replace(CONFIG, **changes)
+
+
+def test_noise_saved_before_it_had_a_zero_mean_stays_as_it_was():
+    """Bundles hold their settings as JSON; those of earlier versions lack this one."""
+    saved = dataclasses.asdict(PDMConfig(noise=NOISE))
+    assert PDMConfig(**saved).noise.zero_mean
+    del saved["noise"]["zero_mean"]
+    assert not PDMConfig(**saved).noise.zero_mean
