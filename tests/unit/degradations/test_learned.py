@@ -89,7 +89,7 @@ def test_receptive_radius_is_what_a_single_latent_reaches(blocks):
         (
             NoiseModuleConfig,
             "latent_channels filters num_blocks conv_size channels latent use_image "
-            "normalization initial_std",
+            "normalization initial_std output_scale zero_mean",
         ),
     ],
 )
