@@ -58,8 +58,8 @@ SPEC = ProgramSpec(
     module="pdm_tf.interpolate",
     config=InterpolateConfig,
     intro="Mixes two trained SR networks of one architecture, weight by weight "
-    "(network interpolation of ESRGAN): a choice between the sharpness of a GAN and the "
-    "fidelity of a PSNR network, without training. The result is a bundle, which "
+    "(network interpolation of ESRGAN): a choice between the sharpness of a GAN and "
+    "the fidelity of a PSNR network, without training. The result is a bundle, which "
     "evaluate, export and --init_sr take. Exit code: 0, or 2 when the networks do not "
     "fit.",
     examples=(
