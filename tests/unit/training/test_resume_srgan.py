@@ -37,7 +37,11 @@ def trained(folder, make, steps):
     ("config", "policy"),
     [
         (UNetDiscriminatorConfig(filters=4), "float32"),
-        (VGGDiscriminatorConfig(input_size=32, filters=4, hidden=4), "mixed_float16"),
+        pytest.param(
+            VGGDiscriminatorConfig(input_size=32, filters=4, hidden=4),
+            "mixed_float16",
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["unet_spectral", "vgg_batch_norm_float16"],
 )
