@@ -18,7 +18,12 @@ from pdm_tf.building.batches import (
     unpaired_batches,
 )
 from pdm_tf.building.degradation import build_degradation
-from pdm_tf.building.methods import build_pdm_sr, build_supervised
+from pdm_tf.building.methods import (
+    build_pdm_sr,
+    build_pdm_srgan,
+    build_supervised,
+)
+from pdm_tf.building.requests import Remark
 from pdm_tf.config.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
@@ -51,12 +56,14 @@ class TrainingSetup:
       make_batches: index of the first step -> batches from there on.
       validate: network -> scores, or None without validation folders.
       skipped: (path, reason) of images that cannot be used.
+      remarks: lines that whoever started the run should read.
     """
 
     method: Method
     make_batches: Callable[[int], Batches]
     validate: Callable[[keras.Model], Mapping[str, float]] | None
     skipped: Sequence[tuple[str, str]]
+    remarks: Sequence[str] = ()
 
 
 def build_training(
@@ -73,17 +80,22 @@ def build_training(
     """
     _check_replicas(config, replicas)
     validate = build_validation(config) if replicas.is_chief else None
+    remarks: list[str] = []
     with replicas.scope():
-        method = build_method(config)
+        method = build_method(config, remarks.append)
     if isinstance(method, Supervised) and "lr" in method.patches:
         batches, skipped = paired_batches(config, replicas)
     else:
         batches, skipped = unpaired_batches(config, method, replicas)
-    return TrainingSetup(method, batches, validate, skipped)
+    return TrainingSetup(method, batches, validate, skipped, remarks)
 
 
-def build_method(config: TrainConfig) -> Method:
+def build_method(config: TrainConfig, remark: Remark = lambda line: None) -> Method:
     """Makes the method with its networks; reads no images.
+
+    Args:
+      config: of the run.
+      remark: takes lines that whoever started the run should read.
 
     Raises:
       UserError: a name or setting is unknown, or given networks do not fit.
@@ -91,8 +103,11 @@ def build_method(config: TrainConfig) -> Method:
     lookup(METHODS, config.method, "--method")
     # Initial weights are a function of the seed like everything else.
     keras.utils.set_random_seed(stream_seed(config.seed, "initial weights")[0])
-    make = {"pdm_sr": build_pdm_sr, "supervised": build_supervised}[config.method]
-    return make(config)
+    if config.method == "pdm_srgan":
+        return build_pdm_srgan(config, remark)
+    return {"pdm_sr": build_pdm_sr, "supervised": build_supervised}[config.method](
+        config
+    )
 
 
 def _check_replicas(config: TrainConfig, replicas: Replicas) -> None:
@@ -128,7 +143,13 @@ def bundle_saver(
                 role=name.removesuffix("_ema"),
                 scale=config.scale,
                 step=step,
-                notes={"method": config.method, "seed": config.seed},
+                notes={
+                    "method": config.method,
+                    "seed": config.seed,
+                    # So that nobody takes a network trained on random features for
+                    # more than it is.
+                    **({"features": config.features} if config.features else {}),
+                },
             )
 
     return save

@@ -1,12 +1,32 @@
 """The methods with the networks that a training request describes."""
 
+from typing import TypeVar
+
 from pdm_tf.building.networks import build_pdm, build_sr, check_patch
-from pdm_tf.building.requests import common_settings, policy_of, refuse
+from pdm_tf.building.perceptual import build_features, build_hr_discriminator
+from pdm_tf.building.requests import (
+    GAN_FLAGS,
+    Remark,
+    common_settings,
+    policy_of,
+    refuse,
+)
 from pdm_tf.config.component import parse_args
 from pdm_tf.config.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
-from pdm_tf.methods import PDMSR, PDMSRConfig, Supervised, SupervisedConfig
+from pdm_tf.methods import (
+    PDMSR,
+    PDMSRGAN,
+    PDMSRConfig,
+    PDMSRGANConfig,
+    PixelSR,
+    Supervised,
+    SupervisedConfig,
+)
 from pdm_tf.models.discriminators import PatchGANConfig
+from pdm_tf.models.network import Network
+
+SettingsT = TypeVar("SettingsT", bound=PDMSRConfig)
 
 
 def build_supervised(config: TrainConfig) -> Supervised:
@@ -16,7 +36,7 @@ def build_supervised(config: TrainConfig) -> Supervised:
         "supervised",
         (
             *("kernel_arg", "noise_arg", "jpeg", "jpeg_arg"),
-            *("discriminator_arg", "init_degradation"),
+            *("discriminator_arg", "init_degradation", *GAN_FLAGS),
         ),
     )
     settings = parse_args(SupervisedConfig, config.method_arg)
@@ -33,9 +53,43 @@ def build_supervised(config: TrainConfig) -> Supervised:
 
 def build_pdm_sr(config: TrainConfig) -> PDMSR:
     """Raises: UserError: settings that cannot work or contradict each other."""
-    paper = config.preset == "paper"
-    base = PDMSRConfig.paper() if paper else PDMSRConfig()
-    settings = parse_args(PDMSRConfig, config.method_arg, base)
+    refuse(config, "pdm_sr", GAN_FLAGS)
+    settings = method_settings(config, PDMSRConfig)
+    if not settings.learns_sr:
+        refuse(config, "training=degradation", ("sr_arg", "init_sr"))
+    pdm, discriminator = build_adversaries(config, settings)
+    part = PixelSR(build_sr(config)) if settings.learns_sr else None
+    common = common_settings(config)
+    del common["scale"]
+    return PDMSR(settings, pdm=pdm, discriminator=discriminator, sr_part=part, **common)
+
+
+def build_pdm_srgan(config: TrainConfig, remark: Remark) -> PDMSRGAN:
+    """Raises: UserError: settings that cannot work or contradict each other."""
+    settings = method_settings(config, PDMSRGANConfig)
+    pdm, discriminator = build_adversaries(config, settings)
+    common = common_settings(config)
+    del common["scale"]
+    return PDMSRGAN(
+        settings,
+        pdm=pdm,
+        discriminator=discriminator,
+        sr=build_sr(config),
+        hr_discriminator=build_hr_discriminator(config, settings),
+        # Last: random ones must not change what the other networks start with.
+        features=build_features(config, settings, remark),
+        **common,
+    )
+
+
+def method_settings(config: TrainConfig, config_class: type[SettingsT]) -> SettingsT:
+    """--method_arg over the preset.
+
+    Raises:
+      UserError: an unknown setting, or folders that do not fit what it trains.
+    """
+    base = config_class.paper() if config.preset == "paper" else config_class()
+    settings = parse_args(config_class, config.method_arg, base)
     if settings.learns_degradation and not config.lr_dir:
         raise UserError(
             "--lr_dir, the folder of real LR photographs, is required to learn a "
@@ -49,16 +103,18 @@ def build_pdm_sr(config: TrainConfig) -> PDMSR:
                 "would be used without anybody noticing. Received nothing."
             )
         refuse(config, "training=sr", ("discriminator_arg",))
-    if not settings.learns_sr:
-        refuse(config, "training=degradation", ("sr_arg", "init_sr"))
+    return settings
+
+
+def build_adversaries(
+    config: TrainConfig, settings: PDMSRConfig
+) -> tuple[Network, Network | None]:
+    """The degradation model and its discriminator, None where nothing is learned."""
     pdm = build_pdm(config, settings)
     check_patch(config, pdm.config)
-    discriminator = None
-    if settings.learns_degradation:
-        patchgan = PatchGANConfig.paper() if paper else PatchGANConfig()
-        patchgan = parse_args(PatchGANConfig, config.discriminator_arg, patchgan)
-        discriminator = patchgan.build(policy_of(config), name="discriminator")
-    sr = build_sr(config) if settings.learns_sr else None
-    common = common_settings(config)
-    del common["scale"]
-    return PDMSR(settings, pdm=pdm, discriminator=discriminator, sr=sr, **common)
+    if not settings.learns_degradation:
+        return pdm, None
+    paper = config.preset == "paper"
+    patchgan = PatchGANConfig.paper() if paper else PatchGANConfig()
+    patchgan = parse_args(PatchGANConfig, config.discriminator_arg, patchgan)
+    return pdm, patchgan.build(policy_of(config), name="discriminator")

@@ -1,11 +1,16 @@
 """What all parts of a request share: number format, common settings, refusals."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pdm_tf.config.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 
+# Takes a line that whoever started the run should read.
+Remark = Callable[[str], None]
+# Of the perceptual methods.
+GAN_FLAGS = ("hr_discriminator", "hr_discriminator_arg", "features", "features_arg")
 POLICIES = {
     "float32": "float32",
     "bfloat16": "mixed_bfloat16",
@@ -31,7 +36,8 @@ def common_settings(config: TrainConfig) -> dict[str, Any]:
 
 def refuse(config: TrainConfig, what: str, names: Sequence[str]) -> None:
     """Settings that would be ignored are errors."""
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
     for name in names:
         value = getattr(config, name)
-        if value:
+        if value != defaults[name]:
             raise UserError(f"--{name} has no meaning with {what}. Received: {value}.")

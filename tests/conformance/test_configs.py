@@ -4,6 +4,7 @@ The released project shipped configurations that did not parse, named networks t
 not exist, or failed at the first validation (reference list B3, B9 to B12, B15, B35).
 """
 
+import dataclasses
 import math
 import os
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from pdm_tf import build, train
 from pdm_tf.config import exit_codes, program
 from pdm_tf.models.bundle import load_bundle, save_bundle
+from pdm_tf.models.features import VGGConfig
 from pdm_tf.training.metrics_file import read_metrics
 from tests.conformance.smoke import CONFIGS, ROOT, arguments, parse, write_photographs
 
@@ -35,10 +37,48 @@ TRAINED = [
 ]
 
 
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory):
+    """What a flag file starts from, made as the flag file says that makes it.
+
+    A run folder is that of the file with this --run_dir, with the networks that it
+    builds; the feature network is as narrow as a test wants it.
+    """
+    folder, made = tmp_path_factory.mktemp("stand_ins"), {}
+
+    def bundle(location, role):
+        if (location, role) not in made:
+            target = folder / f"{len(made)}"
+            if role == "features":
+                network, scale = VGGConfig(depth=19, filters=2).build(), 1
+            else:
+                (config,) = (c for c in map(parse, WHOLE) if c.run_dir == location)
+                network = build.build_method(config).networks[role]
+                scale = config.scale
+            save_bundle(network, target, role=role, scale=scale, step=0)
+            made[location, role] = target
+        return made[location, role]
+
+    return bundle
+
+
+ROLES = {"init_sr": "sr", "init_degradation": "pdm", "features": "features"}
+
+
 @pytest.mark.parametrize("path", WHOLE, ids=str)
-def test_parses_and_builds(path):
-    """Every flag file describes networks that exist and fit each other."""
-    method = build.build_method(parse(path))
+def test_parses_and_builds(path, stand_in):
+    """Every flag file describes networks that exist and fit each other.
+
+    A second stage fits the first, whose flag file it names by its run folder.
+    """
+    config = parse(path)
+    given = {name: getattr(config, name) for name in ROLES}
+    replaced = {
+        name: str(stand_in(location, ROLES[name]))
+        for name, location in given.items()
+        if location and location != "random"
+    }
+    method = build.build_method(dataclasses.replace(config, **replaced))
     assert method.networks and method.optimizers
     assert set(method.optimizers) <= set(method.networks)
     assert method.train_step_for(0) == method.train_step_for(0)
@@ -88,7 +128,7 @@ def test_trains_saves_resumes_and_validates(path, photographs, tmp_path, capsys)
     flags = arguments(path, photographs, run)
     train_here(*flags)
     learns_sr = "training=degradation" not in parse(path).method_arg
-    learns_degradation = parse(path).method == "pdm_sr"
+    learns_degradation = parse(path).method in ("pdm_sr", "pdm_srgan")
     present = {"sr": learns_sr, "pdm": learns_degradation}
     names = {n for role in present if present[role] for n in (role, f"{role}_ema")}
     assert {folder.name for folder in (run / "bundles").iterdir()} == names

@@ -18,6 +18,7 @@ import sys
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
 from tests.system.html_check import check_html
 from tests.system.serving_helpers import free_ports, server_process
 from tests.unit.interop import torch_writer
-from tests.unit.interop.published import edsr_arrays
+from tests.unit.interop.published import edsr_arrays, vgg19_arrays
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -150,12 +151,22 @@ def degrades(place: Path, command: str) -> None:
     assert kernels.shape == (6, 21, 21)
 
 
-def imports(place: Path, command: str) -> None:
+def imports(layout: str, arrays: Any) -> Callable[[Path, str], None]:
     """A file of the published names, as small as its user's network."""
-    (place / "weights").mkdir()
-    data = torch_writer.state_bytes(edsr_arrays(scale=4))
-    (place / "weights" / "edsr_x4.pth").write_bytes(data)
-    assert "layout: edsr\n" in run(place, command)
+
+    def check(place: Path, command: str) -> None:
+        source = place / re.search(r"--input=(\S+)", command).group(1)
+        source.parent.mkdir(exist_ok=True)
+        source.write_bytes(torch_writer.state_bytes(arrays))
+        assert f"layout: {layout}\n" in run(place, command)
+
+    return check
+
+
+def interpolates(place: Path, command: str) -> None:
+    run(place, command)
+    bundle = read_json(place / "bundles" / "between" / "bundle.json")
+    assert bundle["notes"]["interpolated"]["alpha"] == 0.5
 
 
 def prepares_shards(place: Path, command: str) -> None:
@@ -325,9 +336,18 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     f"python -m pdm_tf.train {PHOTOS} --init_sr=runs/bicubic "
     "--run_dir=runs/better": trains(*TINY_PDM),
     "python -m pdm_tf.import_weights --input=weights/edsr_x4.pth "
-    "--output=bundles/edsr_x4": imports,
+    "--output=bundles/edsr_x4": imports("edsr", edsr_arrays(scale=4)),
     f"python -m pdm_tf.train {PHOTOS} --init_sr=bundles/edsr_x4 "
     "--run_dir=runs/from_published": trains(*TINY_PDM, "--sr_arg=num_blocks=2"),
+    "python -m pdm_tf.import_weights --input=weights/vgg19.pth "
+    "--output=bundles/vgg19": imports("vgg19", vgg19_arrays()),
+    "python -m pdm_tf.train --method=pdm_srgan --method_arg=training=sr "
+    "--hr_dir=photos/hr --init_sr=runs/mine --init_degradation=runs/mine "
+    "--features=bundles/vgg19 --run_dir=runs/sharper": trains(
+        "--hr_discriminator_arg=filters=4"
+    ),
+    "python -m pdm_tf.interpolate --model_a=runs/mine --model_b=runs/sharper "
+    "--alpha=0.5 --output=bundles/between": interpolates,
     "python -m pdm_tf.prepare --task=tfrecord --input_dir=photos/hr "
     "--output_dir=photos/hr_shards --tile=480 --tile_step=240": prepares_shards,
     "python -m pdm_tf.prepare --task=bicubic_lr --input_dir=photos/hr "

@@ -60,12 +60,14 @@ TABLE = {
     # The composition root: build.py, and its parts in a room of their own.
     "build": (KERAS | {"tqdm"}, {*BELOW_BUILD, "building"}),
     "building": (KERAS | {"tqdm"}, BELOW_BUILD),
+    # models.interpolation: bundles in, a bundle out, and no room above for it.
     "programs": (
         # TensorFlow: to be loaded without its start-up lines before a room loads it.
         {"numpy", "tqdm", "tensorflow"},
         {
             *("build", "config", "evaluation", "training", "inference", "interop"),
             *("core", "data", "samples", "models.bundle", "benchmarks", "reporting"),
+            "models.interpolation",
         },
     ),
     # The torch side of ratios is in modules torch_*.py, loaded when it is asked for. A

@@ -29,3 +29,18 @@ def edsr_arrays(scale=4, seed=0):
         conv(f"tail.0.{2 * i}", FILTERS, FILTERS * factor**2)
     conv("tail.1", FILTERS, 3)
     return arrays
+
+
+def vgg19_arrays(filters=2, seed=0):
+    """Tensors of `features` by torchvision's names, random."""
+    rng = np.random.default_rng(seed)
+    arrays, index, inputs = {}, 0, 3
+    for count, width in ((2, 1), (2, 2), (4, 4), (4, 8), (4, 8)):
+        for _ in range(count):
+            shape = (filters * width, inputs, 3, 3)
+            weight = rng.normal(size=shape) * np.sqrt(2 / (9 * inputs))
+            arrays[f"features.{index}.weight"] = weight.astype(np.float32)
+            arrays[f"features.{index}.bias"] = np.zeros(shape[0], np.float32)
+            index, inputs = index + 2, filters * width  # its ReLU
+        index += 1  # the pooling
+    return arrays

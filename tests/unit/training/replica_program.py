@@ -1,6 +1,7 @@
-"""Trains the tiny PDM-SR on N virtual devices and writes its weights.
+"""Trains the tiny PDM-SR or PDM-SRGAN on N virtual devices and writes its weights.
 
-    python -m tests.unit.training.replica_program OUT.npz N ACCUMULATE PRECISION NORM
+    python -m tests.unit.training.replica_program OUT.npz N ACCUMULATE PRECISION NORM \
+        [METHOD]
 
 NORM is that of the discriminator; "spectral" brings batch normalisation to the others.
 
@@ -25,7 +26,14 @@ STEPS = 3
 BATCH = 4
 
 
-def main(path: str, count: int, accumulate: int, precision: str, norm: str) -> None:
+def main(
+    path: str,
+    count: int,
+    accumulate: int,
+    precision: str,
+    norm: str,
+    name: str = "pdm_sr",
+) -> None:
     """Trains; writes weights as "network.path" and scalars as "scalar.name"."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     virtual = [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
@@ -46,7 +54,7 @@ def main(path: str, count: int, accumulate: int, precision: str, norm: str) -> N
             "discriminator": tiny.discriminator(policy, normalization=norm),
             "sr": tiny.sr(policy),
         }
-        method = tiny.pdm_sr(networks)
+        method = {"pdm_sr": tiny.pdm_sr, "pdm_srgan": tiny.pdm_srgan}[name](networks)
     config = toy_config("unused", batch_size=BATCH, accumulate=accumulate)
     rng = np.random.default_rng(0)
     images = {

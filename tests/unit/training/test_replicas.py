@@ -63,6 +63,18 @@ def test_parts_and_replicas_equal_the_whole(
             np.testing.assert_allclose(split[name], value, 0, atol, err_msg=name)
 
 
+@pytest.mark.slow
+def test_replicas_of_pdm_srgan_equal_one_device(trained):
+    """Its second discriminator and the feature network are on every device."""
+    settings = ("1", "float32", "none", "pdm_srgan")
+    whole, split = trained("1", *settings), trained("2", *settings)
+    assert split.keys() == whole.keys() and split["traces"] == 1
+    assert any(name.startswith("hr_discriminator.") for name in whole)
+    for name, value in whole.items():
+        if not name.endswith(NOT_ADDITIVE):
+            np.testing.assert_allclose(split[name], value, 1e-3, 1e-6, err_msg=name)
+
+
 def has_gpu():
     return bool(tf.config.list_physical_devices("GPU"))
 
