@@ -4,6 +4,7 @@ The released project shipped configurations that did not parse, named networks t
 not exist, or failed at the first validation (reference list B3, B9 to B12, B15, B35).
 """
 
+import dataclasses
 import math
 import os
 import subprocess
@@ -13,7 +14,9 @@ import pytest
 
 from pdm_tf import build, train
 from pdm_tf.config import exit_codes, program
+from pdm_tf.config.paper_sets import PAPER_SETS
 from pdm_tf.models.bundle import load_bundle, save_bundle
+from pdm_tf.models.sr import SR_NETS
 from pdm_tf.training.metrics_file import read_metrics
 from tests.conformance.smoke import CONFIGS, ROOT, arguments, parse, write_photographs
 
@@ -35,10 +38,33 @@ TRAINED = [
 ]
 
 
+def save_starts(path, folder):
+    """Makes the bundles that a flag file starts from; returns the flags for them.
+
+    A run is built of the flag file that makes it, so that two which do not fit each
+    other are found (B35); published weights are of the networks as they are published.
+    """
+    config, flags = parse(path), []
+    for flag, role in (("init_sr", "sr"), ("init_degradation", "pdm")):
+        given = getattr(config, flag)
+        if not given:
+            continue
+        if given == "bundles/edsr_x4":
+            network = SR_NETS["edsr"].build()
+        else:
+            makers = [made for made in WHOLE if parse(made).run_dir == given]
+            assert len(makers) == 1, f"{given} is made by {makers}"
+            more = save_starts(makers[0], folder / flag)
+            network = build.build_method(parse(makers[0], *more)).networks[role]
+        save_bundle(network, folder / role, role=role, scale=config.scale, step=1)
+        flags.append(f"--{flag}={folder / role}")
+    return flags
+
+
 @pytest.mark.parametrize("path", WHOLE, ids=str)
-def test_parses_and_builds(path):
+def test_parses_and_builds(path, tmp_path):
     """Every flag file describes networks that exist and fit each other."""
-    method = build.build_method(parse(path))
+    method = build.build_method(parse(path, *save_starts(path, tmp_path)))
     assert method.networks and method.optimizers
     assert set(method.optimizers) <= set(method.networks)
     assert method.train_step_for(0) == method.train_step_for(0)
@@ -55,6 +81,51 @@ def test_one_part_is_in_every_large_experiment():
     config = parse("pdm_sr/blur_x4.flags")
     assert (config.steps, config.batch_size) == (200_000, 32)
     assert config.lr_milestones == (50_000, 100_000, 150_000)
+
+
+def test_experiments_take_the_folders_that_datasets_makes():
+    """data/<set>/<place>, with a row in PAPER_SETS for each."""
+    experiments = [path for path in WHOLE if path.parts[0] == "experiments"]
+    assert {path.stem.rpartition("_")[0] for path in experiments} == set(PAPER_SETS)
+    for path in experiments:
+        config = parse(path)
+        name = path.stem.rpartition("_")[0]
+        places = {part.place for part in PAPER_SETS[name].parts}
+        for flag in ("hr_dir", "lr_dir", "val_hr_dir", "val_lr_dir"):
+            given = getattr(config, flag)
+            assert not given or given.removeprefix(f"data/{name}/") in places, given
+        if path.stem.endswith("psnr") and PAPER_SETS[name].has_pairs:
+            assert config.val_hr_dir and config.val_lr_dir
+        assert config.run_dir == f"runs/{path.stem}"
+
+
+def test_experiments_have_the_released_settings():
+    """Section 1.8 of the reference, read off the released configurations."""
+    released = {  # f_k, blocks, K, lambda, LR patch, strides of 2 in the discriminator
+        "ntire2017_track2_psnr": (64, 16, 21, None, 32, 0),
+        "ntire2018_track2_degradation": (64, 16, 21, 10, 48, 2),
+        "ntire2018_track4_degradation": (3, 16, 21, 100, 32, 2),
+        "ntire2020_track1_psnr": (3, 8, 11, 100, 32, 0),
+        "ntire2020_track2_degradation": (64, 8, 21, 10, 48, 2),
+    }
+    for name, (latent, blocks, size, weight, patch, halved) in released.items():
+        path = f"experiments/{name}.flags"
+        config = parse(path)
+        method = build.build_method(dataclasses.replace(config, init_sr=""))
+        pdm = method.networks["pdm"].config
+        kernel = pdm.kernel
+        found = (kernel.latent_channels, kernel.num_blocks, kernel.kernel_size)
+        assert found == (latent, blocks, size) and kernel.filters == 64
+        assert config.lr_patch == patch
+        if weight is None:
+            assert pdm.noise is None
+        else:
+            assert method.config.noise_weight == weight
+            assert (pdm.noise.latent_channels, pdm.noise.num_blocks) == (3, blocks)
+            assert pdm.noise.use_image and pdm.noise.conv_size == 3
+        strides = method.networks["discriminator"].config.strides
+        assert strides.count(2) == halved
+        assert method.config.centroid_weight == 0
 
 
 @pytest.fixture(scope="module")
