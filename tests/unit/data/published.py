@@ -36,19 +36,19 @@ def write_zip(path: Path, content: dict[str, bytes]) -> Path:
     return path
 
 
-def write_div2k_hr(folder: Path) -> None:
+def write_div2k_hr(folder: Path, side: int = HR) -> None:
     """What the tracks of 2017 and 2018 share."""
     for split, first, last in (("train", 1, 800), ("valid", 801, 900)):
         name = f"DIV2K_{split}_HR"
-        content = members(f"{name}/", numbered(first, last), HR)
+        content = members(f"{name}/", numbered(first, last), side)
         write_zip(folder / f"{name}.zip", {f"{name}/": b"", **content})
 
 
-def write_2017(folder: Path) -> None:
-    write_div2k_hr(folder)
+def write_2017(folder: Path, hr_side: int = HR) -> None:
+    write_div2k_hr(folder, hr_side)
     for split, first, last in (("train", 1, 800), ("valid", 801, 900)):
         inside = f"DIV2K_{split}_LR_unknown/X4/"
-        content = members(inside, numbered(first, last, "x4"), LR)
+        content = members(inside, numbered(first, last, "x4"), hr_side // 4)
         write_zip(folder / f"DIV2K_{split}_LR_unknown_X4.zip", content)
 
 
