@@ -38,33 +38,56 @@ TRAINED = [
 ]
 
 
-def save_starts(path, folder):
-    """Makes the bundles that a flag file starts from; returns the flags for them.
+ROLES = {"init_sr": "sr", "init_degradation": "pdm"}
+# Weights that are published, as pdm_tf.import_weights names and makes them.
+PUBLISHED = {"bundles/edsr_x4": SR_NETS["edsr"]}
 
-    A run is built of the flag file that makes it, so that two which do not fit each
-    other are found (B35); published weights are of the networks as they are published.
+
+def with_stand_ins(config, stand_in):
+    """`config` with what it starts from replaced by bundles that are there."""
+    given = {name: getattr(config, name) for name in ROLES}
+    replaced = {
+        name: str(stand_in(location, ROLES[name]))
+        for name, location in given.items()
+        if location
+    }
+    return dataclasses.replace(config, **replaced)
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory):
+    """What a flag file starts from, made by the flag file that makes it.
+
+    A run folder is that of the file with this --run_dir, with the networks that it
+    builds, so that two which do not fit each other are found (B35).
     """
-    config, flags = parse(path), []
-    for flag, role in (("init_sr", "sr"), ("init_degradation", "pdm")):
-        given = getattr(config, flag)
-        if not given:
-            continue
-        if given == "bundles/edsr_x4":
-            network = SR_NETS["edsr"].build()
-        else:
-            makers = [made for made in WHOLE if parse(made).run_dir == given]
-            assert len(makers) == 1, f"{given} is made by {makers}"
-            more = save_starts(makers[0], folder / flag)
-            network = build.build_method(parse(makers[0], *more)).networks[role]
-        save_bundle(network, folder / role, role=role, scale=config.scale, step=1)
-        flags.append(f"--{flag}={folder / role}")
-    return flags
+    folder, made = tmp_path_factory.mktemp("stand_ins"), {}
+
+    def network_of(location, role):
+        if location in PUBLISHED:
+            return PUBLISHED[location].build(), PUBLISHED[location].scale
+        (config,) = (c for c in map(parse, WHOLE) if c.run_dir == location)
+        method = build.build_method(with_stand_ins(config, bundle))
+        return method.networks[role], config.scale
+
+    def bundle(location, role):
+        if (location, role) not in made:
+            network, scale = network_of(location, role)
+            target = folder / f"{len(made)}"
+            save_bundle(network, target, role=role, scale=scale, step=0)
+            made[location, role] = target
+        return made[location, role]
+
+    return bundle
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=str)
-def test_parses_and_builds(path, tmp_path):
-    """Every flag file describes networks that exist and fit each other."""
-    method = build.build_method(parse(path, *save_starts(path, tmp_path)))
+def test_parses_and_builds(path, stand_in):
+    """Every flag file describes networks that exist and fit each other.
+
+    A second stage fits the first, whose flag file it names by its run folder.
+    """
+    method = build.build_method(with_stand_ins(parse(path), stand_in))
     assert method.networks and method.optimizers
     assert set(method.optimizers) <= set(method.networks)
     assert method.train_step_for(0) == method.train_step_for(0)
