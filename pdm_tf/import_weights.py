@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pdm_tf import __version__
@@ -11,6 +10,7 @@ from pdm_tf.config.component import parse_args
 from pdm_tf.config.flags_import_weights import SPEC, ImportConfig
 from pdm_tf.config.quiet import quiet_start
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.output_folder import check_bundle_output
 from pdm_tf.interop.weight_file import WeightFile, open_weights
 
 _BACKBONE = "backbone:"
@@ -18,7 +18,7 @@ _BACKBONE = "backbone:"
 
 def main(config: ImportConfig) -> None:
     """Reads, plans, fills, saves, and prints what became of every tensor."""
-    output = _checked_output(config)
+    output = check_bundle_output(config.output, config.overwrite)
     file = open_weights(config.input, config.entry)
     tensors, ignored = dict(file.tensors), dict(file.ignored)
     if config.backbone:
@@ -59,24 +59,6 @@ def main(config: ImportConfig) -> None:
     )
     _print(file, layout, plan.remarks, network, ignored)
     print(f"bundle: {output}")
-
-
-def _checked_output(config: ImportConfig) -> Path:
-    output = Path(config.output)
-    if output.exists() and not output.is_dir():
-        raise UserError(f"--output must be a folder. Received: the file {output}.")
-    is_bundle = (output / "bundle.json").is_file()
-    if is_bundle and not config.overwrite:
-        raise UserError(
-            f"--output must be new. Received: {output}, which holds a bundle. "
-            "--overwrite replaces it."
-        )
-    if not is_bundle and output.is_dir() and any(output.iterdir()):
-        raise UserError(
-            f"--output must be new, empty or a bundle. Received: {output}, which holds "
-            "other files."
-        )
-    return output
 
 
 def _overridden(settings: Any, args: tuple[str, ...], free: tuple[str, ...]) -> Any:

@@ -47,6 +47,9 @@ def main(config: TrainConfig) -> int:
                 _report(config, run)
             return exit_codes.OK
         setup = build.build_training(config, replicas)
+        for line in setup.remarks:
+            run.log(line)
+            print(line)
         for number, (path, reason) in enumerate(setup.skipped, start=1):
             line = f"skipped {path}: {reason}"
             run.log(line)

@@ -33,7 +33,9 @@ _SECTIONS = {
     },
     "Method and networks": {
         "method": "What to train: `pdm_sr` learns the degradation of --lr_dir together "
-        "with the SR network; `supervised` trains the SR network alone.",
+        "with the SR network; `pdm_srgan` adds a perceptual and an adversarial loss to "
+        "the latter (sharper, lower PSNR; usually from a pdm_sr run: --init_sr, "
+        "--init_degradation); `supervised` trains the SR network alone.",
         "preset": "`default` mends the known weaknesses of the published code; `paper` "
         "follows it. Single settings override either.",
         "scale": "How many times larger SR images are than LR images, per side: 1, 2, "
@@ -48,6 +50,13 @@ _SECTIONS = {
         "photographs that are or once were JPEG files. Takes larger HR patches.",
         "jpeg_arg": "A setting of the learned JPEG quality, e.g. subsampling=444.",
         "discriminator_arg": "A setting of the discriminator, e.g. strides=1,1,1,1,1.",
+        "hr_discriminator": "Of pdm_srgan, what judges SR against HR patches: "
+        "patchgan, unet (Real-ESRGAN's) or vgg (ESRGAN's; sides of a multiple of 32).",
+        "hr_discriminator_arg": "A setting of it, e.g. filters=32.",
+        "features": "Of pdm_srgan, the network of the perceptual loss: a bundle of "
+        "VGG19 (pdm_tf.import_weights makes it of torchvision's file), or `random` for "
+        "trying things out.",
+        "features_arg": "A setting of the random one, e.g. filters=16.",
         "method_arg": "A setting of the method.",
         "init_sr": "Start the SR network from this bundle or run folder.",
         "init_degradation": "Start the degradation from this bundle or run folder.",

@@ -50,6 +50,10 @@ class TrainConfig:
     jpeg: bool = False
     jpeg_arg: tuple[str, ...] = ()
     discriminator_arg: tuple[str, ...] = ()
+    hr_discriminator: str = "patchgan"
+    hr_discriminator_arg: tuple[str, ...] = ()
+    features: str = ""
+    features_arg: tuple[str, ...] = ()
     method_arg: tuple[str, ...] = ()
     init_sr: str = ""
     init_degradation: str = ""
@@ -123,7 +127,8 @@ class TrainConfig:
         )
         for name in (
             *("sr_arg", "kernel_arg", "noise_arg", "jpeg_arg"),
-            *("discriminator_arg", "method_arg"),
+            *("discriminator_arg", "hr_discriminator_arg", "features_arg"),
+            "method_arg",
         ):
             for text in getattr(self, name):
                 self._require(name, "=" in text[1:], "must be written key=value")
@@ -148,5 +153,7 @@ def changed_on_resume(old: TrainConfig, new: TrainConfig) -> dict[str, tuple]:
 
 def _meaning(config: TrainConfig, name: str) -> Any:
     value = getattr(config, name)
-    is_path = name in ("hr_dir", "lr_dir", "init_sr", "init_degradation")
+    is_path = name in (
+        *("hr_dir", "lr_dir", "init_sr", "init_degradation", "features"),
+    )
     return os.path.normpath(value) if is_path and value else value

@@ -1,8 +1,19 @@
 """Training methods, one file per paper. To add one: its file and a line here."""
 
 from pdm_tf.methods.pdm_sr import PDMSR, PDMSRConfig
+from pdm_tf.methods.pdm_srgan import PDMSRGAN, PDMSRGANConfig
+from pdm_tf.methods.sr_part import PixelSR
 from pdm_tf.methods.supervised import Supervised, SupervisedConfig
 
-METHODS = {"pdm_sr": PDMSR, "supervised": Supervised}
+METHODS = {"pdm_sr": PDMSR, "pdm_srgan": PDMSRGAN, "supervised": Supervised}
 
-__all__ = ["METHODS", "PDMSR", "PDMSRConfig", "Supervised", "SupervisedConfig"]
+__all__ = [
+    "METHODS",
+    "PDMSR",
+    "PDMSRConfig",
+    "PDMSRGAN",
+    "PDMSRGANConfig",
+    "PixelSR",
+    "Supervised",
+    "SupervisedConfig",
+]

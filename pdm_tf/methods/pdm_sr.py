@@ -6,7 +6,7 @@ One joint step (section 3.4), on hr and, unpaired, real_lr:
      (with a JPEG module: larger, and fake_lr and hr are then cut out of it at random)
   2. PDM     minimises  (D(fake_lr) - 1)^2 + lambda |n|^2                      (Eq. 13)
   3. D       minimises  ((D(real_lr) - 1)^2 + D(fake_lr)^2) / 2
-  4. SR net  minimises  |SR(quantise(fake_lr)) - hr|
+  4. SR net  minimises  |SR(quantise(fake_lr)) - hr|         (an `SRPart`, sr_part.py)
 
 All three see the fakes from before step 2's update, as in the authors' code, and D's
 forward pass on the fakes is computed once and shared by 2 and 3: D has not changed in
@@ -28,7 +28,6 @@ import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.losses.adversarial import lsgan_discriminator_loss, lsgan_generator_loss
-from pdm_tf.losses.pixel import l1_loss
 from pdm_tf.losses.regularisers import centroid_loss, noise_energy_loss
 from pdm_tf.methods.base import (
     WHOLE,
@@ -40,6 +39,7 @@ from pdm_tf.methods.base import (
     TrainStep,
 )
 from pdm_tf.methods.collapse import degradation_health
+from pdm_tf.methods.sr_part import SRPart
 from pdm_tf.methods.steps import (
     crop_margin,
     cut_at_phase,
@@ -95,22 +95,23 @@ class PDMSRConfig:
     adversarial_beta_1: float = 0.9
 
     def __post_init__(self) -> None:
+        name_of_class = type(self).__name__
         words = {"training": TRAINING, "fakes": FAKES, "border": BORDERS, "grid": GRIDS}
         for name, choices in words.items():
             if getattr(self, name) not in choices:
                 raise UserError(
-                    f"`{name}` of PDMSRConfig must be one of {', '.join(choices)}. "
+                    f"`{name}` of {name_of_class} must be one of {', '.join(choices)}. "
                     f"Received: {getattr(self, name)!r}."
                 )
         for name in ("centroid_weight", "adversarial_weight", "noise_weight"):
             if getattr(self, name) < 0:
                 raise UserError(
-                    f"`{name}` of PDMSRConfig must not be negative. "
+                    f"`{name}` of {name_of_class} must not be negative. "
                     f"Received: {getattr(self, name)}."
                 )
         if self.degradation_steps < 1:
             raise UserError(
-                "`degradation_steps` of PDMSRConfig must be at least 1. "
+                f"`degradation_steps` of {name_of_class} must be at least 1. "
                 f"Received: {self.degradation_steps}."
             )
 
@@ -136,13 +137,13 @@ class PDMSRConfig:
 
 
 class PDMSR:
-    """Trains `pdm` against `discriminator`, and `sr` on what `pdm` makes.
+    """Trains `pdm` against `discriminator`, and an SR part on what `pdm` makes.
 
     Args:
       config: settings.
       pdm: built degradation model; its config decides border and grid.
       discriminator: built, on LR images; None when the degradation is frozen.
-      sr: built; None when only the degradation is trained.
+      sr_part: the SR network and its losses; None when only the degradation is trained.
       lr_patch: side of LR patches.
       learning_rate, clip_norm: of Adam, for each network.
       seed: of everything random in the steps.
@@ -156,25 +157,26 @@ class PDMSR:
         *,
         pdm: PDM,
         discriminator: keras.Model | None,
-        sr: keras.Model | None,
+        sr_part: SRPart | None,
         lr_patch: int,
         learning_rate: float,
         clip_norm: float,
         seed: int,
     ) -> None:
         self._config, self._pdm, self._seed = config, pdm, seed
-        self._discriminator, self._sr = discriminator, sr
+        self._discriminator, self._sr_part = discriminator, sr_part
         self._lr_patch, self._scale = lr_patch, pdm.config.scale
         self._margin, self._period = pdm.config.margin, pdm.config.grid_period
         lr_side = lr_patch + self._period
         self.patches = {"hr": lr_side * self._scale + 2 * self._margin}
         if config.learns_degradation:
             self.patches["real_lr"] = lr_patch
-        present = {"pdm": pdm, "discriminator": discriminator, "sr": sr}
+        sr_networks = {} if sr_part is None else sr_part.networks
+        present = {"pdm": pdm, "discriminator": discriminator, **sr_networks}
         self.networks: dict[str, keras.Model] = {
             name: network for name, network in present.items() if network is not None
         }
-        trained = [*self._adversaries(), *(["sr"] if config.learns_sr else [])]
+        trained = [*self._adversaries(), *(sr_networks if config.learns_sr else [])]
         beta_1 = config.adversarial_beta_1
         self.optimizers = optimizers_for(
             self.networks,
@@ -237,8 +239,8 @@ class PDMSR:
         columns = {"fake lr": fake_lr}
         if "real_lr" in batch:
             columns = {"real lr": batch["real_lr"][:4], **columns}
-        if self._sr is not None:
-            columns["sr"] = self._sr(fake_lr)
+        if "sr" in self.networks:
+            columns["sr"] = self.networks["sr"](fake_lr)
         columns["hr"] = hr
         kernels = sampled_kernels(self._pdm, hr=whole_hr)
         return {
@@ -343,11 +345,7 @@ class PDMSR:
 
     def _learn_sr(self, hr: tf.Tensor, fake_lr: tf.Tensor) -> Learned:
         lr = tf.stop_gradient(quantise_8bit(fake_lr))
-        with tf.GradientTape() as tape:
-            loss = l1_loss(self._sr(lr, training=True), hr)
-            scaled = self.optimizers["sr"].scale_loss(loss)
-        gradient = tape.gradient(scaled, self._sr.trainable_variables)
-        return Learned({"loss/sr_l1": loss}, {"sr": gradient})
+        return self._sr_part.learn(lr, hr, self.optimizers)
 
 
 def _kernel_statistics(kernel: tf.Tensor) -> Scalars:

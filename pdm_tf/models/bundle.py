@@ -16,7 +16,11 @@ from typing import Any
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_json_atomic
 from pdm_tf.models.degradation import PDM
-from pdm_tf.models.discriminators import PatchGAN
+from pdm_tf.models.discriminators import (
+    PatchGAN,
+    UNetDiscriminator,
+    VGGDiscriminator,
+)
 from pdm_tf.models.features import LPIPS, VGG, AlexNet, SqueezeNet
 from pdm_tf.models.network import Network
 from pdm_tf.models.sr import EDSR, RRDBNet
@@ -29,7 +33,10 @@ _KEYS = (
 )
 _CLASSES: Mapping[str, type[Network]] = {
     cls.__name__: cls
-    for cls in (EDSR, RRDBNet, PDM, PatchGAN, VGG, AlexNet, SqueezeNet, LPIPS)
+    for cls in (
+        *(EDSR, RRDBNet, PDM, PatchGAN, UNetDiscriminator, VGGDiscriminator),
+        *(VGG, AlexNet, SqueezeNet, LPIPS),
+    )
 }
 
 

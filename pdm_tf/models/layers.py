@@ -105,6 +105,7 @@ class PaddedConv2D(keras.layers.Layer):
       kernel_size: side of the window.
       strides: step of the window.
       spectral: whether to normalise the weights.
+      use_bias: whether to add one number per channel.
     """
 
     def __init__(
@@ -113,6 +114,7 @@ class PaddedConv2D(keras.layers.Layer):
         kernel_size: int,
         strides: int = 1,
         spectral: bool = False,
+        use_bias: bool = True,
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
@@ -120,6 +122,7 @@ class PaddedConv2D(keras.layers.Layer):
         self.kernel_size = kernel_size
         self.strides = strides
         self.spectral = spectral
+        self.use_bias = use_bias
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.kernel = self.add_weight(
@@ -128,9 +131,10 @@ class PaddedConv2D(keras.layers.Layer):
             initializer=fan_in_uniform(),
             autocast=False,  # the power iteration wants the float32 weights
         )
-        self.bias = self.add_weight(
-            name="bias", shape=(self.filters,), initializer="zeros"
-        )
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias", shape=(self.filters,), initializer="zeros"
+            )
         if self.spectral:
             self.left_vector = self.add_weight(
                 name="left_vector",
@@ -174,6 +178,8 @@ class PaddedConv2D(keras.layers.Layer):
             pad = [before, before]
             x = tf.pad(x, [[0, 0], pad, pad, [0, 0]])
             out = tf.nn.conv2d(x, kernel, strides=self.strides, padding="VALID")
+        if not self.use_bias:
+            return out
         bias = tf.cast(tf.convert_to_tensor(self.bias), x.dtype)
         return tf.nn.bias_add(out, bias)
 
@@ -184,4 +190,5 @@ class PaddedConv2D(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "strides": self.strides,
             "spectral": self.spectral,
+            "use_bias": self.use_bias,
         }

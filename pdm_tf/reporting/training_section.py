@@ -65,6 +65,30 @@ _CHARTS = (
         "Of one batch at each point, so it jumps.",
     ),
     Curves(
+        "SR loss: features",
+        "mean absolute error",
+        (("loss/sr_perceptual", "perceptual", "learned"),),
+        "Distance between activations of the feature network, of one batch.",
+    ),
+    Curves(
+        "SR against HR discriminator",
+        "loss",
+        (
+            ("loss/sr_adv", "SR network", "learned"),
+            ("loss/d_hr", "HR discriminator", "true"),
+        ),
+        "A discriminator near 0 has won: nothing is learned from it any more.",
+    ),
+    Curves(
+        "What the HR discriminator says",
+        "mean output",
+        (
+            ("stat/d_hr_real", "of HR", "true"),
+            ("stat/d_hr_fake", "of results", "learned"),
+        ),
+        "The nearer the lines, the less it can tell them apart.",
+    ),
+    Curves(
         "Degradation against discriminator",
         "loss",
         (

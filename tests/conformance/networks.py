@@ -20,7 +20,13 @@ from pdm_tf.models.discriminators import DISCRIMINATORS
 from pdm_tf.models.features import FEATURE_NETS, LPIPSConfig
 from pdm_tf.models.sr import SR_NETS, RRDBNetConfig
 
-_SMALL = {"filters": 4, "num_blocks": 1, "growth": 3, "max_filters": 8}
+_SMALL = {
+    "filters": 4,
+    "num_blocks": 1,
+    "growth": 3,
+    "max_filters": 8,
+    "input_size": 32,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +61,11 @@ def random_normal(seed: int, *shape: int) -> tf.Tensor:
 
 def _on_image(network: Any, seed: int) -> tf.Tensor:
     return network(random_image(seed, 2, 13, 10, 3))
+
+
+def _judged(network: Any, seed: int) -> tf.Tensor:
+    size = getattr(network.config, "input_size", None)
+    return network(random_image(seed, 2, size or 13, size or 10, 3))
 
 
 def _on_latent(network: Any, seed: int) -> tf.Tensor:
@@ -95,7 +106,7 @@ _SPATIAL = dataclasses.replace(_KERNEL, spatial=True)
 EXAMPLES: dict[str, Example] = {
     **{f"sr/{k}": Example(shrunk(v), "sr", _on_image) for k, v in SR_NETS.items()},
     **{
-        f"discriminator/{k}": Example(shrunk(v), "discriminator", _on_image)
+        f"discriminator/{k}": Example(shrunk(v), "discriminator", _judged)
         for k, v in DISCRIMINATORS.items()
     },
     **{

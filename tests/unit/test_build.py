@@ -10,9 +10,16 @@ from pdm_tf.build import build_method, build_training, bundle_saver
 from pdm_tf.config.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import write_png
-from pdm_tf.methods import PDMSR, Supervised
+from pdm_tf.methods import PDMSR, PDMSRGAN, Supervised
 from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.models.degradation import KernelModuleConfig
+from pdm_tf.models.discriminators import (
+    PatchGAN,
+    PatchGANConfig,
+    UNetDiscriminator,
+    VGGDiscriminator,
+)
+from pdm_tf.models.features import VGGConfig
 from pdm_tf.models.sr import EDSR, RRDBNet
 
 KERNEL = ("kernel_size=5", "filters=4", "num_blocks=1", "latent_channels=4")
@@ -184,6 +191,112 @@ def test_init_degradation_starts_from_those_weights(bundles, training):
     want = load_bundle(bundles / "bundles" / "pdm_ema").network
     assert_equal_weights(method.networks["pdm"], want)
     assert ("discriminator" in method.networks) == (training == "joint")
+
+
+SRGAN = dict(
+    method="pdm_srgan", lr_patch=16, hr_discriminator_arg=("filters=4",),
+    features="random", features_arg=("filters=2",),
+)  # fmt: skip
+
+
+def srgan(**changes):
+    return joint(**{**SRGAN, **changes})
+
+
+def test_srgan_has_the_discriminator_and_features_that_were_named():
+    for name, kind, size in [
+        ("patchgan", PatchGAN, None),
+        ("unet", UNetDiscriminator, None),
+        ("vgg", VGGDiscriminator, 32),
+    ]:
+        method = build_method(srgan(hr_discriminator=name))
+        network = method.networks["hr_discriminator"]
+        assert isinstance(method, PDMSRGAN) and isinstance(network, kind)
+        assert network.config.filters == 4
+        assert getattr(network.config, "input_size", None) == size
+    paper = build_method(srgan(preset="paper"))
+    assert paper.networks["hr_discriminator"].config == dataclasses.replace(
+        PatchGANConfig.paper(), filters=4
+    )
+    assert paper.config.hr_fakes == "raw" and paper.config.border == "reflect"
+    half = build_method(srgan(mixed_precision="bfloat16", hr_discriminator="unet"))
+    assert half.networks["hr_discriminator"].compute_dtype == "bfloat16"
+
+
+def test_srgan_starts_with_the_networks_of_pdm_sr():
+    """Random features and a second discriminator change nothing of the others."""
+    plain, perceptual = build_method(joint(lr_patch=16)), build_method(srgan())
+    for name, network in plain.networks.items():
+        assert_equal_weights(network, perceptual.networks[name])
+
+
+def test_random_features_are_a_function_of_the_seed_and_said_aloud():
+    remarks = []
+
+    def features(seed):
+        method = build_method(srgan(seed=seed), remarks.append)
+        return method._sr_part._features
+
+    assert_equal_weights(features(3), features(3))
+    assert not np.array_equal(values(features(3))[0], values(features(4))[0])
+    assert all("RANDOM weights (VGGConfig(depth=19, filters=2))" in r for r in remarks)
+    assert len(remarks) == 4 and remarks[0].startswith("warning: --features=random")
+
+
+def test_features_and_both_parts_of_a_psnr_run_can_be_given(bundles, tmp_path):
+    vgg = VGGConfig(filters=2).build()
+    save_bundle(vgg, tmp_path / "vgg", role="features", scale=1, step=0)
+    remarks = []
+    given = dict(features=str(tmp_path / "vgg"), features_arg=(), lr_dir="")
+    run = str(bundles)
+    config = srgan(
+        **given, kernel_arg=(), noise_arg=(), discriminator_arg=(), init_sr=run,
+        init_degradation=run, method_arg=("training=sr",),
+    )  # fmt: skip
+    method = build_method(config, remarks.append)
+    assert_equal_weights(method._sr_part._features, vgg)
+    assert remarks == [f"perceptual loss: {vgg.config} of {tmp_path / 'vgg'}"]
+    assert set(method.networks) == {"pdm", "sr", "hr_discriminator"}
+    for name in ("sr", "pdm"):
+        want = load_bundle(bundles / "bundles" / f"{name}_ema").network
+        assert_equal_weights(method.networks[name], want)
+
+
+def test_srgan_refuses_what_cannot_work_or_would_be_ignored(bundles, tmp_path):
+    shallow = VGGConfig(depth=16, filters=2).build()
+    save_bundle(shallow, tmp_path / "vgg16", role="features", scale=1, step=0)
+    edsr = str(bundles / "bundles" / "sr")
+    no_gan, no_features = "gan_weight=0", "perceptual_weight=0"
+    for config, message in [
+        (srgan(features=""), "--features is required .* `random` for trying"),
+        (srgan(features="", features_arg=()), "import_weights.*Received nothing"),
+        (srgan(features=str(tmp_path / "no"), features_arg=()), "No bundle here"),
+        (srgan(features=edsr, features_arg=()), "of VGG19, .* which holds EDSR"),
+        (srgan(features=str(tmp_path / "vgg16"), features_arg=()), "has conv5_4"),
+        (srgan(features=edsr), "--features_arg has no meaning with --features from"),
+        (srgan(features_arg=("depth=16",)), "VGG19, which has conv5_4"),
+        (srgan(lr_patch=4), r"at least 16 for the perceptual loss. Received: 4 \* 2"),
+        (srgan(hr_discriminator="vgg", lr_patch=12), "multiple of 32. Received: 24"),
+        (
+            srgan(hr_discriminator="vgg", hr_discriminator_arg=("input_size=64",)),
+            "size of HR patches is --lr_patch times --scale",
+        ),
+        (srgan(hr_discriminator="unett"), "`--hr_discriminator` .* mean 'unet'"),
+        (srgan(hr_discriminator_arg=("depth=3",)), "PatchGANConfig has no setting"),
+        (srgan(method_arg=(no_gan,)), "--hr_discriminator_arg has no .*gan_weight=0"),
+        (srgan(method_arg=(no_features,)), "--features has no .*perceptual_weight=0"),
+        (joint(features="random"), "--features has no meaning with pdm_sr"),
+        (joint(hr_discriminator="unet"), "--hr_discriminator has no meaning with pdm"),
+        (supervised(features="random"), "--features has no meaning with supervised"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            build_method(config)
+    assert (
+        "hr_discriminator"
+        not in build_method(
+            srgan(method_arg=(no_gan,), hr_discriminator_arg=())
+        ).networks
+    )
 
 
 def test_wrong_names_and_settings_are_refused():
@@ -358,6 +471,10 @@ def test_bundles_are_saved_with_role_scale_step_and_origin(bundles):
         bundle = load_bundle(bundles / "bundles" / name)
         assert (bundle.role, bundle.scale, bundle.step) == (role, 2, 11)
         assert bundle.notes == {"method": "pdm_sr", "seed": 77}
+    network = build_method(srgan()).networks["sr"]
+    bundle_saver(srgan(), bundles / "perceptual")({"sr": network}, 1)
+    notes = load_bundle(bundles / "perceptual" / "sr").notes
+    assert notes == {"method": "pdm_srgan", "seed": 0, "features": "random"}
     saved = save_bundle(
         build_method(supervised()).networks["sr"],
         bundles / "alone",

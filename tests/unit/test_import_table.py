@@ -16,6 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 TENSOR = {"numpy", "tensorflow"}
 KERAS = TENSOR | {"keras"}
+BELOW_BUILD = {
+    *("core", "config", "ops", "models", "degradations", "losses", "metrics"),
+    *("data", "interop", "methods", "training", "evaluation", "inference"),
+}
 
 # room -> (third-party packages, rooms or modules of pdm_tf that it may import)
 TABLE = {
@@ -53,19 +57,17 @@ TABLE = {
             *("samples", "training.metrics_file"),
         },
     ),
-    "build": (
-        KERAS | {"tqdm"},
-        {
-            *("core", "config", "ops", "models", "degradations", "losses", "metrics"),
-            *("data", "interop", "methods", "training", "evaluation", "inference"),
-        },
-    ),
+    # The composition root: build.py, and its parts in a room of their own.
+    "build": (KERAS | {"tqdm"}, {*BELOW_BUILD, "building"}),
+    "building": (KERAS | {"tqdm"}, BELOW_BUILD),
+    # models.interpolation: bundles in, a bundle out, and no room above for it.
     "programs": (
         # TensorFlow: to be loaded without its start-up lines before a room loads it.
         {"numpy", "tqdm", "tensorflow"},
         {
             *("build", "config", "evaluation", "training", "inference", "interop"),
             *("core", "data", "samples", "models.bundle", "benchmarks", "reporting"),
+            "models.interpolation",
         },
     ),
     # The torch side of ratios is in modules torch_*.py, loaded when it is asked for. A

@@ -1,7 +1,28 @@
-"""Discriminators: image [B, H, W, 3] -> raw logits [B, h, w, 1]."""
+"""Discriminators: image [B, H, W, 3] -> raw logits [B, h, w, 1].
+
+To add one: a file with its config and network, and a line in `DISCRIMINATORS`. A config
+with an `input_size` judges patches of that size only; training sets it.
+"""
 
 from pdm_tf.models.discriminators.patchgan import PatchGAN, PatchGANConfig
+from pdm_tf.models.discriminators.unet import (
+    UNetDiscriminator,
+    UNetDiscriminatorConfig,
+)
+from pdm_tf.models.discriminators.vgg import VGGDiscriminator, VGGDiscriminatorConfig
 
-DISCRIMINATORS = {"patchgan": PatchGANConfig()}
+DISCRIMINATORS = {
+    "patchgan": PatchGANConfig(),
+    "unet": UNetDiscriminatorConfig(),
+    "vgg": VGGDiscriminatorConfig(),
+}
 
-__all__ = ["DISCRIMINATORS", "PatchGAN", "PatchGANConfig"]
+__all__ = [
+    "DISCRIMINATORS",
+    "PatchGAN",
+    "PatchGANConfig",
+    "UNetDiscriminator",
+    "UNetDiscriminatorConfig",
+    "VGGDiscriminator",
+    "VGGDiscriminatorConfig",
+]

@@ -10,7 +10,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.methods import PDMSR, PDMSRConfig, Supervised, SupervisedConfig
+from pdm_tf.methods import (
+    PDMSR,
+    PDMSRGAN,
+    PDMSRConfig,
+    PDMSRGANConfig,
+    PixelSR,
+    Supervised,
+    SupervisedConfig,
+)
 from pdm_tf.methods.base import WHOLE
 from pdm_tf.models.degradation import (
     PDM,
@@ -19,6 +27,7 @@ from pdm_tf.models.degradation import (
     PDMConfig,
 )
 from pdm_tf.models.discriminators import PatchGAN, PatchGANConfig
+from pdm_tf.models.features import VGGConfig
 from pdm_tf.models.sr import EDSR, EDSRConfig
 from pdm_tf.training.update import update_networks
 
@@ -99,9 +108,55 @@ def pdm_sr(
         "sr": sr() if config.learns_sr else None,
         **(networks or {}),
     }
+    sr_network = parts.pop("sr")
     return PDMSR(
         config,
         **parts,
+        sr_part=None if sr_network is None else PixelSR(sr_network),
+        lr_patch=LR_PATCH,
+        learning_rate=learning_rate,
+        clip_norm=clip_norm,
+        seed=seed,
+    )
+
+
+SRGAN = PDMSRGANConfig(
+    **dataclasses.asdict(METHOD),
+    pixel_weight=1.0,
+    perceptual_weight=0.05,
+    gan_weight=0.05,
+    perceptual="conv5_4",
+    gan_loss="lsgan",
+    hr_fakes="8bit",
+)
+FEATURES = VGGConfig(depth=19, filters=2)
+
+
+def pdm_srgan(
+    networks: dict[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    learning_rate: float = 1e-3,
+    clip_norm: float = 50.0,
+    **settings: Any,
+) -> PDMSRGAN:
+    """A PDMSRGAN; `networks` replaces those that its settings have."""
+    keras.utils.set_random_seed(1)
+    config = dataclasses.replace(SRGAN, **settings)
+    parts = {
+        "pdm": networks["pdm"] if networks and "pdm" in networks else pdm(),
+        "discriminator": discriminator() if config.learns_degradation else None,
+        "sr": sr(),
+        "hr_discriminator": None,
+        "features": None,
+    }
+    if config.gan_weight:
+        parts["hr_discriminator"] = DISCRIMINATOR.build(name="hr_discriminator")
+    if config.perceptual_weight:
+        parts["features"] = FEATURES.build(name="features")
+    return PDMSRGAN(
+        config,
+        **{**parts, **(networks or {})},
         lr_patch=LR_PATCH,
         learning_rate=learning_rate,
         clip_norm=clip_norm,

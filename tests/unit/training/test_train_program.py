@@ -29,6 +29,7 @@ def build(monkeypatch):
             make_batches=fake.make_batches,
             validate=lambda network: {"psnr": 30.0},
             skipped=fake.skipped,
+            remarks=["warning: of the tests"],
         )
 
     def bundle_saver(config, folder):

@@ -1,0 +1,118 @@
+"""Batches for training, photographs for validation."""
+
+from collections.abc import Callable, Mapping
+
+import keras
+import tensorflow as tf
+from tqdm import tqdm
+
+from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.data.pairs import load_pairs
+from pdm_tf.data.pipeline import (
+    StreamSpec,
+    make_batches,
+    make_pair_stream,
+    open_pairs,
+    open_streams,
+)
+from pdm_tf.data.sources import check_unpaired
+from pdm_tf.evaluation.validation import make_validator
+from pdm_tf.methods.base import Method
+from pdm_tf.training.replicas import Replicas
+
+Batches = tf.data.Dataset
+
+
+def build_validation(
+    config: TrainConfig,
+) -> Callable[[keras.Model], Mapping[str, float]] | None:
+    """Scores an SR network on the pairs of --val_hr_dir; None without them."""
+    if not config.val_hr_dir or not config.validate_every:
+        return None
+    pair_set = load_pairs(
+        config.val_hr_dir, config.val_lr_dir, config.scale, config.val_max_images
+    )
+    for path, reason in pair_set.problems:
+        print(f"validation leaves out {path}: {reason}")
+    return make_validator(pair_set.pairs, scale=config.scale)
+
+
+def unpaired_batches(
+    config: TrainConfig, method: Method, replicas: Replicas
+) -> tuple[Callable[[int], Batches], list[tuple[str, str]]]:
+    """Batches of the method's streams, and what is left out."""
+    folders = {"hr": config.hr_dir, "real_lr": config.lr_dir}
+    labels = {"hr": "--hr_dir", "real_lr": "--lr_dir"}
+    if "real_lr" in method.patches:
+        check_unpaired(config.hr_dir, config.lr_dir)
+    specs = [
+        StreamSpec(name, folders[name], patch, label=labels[name])
+        for name, patch in method.patches.items()
+    ]
+    with _LoadingBar(config) as bar:
+        sources = open_streams(specs, cache_mb=config.cache_mb, on_progress=bar)
+    skipped = [item for source in sources.values() for item in source.skipped]
+
+    def batches(start_step: int) -> Batches:
+        return make_batches(
+            sources,
+            method.patches,
+            config.batch_size,
+            config.seed,
+            start_step,
+            config.threads,
+            (replicas.worker, replicas.workers),
+            replicas.device,
+        )
+
+    return batches, [(str(path), reason) for path, reason in skipped]
+
+
+def paired_batches(
+    config: TrainConfig, replicas: Replicas
+) -> tuple[Callable[[int], Batches], list[tuple[str, str]]]:
+    """Batches of pairs, and what is left out."""
+    pair_set = load_pairs(config.hr_dir, config.lr_dir, config.scale)
+    with _LoadingBar(config) as bar:
+        pairs = open_pairs(
+            pair_set,
+            lr_patch=config.lr_patch,
+            cache_mb=config.cache_mb,
+            on_progress=bar,
+        )
+    skipped = [*pair_set.problems, *pairs.skipped]
+
+    def batches(start_step: int) -> Batches:
+        return make_pair_stream(
+            pairs,
+            lr_patch=config.lr_patch,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            start_index=start_step * config.batch_size,
+            threads=config.threads,
+            shard=(replicas.worker, replicas.workers),
+            device=replicas.device,
+        )
+
+    return batches, [(str(path), reason) for path, reason in skipped]
+
+
+class _LoadingBar:
+    """A progress bar for reading images; shows nothing when it is quickly done."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        hidden = {"off": True, "on": False}.get(config.progress)
+        self._bar = tqdm(
+            desc="reading images", unit="img", leave=False, delay=1.0, disable=hidden
+        )
+
+    def __enter__(self) -> Callable[[int, int], None]:
+        def show(done: int, total: int) -> None:
+            self._bar.total = total
+            self._bar.n = done
+            self._bar.refresh()
+
+        return show
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
