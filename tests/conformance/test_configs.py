@@ -41,7 +41,10 @@ TRAINED = [
 
 ROLES = {"init_sr": "sr", "init_degradation": "pdm", "features": "features"}
 # Weights that are published, as pdm_tf.import_weights names and makes them.
-PUBLISHED = {"bundles/edsr_x4": SR_NETS["edsr"]}
+PUBLISHED = {
+    "bundles/edsr_x4": SR_NETS["edsr"],
+    "bundles/bsrgan_x4": SR_NETS["rrdbnet"],
+}
 
 
 def with_stand_ins(config, stand_in):
@@ -112,17 +115,34 @@ def test_one_part_is_in_every_large_experiment():
 def test_experiments_take_the_folders_that_datasets_makes():
     """data/<set>/<place>, with a row in PAPER_SETS for each."""
     experiments = [path for path in WHOLE if path.parts[0] == "experiments"]
-    assert {path.stem.rpartition("_")[0] for path in experiments} == set(PAPER_SETS)
+    assert {"_".join(path.stem.split("_")[:2]) for path in experiments} == set(
+        PAPER_SETS
+    )
     for path in experiments:
         config = parse(path)
-        name = path.stem.rpartition("_")[0]
+        name = "_".join(path.stem.split("_")[:2])
         places = {part.place for part in PAPER_SETS[name].parts}
         for flag in ("hr_dir", "lr_dir", "val_hr_dir", "val_lr_dir"):
             given = getattr(config, flag)
             assert not given or given.removeprefix(f"data/{name}/") in places, given
-        if path.stem.endswith("psnr") and PAPER_SETS[name].has_pairs:
+        if not path.stem.endswith("degradation") and PAPER_SETS[name].has_pairs:
             assert config.val_hr_dir and config.val_lr_dir
         assert config.run_dir == f"runs/{path.stem}"
+
+
+def test_perceptual_experiments_have_the_released_weights(stand_in):
+    """Section 1.8: 1 / 0.05 / 0.05, but for 2020 track 1."""
+    for name in PAPER_SETS:
+        config = parse(f"experiments/{name}_percep.flags")
+        settings = build.build_method(with_stand_ins(config, stand_in)).config
+        found = [
+            getattr(settings, f"{which}_weight")
+            for which in ("pixel", "perceptual", "gan")
+        ]
+        is_2020 = name == "ntire2020_track1"
+        assert found == ([0.01, 0.05, 0.005] if is_2020 else [1.0, 0.05, 0.05])
+        assert (settings.perceptual, settings.gan_loss) == ("conv5_4", "lsgan")
+        assert (config.steps, config.learning_rate) == (20_000, 1e-4)
 
 
 def test_experiments_have_the_released_settings():

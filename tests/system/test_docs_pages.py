@@ -112,7 +112,9 @@ def test_the_page_of_experiments_names_every_dataset_and_flag_file():
             assert all(f"`{archive[:-4]}`" in page for archive in archives)
     files = {path.stem for path in (ROOT / "configs/experiments").glob("*.flags")}
     told = set()
-    for row in re.findall(r"^\| `(ntire\S+_(?:psnr|degradation))`(.*?)\|", page, re.M):
+    for row in re.findall(
+        r"^\| `(ntire\S+_(?:psnr|degradation|percep))`(.*?)\|", page, re.M
+    ):
         told.add(row[0])
         told |= {row[0].rpartition("_")[0] + "_psnr"} if "then" in row[1] else set()
     assert told == files
