@@ -74,7 +74,9 @@ def build_pdm(config: TrainConfig, settings: PDMSRConfig) -> Network:
     jpeg = _optional_part(config, "jpeg", JPEGModuleConfig())
     return PDMConfig(
         scale=config.scale,
-        kernel=parse_args(KernelModuleConfig, config.kernel_arg, kernel),
+        kernel=parse_args(
+            KernelModuleConfig, config.kernel_arg, kernel.at_scale(config.scale)
+        ),
         noise=noise,
         grid=settings.grid,
         border=settings.border,

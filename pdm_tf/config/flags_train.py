@@ -38,10 +38,12 @@ _SECTIONS = {
         "--init_degradation); `supervised` trains the SR network alone.",
         "preset": "`default` mends the known weaknesses of the published code; `paper` "
         "follows it. Single settings override either.",
-        "scale": "How many times larger SR images are than LR images, per side.",
+        "scale": "How many times larger SR images are than LR images, per side: 1, 2, "
+        "3, 4 or 8.",
         "sr_net": "SR network by name, e.g. edsr, rrdbnet.",
         "sr_arg": "A setting of the SR network, e.g. num_blocks=16.",
-        "kernel_arg": "A setting of the learned blur kernel, e.g. kernel_size=21.",
+        "kernel_arg": "A setting of the learned blur kernel, e.g. kernel_size=21, the "
+        "default at x4 (5 LR pixels wide at any scale).",
         "noise": "Whether the learned degradation adds noise.",
         "noise_arg": "A setting of the learned noise, e.g. num_blocks=8.",
         "jpeg": "Whether the learned degradation ends in JPEG compression, for LR "

@@ -1,6 +1,10 @@
 """Pairs of an HR and an LR photograph of the same scene, matched by name.
 
 They come from folders of images, or from TFRecord shards (`tfrecord.py`).
+
+Where the scale does not divide the sides of an HR image, its LR image may end with or
+without the pixel that is not whole (benchmarks at x3, DIV2K at x8). Such pairs are cut
+at the bottom and right to the whole LR pixels that both show, the field's "modcrop".
 """
 
 import re
@@ -24,17 +28,21 @@ _NAMED = 3  # files named per kind of problem when nothing is left
 
 @dataclass(frozen=True)
 class ImagePair:
-    """Two images that show the same; hr size = scale * lr size.
+    """Two images that show the same; hr size = scale * lr size, once loaded.
 
     Attributes:
       name: relative path without suffix: that of the HR file, or that of the LR file
         where one HR file has several.
       hr, lr: where they are.
+      scale: hr size / lr size.
+      lr_size: (height, width) in LR pixels of what both show.
     """
 
     name: str
     hr: Entry
     lr: Entry
+    scale: int
+    lr_size: tuple[int, int]
 
     def load(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns (hr_u8, lr_u8), each [H, W, 3] uint8 RGB.
@@ -42,7 +50,10 @@ class ImagePair:
         Raises:
           ImageError: one of them cannot be read.
         """
-        return self.hr.read(), self.lr.read()
+        height, width = self.lr_size
+        hr_u8 = self.hr.read()[: height * self.scale, : width * self.scale]
+        lr_u8 = self.lr.read()[:height, :width]
+        return np.ascontiguousarray(hr_u8), np.ascontiguousarray(lr_u8)
 
 
 @dataclass(frozen=True)
@@ -70,7 +81,7 @@ def load_pairs(
 
     Args:
       hr_dir, lr_dir: folders of images, searched recursively, or of shards.
-      scale: hr size = scale * lr size, exactly.
+      scale: hr size = scale * lr size, to the last whole LR pixel.
       max_images: at most so many pairs, the first by name; 0: all.
 
     Raises:
@@ -93,11 +104,11 @@ def load_pairs(
             problems.append((place_of(hr), "has no LR image of its name"))
         for lr in partners:
             name = stem if len(partners) == 1 else _stem(lr)
-            reason = _mismatch(hr, lr, scale)
+            lr_size, reason = _common_size(hr, lr, scale)
             if reason:
                 problems.append(reason)
             else:
-                pairs.append(ImagePair(name, hr, lr))
+                pairs.append(ImagePair(name, hr, lr, scale, lr_size))
     if not pairs:
         raise UserError(
             f"{hr_dir} and {lr_dir} must hold pairs of images with the same names, the "
@@ -125,20 +136,25 @@ def _stem(entry: Entry) -> str:
     return PurePosixPath(entry.name).with_suffix("").as_posix()
 
 
-def _mismatch(hr: Entry, lr: Entry, scale: int) -> tuple[str, str] | None:
-    """What keeps two files of the same name from being a pair."""
+def _common_size(
+    hr: Entry, lr: Entry, scale: int
+) -> tuple[tuple[int, int], tuple[str, str] | None]:
+    """LR size of what two files show; why they are no pair, or None."""
     sizes = []
     for entry in (hr, lr):
         try:
             sizes.append(entry.size())
         except ImageError as error:
-            return error.path, error.reason
+            return (0, 0), (error.path, error.reason)
     (hr_height, hr_width), (lr_height, lr_width) = sizes
-    if (hr_height, hr_width) == (scale * lr_height, scale * lr_width):
-        return None
-    return place_of(hr), (
+    common = (min(lr_height, hr_height // scale), min(lr_width, hr_width // scale))
+    off = max(abs(hr_height - scale * lr_height), abs(hr_width - scale * lr_width))
+    if off < scale and min(common) > 0:
+        return common, None
+    return (0, 0), (
+        place_of(hr),
         f"is not {scale} times the size of {Path(lr.name).name} "
-        f"({hr_width}x{hr_height} and {lr_width}x{lr_height} px)"
+        f"({hr_width}x{hr_height} and {lr_width}x{lr_height} px)",
     )
 
 

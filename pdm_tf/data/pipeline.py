@@ -168,7 +168,7 @@ def make_batches(
 
 @dataclass(frozen=True)
 class PairSource:
-    """Images in pairs, index by index; hr size = scale * lr size."""
+    """Images in pairs, index by index; hr size = scale * lr size, nearly."""
 
     hr: ImageSource
     lr: ImageSource
@@ -245,11 +245,11 @@ def make_pair_stream(
       3]} float32 in [0, 1], both under the same symmetry.
     """
     cut_hr, cut_lr = cutter(pairs.hr), cutter(pairs.lr)
+    # Only where both images have pixels: see `data.pairs`.
+    sizes = np.minimum(pairs.lr.sizes, pairs.hr.sizes // pairs.scale)
 
     def samples(indices: tf.Tensor) -> dict[str, tf.Tensor]:
-        draws = draw_samples(
-            indices, pairs.lr.sizes, patch=lr_patch, seed=seed, stream=stream
-        )
+        draws = draw_samples(indices, sizes, patch=lr_patch, seed=seed, stream=stream)
         return {
             "hr": cut_hr(draws, lr_patch * pairs.scale, pairs.scale),
             "lr": cut_lr(draws, lr_patch, 1),

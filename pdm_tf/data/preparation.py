@@ -38,8 +38,11 @@ def open_output(
     output_dir: str | Path,
     settings: dict[str, Any],
     record_name: str = SETTINGS_NAME,
+    input_flag: str = "--input_dir",
 ) -> Path:
     """Makes the output folder and records `settings` in it, as `record_name`.
+
+    `input_flag` is what the program calls `input_dir`, for messages.
 
     Raises:
       UserError: the output would be among the inputs, cannot be written, or was made
@@ -48,7 +51,7 @@ def open_output(
     inside, folder = Path(os.path.realpath(output_dir)), Path(output_dir)
     if inside.is_relative_to(os.path.realpath(input_dir)):
         raise UserError(
-            "--output_dir must lie outside --input_dir, or its files would be inputs "
+            f"--output_dir must lie outside {input_flag}, or its files would be inputs "
             f"next time. Received: {output_dir} and {input_dir}."
         )
     record = folder / record_name

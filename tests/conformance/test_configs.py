@@ -14,8 +14,10 @@ import pytest
 
 from pdm_tf import build, train
 from pdm_tf.config import exit_codes, program
+from pdm_tf.config.paper_sets import PAPER_SETS
 from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.models.features import VGGConfig
+from pdm_tf.models.sr import SR_NETS
 from pdm_tf.training.metrics_file import read_metrics
 from tests.conformance.smoke import CONFIGS, ROOT, arguments, parse, write_photographs
 
@@ -37,32 +39,52 @@ TRAINED = [
 ]
 
 
+ROLES = {"init_sr": "sr", "init_degradation": "pdm", "features": "features"}
+# Weights that are published, as pdm_tf.import_weights names and makes them.
+PUBLISHED = {
+    "bundles/edsr_x4": SR_NETS["edsr"],
+    "bundles/bsrgan_x4": SR_NETS["rrdbnet"],
+}
+
+
+def with_stand_ins(config, stand_in):
+    """`config` with what it starts from replaced by bundles that are there."""
+    given = {name: getattr(config, name) for name in ROLES}
+    replaced = {
+        name: str(stand_in(location, ROLES[name]))
+        for name, location in given.items()
+        if location and location != "random"
+    }
+    return dataclasses.replace(config, **replaced)
+
+
 @pytest.fixture(scope="module")
 def stand_in(tmp_path_factory):
-    """What a flag file starts from, made as the flag file says that makes it.
+    """What a flag file starts from, made by the flag file that makes it.
 
     A run folder is that of the file with this --run_dir, with the networks that it
-    builds; the feature network is as narrow as a test wants it.
+    builds, so that two which do not fit each other are found (B35).
     """
     folder, made = tmp_path_factory.mktemp("stand_ins"), {}
 
+    def network_of(location, role):
+        if role == "features":  # as narrow as a test wants it
+            return VGGConfig(depth=19, filters=2).build(), 1
+        if location in PUBLISHED:
+            return PUBLISHED[location].build(), PUBLISHED[location].scale
+        (config,) = (c for c in map(parse, WHOLE) if c.run_dir == location)
+        method = build.build_method(with_stand_ins(config, bundle))
+        return method.networks[role], config.scale
+
     def bundle(location, role):
         if (location, role) not in made:
+            network, scale = network_of(location, role)
             target = folder / f"{len(made)}"
-            if role == "features":
-                network, scale = VGGConfig(depth=19, filters=2).build(), 1
-            else:
-                (config,) = (c for c in map(parse, WHOLE) if c.run_dir == location)
-                network = build.build_method(config).networks[role]
-                scale = config.scale
             save_bundle(network, target, role=role, scale=scale, step=0)
             made[location, role] = target
         return made[location, role]
 
     return bundle
-
-
-ROLES = {"init_sr": "sr", "init_degradation": "pdm", "features": "features"}
 
 
 @pytest.mark.parametrize("path", WHOLE, ids=str)
@@ -71,14 +93,7 @@ def test_parses_and_builds(path, stand_in):
 
     A second stage fits the first, whose flag file it names by its run folder.
     """
-    config = parse(path)
-    given = {name: getattr(config, name) for name in ROLES}
-    replaced = {
-        name: str(stand_in(location, ROLES[name]))
-        for name, location in given.items()
-        if location and location != "random"
-    }
-    method = build.build_method(dataclasses.replace(config, **replaced))
+    method = build.build_method(with_stand_ins(parse(path), stand_in))
     assert method.networks and method.optimizers
     assert set(method.optimizers) <= set(method.networks)
     assert method.train_step_for(0) == method.train_step_for(0)
@@ -95,6 +110,68 @@ def test_one_part_is_in_every_large_experiment():
     config = parse("pdm_sr/blur_x4.flags")
     assert (config.steps, config.batch_size) == (200_000, 32)
     assert config.lr_milestones == (50_000, 100_000, 150_000)
+
+
+def test_experiments_take_the_folders_that_datasets_makes():
+    """data/<set>/<place>, with a row in PAPER_SETS for each."""
+    experiments = [path for path in WHOLE if path.parts[0] == "experiments"]
+    assert {"_".join(path.stem.split("_")[:2]) for path in experiments} == set(
+        PAPER_SETS
+    )
+    for path in experiments:
+        config = parse(path)
+        name = "_".join(path.stem.split("_")[:2])
+        places = {part.place for part in PAPER_SETS[name].parts}
+        for flag in ("hr_dir", "lr_dir", "val_hr_dir", "val_lr_dir"):
+            given = getattr(config, flag)
+            assert not given or given.removeprefix(f"data/{name}/") in places, given
+        if not path.stem.endswith("degradation") and PAPER_SETS[name].has_pairs:
+            assert config.val_hr_dir and config.val_lr_dir
+        assert config.run_dir == f"runs/{path.stem}"
+
+
+def test_perceptual_experiments_have_the_released_weights(stand_in):
+    """Section 1.8: 1 / 0.05 / 0.05, but for 2020 track 1."""
+    for name in PAPER_SETS:
+        config = parse(f"experiments/{name}_percep.flags")
+        settings = build.build_method(with_stand_ins(config, stand_in)).config
+        found = [
+            getattr(settings, f"{which}_weight")
+            for which in ("pixel", "perceptual", "gan")
+        ]
+        is_2020 = name == "ntire2020_track1"
+        assert found == ([0.01, 0.05, 0.005] if is_2020 else [1.0, 0.05, 0.05])
+        assert (settings.perceptual, settings.gan_loss) == ("conv5_4", "lsgan")
+        assert (config.steps, config.learning_rate) == (20_000, 1e-4)
+
+
+def test_experiments_have_the_released_settings():
+    """Section 1.8 of the reference, read off the released configurations."""
+    released = {  # f_k, blocks, K, lambda, LR patch, strides of 2 in the discriminator
+        "ntire2017_track2_psnr": (64, 16, 21, None, 32, 0),
+        "ntire2018_track2_degradation": (64, 16, 21, 10, 48, 2),
+        "ntire2018_track4_degradation": (3, 16, 21, 100, 32, 2),
+        "ntire2020_track1_psnr": (3, 8, 11, 100, 32, 0),
+        "ntire2020_track2_degradation": (64, 8, 21, 10, 48, 2),
+    }
+    for name, (latent, blocks, size, weight, patch, halved) in released.items():
+        path = f"experiments/{name}.flags"
+        config = parse(path)
+        method = build.build_method(dataclasses.replace(config, init_sr=""))
+        pdm = method.networks["pdm"].config
+        kernel = pdm.kernel
+        found = (kernel.latent_channels, kernel.num_blocks, kernel.kernel_size)
+        assert found == (latent, blocks, size) and kernel.filters == 64
+        assert config.lr_patch == patch
+        if weight is None:
+            assert pdm.noise is None
+        else:
+            assert method.config.noise_weight == weight
+            assert (pdm.noise.latent_channels, pdm.noise.num_blocks) == (3, blocks)
+            assert pdm.noise.use_image and pdm.noise.conv_size == 3
+        strides = method.networks["discriminator"].config.strides
+        assert strides.count(2) == halved
+        assert method.config.centroid_weight == 0
 
 
 @pytest.fixture(scope="module")

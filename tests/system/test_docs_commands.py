@@ -30,6 +30,7 @@ from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
 from tests.system.html_check import check_html
 from tests.system.serving_helpers import free_ports, server_process
+from tests.unit.data.published import write_2017
 from tests.unit.interop import torch_writer
 from tests.unit.interop.published import edsr_arrays, vgg19_arrays
 
@@ -110,6 +111,15 @@ def evaluates(place: Path, command: str) -> None:
     assert len(report["images"]) == 2
     assert (place / "results" / "small" / "report.md").is_file()
     assert len(list((place / "results" / "small" / "panels").glob("*.png"))) == 2
+
+
+def makes_a_dataset(place: Path, command: str) -> None:
+    """Of made-up archives: the names, layout and counts of the official ones."""
+    write_2017(place / "downloads")
+    assert "1000 images made" in run(place, command)
+    output = place / "data" / "ntire2017_track2"
+    assert len(list_images(output / "train/lr")) == 400
+    assert len(list_images(output / "val/hr")) == 100
 
 
 def fits_niqe(place: Path, command: str) -> None:
@@ -309,6 +319,8 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "tensorboard --logdir=runs": shows_runs,
     "python -m pdm_tf.evaluate --model=runs/small --hr_dir=photos/val/hr "
     "--lr_dir=photos/val/lr --output_dir=results/small": evaluates,
+    "python -m pdm_tf.datasets --dataset=ntire2017_track2 --archives_dir=downloads "
+    "--output_dir=data/ntire2017_track2": makes_a_dataset,
     "python -m pdm_tf.fit_niqe --images=photos/hr --output=niqe.npz": fits_niqe,
     "python -m pdm_tf.degrade --degradation=runs/small --input_dir=photos/hr "
     "--output_dir=photos/learned --draws=2": degrades,

@@ -1,16 +1,22 @@
 """The commands of docs/*.md, and what the cluster examples run in each task."""
 
+import dataclasses
 import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from pdm_tf.config.paper_sets import PAPER_SETS
 from pdm_tf.core.files import read_json
-from tests.conformance.smoke import ROOT
+from pdm_tf.models.bundle import save_bundle
+from pdm_tf.models.features import LPIPSConfig
+from pdm_tf.models.sr import SR_NETS
+from tests.conformance.smoke import ROOT, parse
 from tests.system.serving_helpers import free_ports
 from tests.system.test_docs_commands import (
     TINY_PDM,
@@ -20,8 +26,10 @@ from tests.system.test_docs_commands import (
     names_extras,
     place,  # noqa: F401 - a fixture
 )
+from tests.unit.data.published import write_2017
 
 GPU = commands((ROOT / "docs" / "gpu.md").read_text(encoding="utf-8"))
+EXPERIMENTS = commands((ROOT / "docs" / "experiments.md").read_text(encoding="utf-8"))
 SCALING = commands((ROOT / "docs" / "scaling.md").read_text(encoding="utf-8"))
 TINY = (*TINY_SR, *TINY_RUN, *TINY_PDM)
 
@@ -66,6 +74,50 @@ def test_two_workers_as_on_the_page(place):  # noqa: F811
     assert [process.returncode for process in processes] == [0, 0], told
     assert "finished at step 2" in told[0]
     assert "starts, until step 2" in (place / "runs/two/log_worker1.txt").read_text()
+
+
+@pytest.mark.slow
+def test_an_experiment_from_archives_to_a_score(tmp_path):
+    """Made-up archives of the official names and counts; tiny networks, two steps."""
+    folder = tmp_path / "newcomer"
+    shutil.copytree(ROOT / "configs", folder / "configs")
+    write_2017(folder / "downloads", hr_side=200)
+    config = parse("experiments/ntire2017_track2_psnr.flags", *TINY_SR)
+    sr = dataclasses.replace(SR_NETS[config.sr_net], num_blocks=1, filters=4)
+    lpips = LPIPSConfig("alex", filters=4)
+    for settings, name, role in (
+        (sr, "edsr_x4", "sr"),
+        (lpips, "lpips_alex", "lpips"),
+    ):
+        path = folder / "bundles" / name
+        save_bundle(settings.build(), path, role=role, scale=4, step=0)
+    tiny = [flag for flag in TINY if not flag.startswith("--noise")]  # it has none
+    smaller = (["--threads=2"], [*tiny, "--val_max_images=2"], ["--max_images=2"])
+    for command, more in zip(EXPERIMENTS, smaller, strict=True):
+        process = begin(folder, command, *more)
+        told, _ = process.communicate(timeout=280)
+        assert process.returncode == 0, told
+    report = read_json(folder / "results/ntire2017_track2_psnr/report.json")
+    assert set(report["mean"]) == {"psnr", "ssim", "lpips_alex"}
+    assert len(report["images"]) == 2
+
+
+def test_the_page_of_experiments_names_every_dataset_and_flag_file():
+    """And no others; published numbers are those of the paper's tables."""
+    page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    for name in PAPER_SETS:
+        assert f"| `{name}` |" in page
+        archives = {a for part in PAPER_SETS[name].parts for a in part.archive.names}
+        if "2017" in name or name == "ntire2018_track2":
+            assert all(f"`{archive[:-4]}`" in page for archive in archives)
+    files = {path.stem for path in (ROOT / "configs/experiments").glob("*.flags")}
+    told = set()
+    for row in re.findall(
+        r"^\| `(ntire\S+_(?:psnr|degradation|percep))`(.*?)\|", page, re.M
+    ):
+        told.add(row[0])
+        told |= {row[0].rpartition("_")[0] + "_psnr"} if "then" in row[1] else set()
+    assert told == files
 
 
 @pytest.fixture

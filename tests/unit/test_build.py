@@ -119,10 +119,21 @@ def test_jpeg_settings_that_would_be_ignored_are_errors(bundles):
         build_method(frozen(bundles, jpeg=True))
 
 
+def test_kernels_follow_the_scale_unless_they_are_set():
+    narrow = ("filters=4", "num_blocks=1", "latent_channels=4")
+    for scale, side in ((2, 11), (3, 17), (4, 21)):
+        method = build_method(joint(scale=scale, kernel_arg=narrow))
+        kernel = method.networks["pdm"].config.kernel
+        assert kernel.kernel_size == side
+        assert kernel.initial_sigma_px == 1.5 * scale / 4
+    method = build_method(joint(scale=3, kernel_arg=(*narrow, "kernel_size=21")))
+    assert method.networks["pdm"].config.kernel.kernel_size == 21
+
+
 def test_paper_preset_is_the_release_and_single_settings_override_it():
     method = build_method(
-        joint(preset="paper", kernel_arg=("filters=4", "num_blocks=1"), noise=False,
-              noise_arg=(), discriminator_arg=("filters=4",))
+        joint(preset="paper", scale=4, kernel_arg=("filters=4", "num_blocks=1"),
+              noise=False, noise_arg=(), discriminator_arg=("filters=4",))
     )  # fmt: skip
     pdm, discriminator = (method.networks[k].config for k in ("pdm", "discriminator"))
     assert pdm.border == "reflect" and pdm.grid == "pixel0"

@@ -105,6 +105,18 @@ class KernelModuleConfig:
         """The released start: last weights zero, and 1 on the middle logit."""
         return cls(initial="box", initial_std=0.0)
 
+    def at_scale(self, scale: int) -> "KernelModuleConfig":
+        """These settings, made for x4, with window and widths for another scale.
+
+        What blurs is as large in LR pixels at any scale, so that K and the initial
+        sigma grow with it: 7, 11, 17, 21 and 41 for x1, x2, x3, x4 and x8.
+        """
+        radius = math.ceil(self.kernel_size // 2 * scale / 4)
+        sigma_px = self.initial_sigma_px * scale / 4
+        return dataclasses.replace(
+            self, kernel_size=2 * radius + 1, initial_sigma_px=sigma_px
+        )
+
     @property
     def num_taps(self) -> int:
         """K * K."""

@@ -175,7 +175,9 @@ class RRDBNet(Network):
         x = tf.nn.leaky_relu(self.refine(x), 0.2)
         sr = self.tail(tf.cast(x, tf.float32))
         if self.config.unshuffle > 1:
-            sr = sr[:, : height * self.config.scale, : width * self.config.scale]
+            # With sizes, not by `:`: that becomes numbers which float16 cannot hold.
+            sides = [height * self.config.scale, width * self.config.scale]
+            sr = tf.slice(sr, [0, 0, 0, 0], [tf.shape(sr)[0], *sides, 3])
         return sr
 
 

@@ -10,7 +10,7 @@ from pdm_tf.core.imresize import imresize, resize_weights
 from tests.oracles import imresize_oracle
 
 
-@pytest.mark.parametrize("scale", [1 / 4, 1 / 3, 1 / 2, 0.7, 1.0, 1.5, 2.0, 4.0])
+@pytest.mark.parametrize("scale", [1 / 8, 1 / 4, 1 / 3, 1 / 2, 0.7, 1.0, 1.5, 2.0, 4.0])
 @pytest.mark.parametrize("shape", [(13, 9, 3), (4, 17, 1)])
 def test_equals_the_definition(scale, shape):
     """Half-pixel shift, stretch, border and order of axes, at odd sizes too."""

@@ -79,7 +79,7 @@ def test_pairs_in_shards_are_the_pairs_in_folders(tmp_path, cache_mb):
 
 def test_what_does_not_match_is_named(tmp_path):
     _pair(tmp_path, "good.png")
-    _pair(tmp_path, "sized.png", hr_size=(30, 37))
+    _pair(tmp_path, "sized.png", hr_size=(30, 39))
     _pair(tmp_path, "swapped.png", hr_size=(36, 30))
     write_png(tmp_path / "hr" / "lonely.png", noise(9, 9, 1))
     write_png(tmp_path / "lr" / "stray.png", noise(3, 3, 1))
@@ -97,7 +97,7 @@ def test_what_does_not_match_is_named(tmp_path):
         *("lr/broken.png", "hr/good.png"),
     }
     assert (
-        "not 3 times the size of sized.png (37x30 and 12x10 px)"
+        "not 3 times the size of sized.png (39x30 and 12x10 px)"
         in (problems["hr/sized.png"])
     )
     assert problems["hr/lonely.png"] == "has no LR image of its name"
@@ -107,13 +107,44 @@ def test_what_does_not_match_is_named(tmp_path):
 
 
 def test_no_pair_is_an_error_that_says_why(tmp_path):
-    _pair(tmp_path, "a.png", hr_size=(31, 36))
+    _pair(tmp_path, "a.png", hr_size=(33, 36))
     write_png(tmp_path / "lr" / "b.png", noise(3, 3, 1))
     with pytest.raises(UserError) as caught:
         _load(tmp_path)
     text = str(caught.value)
-    assert "3 times the size" in text and "a.png" in text and "36x31" in text
+    assert "3 times the size" in text and "a.png" in text and "36x33" in text
     assert "b.png: has no HR image of its name" in text
+
+
+@pytest.mark.parametrize(
+    ("hr_size", "lr_size", "common"),
+    [
+        ((31, 38), (10, 12), (10, 12)),  # LR of the whole pixels
+        ((31, 38), (11, 13), (10, 12)),  # LR with the rest, as ceil() of MATLAB gives
+        ((30, 38), (10, 13), (10, 12)),
+        ((30, 36), (10, 12), (10, 12)),
+    ],
+)
+def test_sides_that_do_not_divide_are_cut_at_the_bottom_and_right(
+    hr_size, lr_size, common, tmp_path
+):
+    """Both images keep their first pixel, whichever of them has the rest."""
+    y, x = np.mgrid[: hr_size[0], : hr_size[1]]
+    hr_u8 = np.stack([y, x, 0 * y], axis=-1).astype(np.uint8)
+    y, x = np.mgrid[: lr_size[0], : lr_size[1]]
+    lr_u8 = np.stack([3 * y, 3 * x, 0 * y], axis=-1).astype(np.uint8)
+    write_png(tmp_path / "hr" / "a.png", hr_u8)
+    write_png(tmp_path / "lr" / "a.png", lr_u8)
+    pairs = _load(tmp_path)
+    assert not pairs.problems
+    hr, lr = pairs.pairs[0].load()
+    assert lr.shape == (*common, 3) and hr.shape == (3 * common[0], 3 * common[1], 3)
+    np.testing.assert_array_equal(lr, hr[::3, ::3])
+    # Patches as high as both show; one more and there is no such place.
+    patches = _stream(pairs, lr_patch=common[0])
+    for index in range(8):
+        turned = patches["hr"][0, index] * 255
+        assert {0.0, 3.0 * common[0] - 1} <= set(np.round(turned[..., 0].ravel()))
 
 
 def _stream(pairs, cache_mb=64, count=4, lr_patch=5, **arguments):

@@ -52,3 +52,23 @@ def test_float16_file(tmp_path, config, layout):
     difference = compare(output, keras, 1e-4)
     assert difference.finite and difference.psnr_db > 60
     assert difference.max_abs > 0  # it is half precision indeed
+
+
+@pytest.mark.parametrize(("scale", "unshuffle"), [(2, 2), (1, 4)])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (2, 1503)])
+def test_sizes_are_no_float16_numbers(scale, unshuffle, size, tmp_path):
+    """Real-ESRGAN's x2 and x1: above 2048 float16 has no odd numbers."""
+    config = RRDBNetConfig(
+        num_blocks=1, filters=4, growth=2, scale=scale, unshuffle=unshuffle
+    )
+    network = built(config)
+    full = network_to_onnx(network, tmp_path / "m.onnx")
+    half = write_fp16(full, tmp_path / "h.onnx")
+    session = import_onnxruntime().InferenceSession(
+        str(half), providers=["CPUExecutionProvider"]
+    )
+    image = np.random.default_rng(5).random((2, *size, 3), np.float32)
+    found = session.run(["sr"], {"image": image})[0]
+    keras = network(image).numpy()
+    assert found.shape == keras.shape
+    np.testing.assert_allclose(found, keras, rtol=0, atol=2e-3)

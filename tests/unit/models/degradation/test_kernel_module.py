@@ -158,6 +158,19 @@ def test_gaussians_vary_in_size_and_shape():
         np.testing.assert_allclose(blur_oracle.moments(kernel)[:2], 0, atol=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("scale", "side"), [(1, 7), (2, 11), (3, 17), (4, 21), (8, 41)]
+)
+def test_windows_and_widths_are_as_large_in_lr_pixels_at_any_scale(scale, side):
+    config = KernelModuleConfig().at_scale(scale)
+    assert config.kernel_size == side
+    assert config.initial_sigma_px / scale == KernelModuleConfig().initial_sigma_px / 4
+    assert KernelModuleConfig().at_scale(4) == KernelModuleConfig()
+    assert KernelModuleConfig.paper().at_scale(4) == KernelModuleConfig.paper()
+    # 2.5 LR pixels to each side, rounded up to whole HR pixels.
+    assert 2.5 <= (side // 2) / scale <= 2.5 + 1 / scale
+
+
 def test_zero_latent_gives_one_kernel_and_normal_latents_many():
     for latent, same in (("zero", True), ("normal", False)):
         kernel = small(latent=latent, initial_std=0.5)
