@@ -68,7 +68,7 @@ class CompareConfig:
 _SECTIONS = {
     "What": {
         "model": "NAME=PATH, once for each method, in the order of the rows: the "
-        "folder of a finished pdm_tf.evaluate, or any model that pdm_tf.evaluate takes, "
+        "folder of a finished pdm_tf.evaluate, or any model that it takes, "
         "which is evaluated first. Bicubic becomes the first row by itself. Required.",
         "against": "What differences are taken to: best (of each metric) or the name "
         "of a method, bicubic included.",
