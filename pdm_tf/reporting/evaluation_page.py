@@ -50,8 +50,7 @@ def evaluation_page(
             sections.append(Section(anchor, title, lead.format(metric=metric), body))
     sections.append(Section("images", "All images", _IMAGES, _images(report)))
     if "degradation" in report:
-        missing = report.get("degradation_missing", "")
-        sections.append(measured_section(report["degradation"], missing))
+        sections.append(measured_section(report["degradation"]))
     if report["problems"]:
         left = [(p["name"], p["reason"]) for p in report["problems"]]
         body = facts_table(f"{len(left)} left out", left)
