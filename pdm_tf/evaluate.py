@@ -1,30 +1,23 @@
 """Scores an SR model, or its pictures, on a set: `python -m pdm_tf.evaluate --help`."""
 
-import sys
 from pathlib import Path
-
-from tqdm import tqdm
 
 from pdm_tf.config import program
 from pdm_tf.config.flags_evaluate import SPEC, EvaluateConfig
 from pdm_tf.evaluation import report as reports
+from pdm_tf.evaluation.runner import tell_left_out
 from pdm_tf.reporting.evaluation_page import FILE
 from pdm_tf.reporting.evaluation_run import run_evaluation
 
 
 def main(config: EvaluateConfig) -> None:
     """Evaluates, writes the reports and pictures, prints the table."""
-    done = run_evaluation(config, warn)
+    done = run_evaluation(config, tell_left_out)
     print(reports.text(done.report))
     if done.panels:
         print(f"\n{len(done.panels)} pictures: {Path(config.output_dir) / 'panels'}")
     print(f"\npage: {done.path.with_name(FILE)}")
     print(f"report: {done.path}")
-
-
-def warn(message: str) -> None:
-    """Says what is left out, above the progress bar."""
-    tqdm.write(f"left out: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

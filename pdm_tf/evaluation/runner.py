@@ -198,6 +198,11 @@ def evaluate_pairs(
     return evaluate_images(_by_image(upscale), pairs, **settings)
 
 
+def tell_left_out(message: str) -> None:
+    """Says on standard error what is left out, above the progress bar."""
+    tqdm.write(f"left out: {message}", file=sys.stderr)
+
+
 def _by_image(upscale: Upscaler) -> PictureOf:
     return lambda name, lr_u8: upscale(lr_u8)
 
