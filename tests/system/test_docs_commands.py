@@ -108,7 +108,19 @@ def evaluates(place: Path, command: str) -> None:
     assert set(report["baseline"]["bicubic"]) >= {"psnr", "ssim", "psnr_shift"}
     assert len(report["images"]) == 2
     assert (place / "results" / "small" / "report.md").is_file()
+    page = (place / "results" / "small" / "report.html").read_text(encoding="utf-8")
+    assert check_html(page) == []
     assert len(list((place / "results" / "small" / "panels").glob("*.png"))) == 2
+
+
+def compares(place: Path, command: str) -> None:
+    """Averaged and last weights, one of them evaluated before."""
+    run(place, command)
+    comparison = read_json(place / "results" / "comparison" / "comparison.json")
+    names = [method["name"] for method in comparison["methods"]]
+    assert names == ["bicubic", "averaged", "last"] and comparison["count"] == 2
+    page = place / "results" / "comparison" / "comparison.html"
+    assert check_html(page.read_text(encoding="utf-8")) == []
 
 
 def fits_niqe(place: Path, command: str) -> None:
@@ -298,6 +310,9 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "tensorboard --logdir=runs": shows_runs,
     "python -m pdm_tf.evaluate --model=runs/small --hr_dir=photos/val/hr "
     "--lr_dir=photos/val/lr --output_dir=results/small": evaluates,
+    "python -m pdm_tf.compare --model=averaged=results/small --model=last=runs/small "
+    "--weights=raw --hr_dir=photos/val/hr --lr_dir=photos/val/lr "
+    "--output_dir=results/comparison": compares,
     "python -m pdm_tf.fit_niqe --images=photos/hr --output=niqe.npz": fits_niqe,
     "python -m pdm_tf.degrade --degradation=runs/small --input_dir=photos/hr "
     "--output_dir=photos/learned --draws=2": degrades,
