@@ -7,6 +7,9 @@ from pdm_tf.config.flag_set import ProgramSpec
 from pdm_tf.core.errors import UserError
 
 BICUBIC = "bicubic"
+# What `--metrics=auto` takes.
+WITH_REFERENCE = ("psnr", "ssim", "psnr_shift")
+WITHOUT_REFERENCE = ("niqe",)
 
 
 @dataclass(frozen=True)
@@ -21,28 +24,38 @@ class EvaluateConfig:
     hr_dir: str = ""
     lr_dir: str = ""
     output_dir: str = ""
-    metrics: str = "psnr,ssim,psnr_shift"
+    metrics: str = "auto"
     metric_arg: tuple[str, ...] = ()
     weights: Literal["ema", "raw"] = "ema"
     scale: int = 0
     crop_border: int = -1
     max_images: int = 0
     panels: int = 4
+    examples: int = 3
+    crops: int = -1
+    true_kernels: str = ""
+    real_lr: str = ""
+    seed: int = 0
     tile: int = 448
     overlap: int = 48
 
     def __post_init__(self) -> None:
-        for name in ("model", "hr_dir", "lr_dir", "output_dir"):
+        for name in ("model", "output_dir"):
             if not getattr(self, name):
                 raise UserError(
                     f"--{name} is required. Received nothing. "
                     "See python -m pdm_tf.evaluate --help."
                 )
-        if self.scale < 0 or self.max_images < 0 or self.panels < -1:
-            raise UserError(
-                "--scale and --max_images must be 0 or more, --panels -1 or more. "
-                f"Received: {self.scale}, {self.max_images}, {self.panels}."
-            )
+        for least, names in (
+            (0, ("scale", "max_images", "examples", "seed")),
+            (-1, ("panels", "crops")),
+        ):
+            for name in names:
+                if not least <= getattr(self, name) < 2**31:
+                    raise UserError(
+                        f"--{name} must be {least} or more, below 2**31. "
+                        f"Received: {getattr(self, name)}."
+                    )
         if self.crop_border < -1:
             raise UserError(
                 "--crop_border must be 0 or more, or -1 for the scale. "
@@ -58,6 +71,8 @@ class EvaluateConfig:
     @property
     def metric_names(self) -> tuple[str, ...]:
         """The metrics asked for, in order."""
+        if self.metrics.strip() == "auto":
+            return WITH_REFERENCE if self.hr_dir else WITHOUT_REFERENCE
         return tuple(name.strip() for name in self.metrics.split(",") if name.strip())
 
     @property
@@ -80,18 +95,23 @@ class EvaluateConfig:
 
 _SECTIONS = {
     "What": {
-        "model": "A run folder of pdm_tf.train, one bundle (a folder with bundle.json) "
-        "or the word bicubic for the baseline alone. Required.",
+        "model": "A run folder of pdm_tf.train; a bundle (a folder with bundle.json); "
+        "an ONNX file, or the folder that python -m export wrote; a SavedModel (of "
+        "numbered versions the newest counts); a folder of finished SR pictures, named "
+        "as the images; or the word bicubic for the baseline alone. Required.",
         "weights": "Of a run folder: the averaged weights (ema) or the last (raw).",
-        "hr_dir": "Folder of HR images, searched recursively. Required.",
-        "lr_dir": "Folder of their LR images, matched by file name; an LR name may end "
-        "in x4, x4m or the like. Required.",
-        "scale": "HR size / LR size, for --model=bicubic; 0 takes it from the model or "
-        "from the images.",
-        "max_images": "Evaluate at most this many pairs; 0 takes all.",
+        "hr_dir": "Folder of HR images, searched recursively, or shards. Empty: only "
+        "metrics that need no reference (niqe).",
+        "lr_dir": "Folder of LR images, matched to the HR images by file name; an LR "
+        "name may end in x4, x4m or the like. Finished pictures do without, but then "
+        "there is no bicubic beside them.",
+        "scale": "HR size / LR size, for bicubic and for pictures; 0 takes it from the "
+        "model or from the images.",
+        "max_images": "Evaluate at most this many images; 0 takes all.",
     },
     "Scores": {
-        "metrics": "Which, separated by commas: psnr (dB, RGB together), ssim; "
+        "metrics": "Which, separated by commas; auto is psnr,ssim,psnr_shift with HR "
+        "images and niqe without. psnr (dB, RGB together), ssim; "
         "psnr_shift (best psnr over displacements of up to 6 px, which forgives a "
         "misaligned result); psnr_y, ssim_y (the Y channel alone); psnr_ntire2018, "
         "ssim_ntire2018 (that challenge's shift search, images of 160 px or more) and "
@@ -104,11 +124,23 @@ _SECTIONS = {
         "crop_border": "Pixels left out on every side of the HR and SR images before "
         "scoring; -1 takes the scale, the custom of the field.",
     },
+    "Learned degradation (of a run with one; measured as pdm_tf.report does)": {
+        "true_kernels": "The true blur kernels [N, K, K] in a .npy file, to compare "
+        "the learned ones with.",
+        "real_lr": "Photographs with the real degradation (a folder or shards), to "
+        "compare synthesised ones with.",
+        "seed": "Of the kernels and patches that are drawn for these.",
+    },
     "Output": {
-        "output_dir": "Folder for report.json, report.md and panels/*.png; made if "
-        "missing, its files of those names replaced. Required.",
+        "output_dir": "Folder for report.json, report.csv, report.md, report.html, "
+        "panels/*.png and crops/*.png; made if missing, its files of those names "
+        "replaced. Required.",
         "panels": "How many side-by-side pictures to draw, of the first images; -1 "
         "draws all.",
+        "examples": "How many images to show in report.html of the best and of the "
+        "worst by the first metric, each.",
+        "crops": "Of how many images, the first ones, to keep a small crop for "
+        "pdm_tf.compare; -1 keeps all.",
     },
     "Memory": {
         "tile": "LR images of more than TILE x TILE pixels are upscaled in tiles of "
@@ -121,15 +153,21 @@ _SECTIONS = {
 SPEC = ProgramSpec(
     module="pdm_tf.evaluate",
     config=EvaluateConfig,
-    intro="Scores a trained network on pairs of LR and HR images, and bicubic on the "
-    "same images. Writes report.json (for scripts), report.md (for people) and "
-    "side-by-side pictures, and prints the table. Images that cannot be paired, read "
-    "or compared are named and left out.",
+    intro="Scores a trained network, an exported model or finished pictures on pairs "
+    "of LR and HR images, and bicubic on the same images; or, without HR images, by "
+    "metrics that need none. Writes report.json (for scripts), report.csv, report.md "
+    "and report.html (for people) and side-by-side pictures, and prints the table. "
+    "Images that cannot be paired, read or compared are named and left out. "
+    "pdm_tf.compare sets several results side by side.",
     examples=(
         "python -m pdm_tf.evaluate --model=runs/a --hr_dir=val/hr --lr_dir=val/lr "
         "--output_dir=runs/a/eval/val",
         "python -m pdm_tf.evaluate --model=bicubic --hr_dir=val/hr --lr_dir=val/lr "
         "--output_dir=eval/bicubic --metrics=psnr,ssim",
+        "python -m pdm_tf.evaluate --model=results/other --hr_dir=val/hr "
+        "--lr_dir=val/lr --output_dir=eval/other",
+        "python -m pdm_tf.evaluate --model=exported/model.onnx --lr_dir=photos/lr "
+        "--output_dir=eval/photos --metrics=niqe --metric_arg=niqe=niqe.npz",
         "python -m pdm_tf.evaluate --model=runs/a --hr_dir=val/hr --lr_dir=val/lr "
         "--output_dir=runs/a/eval/val --metrics=psnr,lpips_alex,niqe "
         "--metric_arg=lpips_alex=bundles/lpips_alex --metric_arg=niqe=niqe.npz",

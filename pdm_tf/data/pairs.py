@@ -90,8 +90,8 @@ def load_pairs(
     hr_files, problems = _by_stem(Path(hr_dir))
     matches: dict[str, list[Entry]] = defaultdict(list)
     for entry in list_entries(lr_dir):
-        stem = _stem(entry)
-        bare = _LR_SUFFIX.sub("", stem)
+        stem = stem_of(entry)
+        bare = without_lr_suffix(stem)
         key = stem if stem in hr_files else bare
         if key in hr_files:
             matches[key].append(entry)
@@ -103,7 +103,7 @@ def load_pairs(
         if not partners:
             problems.append((place_of(hr), "has no LR image of its name"))
         for lr in partners:
-            name = stem if len(partners) == 1 else _stem(lr)
+            name = stem if len(partners) == 1 else stem_of(lr)
             lr_size, reason = _common_size(hr, lr, scale)
             if reason:
                 problems.append(reason)
@@ -123,7 +123,7 @@ def _by_stem(location: Path) -> tuple[dict[str, Entry], list[tuple[str, str]]]:
     files: dict[str, Entry] = {}
     problems = []
     for entry in list_entries(location):
-        stem = _stem(entry)
+        stem = stem_of(entry)
         if stem in files:
             other = Path(files[stem].name).name
             problems.append((place_of(entry), f"has the same name as {other}"))
@@ -132,8 +132,14 @@ def _by_stem(location: Path) -> tuple[dict[str, Entry], list[tuple[str, str]]]:
     return files, problems
 
 
-def _stem(entry: Entry) -> str:
+def stem_of(entry: Entry) -> str:
+    """Its relative path without suffix."""
     return PurePosixPath(entry.name).with_suffix("").as_posix()
+
+
+def without_lr_suffix(stem: str) -> str:
+    """A stem without the ending that names LR files: 0001x4m -> 0001."""
+    return _LR_SUFFIX.sub("", stem)
 
 
 def _common_size(

@@ -2,11 +2,13 @@
 
 The upper row shows the whole image, the lower row the same small region of each at
 several times its size, pixel by pixel (no smoothing on top). A rectangle marks the
-region: the most textured one of the HR image, because that is where methods differ.
+region: the most textured one of the HR image, because that is where methods differ;
+without HR of the LR image, so that it is the same for every method.
 """
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -20,6 +22,7 @@ from pdm_tf.metrics import METRICS
 MIN_COLUMN = 300
 MAX_COLUMN = 480
 ZOOM = 3
+USUAL_SCALE = 4
 
 
 def textured_region(
@@ -85,20 +88,10 @@ def panel(image: EvaluatedImage, *, model: str = "SR", title: str = "") -> np.nd
     Returns:
       [H, W, 3] uint8: columns LR, bicubic (if there), `model`, HR.
     """
-    hr_u8, lr_u8 = image.hr_u8, image.lr_u8
-    height, width = hr_u8.shape[:2]
-    scale = max(1, width // lr_u8.shape[1])
-    lr_big = draw.enlarge(lr_u8, scale)[:height, :width]
-    columns: list[tuple[np.ndarray, list[str]]] = [
-        (lr_big, ["LR", f"{lr_u8.shape[1]}x{lr_u8.shape[0]}, pixels enlarged x{scale}"])
-    ]
-    if image.bicubic_u8 is not None:
-        lines = ["bicubic", *score_lines(image.row.baseline)]
-        columns.append((image.bicubic_u8, lines))
-    columns.append((image.sr_u8, [model, *score_lines(image.row.scores)]))
-    columns.append((hr_u8, ["HR", f"{width}x{height}, the reference"]))
-
-    region = _region(hr_u8, scale)
+    shown = views(image, model)
+    columns = [(view.picture_u8, view.lines) for view in shown]
+    scale = scale_of(image)
+    region = region_of(image)
     wholes = [_whole(picture, region) for picture, _ in columns]
     details = [
         draw.with_label(_detail(picture, region, wholes[0].shape[1]), lines, size=15)
@@ -117,13 +110,62 @@ def stack(panels: Sequence[np.ndarray]) -> np.ndarray:
     return draw.tile_grid([[picture] for picture in panels], gap=4)
 
 
-def _region(hr_u8: np.ndarray, scale: int) -> tuple[int, int, int, int]:
-    """(top, left, height, width) of the region to enlarge, on the LR grid."""
-    height, width = hr_u8.shape[:2]
+class View(NamedTuple):
+    """One of the pictures of an image.
+
+    Attributes:
+      key: "lr", "bicubic", "sr" or "hr".
+      picture_u8: [H, W, 3], of the size of the SR image.
+      lines: its title, then what is to be said about it.
+    """
+
+    key: str
+    picture_u8: np.ndarray
+    lines: list[str]
+
+
+def views(image: EvaluatedImage, model: str = "SR") -> list[View]:
+    """LR (pixels enlarged), bicubic, the model's picture and HR, as far as there."""
+    height, width = image.sr_u8.shape[:2]
+    out = []
+    if image.lr_u8 is not None:
+        scale, lr_u8 = scale_of(image), image.lr_u8
+        big = draw.enlarge(lr_u8, scale)[:height, :width]
+        size = f"{lr_u8.shape[1]}x{lr_u8.shape[0]}, pixels enlarged x{scale}"
+        out.append(View("lr", big, ["LR", size]))
+    if image.bicubic_u8 is not None:
+        lines = ["bicubic", *score_lines(image.row.baseline)]
+        out.append(View("bicubic", image.bicubic_u8, lines))
+    out.append(View("sr", image.sr_u8, [model, *score_lines(image.row.scores)]))
+    if image.hr_u8 is not None:
+        lines = ["HR", f"{width}x{height}, the reference"]
+        out.append(View("hr", image.hr_u8, lines))
+    return out
+
+
+def scale_of(image: EvaluatedImage) -> int:
+    """SR size / LR size; the usual one where there is no LR image."""
+    if image.lr_u8 is None:
+        return USUAL_SCALE
+    return max(1, image.sr_u8.shape[1] // image.lr_u8.shape[1])
+
+
+def region_of(image: EvaluatedImage) -> tuple[int, int, int, int]:
+    """(top, left, height, width) of the region to enlarge, in SR pixels.
+
+    It lies on the LR grid and depends on the set alone, unless there is nothing but the
+    SR picture.
+    """
+    scale = scale_of(image)
+    height, width = image.sr_u8.shape[:2]
     column = min(max(width, MIN_COLUMN), MAX_COLUMN)
     wide = max(scale, min(column // ZOOM, width) // scale * scale)
     high = max(scale, min(wide * 2 // 3, height) // scale * scale)
-    return (*textured_region(hr_u8, high, wide, scale), high, wide)
+    if image.hr_u8 is None and image.lr_u8 is not None:
+        place = textured_region(image.lr_u8, high // scale, wide // scale, 1)
+        return (place[0] * scale, place[1] * scale, high, wide)
+    reference = image.sr_u8 if image.hr_u8 is None else image.hr_u8
+    return (*textured_region(reference, high, wide, scale), high, wide)
 
 
 def _whole(picture: np.ndarray, region: tuple[int, int, int, int]) -> np.ndarray:

@@ -1,15 +1,18 @@
-"""A report for people: report.json's content as Markdown and as a terminal table.
+"""report.json's content as Markdown, as CSV, and as a terminal table.
 
-Both are made from the JSON content alone, so that what a person reads is what a script
+All are made from the JSON content alone, so that what a person reads is what a script
 reads.
 """
 
+import csv
+import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pdm_tf.core.files import write_json_atomic, write_text_atomic
+from pdm_tf.evaluation.degradation_rows import HEADINGS, degradation_rows
 
 Report = Mapping[str, Any]
 
@@ -30,46 +33,82 @@ INFINITE_NOTE = (
 
 
 def write_report(report: Report, folder: Path) -> Path:
-    """Writes report.json and report.md into `folder`; returns the JSON's path."""
+    """Writes report.json, .csv and .md into `folder`; returns the JSON's path."""
     path = folder / "report.json"
     write_json_atomic(path, dict(report))
+    write_text_atomic(folder / "report.csv", csv_text(report))
     write_text_atomic(folder / "report.md", markdown(report))
     return path
 
 
 def markdown(report: Report) -> str:
     """The report as Markdown: means first, then one row per image."""
-    lines = [f"# Evaluation of {report['model']}", "", _setting(report), ""]
-    lines += _markdown_table(_summary(report))
-    notes = _notes(report)
+    lines = [f"# Evaluation of {report['model']}", "", setting(report), ""]
+    lines += markdown_table(summary_rows(report))
+    notes = notes_of(report)
     if notes:
         lines += ["", *(f"- {note}" for note in notes)]
-    lines += ["", "## Images", "", *_markdown_table(_per_image(report))]
+    lines += ["", "## Images", "", *markdown_table(_per_image(report))]
+    if "degradation" in report:
+        rows = [HEADINGS, *degradation_rows(report["degradation"])]
+        lines += ["", "## The learned degradation", "", *markdown_table(rows)]
     if report["problems"]:
         lines += ["", "## Left out", ""]
         lines += [f"- {p['name']}: {p['reason']}" for p in report["problems"]]
     return "\n".join(lines) + "\n"
 
 
+def csv_text(report: Report) -> str:
+    """One row per image: its name, all scores, seconds; infinite ones as inf.
+
+    Scores of a baseline are named bicubic_psnr and so on, the best shift shift_dy and
+    shift_dx. Numbers are not rounded.
+    """
+    metrics, others = list(report["metrics"]), _others(report)
+    with_shift = any("shift" in image for image in report["images"])
+    head = ["image", *metrics, *(f"{who}_{name}" for who in others for name in metrics)]
+    head += ["shift_dy", "shift_dx"] if with_shift else []
+    rows: list[list[Any]] = [[*head, "seconds"]]
+    for image in report["images"]:
+        scores = [image, *(image[who] for who in others)]
+        values = [entry[name] for entry in scores for name in metrics]
+        row = [image["name"], *("inf" if v is None else v for v in values)]
+        row += image["shift"] if with_shift else []
+        rows.append([*row, image["seconds"]])
+    return csv_of(rows)
+
+
+def csv_of(rows: Sequence[Sequence[Any]]) -> str:
+    """Rows as CSV by RFC 4180, but lines end in a line feed alone."""
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\n").writerows(rows)
+    # Names of files that are not UTF-8 hold lone surrogates.
+    return out.getvalue().encode("utf-8", "replace").decode("utf-8")
+
+
 def text(report: Report) -> str:
     """The report for a terminal: one row per image, then the means."""
-    lines = _aligned(_per_image(report))
-    lines += ["", _setting(report), "", *_aligned(_summary(report))]
-    for note in _notes(report):
+    lines = aligned(_per_image(report))
+    lines += ["", setting(report), "", *aligned(summary_rows(report))]
+    for note in notes_of(report):
         lines += ["", *textwrap.wrap(note, 88)]
     return "\n".join(lines)
 
 
-def _setting(report: Report) -> str:
+def setting(report: Report) -> str:
+    """One line: how many images, how they were scored."""
     left_out = len(report["problems"])
     missing = f", {left_out} left out" if left_out else ""
+    if not report.get("set", {"hr": "some"})["hr"]:
+        missing += ", without HR images"
     return (
         f"{report['count']} images{missing}, x{report['scale']}, RGB, "
         f"{report['crop_border']} px cropped off every side."
     )
 
 
-def _notes(report: Report) -> list[str]:
+def notes_of(report: Report) -> list[str]:
+    """What has to be known to read the numbers, one sentence or more each."""
     notes = [
         f"{name}: {spec['source']}."
         for name, spec in report["metrics"].items()
@@ -106,7 +145,8 @@ def _others(report: Report) -> list[str]:
     return [who for who in report["baseline"] if who != report["model"]]
 
 
-def _summary(report: Report) -> list[list[str]]:
+def summary_rows(report: Report) -> list[list[str]]:
+    """Means, intervals and gains as ready cells, the headings first."""
     metrics = report["metrics"]
     rows = [["mean", *(_heading(name, spec) for name, spec in metrics.items())]]
     for who in _others(report):
@@ -160,13 +200,15 @@ def _per_image(report: Report) -> list[list[str]]:
     return rows
 
 
-def _markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells, the headings first, as Markdown."""
     rule = ["---", *("---:" for _ in rows[0][1:])]
     escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
     return [f"| {' | '.join(row)} |" for row in (escaped[0], rule, *escaped[1:])]
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The same for a terminal: columns padded, a line below the headings."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(

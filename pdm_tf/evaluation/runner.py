@@ -1,14 +1,12 @@
-"""Runs an upscaler over paired images and scores it, and bicubic beside it.
+"""Makes the SR images of a set and scores them, and bicubic beside them.
 
-Images stream: one pair is in memory at a time. A pair that can't be read or compared
-is named, counted and left out; the others go on.
+Images stream: one is in memory at a time. An image that can't be read or compared is
+named, counted and left out; the others go on.
 """
 
-import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,159 +16,27 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_u8
 from pdm_tf.core.imresize import imresize
 from pdm_tf.core.names import lookup
-from pdm_tf.evaluation.bootstrap import intervals_of
-from pdm_tf.evaluation.scores import (
-    Scores,
-    by_metric,
-    finite_or_none,
-    infinite_counts,
-    mean_shift,
-    mean_values,
-    score_image,
+from pdm_tf.evaluation.results import (
+    EvaluatedImage,
+    EvaluationResult,
+    ImageRow,
 )
+from pdm_tf.evaluation.scores import score_image
 from pdm_tf.metrics import METRICS, MetricSpec
 
 Upscaler = Callable[[np.ndarray], np.ndarray]
+PictureOf = Callable[[str, np.ndarray | None], np.ndarray]
 
-BASELINE = "bicubic"
 
-
-class Pair(Protocol):
-    """A named pair of images; `pdm_tf.data.pairs.ImagePair` is one."""
+class Item(Protocol):
+    """What is known of one image of a set; `pdm_tf.data.pairs.ImagePair` is one."""
 
     @property
     def name(self) -> str: ...
 
-    def load(self) -> tuple[np.ndarray, np.ndarray]:
-        """(hr_u8, lr_u8), both [H, W, 3] uint8."""
+    def load(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(hr_u8, lr_u8), both [H, W, 3] uint8; None for one that the set lacks."""
         ...
-
-
-@dataclass(frozen=True)
-class ImageRow:
-    """Scores of one image.
-
-    Attributes:
-      name: of the pair.
-      scores: of the model's image.
-      baseline: of the bicubic image, None when not asked for.
-      seconds: the model took for this image, decoding and scoring left out.
-    """
-
-    name: str
-    scores: Scores
-    baseline: Scores | None
-    seconds: float
-
-    def to_json(self) -> dict[str, Any]:
-        """{"name", metric: value, ..., "shift", "bicubic": {...}, "seconds"}."""
-        out = {"name": self.name, **self.scores.to_json()}
-        if self.baseline is not None:
-            out[BASELINE] = self.baseline.to_json()
-        return {**out, "seconds": round(self.seconds, 4)}
-
-
-@dataclass(frozen=True)
-class EvaluatedImage:
-    """Everything about one evaluated image, for whoever draws it; all uint8 RGB."""
-
-    row: ImageRow
-    lr_u8: np.ndarray
-    sr_u8: np.ndarray
-    hr_u8: np.ndarray
-    bicubic_u8: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class EvaluationResult:
-    """Scores of a set of images.
-
-    Attributes:
-      rows: one per image that could be scored, in the order of the pairs.
-      problems: (name, reason) of each pair that could not.
-      metrics: the metrics applied, in order.
-      crop_border: pixels left out on every side.
-      scale: SR size / LR size.
-    """
-
-    rows: tuple[ImageRow, ...]
-    problems: tuple[tuple[str, str], ...]
-    metrics: tuple[MetricSpec, ...]
-    crop_border: int
-    scale: int
-
-    @property
-    def scores(self) -> list[Scores]:
-        """Scores of the model, one per image."""
-        return [row.scores for row in self.rows]
-
-    @property
-    def baseline_scores(self) -> list[Scores]:
-        """Scores of bicubic, empty when it was not asked for."""
-        return [row.baseline for row in self.rows if row.baseline is not None]
-
-    @property
-    def mean(self) -> dict[str, float]:
-        """Metric -> mean over the images with a finite value; infinite if none."""
-        return mean_values(self.scores)
-
-    @property
-    def baseline_mean(self) -> dict[str, float]:
-        """The same of bicubic; empty when it was not asked for."""
-        return mean_values(self.baseline_scores)
-
-    def to_report(self, model: str = "") -> dict[str, Any]:
-        """The content of report.json; infinite values as `scores.py` says.
-
-        Args:
-          model: what was evaluated, as a person would name it.
-        """
-        mean, baseline = self.mean, self.baseline_mean
-        report: dict[str, Any] = {
-            "model": model,
-            "scale": self.scale,
-            "crop_border": self.crop_border,
-            "count": len(self.rows),
-            "metrics": {
-                spec.name: {
-                    "unit": spec.unit,
-                    "higher_is_better": spec.higher_is_better,
-                    "decimals": spec.decimals,
-                    **({"source": spec.source} if spec.source else {}),
-                }
-                for spec in self.metrics
-            },
-            "mean": {name: finite_or_none(value) for name, value in mean.items()},
-            "baseline": {},
-            "gain": {},
-            "images": [row.to_json() for row in self.rows],
-            "problems": [{"name": n, "reason": reason} for n, reason in self.problems],
-        }
-        if baseline:
-            report["baseline"][BASELINE] = {
-                name: finite_or_none(value) for name, value in baseline.items()
-            }
-            report["gain"][BASELINE] = {
-                name: finite_or_none(mean[name] - baseline[name])
-                if math.isfinite(mean[name])
-                else None
-                for name in baseline
-            }
-        report["interval"] = intervals_of(
-            by_metric(self.scores), by_metric(self.baseline_scores), BASELINE
-        )
-        shift = mean_shift(self.scores)
-        if shift is not None:
-            report["mean_shift"] = shift
-            if "psnr" in mean and math.isfinite(mean["psnr_shift"] + mean["psnr"]):
-                report["shift_gap"] = mean["psnr_shift"] - mean["psnr"]
-        infinite = {
-            "model": infinite_counts(self.scores),
-            BASELINE: infinite_counts(self.baseline_scores),
-        }
-        if any(infinite.values()):
-            report["infinite"] = infinite
-        return report
 
 
 def bicubic_upscaler(scale: int) -> Upscaler:
@@ -218,32 +84,30 @@ def metric_specs(
     return tuple(s.opened(files[s.name]) if s.name in files else s for s in specs)
 
 
-def evaluate_pair(
-    upscale: Upscaler,
-    pair: Pair,
+def evaluate_image(
+    picture_of: PictureOf,
+    item: Item,
     *,
     metrics: Sequence[MetricSpec],
     crop_border: int,
     scale: int,
     baseline: bool = True,
 ) -> EvaluatedImage:
-    """Upscales and scores one pair.
+    """Makes the SR image of one item and scores it.
 
     Raises:
       UserError: it can't be read, its sizes do not fit `scale`, or it is too small.
     """
-    hr_u8, lr_u8 = pair.load()
+    hr_u8, lr_u8 = item.load()
     start = time.perf_counter()
-    sr_u8 = upscale(lr_u8)
+    sr_u8 = picture_of(item.name, lr_u8)
     seconds = time.perf_counter() - start
-    if sr_u8.shape != hr_u8.shape:
-        raise UserError(
-            f"HR must be {scale} times LR. Received: LR {_size(lr_u8)}, "
-            f"SR {_size(sr_u8)}, HR {_size(hr_u8)} (width x height)."
-        )
-    bicubic_u8 = bicubic_upscaler(scale)(lr_u8) if baseline else None
+    _check_sizes(sr_u8, hr_u8, lr_u8, scale)
+    bicubic_u8 = None
+    if baseline and lr_u8 is not None:
+        bicubic_u8 = bicubic_upscaler(scale)(lr_u8)
     row = ImageRow(
-        name=pair.name,
+        name=item.name,
         scores=score_image(sr_u8, hr_u8, metrics, crop_border),
         baseline=None
         if bicubic_u8 is None
@@ -253,9 +117,14 @@ def evaluate_pair(
     return EvaluatedImage(row, lr_u8, sr_u8, hr_u8, bicubic_u8)
 
 
-def evaluate_pairs(
-    upscale: Upscaler,
-    pairs: Sequence[Pair],
+def evaluate_pair(upscale: Upscaler, pair: Item, **settings: Any) -> EvaluatedImage:
+    """`evaluate_image` of an upscaler."""
+    return evaluate_image(_by_image(upscale), pair, **settings)
+
+
+def evaluate_images(
+    picture_of: PictureOf,
+    items: Sequence[Item],
     *,
     metrics: Sequence[str] | Sequence[MetricSpec],
     crop_border: int,
@@ -265,21 +134,23 @@ def evaluate_pairs(
     on_image: Callable[[EvaluatedImage], None] | None = None,
     on_problem: Callable[[str], None] | None = None,
 ) -> EvaluationResult:
-    """Scores an upscaler on every pair.
+    """Scores the SR images of a set.
 
     Args:
-      upscale: lr_u8 [h, w, 3] -> sr_u8 [h * scale, w * scale, 3], both uint8 RGB.
-      pairs: what to score it on; loaded one at a time.
-      metrics: names in METRICS, or what `metric_specs` made of them.
+      picture_of: (name, lr_u8 [h, w, 3] or None) -> sr_u8 [h * scale, w * scale, 3],
+        uint8 RGB.
+      items: what to score it on; loaded one at a time.
+      metrics: names in METRICS, or what `metric_specs` made of them; without HR images
+        only such as need none.
       crop_border: pixels left out on every side, >= 0.
       scale: HR size / LR size.
-      baseline: whether to score bicubic on the same images.
+      baseline: whether to score bicubic on the same images, where there is an LR image.
       progress: whether to show a bar on standard error, if that is a terminal.
       on_image: called with each scored image, in order (to draw it, say).
-      on_problem: told at once about each pair that is left out.
+      on_problem: told at once about each image that is left out.
 
     Raises:
-      UserError: an unknown metric, a negative crop, or no pair that can be scored.
+      UserError: an unknown metric, a negative crop, or nothing that can be scored.
     """
     named = all(isinstance(metric, str) for metric in metrics)
     specs = metric_specs(metrics) if named else tuple(metrics)
@@ -287,7 +158,7 @@ def evaluate_pairs(
         raise UserError(f"`crop_border` must be 0 or more. Received: {crop_border}.")
     rows, problems = [], []
     bar = tqdm(
-        pairs,
+        items,
         desc="evaluate",
         unit="image",
         disable=None if progress else True,
@@ -295,20 +166,20 @@ def evaluate_pairs(
         dynamic_ncols=True,
     )
     with bar:
-        for pair in bar:
+        for item in bar:
             try:
-                image = evaluate_pair(
-                    upscale,
-                    pair,
+                image = evaluate_image(
+                    picture_of,
+                    item,
                     metrics=specs,
                     crop_border=crop_border,
                     scale=scale,
                     baseline=baseline,
                 )
             except UserError as error:
-                problems.append((pair.name, str(error)))
+                problems.append((item.name, str(error)))
                 if on_problem is not None:
-                    on_problem(f"{pair.name}: {error}")
+                    on_problem(f"{item.name}: {error}")
                 continue
             rows.append(image.row)
             bar.set_postfix_str(_short(specs[0], image.row))
@@ -316,8 +187,45 @@ def evaluate_pairs(
                 on_image(image)
     if not rows:
         reason = f" The first: {': '.join(problems[0])}" if problems else ""
-        raise UserError(f"None of {len(problems)} pairs could be evaluated.{reason}")
+        raise UserError(f"None of {len(problems)} images could be evaluated.{reason}")
     return EvaluationResult(tuple(rows), tuple(problems), specs, crop_border, scale)
+
+
+def evaluate_pairs(
+    upscale: Upscaler, pairs: Sequence[Item], **settings: Any
+) -> EvaluationResult:
+    """`evaluate_images` of an upscaler on pairs of HR and LR images."""
+    return evaluate_images(_by_image(upscale), pairs, **settings)
+
+
+def tell_left_out(message: str) -> None:
+    """Says on standard error what is left out, above the progress bar."""
+    tqdm.write(f"left out: {message}", file=sys.stderr)
+
+
+def _by_image(upscale: Upscaler) -> PictureOf:
+    return lambda name, lr_u8: upscale(lr_u8)
+
+
+def _check_sizes(
+    sr_u8: np.ndarray, hr_u8: np.ndarray | None, lr_u8: np.ndarray | None, scale: int
+) -> None:
+    """Raises UserError unless the sizes fit each other, as far as there are any."""
+    sizes = [
+        f"{name} {_size(image)}"
+        for name, image in (("LR", lr_u8), ("SR", sr_u8), ("HR", hr_u8))
+        if image is not None
+    ]
+    received = f"Received: {', '.join(sizes)} (width x height)."
+    if hr_u8 is not None and sr_u8.shape != hr_u8.shape:
+        rule = "SR and HR must have one size"
+        if lr_u8 is not None:
+            rule = f"HR must be {scale} times LR"
+        raise UserError(f"{rule}. {received}")
+    if lr_u8 is not None:
+        height, width = lr_u8.shape[:2]
+        if sr_u8.shape[:2] != (height * scale, width * scale):
+            raise UserError(f"SR must be {scale} times LR. {received}")
 
 
 def _short(spec: MetricSpec, row: ImageRow) -> str:

@@ -41,7 +41,7 @@ class Scores:
 
 def score_image(
     sr_u8: np.ndarray,
-    hr_u8: np.ndarray,
+    hr_u8: np.ndarray | None,
     metrics: Sequence[MetricSpec],
     crop_border: int,
 ) -> Scores:
@@ -49,14 +49,15 @@ def score_image(
 
     Args:
       sr_u8: [H, W, 3] uint8.
-      hr_u8: the reference, same shape.
+      hr_u8: the reference, same shape; None if all metrics do without.
       metrics: from METRICS.
       crop_border: pixels left out on every side, >= 0.
 
     Raises:
       UserError: images that can't be compared, or too small for the crop or a metric.
     """
-    sr_u8, hr_u8 = cropped(sr_u8, crop_border), cropped(hr_u8, crop_border)
+    sr_u8 = cropped(sr_u8, crop_border)
+    hr_u8 = None if hr_u8 is None else cropped(hr_u8, crop_border)
     values, details = {}, {}
     for spec in metrics:
         values[spec.name], found = spec.measure(sr_u8, hr_u8)

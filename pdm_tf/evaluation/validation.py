@@ -11,9 +11,9 @@ import keras
 import numpy as np
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.evaluation.results import BASELINE
 from pdm_tf.evaluation.runner import (
-    BASELINE,
-    Pair,
+    Item,
     Upscaler,
     bicubic_upscaler,
     evaluate_pairs,
@@ -25,7 +25,7 @@ DEFAULT_METRICS = ("psnr", "ssim", "psnr_shift")
 
 
 def make_validator(
-    pairs: Sequence[Pair],
+    pairs: Sequence[Item],
     metrics: Sequence[str] = DEFAULT_METRICS,
     crop_border: int | None = None,
     scale: int = 4,
@@ -65,7 +65,7 @@ class Validator:
 
     def __init__(
         self,
-        pairs: Sequence[Pair],
+        pairs: Sequence[Item],
         *,
         metrics: Sequence[str],
         crop_border: int,
@@ -78,7 +78,7 @@ class Validator:
             raise UserError("Validation needs at least one pair. Received none.")
         self.problems: list[tuple[str, str]] = []
         self._cache = _Cache(cache_mb * 2**20)
-        self._pairs: list[Pair] = [_CachedPair(pair, self._cache) for pair in pairs]
+        self._pairs: list[Item] = [_CachedPair(pair, self._cache) for pair in pairs]
         self._settings = {
             "metrics": tuple(metrics),
             "crop_border": crop_border,
@@ -144,7 +144,7 @@ class _Cache:
 class _CachedPair:
     """A pair that keeps its images once they are decoded, while the budget lasts."""
 
-    def __init__(self, pair: Pair, cache: _Cache) -> None:
+    def __init__(self, pair: Item, cache: _Cache) -> None:
         self._pair = pair
         self._cache = cache
         self._images: tuple[np.ndarray, np.ndarray] | None = None

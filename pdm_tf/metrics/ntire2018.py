@@ -24,7 +24,8 @@ stored in the same way; at even rows none is overwritten, and an empty slot is 0
 there only a negative best becomes 0.
 
 PSNR is exact: sums of squares by integral images, products by FFT, rounded to the
-integers that they are.
+integers that they are. SSIM is searched for in float32 and computed exactly where it
+matters (`ntire2018_search.py`); `ssim_scores` is the whole table.
 """
 
 from typing import NamedTuple
@@ -33,6 +34,7 @@ import numpy as np
 from scipy import fft
 
 from pdm_tf.metrics.arrays import check_images, crop_border
+from pdm_tf.metrics.ntire2018_search import best_score
 from pdm_tf.metrics.psnr import psnr_of_squared_error
 from pdm_tf.metrics.ssim import C1, C2, WINDOW, gaussian_weights, smooth
 
@@ -178,13 +180,17 @@ def psnr_ntire2018_release(sr_u8: np.ndarray, hr_u8: np.ndarray) -> float:
 
 def ssim_ntire2018(sr_u8: np.ndarray, hr_u8: np.ndarray) -> float:
     """The best SSIM over the 1,681 even displacements; as `psnr_ntire2018` else."""
-    return float(ssim_scores(windows(sr_u8, hr_u8, "ssim_ntire2018")).max())
+    return _best_ssim(windows(sr_u8, hr_u8, "ssim_ntire2018"))
 
 
 def ssim_ntire2018_release(sr_u8: np.ndarray, hr_u8: np.ndarray) -> float:
     """As the release computes it: never below 0."""
-    w = windows(sr_u8, hr_u8, "ssim_ntire2018_release")
-    return max(float(ssim_scores(w).max()), 0.0)
+    return max(_best_ssim(windows(sr_u8, hr_u8, "ssim_ntire2018_release")), 0.0)
+
+
+def _best_ssim(w: Windows) -> float:
+    best = best_score(w.sr, w.hr, 2)
+    return float(ssim_scores(w).max()) if best is None else best
 
 
 def _psnr(squared_error: float, w: Windows) -> float:

@@ -4,6 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pdm_tf.core.numbers import number
+
+__all__ = ["Axis", "axis_for", "number", "round_step"]
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -86,19 +90,3 @@ def _logarithmic(values: Sequence[float]) -> Axis:
     else:
         ticks = [m * 10.0**low for m in (1, 2, 5, 10)]
     return Axis(10.0**low, 10.0**high, tuple(ticks), logarithmic=True)
-
-
-def number(value: float, digits: int = 3) -> str:
-    """A number for people: 4,000; 0.25; 1.2e-05; "none" where there is none."""
-    if not math.isfinite(value):
-        return "none"
-    value = round(value, 12) + 0.0  # no -0
-    if value == 0:
-        return "0"
-    if abs(value) >= 10**digits and abs(value) < 1e7:
-        return f"{value:,.0f}".replace("-", "\u2212")
-    if abs(value) < 1e-4:
-        digit, power = f"{value:.1e}".split("e")
-        short = f"{digit.removesuffix('.0')}e{int(power)}"
-        return short.replace("-", "\u2212")
-    return f"{value:.{digits}g}".replace("-", "\u2212")

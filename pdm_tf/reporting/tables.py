@@ -4,7 +4,7 @@ Sorting is done by the page's script; without it a table is a table in the order
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pdm_tf.reporting.markup import Child, Markup, tag
@@ -65,6 +65,8 @@ def sortable_table(
     caption: str,
     columns: Sequence[Column],
     rows: Sequence[Sequence[str | float | None]],
+    *,
+    marks: Mapping[tuple[int, int], str] | None = None,
 ) -> Markup:
     """A table whose headings sort it.
 
@@ -72,6 +74,7 @@ def sortable_table(
       caption: what it shows.
       columns: the first names the rows.
       rows: one value per column; None and what is not finite show a dash, sorted last.
+      marks: (row, column) -> "best" or "second", for cells that stand out.
 
     Raises:
       ValueError: a row of another length.
@@ -94,23 +97,29 @@ def sortable_table(
             for column in columns
         ),
     )
+    marks = marks or {}
     body = [
-        tag("tr", (_cell(c, v, i == 0) for i, (c, v) in enumerate(pairs)))
-        for pairs in (list(zip(columns, row, strict=True)) for row in rows)
+        tag("tr", (_cell(c, v, x == 0, marks.get((y, x))) for x, (c, v) in pairs))
+        for y, pairs in enumerate(
+            enumerate(zip(columns, row, strict=True)) for row in rows
+        )
     ]
     return _framed(caption, tag("thead", head), tag("tbody", body), class_="sort")
 
 
-def _cell(column: Column, value: str | float | None, first: bool) -> Markup:
+def _cell(
+    column: Column, value: str | float | None, first: bool, mark: str | None = None
+) -> Markup:
     name, scope = ("th", "row") if first else ("td", None)
     if column.decimals is None:
         return tag(name, value, scope=scope)
+    classes = "number" if mark is None else f"number {mark}"
     if value is None or not math.isfinite(value):
-        return tag(name, "\u2013", scope=scope, class_="number")
+        return tag(name, "\u2013", scope=scope, class_=classes)
     rounded = round(value, column.decimals) + 0.0  # no -0
     sign = "+" if column.signed and rounded else ""
     text = f"{rounded:{sign}.{column.decimals}f}".replace("-", "\u2212")
-    return tag(name, text, scope=scope, class_="number", data_value=repr(float(value)))
+    return tag(name, text, scope=scope, class_=classes, data_value=repr(float(value)))
 
 
 def _framed(caption: str, *parts: Markup, class_: str = "") -> Markup:

@@ -110,6 +110,8 @@ def evaluates(place: Path, command: str) -> None:
     assert set(report["baseline"]["bicubic"]) >= {"psnr", "ssim", "psnr_shift"}
     assert len(report["images"]) == 2
     assert (place / "results" / "small" / "report.md").is_file()
+    page = (place / "results" / "small" / "report.html").read_text(encoding="utf-8")
+    assert check_html(page) == []
     assert len(list((place / "results" / "small" / "panels").glob("*.png"))) == 2
 
 
@@ -120,6 +122,16 @@ def makes_a_dataset(place: Path, command: str) -> None:
     output = place / "data" / "ntire2017_track2"
     assert len(list_images(output / "train/lr")) == 400
     assert len(list_images(output / "val/hr")) == 100
+
+
+def compares(place: Path, command: str) -> None:
+    """Averaged and last weights, one of them evaluated before."""
+    run(place, command)
+    comparison = read_json(place / "results" / "comparison" / "comparison.json")
+    names = [method["name"] for method in comparison["methods"]]
+    assert names == ["bicubic", "averaged", "last"] and comparison["count"] == 2
+    page = place / "results" / "comparison" / "comparison.html"
+    assert check_html(page.read_text(encoding="utf-8")) == []
 
 
 def fits_niqe(place: Path, command: str) -> None:
@@ -321,6 +333,9 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--lr_dir=photos/val/lr --output_dir=results/small": evaluates,
     "python -m pdm_tf.datasets --dataset=ntire2017_track2 --archives_dir=downloads "
     "--output_dir=data/ntire2017_track2": makes_a_dataset,
+    "python -m pdm_tf.compare --model=averaged=results/small --model=last=runs/small "
+    "--weights=raw --hr_dir=photos/val/hr --lr_dir=photos/val/lr "
+    "--output_dir=results/comparison": compares,
     "python -m pdm_tf.fit_niqe --images=photos/hr --output=niqe.npz": fits_niqe,
     "python -m pdm_tf.degrade --degradation=runs/small --input_dir=photos/hr "
     "--output_dir=photos/learned --draws=2": degrades,

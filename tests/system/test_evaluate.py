@@ -12,11 +12,13 @@ from pdm_tf.config import exit_codes, program
 from pdm_tf.config.flags_evaluate import SPEC
 from pdm_tf.core.images import read_rgb_u8, to_float, to_u8, write_png
 from pdm_tf.evaluate import main
+from pdm_tf.evaluation.runner import bicubic_upscaler
 from pdm_tf.fit_niqe import SPEC as FIT_SPEC
 from pdm_tf.fit_niqe import main as fit_main
 from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.features import LPIPSConfig
 from tests.oracles import psnr_oracle
+from tests.system.html_check import check_html
 from tests.unit.evaluation.fakes import bicubic_pair, photo
 
 
@@ -246,6 +248,141 @@ def test_metrics_with_weights_and_parameters(tmp_path, capfd):
         assert "fitted to 3 photographs" in text.replace("\n", " ")
         assert "LPIPS v0.1 on SqueezeNet 1.1" in text.replace("\n", " ")
         assert "95% interval" in text
+
+
+@pytest.fixture
+def niqe(tmp_path):
+    """The flags of niqe, with parameters fitted to three pictures."""
+    for index in range(3):
+        write_png(tmp_path / "clean" / f"{index}.png", photo(index, 480, 480))
+    path = tmp_path / "niqe.npz"
+    fit = [f"--images={tmp_path / 'clean'}", f"--output={path}", "--sharpness=0"]
+    assert program.call(FIT_SPEC, fit_main, fit) == exit_codes.OK
+    return f"--metric_arg=niqe={path}"
+
+
+def test_without_hr_images(tmp_path, niqe, capfd):
+    """NIQE of the model's pictures and of bicubic's; no HR column, no shift."""
+    from pdm_tf.metrics.niqe_model import load_model
+
+    for index in range(2):
+        write_png(tmp_path / "lr" / f"p{index}.png", photo(index, 70, 80))
+    flags = ("--hr_dir=", "--scale=4", niqe)
+    assert _call(tmp_path, *flags) == exit_codes.OK
+    report = _report(tmp_path)
+    assert list(report["mean"]) == ["niqe"] and "mean_shift" not in report
+    measure = load_model(tmp_path / "niqe.npz").measure
+    for image in report["images"]:
+        lr_u8 = read_rgb_u8(tmp_path / "lr" / f"{image['name']}.png")
+        sr_u8 = bicubic_upscaler(4)(lr_u8)[4:-4, 4:-4]
+        assert image["niqe"] == pytest.approx(measure(sr_u8))
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert check_html(page) == [] and ", HR, " not in page
+    assert "without HR images" in page
+    capfd.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--hr_dir=", "--metrics=psnr,niqe"], "--hr_dir is required for psnr"),
+        (["--hr_dir=", "--metrics=auto"], "--metric_arg=niqe=PATH"),
+        (["--hr_dir="], "needs --scale"),
+        (["--true_kernels=x.npy"], "--true_kernels must be a .npy file"),
+        (["--real_lr=lr"], "need a run folder with a learned degradation"),
+        (["--examples=-1"], "--examples must be 0 or more"),
+    ],
+)
+def test_wrong_requests_around_the_set(
+    folders, niqe, monkeypatch, capfd, flags, message
+):
+    monkeypatch.chdir(folders)
+    with_niqe = flags[0] == "--hr_dir=" and "auto" not in flags[-1]
+    if with_niqe and len(flags) == 1 or "--metrics=psnr,niqe" in flags:
+        flags = [*flags, niqe]
+    assert _call(folders, *flags) == exit_codes.BAD_INPUT
+    errors = capfd.readouterr().err
+    assert message in errors and "Traceback" not in errors
+    assert not (folders / "out" / "report.json").exists()
+
+
+def test_pictures_with_hr_alone_and_with_nothing(folders, niqe, capfd):
+    """Finished pictures need no LR; without originals only NIQE is left."""
+    hr = folders / "hr"
+    code = _call(folders, "--lr_dir=", "--scale=4", "--metrics=psnr", model=hr)
+    assert code == exit_codes.OK
+    report = _report(folders)
+    assert report["baseline"] == {} and report["mean"]["psnr"] is None  # identical
+    assert len(report["images"]) == 3
+    pictures = folders / "clean"
+    code = _call(folders, "--lr_dir=", "--hr_dir=", "--scale=4", niqe, model=pictures)
+    assert code == exit_codes.OK
+    assert [i["name"] for i in _report(folders)["images"]] == ["0", "1", "2"]
+    capfd.readouterr()
+
+
+def test_pictures_that_are_missing_or_too_many_are_named(folders, capfd):
+    for name in ("p0", "p1", "extra"):
+        pair = bicubic_pair(
+            0 if name == "p0" else 1, *((48, 64), (64, 52))[name != "p0"]
+        )
+        write_png(folders / "sr" / f"{name}.png", pair.hr_u8)
+    assert _call(folders, model=folders / "sr") == exit_codes.OK
+    report = _report(folders)
+    assert [image["name"] for image in report["images"]] == ["p0", "p1"]
+    assert {p["name"] for p in report["problems"]} == {"extra.png", "city/p2"}
+    assert "extra.png: belongs to no image" in capfd.readouterr().err
+
+
+def test_degradation_of_a_run(tmp_path, capfd):
+    """The numbers of measure_degradation on the run's photographs, in all files."""
+    import keras
+
+    from pdm_tf.core.files import write_json_atomic
+    from pdm_tf.evaluation.degradation import measure_degradation
+    from pdm_tf.samples.blur_track import gaussian_kernel
+    from tests.unit.export.tiny_nets import tiny_pdm
+
+    for index in range(4):
+        pair = bicubic_pair(index, 176, 184)
+        for side, image in (("hr", pair.hr_u8), ("lr", pair.lr_u8)):
+            write_png(tmp_path / side / f"p{index}.png", image)
+        write_png(tmp_path / "photos" / f"{index}.png", photo(index + 9, 200, 200))
+        write_png(tmp_path / "real" / f"{index}.png", photo(index + 20, 80, 80))
+    keras.utils.set_random_seed(5)
+    pdm = tiny_pdm()
+    run = tmp_path / "run"
+    for name, network in (("sr_ema", _network(1)), ("pdm_ema", pdm)):
+        role = name.removesuffix("_ema")
+        save_bundle(network, run / "bundles" / name, role=role, scale=4, step=7)
+    write_json_atomic(run / "config.json", {"hr_dir": str(tmp_path / "photos")})
+    side = pdm.config.kernel.kernel_size
+    kernels = np.stack(
+        [gaussian_kernel(w, 0.8, w, side) for w in np.linspace(0.8, 2, 16)]
+    )
+    np.save(tmp_path / "true.npy", kernels)
+    flags = (
+        f"--true_kernels={tmp_path / 'true.npy'}",
+        f"--real_lr={tmp_path / 'real'}",
+    )
+    assert _call(tmp_path, *flags, "--panels=0", model=run) == exit_codes.OK
+    photographs = [photo(index + 9, 200, 200) for index in range(4)]
+    wanted = measure_degradation(
+        pdm,
+        photographs,
+        true_kernels=kernels,
+        real_lr=[photo(index + 20, 80, 80) for index in range(4)],
+    ).to_json()
+    found = _report(tmp_path)["degradation"]
+    assert found == json.loads(json.dumps(wanted))
+    assert found["true_kernels"] and found["real_lr"]
+    markdown = (tmp_path / "out" / "report.md").read_text()
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    for text in (markdown, page):
+        assert "true kernels covered" in text
+        assert "observed and synthesised patches told apart" in text
+    assert check_html(page) == []
+    capfd.readouterr()
 
 
 def test_help_teaches(capfd):

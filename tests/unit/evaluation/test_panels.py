@@ -12,7 +12,8 @@ from pdm_tf.evaluation.panels import (
     stack,
     textured_region,
 )
-from pdm_tf.evaluation.runner import EvaluatedImage, bicubic_upscaler, evaluate_pair
+from pdm_tf.evaluation.results import EvaluatedImage
+from pdm_tf.evaluation.runner import bicubic_upscaler, evaluate_pair
 from pdm_tf.evaluation.runner import metric_specs as specs
 from tests.unit.evaluation.fakes import MemoryPair, bicubic_pair
 

@@ -27,7 +27,8 @@ def test_files(tmp_path):
     """report.json has the layout that scripts rely on; nothing else is left behind."""
     path = reports.write_report(_report(), tmp_path)
     assert path == tmp_path / "report.json"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["report.json", "report.md"]
+    names = ["report.csv", "report.json", "report.md"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == names
     report = json.loads(path.read_text())
     assert set(report["mean"]) == {"psnr", "ssim", "psnr_shift"}
     assert set(report["baseline"]["bicubic"]) == {"psnr", "ssim", "psnr_shift"}

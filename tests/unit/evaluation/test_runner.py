@@ -103,7 +103,7 @@ def test_a_defect_of_the_upscaler_is_not_hidden():
 
 
 def test_nothing_left_is_an_error_with_the_first_reason():
-    with pytest.raises(UserError, match="None of 1 pairs.*broken.*truncated"):
+    with pytest.raises(UserError, match="None of 1 images.*broken.*truncated"):
         evaluate_pairs(
             _nearest, [BrokenPair()], metrics=["psnr"], crop_border=4, scale=4
         )

@@ -16,6 +16,7 @@ from pdm_tf.metrics.ntire2018 import (
     ssim_scores,
     windows,
 )
+from pdm_tf.metrics.ntire2018_search import MARGIN, scores32
 from tests.oracles import ntire2018_oracle as oracle
 from tests.unit.evaluation.fakes import photo
 
@@ -85,6 +86,58 @@ def test_every_ssim_equals_scikit_image():
     assert ssim_ntire2018(sr, hr) == pytest.approx(max(wanted.values()), abs=1e-10)
     released = oracle.released_ssim(wanted)
     assert ssim_ntire2018_release(sr, hr) == pytest.approx(released, abs=1e-10)
+
+
+def _hard_pairs():
+    """Where float32, or the search for the best, could go wrong: (name, sr, hr)."""
+    rng = np.random.default_rng(11)
+    y, x = np.mgrid[:164, :168]
+    black_white = (rng.integers(0, 2, (2, 164, 168, 3)) * 255).astype(np.uint8)
+    yield "black and white noise", *black_white
+    half = np.where((x < 84)[..., None], 0, 255) + np.zeros(3)
+    speckled = np.clip(half + rng.integers(-1, 2, half.shape), 0, 255)
+    yield "flat halves", half.astype(np.uint8), speckled.astype(np.uint8)
+    bright = 250 + rng.integers(0, 5, (2, 164, 168, 3))
+    yield "bright and faint", *bright.astype(np.uint8)
+    grey = np.full((164, 168, 3), 90, np.uint8)
+    yield "constant", grey, grey + 1
+    stripes = ((x // 2 % 2) * 255)[..., None].repeat(3, -1).astype(np.uint8)
+    yield "periodic", stripes, stripes
+    other = photo(12, 164, 168)
+    yield "unrelated", photo(13, 164, 168), other
+    yield "the same", other, other
+    mixed = other.copy()
+    mixed[..., 0] = photo(14, 164, 168)[..., 0]
+    yield "one channel spoilt", mixed, other
+    yield "inverted", 255 - other, other
+
+
+@pytest.mark.parametrize(
+    ("sr", "hr"),
+    [pair[1:] for pair in _hard_pairs()],
+    ids=[p[0] for p in _hard_pairs()],
+)
+def test_the_search_gives_the_largest_of_the_table(sr, hr):
+    """Within float64; and what float32 rounds stays a tenth of what is allowed for."""
+    w = windows(sr, hr, "x")
+    table = ssim_scores(w)
+    assert ssim_ntire2018(sr, hr) == pytest.approx(table.max(), abs=1e-12)
+    near = np.mean([scores32(w.sr[..., c], w.hr[..., c], 2) for c in range(3)], axis=0)
+    assert np.abs(near - table).max() < MARGIN / 10
+
+
+def test_a_best_that_the_first_channels_hide_is_found():
+    """The channels looked at first favour one displacement, the last one another."""
+    scene = photo(15, 260, 260)
+    hr = scene[45:209, 45:213]
+    sr = np.stack(
+        [scene[45 + 8 : 209 + 8, 45:213, 0], scene[45 - 20 : 209 - 20, 45:213, 1]]
+        + [scene[45 - 20 : 209 - 20, 45:213, 2]],
+        axis=-1,
+    )
+    table = ssim_scores(windows(sr, hr, "x"))
+    assert np.unravel_index(np.argmax(table), table.shape) == (10, 20)
+    assert ssim_ntire2018(sr, hr) == pytest.approx(table.max(), abs=1e-12)
 
 
 @pytest.mark.parametrize("dy", [-40, -7, 0, 1, 40])

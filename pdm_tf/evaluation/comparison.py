@@ -1,0 +1,266 @@
+"""Several evaluations of one set as one table: who is best, and is it chance?
+
+The layout is that of the paper's tables 2 and 3 (arXiv:2203.04962): methods as rows,
+bicubic first, metrics as columns, the best bold and the second underlined. Ranks follow
+the numbers as printed, so that what looks equal is equal.
+
+Means are over the images that every method has scored, and differences are taken image
+by image on them (`bootstrap.paired_interval`). Evaluations that cannot be compared are
+refused: another scale, border, kind of metric, or other images under the same names,
+which shows in the scores of bicubic.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.evaluation.bootstrap import LEVEL, bootstrap_interval, paired_interval
+from pdm_tf.evaluation.results import BASELINE
+from pdm_tf.evaluation.scores import finite_or_none
+
+BEST = "best"
+_SAME = 1e-6  # bicubic's scores on the same images, whoever computed them
+Report = Mapping[str, Any]
+Values = dict[str, list[float]]  # metric -> one value per image
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the table.
+
+    Attributes:
+      name: as the user calls it.
+      report: content of its report.json.
+    """
+
+    name: str
+    report: Report
+
+
+def compare(methods: Sequence[Method], against: str = BEST) -> dict[str, Any]:
+    """The content of comparison.json.
+
+    Args:
+      methods: at least one, of different names.
+      against: name of the row that differences are taken to; BEST: for each metric the
+        best row.
+
+    Raises:
+      UserError: evaluations that cannot be compared, or no such row.
+    """
+    _check_settings(methods)
+    metrics = _common_metrics(methods)
+    names = _common_images(methods)
+    rows = _rows(methods, names, metrics)
+    if against != BEST and against not in rows:
+        raise UserError(
+            f"--against must be {BEST} or one of {', '.join(rows)}. "
+            f"Received: {against!r}."
+        )
+    means = {
+        who: {metric: _mean(values) for metric, values in table.items()}
+        for who, table in rows.items()
+    }
+    ranks = _ranks(means, metrics)
+    first = methods[0].report
+    return {
+        "scale": first["scale"],
+        "crop_border": first["crop_border"],
+        "count": len(names),
+        "against": against,
+        "level": LEVEL,
+        "metrics": dict(metrics),
+        "methods": [
+            {
+                "name": who,
+                "model": _model_of(who, methods),
+                "mean": {m: finite_or_none(v) for m, v in means[who].items()},
+                "interval": {
+                    m: _pair(bootstrap_interval(rows[who][m])) for m in rows[who]
+                },
+                "rank": ranks[who],
+                "difference": _differences(who, rows, ranks, against, metrics),
+            }
+            for who in rows
+        ],
+        "images": [
+            {
+                "name": name,
+                **{
+                    who: {m: finite_or_none(rows[who][m][i]) for m in metrics}
+                    for who in rows
+                },
+            }
+            for i, name in enumerate(names)
+        ],
+        "left_out": _left_out(methods, set(names), set(metrics)),
+    }
+
+
+def _check_settings(methods: Sequence[Method]) -> None:
+    names = [method.name for method in methods]
+    taken = [name for name in names if names.count(name) > 1 or name == BASELINE]
+    if taken:
+        raise UserError(
+            f"Methods must have different names, other than {BASELINE}, which comes by "
+            f"itself. Received: {', '.join(names)}."
+        )
+    for key in ("scale", "crop_border"):
+        found = {method.name: method.report[key] for method in methods}
+        if len(set(found.values())) > 1:
+            told = ", ".join(f"{name} {value}" for name, value in found.items())
+            raise UserError(f"Evaluations must have one {key}. Received: {told}.")
+
+
+def _common_metrics(methods: Sequence[Method]) -> dict[str, Any]:
+    """Metrics that all have, in the order of the first, made from the same files."""
+    common = {
+        name: spec
+        for name, spec in methods[0].report["metrics"].items()
+        if all(name in method.report["metrics"] for method in methods)
+    }
+    if not common:
+        told = "; ".join(f"{m.name}: {', '.join(m.report['metrics'])}" for m in methods)
+        raise UserError(f"Evaluations must have a metric in common. Received: {told}.")
+    for name, spec in common.items():
+        for method in methods[1:]:
+            other = method.report["metrics"][name]
+            if other.get("source") != spec.get("source"):
+                raise UserError(
+                    f"{name} must be made from one file to be compared. Received: "
+                    f"{methods[0].name} with {spec.get('source')}, {method.name} with "
+                    f"{other.get('source')}."
+                )
+    return common
+
+
+def _common_images(methods: Sequence[Method]) -> list[str]:
+    having = [{image["name"] for image in m.report["images"]} for m in methods]
+    names = [
+        image["name"]
+        for image in methods[0].report["images"]
+        if all(image["name"] in known for known in having)
+    ]
+    if not names:
+        told = "; ".join(
+            f"{m.name}: {m.report['images'][0]['name']}, ..." for m in methods
+        )
+        raise UserError(f"Evaluations must have images in common. Received: {told}.")
+    return names
+
+
+def _rows(
+    methods: Sequence[Method], names: Sequence[str], metrics: Mapping[str, Any]
+) -> dict[str, Values]:
+    """Row -> metric -> values; bicubic first, where an evaluation has it."""
+    rows: dict[str, Values] = {}
+    baseline: Values | None = None
+    for method in methods:
+        images = {image["name"]: image for image in method.report["images"]}
+        chosen = [images[name] for name in names]
+        rows[method.name] = {m: [_value(i, m) for i in chosen] for m in metrics}
+        if method.report["model"] == BASELINE:
+            found = rows[method.name]
+        elif all(BASELINE in image for image in chosen):
+            found = {m: [_value(i[BASELINE], m) for i in chosen] for m in metrics}
+        else:
+            continue
+        if baseline is not None:
+            _check_same(method.name, found, baseline, names)
+        baseline = baseline or found
+    if baseline is not None:
+        # A method that is bicubic itself, under another name, would be there twice.
+        same = [m.name for m in methods if m.report["model"] == BASELINE]
+        rows = {n: values for n, values in rows.items() if n not in same}
+        rows = {BASELINE: baseline, **rows}
+    return rows
+
+
+def _check_same(
+    who: str, found: Values, baseline: Values, names: Sequence[str]
+) -> None:
+    for metric, values in found.items():
+        for name, ours, theirs in zip(names, values, baseline[metric], strict=True):
+            if ours != theirs and not abs(ours - theirs) <= _SAME:
+                raise UserError(
+                    "Evaluations must be of the same images. Received: bicubic has "
+                    f"{metric} {ours:.4f} on {name} in the evaluation of {who}, and "
+                    f"{theirs:.4f} in one before it."
+                )
+
+
+def _ranks(
+    means: Mapping[str, Mapping[str, float]], metrics: Mapping[str, Any]
+) -> dict[str, dict[str, int]]:
+    """Row -> metric -> 1 for the best, 2 for the second, ...; equal as printed."""
+    ranks: dict[str, dict[str, int]] = {who: {} for who in means}
+    for metric, spec in metrics.items():
+        printed = {who: round(v[metric], spec["decimals"]) for who, v in means.items()}
+        order = sorted(set(printed.values()), reverse=spec["higher_is_better"])
+        for who, value in printed.items():
+            ranks[who][metric] = order.index(value) + 1
+    return ranks
+
+
+def _differences(
+    who: str,
+    rows: Mapping[str, Values],
+    ranks: Mapping[str, Mapping[str, int]],
+    against: str,
+    metrics: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Metric -> {"to", "mean", "interval"} of this row minus the other; null for it."""
+    found: dict[str, Any] = {}
+    for metric in metrics:
+        other = against
+        if against == BEST:
+            other = next(name for name in rows if ranks[name][metric] == 1)
+        if other == who:
+            found[metric] = None
+            continue
+        ours, theirs = rows[who][metric], rows[other][metric]
+        both = [
+            a - b
+            for a, b in zip(ours, theirs, strict=True)
+            if math.isfinite(a) and math.isfinite(b)
+        ]
+        found[metric] = {
+            "to": other,
+            "mean": sum(both) / len(both) if both else None,
+            "interval": _pair(paired_interval(ours, theirs)),
+        }
+    return found
+
+
+def _left_out(
+    methods: Sequence[Method], names: set[str], metrics: set[str]
+) -> list[dict[str, str]]:
+    """Images and metrics that not all methods have."""
+    out = []
+    for method in methods:
+        report = method.report
+        missing = [i["name"] for i in report["images"] if i["name"] not in names]
+        missing += [name for name in report["metrics"] if name not in metrics]
+        out += [{"method": method.name, "name": name} for name in missing]
+    return out
+
+
+def _model_of(who: str, methods: Sequence[Method]) -> str:
+    found = [m.report["model"] for m in methods if m.name == who]
+    return found[0] if found else BASELINE
+
+
+def _value(scores: Mapping[str, Any], metric: str) -> float:
+    value = scores[metric]
+    return math.inf if value is None else float(value)
+
+
+def _mean(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if finite else math.inf
+
+
+def _pair(interval: tuple[float, float] | None) -> list[float] | None:
+    return None if interval is None else list(interval)

@@ -1,0 +1,159 @@
+"""comparison.json's content as Markdown, as CSV, and for a terminal."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pdm_tf.core.files import write_json_atomic, write_text_atomic
+from pdm_tf.evaluation.report import aligned, csv_of, markdown_table
+
+Comparison = Mapping[str, Any]
+_MARKS = {1: "**{}**", 2: "<u>{}</u>"}
+
+
+def write_comparison(comparison: Comparison, folder: Path) -> Path:
+    """Writes comparison.json, .csv and .md into `folder`; returns the JSON's path."""
+    path = folder / "comparison.json"
+    write_json_atomic(path, dict(comparison))
+    write_text_atomic(folder / "comparison.csv", csv_text(comparison))
+    write_text_atomic(folder / "comparison.md", markdown(comparison))
+    return path
+
+
+def markdown(comparison: Comparison) -> str:
+    """The table with the best bold and the second underlined, and the differences."""
+    lines = ["# Comparison", "", setting(comparison), ""]
+    lines += markdown_table(score_rows(comparison, _MARKS))
+    if len(comparison["methods"]) > 1:
+        lines += ["", f"## {differences_title(comparison)}", ""]
+        lines += markdown_table(difference_rows(comparison))
+    lines += [f"\n{note}" for note in notes(comparison)]
+    return "\n".join(lines) + "\n"
+
+
+def text(comparison: Comparison) -> str:
+    """The table for a terminal: * the best, + the second."""
+    lines = aligned(score_rows(comparison, {1: "{}*", 2: "{}+"}, "{} "))
+    lines += ["", f"{setting(comparison)} * best, + second."]
+    if len(comparison["methods"]) > 1:
+        lines += ["", differences_title(comparison)]
+        lines += aligned(difference_rows(comparison))
+    return "\n".join([*lines, *("\n" + note for note in notes(comparison))])
+
+
+def csv_text(comparison: Comparison) -> str:
+    """One row per method and metric, not rounded; infinite as inf."""
+    rows: list[list[Any]] = [
+        ["method", "metric", "mean", "low", "high", "rank"]
+        + ["compared_with", "difference", "difference_low", "difference_high"]
+    ]
+    for method in comparison["methods"]:
+        for metric in comparison["metrics"]:
+            mean = method["mean"][metric]
+            row = [method["name"], metric, "inf" if mean is None else mean]
+            row += [*_ends(method["interval"][metric]), method["rank"][metric]]
+            found = method["difference"][metric]
+            if found:
+                row += [found["to"], found["mean"], *_ends(found["interval"])]
+            rows.append([*row, *[""] * (10 - len(row))])
+    return csv_of(rows)
+
+
+def score_rows(
+    comparison: Comparison, marks: Mapping[int, str], plain: str = "{}"
+) -> list[list[str]]:
+    """Headings, then one row of means per method, ranks marked."""
+    metrics = comparison["metrics"]
+    rows = [["method", *(heading(name, spec) for name, spec in metrics.items())]]
+    for method in comparison["methods"]:
+        cells = [
+            marks.get(method["rank"][name], plain).format(
+                number(spec, method["mean"][name])
+            )
+            for name, spec in metrics.items()
+        ]
+        rows.append([method["name"], *cells])
+    return rows
+
+
+def difference_rows(comparison: Comparison) -> list[list[str]]:
+    """Headings, then per method the mean difference and its interval."""
+    metrics = comparison["metrics"]
+    rows = [["method", *(heading(name, spec) for name, spec in metrics.items())]]
+    for method in comparison["methods"]:
+        cells = [
+            difference_cell(spec, method["difference"][name])
+            for name, spec in metrics.items()
+        ]
+        rows.append([method["name"], *cells])
+    return rows
+
+
+def difference_cell(spec: Mapping[str, Any], found: Mapping[str, Any] | None) -> str:
+    """-0.32 (-0.50 to -0.14); ~ before it where the interval holds 0."""
+    if found is None:
+        return "0"
+    if found["mean"] is None:
+        return "none"
+    mean = number(spec, found["mean"], sign="+")
+    if found["interval"] is None:
+        return mean
+    low, high = found["interval"]
+    about = "~ " if low <= 0 <= high else ""
+    ends = " to ".join(number(spec, value, sign="+") for value in (low, high))
+    return f"{about}{mean} ({ends})"
+
+
+def differences_title(comparison: Comparison) -> str:
+    """What the differences are to."""
+    against = comparison["against"]
+    other = "the best of each metric" if against == "best" else against
+    return f"Difference to {other}, with its {comparison['level']:.0%} interval"
+
+
+def setting(comparison: Comparison) -> str:
+    """One line: how many images, how they were scored."""
+    return (
+        f"{comparison['count']} images, x{comparison['scale']}, RGB, "
+        f"{comparison['crop_border']} px cropped off every side."
+    )
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """What has to be known to read the tables."""
+    out = []
+    if len(comparison["methods"]) > 1:
+        out.append(
+            "Differences are taken image by image; their intervals are BCa bootstraps "
+            "over the images. ~: the interval holds 0, so the difference may be chance."
+        )
+    out += [
+        f"{name}: {spec['source']}."
+        for name, spec in comparison["metrics"].items()
+        if "source" in spec
+    ]
+    left: dict[str, list[str]] = {}
+    for entry in comparison["left_out"]:
+        left.setdefault(entry["method"], []).append(entry["name"])
+    for method, names in left.items():
+        more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+        out.append(
+            f"Not in every evaluation, so left out: of {method} "
+            f"{', '.join(names[:5])}{more}."
+        )
+    return out
+
+
+def heading(name: str, spec: Mapping[str, Any]) -> str:
+    """psnr (dB) with an arrow to what is better."""
+    unit = f" ({spec['unit']})" if spec["unit"] else ""
+    return f"{name}{unit} {'↑' if spec['higher_is_better'] else '↓'}"
+
+
+def number(spec: Mapping[str, Any], value: float | None, *, sign: str = "") -> str:
+    """With the metric's decimals."""
+    return "inf" if value is None else f"{value:{sign}.{spec['decimals']}f}"
+
+
+def _ends(interval: Sequence[float] | None) -> list[Any]:
+    return ["", ""] if interval is None else list(interval)

@@ -1,0 +1,68 @@
+"""What can be evaluated: one file per kind, and the table that tells them apart.
+
+`open_subject` asks the kinds of KINDS in order whether a location is theirs, by looking
+at names of files alone. To add one: a file with a `recognises` and an `open_...`, and a
+row here.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.evaluation.subjects import bundle, onnx, pictures, saved_model
+from pdm_tf.evaluation.subjects.base import (
+    BICUBIC,
+    Subject,
+    SubjectRequest,
+    open_bicubic,
+)
+
+__all__ = ["BICUBIC", "KINDS", "Subject", "SubjectRequest", "open_subject"]
+
+
+class Kind(NamedTuple):
+    """A kind of subject.
+
+    Attributes:
+      what: in words, with an article.
+      recognises: location -> whether it is one.
+      open: loads it; raises UserError.
+    """
+
+    what: str
+    recognises: Callable[[str], bool]
+    open: Callable[[SubjectRequest], Subject]
+
+
+# In this order: a run folder holds pictures too, an exported folder both formats.
+KINDS = (
+    Kind("the word bicubic", lambda location: location == BICUBIC, open_bicubic),
+    Kind("a run folder or a bundle", bundle.recognises, bundle.open_bundle),
+    Kind("an ONNX file or a folder with model.onnx", onnx.recognises, onnx.open_onnx),
+    Kind("a SavedModel", saved_model.recognises, saved_model.open_saved_model),
+    Kind("a folder of SR pictures", pictures.recognises, pictures.open_pictures),
+)
+
+
+def open_subject(request: SubjectRequest) -> Subject:
+    """Finds out what kind of thing it is and opens it.
+
+    Raises:
+      UserError: it is none of them, cannot be used, or has another scale than asked
+        for.
+    """
+    for kind in KINDS:
+        if kind.recognises(request.location):
+            subject = kind.open(request)
+            break
+    else:
+        raise UserError(
+            f"--model must be {', '.join(kind.what for kind in KINDS[:-1])} or "
+            f"{KINDS[-1].what}. Received: {request.location}, which is none of them."
+        )
+    if request.scale not in (0, subject.scale):
+        raise UserError(
+            f"--scale must be that of the model, {subject.scale}, or be left out. "
+            f"Received: {request.scale}."
+        )
+    return subject

@@ -1,0 +1,106 @@
+"""The protocol of everything that is evaluated, and its simplest kinds."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.evaluation.image_set import find_scale
+from pdm_tf.evaluation.results import BASELINE
+from pdm_tf.evaluation.runner import Upscaler, bicubic_upscaler
+from pdm_tf.inference.tiles import OVERLAP, TILE
+
+BICUBIC = BASELINE
+
+
+class Subject(Protocol):
+    """Something that has, or makes, the SR image of each image of a set.
+
+    Attributes:
+      name: as a person would call it, e.g. "EDSR (sr_ema, step 4000)".
+      label: short, for pictures and tables.
+      scale: its factor.
+      needs_lr: whether `picture` needs the LR image.
+      facts: JSON-ready particulars for the report.
+    """
+
+    name: str
+    label: str
+    scale: int
+    needs_lr: bool
+    facts: Mapping[str, Any]
+
+    def picture(self, name: str, lr_u8: np.ndarray | None) -> np.ndarray:
+        """The SR image [H, W, 3] uint8 of a named image; raises UserError."""
+        ...
+
+    def unused(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        """(file, reason) of what it has for images that are not among `names`."""
+        ...
+
+
+@dataclass(frozen=True)
+class SubjectRequest:
+    """What is to be opened, and what of.
+
+    Attributes:
+      location: a path, or BICUBIC.
+      weights: of a run folder: "ema" or "raw".
+      tile, overlap: for large images, see `inference/tiles.py`.
+      scale: HR size / LR size as far as the user said it; 0: not said.
+      hr_dir, lr_dir: the set, from which kinds without a scale of their own find it.
+    """
+
+    location: str
+    weights: str = "ema"
+    tile: int = TILE
+    overlap: int = OVERLAP
+    scale: int = 0
+    hr_dir: str = ""
+    lr_dir: str = ""
+
+
+@dataclass(frozen=True)
+class UpscalingSubject:
+    """A subject that computes its pictures; see `Subject`.
+
+    Attributes:
+      upscale: lr_u8 -> sr_u8.
+    """
+
+    name: str
+    label: str
+    scale: int
+    upscale: Upscaler
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    needs_lr = True
+
+    def picture(self, name: str, lr_u8: np.ndarray | None) -> np.ndarray:
+        return self.upscale(lr_u8)
+
+    def unused(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        return []
+
+
+def open_bicubic(request: SubjectRequest) -> UpscalingSubject:
+    """The baseline as the subject itself.
+
+    Raises:
+      UserError: no LR images, or its scale is not known and cannot be found from pairs.
+    """
+    scale = request.scale
+    if not request.lr_dir:
+        raise UserError(
+            "--lr_dir is required: bicubic makes its pictures from LR images. "
+            "Received nothing."
+        )
+    if not scale and request.hr_dir and request.lr_dir:
+        scale = find_scale(request.hr_dir, request.lr_dir)
+    if not scale:
+        raise UserError(
+            "--model=bicubic needs --scale where there are no pairs to find it from. "
+            "Received: no --scale."
+        )
+    return UpscalingSubject(BICUBIC, BICUBIC, scale, bicubic_upscaler(scale))

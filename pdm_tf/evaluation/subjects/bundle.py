@@ -1,0 +1,55 @@
+"""A trained network of ours: a run folder, or one bundle."""
+
+from pathlib import Path
+
+from pdm_tf.config.quiet import quiet_start
+from pdm_tf.core.errors import UserError
+from pdm_tf.evaluation.subjects.base import SubjectRequest, UpscalingSubject
+
+# What lies in a run folder from its first step on, bundles or not.
+_OF_A_RUN = ("bundles", "checkpoints", "config.json")
+
+
+def recognises(location: str) -> bool:
+    """Whether this is a bundle, or a run folder with or without bundles yet."""
+    folder = Path(location)
+    return (folder / "bundle.json").is_file() or any(
+        (folder / name).exists() for name in _OF_A_RUN
+    )
+
+
+def open_bundle(request: SubjectRequest) -> UpscalingSubject:
+    """Loads the SR network.
+
+    Raises:
+      UserError: no bundle in the run yet, or one that is not an SR network.
+    """
+    # TensorFlow takes seconds to import: not before cheaper checks have passed, and
+    # not at all for kinds that do without.
+    with quiet_start():
+        from pdm_tf.evaluation.upscale import keras_upscaler
+        from pdm_tf.models.bundle import find_bundle, load_bundle
+
+        path = find_bundle(request.location, role="sr", weights=request.weights)
+        bundle = load_bundle(path)
+    if bundle.role != "sr":
+        raise UserError(
+            f"--model must be a super-resolution network. Received: {path}, which has "
+            f"the role {bundle.role!r}."
+        )
+    upscale = keras_upscaler(
+        bundle.network, bundle.scale, tile=request.tile, overlap=request.overlap
+    )
+    return UpscalingSubject(
+        name=f"{bundle.name} ({path.name}, step {bundle.step})",
+        label=bundle.name,
+        scale=bundle.scale,
+        upscale=upscale,
+        facts={
+            "kind": "bundle",
+            "network": bundle.name,
+            "bundle": path.name,
+            "step": bundle.step,
+            "sha256": bundle.sha256,
+        },
+    )

@@ -1,0 +1,145 @@
+"""Finished SR pictures in a folder, from whatever program made them.
+
+A picture belongs to the image of its own relative path, without suffix; the ending of
+an LR name (x4, x4m, ...) may be there or not, on either side.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.images import list_images
+from pdm_tf.data.entries import FileEntry
+from pdm_tf.data.pairs import stem_of, without_lr_suffix
+from pdm_tf.data.sources import list_entries
+from pdm_tf.evaluation.image_set import find_scale
+from pdm_tf.evaluation.subjects.base import SubjectRequest
+
+
+class Pictures:
+    """Pictures by the names of the images they belong to."""
+
+    def __init__(self, entries: Sequence[FileEntry]) -> None:
+        """Sorts them.
+
+        Raises:
+          UserError: two of one name.
+        """
+        self._by_stem: dict[str, FileEntry] = {}
+        self._by_bare: dict[str, list[FileEntry]] = defaultdict(list)
+        for entry in entries:
+            stem = stem_of(entry)
+            if stem in self._by_stem:
+                raise UserError(
+                    "--model must hold one picture per image. Received: "
+                    f"{self._by_stem[stem].name} and {entry.name}."
+                )
+            self._by_stem[stem] = entry
+            self._by_bare[without_lr_suffix(stem)].append(entry)
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        """The pictures' own names, in order."""
+        return tuple(self._by_stem)
+
+    def of(self, name: str) -> FileEntry | None:
+        """The one picture of an image's name; None if none, or several, are near."""
+        bare = without_lr_suffix(name)
+        for stem in (name, bare):
+            if stem in self._by_stem:
+                return self._by_stem[stem]
+        near = self._by_bare.get(bare, [])
+        return near[0] if len(near) == 1 else None
+
+    def unused(self, names: Iterable[str]) -> list[FileEntry]:
+        """Pictures of images that are not among the names."""
+        used = {id(self.of(name)) for name in names}
+        return [entry for entry in self._by_stem.values() if id(entry) not in used]
+
+
+@dataclass(frozen=True)
+class PictureSubject:
+    """A folder of pictures; see `Subject`."""
+
+    name: str
+    label: str
+    scale: int
+    pictures: Pictures
+    facts: Mapping[str, Any]
+    needs_lr = False
+
+    def picture(self, name: str, lr_u8: np.ndarray | None) -> np.ndarray:
+        entry = self.pictures.of(name)
+        if entry is None:
+            raise UserError(f"There is no picture of its name in {self.label}.")
+        return entry.read()
+
+    def unused(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        reason = "belongs to no image of the set"
+        return [(entry.name, reason) for entry in self.pictures.unused(names)]
+
+
+def recognises(location: str) -> bool:
+    """Whether this is a folder with image files in it."""
+    try:
+        return bool(list_images(location))
+    except UserError:
+        return False  # `open_subject` says what was looked for
+
+
+def open_pictures(request: SubjectRequest) -> PictureSubject:
+    """Lists the pictures; none is decoded.
+
+    Raises:
+      UserError: two of one name, or a scale that is neither said nor to be found.
+    """
+    folder = Path(request.location)
+    files = list_images(folder)
+    pictures = Pictures(
+        [FileEntry(file.relative_to(folder).as_posix(), file) for file in files]
+    )
+    label = folder.resolve().name
+    return PictureSubject(
+        name=f"pictures in {label}",
+        label=label,
+        scale=request.scale or _scale(request, pictures),
+        pictures=pictures,
+        facts={"kind": "pictures", "count": len(files), "sha256": _hash(files)},
+    )
+
+
+def _scale(request: SubjectRequest, pictures: Pictures) -> int:
+    """From pairs, or from the LR images and the pictures."""
+    if request.hr_dir and request.lr_dir:
+        return find_scale(request.hr_dir, request.lr_dir)
+    for lr in list_entries(request.lr_dir) if request.lr_dir else ():
+        picture = pictures.of(stem_of(lr))
+        if picture is None:
+            continue
+        try:
+            (high, wide), (height, width) = picture.size(), lr.size()
+        except ImageError:
+            continue  # it is named when its turn comes
+        scale = round(high / height)
+        if scale and (high, wide) == (scale * height, scale * width):
+            return scale
+    raise UserError(
+        "A folder of pictures needs --scale where no LR image of --lr_dir fits them. "
+        f"Received: no --scale, --lr_dir={request.lr_dir!r}, {request.location}."
+    )
+
+
+def _hash(files: Sequence[Path]) -> str:
+    """Changes when a picture is added, taken away or written anew."""
+    digest = hashlib.sha256()
+    for file in files:
+        status = file.stat()
+        line = f"{file.name} {status.st_size} {status.st_mtime_ns}\n"
+        digest.update(line.encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

@@ -1,0 +1,119 @@
+"""A SavedModel: one that the exporter wrote, or any with such a signature.
+
+What is run is the signature `serving_default`: one image [B, H, W, 3] float32 in [0, 1]
+in, one out. A folder of numbered versions, as servers want it, means its newest.
+"""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from pdm_tf.config.quiet import quiet_start
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.images import to_float, to_u8
+from pdm_tf.evaluation.subjects.base import SubjectRequest, UpscalingSubject
+from pdm_tf.inference.tiles import upscale_in_tiles
+
+_GRAPH = "saved_model.pb"
+_SIGNATURE = "serving_default"
+_PROBE = 8  # side of the image that finds the scale
+
+
+def recognises(location: str) -> bool:
+    """Whether there is a SavedModel here, or a folder of its versions."""
+    return _found(Path(location)) is not None
+
+
+def open_saved_model(request: SubjectRequest) -> UpscalingSubject:
+    """Loads it.
+
+    Raises:
+      UserError: it cannot be loaded, or is not an SR network.
+    """
+    folder = _found(Path(request.location))
+    run = _function(folder)
+    probe = run(np.full((_PROBE, _PROBE, 3), 0.5, np.float32))
+    scale, rest = divmod(probe.shape[0], _PROBE)
+    if rest or not scale or probe.shape != (_PROBE * scale, _PROBE * scale, 3):
+        raise UserError(
+            f"{folder} must give an image of whole multiples of its input's sides. "
+            f"Received: {list(probe.shape)} for {[_PROBE, _PROBE, 3]}."
+        )
+
+    def upscale(lr_u8: np.ndarray) -> np.ndarray:
+        return upscale_in_tiles(
+            lambda lr: to_u8(run(lr)),
+            to_float(lr_u8),
+            scale,
+            tile=request.tile,
+            overlap=request.overlap,
+        )
+
+    return UpscalingSubject(
+        name=f"SavedModel ({folder.parent.name}/{folder.name})",
+        label="SavedModel",
+        scale=scale,
+        upscale=upscale,
+        facts={"kind": "saved_model", "folder": folder.name, "sha256": _hash(folder)},
+    )
+
+
+def _found(location: Path) -> Path | None:
+    """The folder with the graph: this, its newest version, or that of an export."""
+    if (location / _GRAPH).is_file():
+        return location
+    for folder in (location, location / "saved_model"):
+        versions = [path.parent for path in folder.glob(f"*/{_GRAPH}")]
+        numbered = [path for path in versions if path.name.isdecimal()]
+        if numbered:
+            return max(numbered, key=lambda path: int(path.name))
+    return None
+
+
+def _function(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """lr [h, w, 3] float32 -> sr [H, W, 3] float32, by the one signature."""
+    with quiet_start():
+        import tensorflow as tf
+
+        try:
+            model = tf.saved_model.load(str(folder))
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"--model must be a SavedModel that TensorFlow {tf.__version__} can "
+                f"load. Received: {folder} ({first})."
+            ) from error
+    signature = model.signatures.get(_SIGNATURE)
+    inputs = signature.structured_input_signature[1] if signature else {}
+    outputs = signature.structured_outputs if signature else {}
+    fits = (
+        len(inputs) == len(outputs) == 1
+        and next(iter(inputs.values())).dtype == tf.float32
+        and next(iter(inputs.values())).shape.rank == 4
+        and next(iter(outputs.values())).shape.rank in (None, 4)
+    )
+    if not fits:
+        raise UserError(
+            f"--model must have the signature {_SIGNATURE}: one float32 image "
+            f"[B, H, W, 3] in, one out. Received: {folder} with "
+            f"{', '.join(model.signatures) or 'no signatures'}; inputs "
+            f"{', '.join(map(str, inputs.values())) or 'none'}."
+        )
+    name_in, name_out = next(iter(inputs)), next(iter(outputs))
+
+    def run(lr: np.ndarray) -> np.ndarray:
+        sr = signature(**{name_in: tf.constant(lr[None])})[name_out]
+        return np.asarray(sr, np.float32)[0]
+
+    run.model = model  # its variables live as long as this does
+    return run
+
+
+def _hash(folder: Path) -> str:
+    """sha256 over the graph and the weights."""
+    digest = hashlib.sha256((folder / _GRAPH).read_bytes())
+    for path in sorted((folder / "variables").glob("variables.*")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()

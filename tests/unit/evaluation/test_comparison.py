@@ -1,0 +1,187 @@
+"""Ranks, differences and refusals, on reports written by hand."""
+
+import copy
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.evaluation import comparison_report as reports
+from pdm_tf.evaluation.bootstrap import paired_interval
+from pdm_tf.evaluation.comparison import Method, compare
+
+SPECS = {
+    "psnr": {"unit": "dB", "higher_is_better": True, "decimals": 2},
+    "lpips_alex": {
+        "unit": "",
+        "higher_is_better": False,
+        "decimals": 4,
+        "source": "heads A",
+    },
+}
+BICUBIC = {"psnr": [20.0, 22.0, 24.0], "lpips_alex": [0.5, 0.6, 0.7]}
+
+
+def report(psnr, lpips, model="EDSR", bicubic=BICUBIC, names="abc"):
+    """Content of a report.json as far as comparing needs it."""
+    images = []
+    for i, name in enumerate(names):
+        image = {"name": name, "psnr": psnr[i], "lpips_alex": lpips[i]}
+        if bicubic:
+            image["bicubic"] = {metric: v[i] for metric, v in bicubic.items()}
+        images.append(image)
+    return {
+        "model": model,
+        "scale": 4,
+        "crop_border": 4,
+        "metrics": copy.deepcopy(SPECS),
+        "images": images,
+    }
+
+
+def two():
+    return [
+        Method("A", report([21.0, 24.0, 25.5], [0.3, 0.35, 0.4])),
+        Method("B", report([21.5, 23.0, 24.5], [0.2, 0.25, 0.5])),
+    ]
+
+
+def table(comparison, key):
+    return {m["name"]: m[key] for m in comparison["methods"]}
+
+
+def test_layout_means_and_ranks():
+    """Bicubic first; lower is better where it is so."""
+    comparison = compare(two())
+    assert list(table(comparison, "mean")) == ["bicubic", "A", "B"]
+    assert table(comparison, "mean")["A"]["psnr"] == pytest.approx(23.5)
+    assert table(comparison, "rank") == {
+        "bicubic": {"psnr": 3, "lpips_alex": 3},
+        "A": {"psnr": 1, "lpips_alex": 2},
+        "B": {"psnr": 2, "lpips_alex": 1},
+    }
+    json.dumps(comparison, allow_nan=False)
+
+
+def test_differences_are_paired_and_to_the_best_of_each_metric():
+    comparison = compare(two())
+    found = table(comparison, "difference")
+    assert found["A"]["psnr"] is None and found["B"]["lpips_alex"] is None
+    b = found["B"]["psnr"]
+    assert b["to"] == "A" and b["mean"] == pytest.approx(np.mean([0.5, -1.0, -1.0]))
+    wanted = paired_interval([21.5, 23.0, 24.5], [21.0, 24.0, 25.5])
+    assert b["interval"] == pytest.approx(list(wanted))
+    first = compare(two(), against="bicubic")
+    assert table(first, "difference")["bicubic"]["psnr"] is None
+    assert table(first, "difference")["A"]["psnr"]["mean"] == pytest.approx(1.5)
+    with pytest.raises(UserError, match="best or one of bicubic, A, B"):
+        compare(two(), against="C")
+
+
+def test_what_is_printed_alike_ranks_alike():
+    """23.501 and 23.499 are both 23.50: both the best, and the next is the second."""
+    methods = two()
+    for image in methods[1].report["images"]:
+        image["psnr"] = {"a": 21.004, "b": 24.0, "c": 25.499}[image["name"]]
+    ranks = table(compare(methods), "rank")
+    assert [ranks[w]["psnr"] for w in ("A", "B", "bicubic")] == [1, 1, 2]
+
+
+def test_only_common_images_and_metrics_count_and_the_others_are_named():
+    methods = two()
+    methods[1].report["images"].pop()
+    methods[0].report["metrics"]["ssim"] = SPECS["psnr"]
+    comparison = compare(methods)
+    assert comparison["count"] == 2
+    assert table(comparison, "mean")["A"]["psnr"] == pytest.approx(22.5)
+    assert comparison["left_out"] == [
+        {"method": "A", "name": "c"},
+        {"method": "A", "name": "ssim"},
+    ]
+    assert "left out: of A c, ssim." in reports.markdown(comparison)
+
+
+def _broken(change):
+    methods = two()
+    change(methods)
+    return methods
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda m: m[1].report.update(scale=2), "one scale.*A 4, B 2"),
+        (lambda m: m[1].report.update(crop_border=0), "one crop_border"),
+        (
+            lambda m: m[1].report["metrics"]["lpips_alex"].update(source="heads B"),
+            "one file to be compared.*heads A.*heads B",
+        ),
+        (
+            lambda m: m[1].report["images"][1]["bicubic"].update(psnr=22.1),
+            "of the same images.*22.1000 on b.*B.*22.0000",
+        ),
+        (lambda m: m[1].report.update(metrics={"x": {}}), "a metric in common"),
+        (
+            lambda m: [i.update(name=i["name"] * 2) for i in m[1].report["images"]],
+            "images in common",
+        ),
+        (lambda m: m.append(m[0]), "different names"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(change, message):
+    with pytest.raises(UserError, match=message):
+        compare(_broken(change))
+
+
+def test_bicubic_as_a_method_is_one_row():
+    plain = report(*BICUBIC.values(), model="bicubic", bicubic=None)
+    comparison = compare([Method("cubic", plain), *two()])
+    assert list(table(comparison, "mean")) == ["bicubic", "A", "B"]
+
+
+def test_without_bicubic_anywhere():
+    methods = [
+        Method(m.name, report([1, 2, 3], [1, 2, 3], bicubic=None)) for m in two()
+    ]
+    assert list(table(compare(methods), "mean")) == ["A", "B"]
+
+
+def test_infinite_scores():
+    """null in an image; out of the mean and of the differences."""
+    methods = two()
+    methods[0].report["images"][0]["psnr"] = None
+    comparison = compare(methods)
+    json.dumps(comparison, allow_nan=False)
+    assert comparison["images"][0]["A"]["psnr"] is None
+    assert table(comparison, "mean")["A"]["psnr"] == pytest.approx(24.75)
+    difference = table(comparison, "difference")["B"]["psnr"]
+    assert difference["mean"] == pytest.approx(-1.0)
+
+
+def test_files_say_the_same(tmp_path):
+    comparison = compare(two())
+    path = reports.write_comparison(comparison, tmp_path)
+    assert json.loads(path.read_text()) == json.loads(json.dumps(comparison))
+    markdown = (tmp_path / "comparison.md").read_text()
+    assert "| A | **23.50** | <u>0.3500</u> |" in markdown
+    assert "| bicubic | 22.00 | 0.6000 |" in markdown
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "comparison.csv").read_text())))
+    assert len(rows) == 6
+    row = next(r for r in rows if (r["method"], r["metric"]) == ("B", "psnr"))
+    assert float(row["mean"]) == pytest.approx(23.0) and row["rank"] == "2"
+    assert row["compared_with"] == "A" and float(row["difference"]) < 0
+    text = reports.text(comparison)
+    assert "23.50*" in text and "0.3500+" in text
+    lines = text.splitlines()
+    assert len({len(line) for line in lines[:2]}) == 1
+
+
+def test_a_difference_that_may_be_chance_is_marked():
+    spec = SPECS["psnr"]
+    found = {"to": "A", "mean": -0.5, "interval": [-1.0, 0.2]}
+    assert reports.difference_cell(spec, found) == "~ -0.50 (-1.00 to +0.20)"
+    found["interval"] = [-1.0, -0.2]
+    assert reports.difference_cell(spec, found) == "-0.50 (-1.00 to -0.20)"
