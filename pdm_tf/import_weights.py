@@ -19,7 +19,7 @@ _BACKBONE = "backbone:"
 def main(config: ImportConfig) -> None:
     """Reads, plans, fills, saves, and prints what became of every tensor."""
     output = check_bundle_output(config.output, config.overwrite)
-    file = open_weights(config.input, config.entry)
+    file = _opened(config)
     tensors, ignored = dict(file.tensors), dict(file.ignored)
     if config.backbone:
         second = open_weights(config.backbone)
@@ -59,6 +59,21 @@ def main(config: ImportConfig) -> None:
     )
     _print(file, layout, plan.remarks, network, ignored)
     print(f"bundle: {output}")
+
+
+def _opened(config: ImportConfig) -> WeightFile:
+    """A file, or one of Keras's models."""
+    if not config.input.startswith("keras:"):
+        return open_weights(config.input, config.entry)
+    if config.entry:
+        raise UserError(
+            "--entry is for files; Keras's models have none. "
+            f"Received: --input={config.input}, --entry={config.entry}."
+        )
+    with quiet_start():
+        from pdm_tf.interop.keras_applications import PREFIX, open_keras_weights
+
+    return open_keras_weights(config.input.removeprefix(PREFIX))
 
 
 def _overridden(settings: Any, args: tuple[str, ...], free: tuple[str, ...]) -> Any:

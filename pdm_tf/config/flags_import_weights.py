@@ -42,6 +42,7 @@ _SECTIONS = {
     "What": {
         "input": "File of weights: PyTorch's .pth or .pt (both formats) or "
         ".safetensors. PyTorch is not needed and nothing in the file is executed. "
+        "Or keras:vgg19 or keras:vgg16: ImageNet weights that Keras downloads. "
         "Required.",
         "output": "Folder of the bundle to write; made if missing. Required.",
         "overwrite": "Replace the bundle that is in --output.",
