@@ -55,7 +55,6 @@ setup(
         "pillow>=11,<14",
         "scipy>=1.14,<1.19",
         "tqdm>=4.66,<5",
-        "scipy>=1.14,<1.19",
     ],
     extras_require={
         "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}", ONNXRUNTIME_GPU],
