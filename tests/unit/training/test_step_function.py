@@ -70,13 +70,18 @@ def test_each_network_learns_at_its_own_rate():
     slow.rate_factors["critic"] = 0.25
     lengths = []
     for method in (usual, slow):
-        before = {name: x.get_weights() for name, x in method.networks.items()}
+        before = {
+            name: [v.numpy() for v in x.trainable_variables]
+            for name, x in method.networks.items()
+        }
         step_function(method)(iter(make_batches(0)), 0)
         lengths.append(
             {
                 name: max(
-                    np.abs(new - old).max()
-                    for new, old in zip(x.get_weights(), before[name], strict=True)
+                    np.abs(new.numpy() - old).max()
+                    for new, old in zip(
+                        x.trainable_variables, before[name], strict=True
+                    )
                 )
                 for name, x in method.networks.items()
             }

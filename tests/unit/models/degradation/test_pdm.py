@@ -13,7 +13,9 @@ from tests.unit.models.degradation.weights import shake
 KERNEL = KernelModuleConfig(
     kernel_size=5, latent_channels=4, filters=8, num_blocks=1, initial_std=0.05
 )
-NOISE = NoiseModuleConfig(latent_channels=3, filters=8, num_blocks=1)
+NOISE = NoiseModuleConfig(
+    latent_channels=3, filters=8, num_blocks=1, normalization="batch"
+)
 CONFIG = PDMConfig(scale=2, kernel=KERNEL, noise=NOISE, grid="pixel0", border="valid")
 
 
