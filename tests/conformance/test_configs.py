@@ -87,7 +87,18 @@ def stand_in(tmp_path_factory):
     return bundle
 
 
-@pytest.mark.parametrize("path", WHOLE, ids=str)
+# Networks of full size with a first stage beneath them: seconds each.
+BUILT = [
+    pytest.param(
+        path,
+        id=str(path),
+        marks=[pytest.mark.slow] if path.stem.endswith("_percep") else [],
+    )
+    for path in WHOLE
+]
+
+
+@pytest.mark.parametrize("path", BUILT)
 def test_parses_and_builds(path, stand_in):
     """Every flag file describes networks that exist and fit each other.
 
@@ -130,6 +141,7 @@ def test_experiments_take_the_folders_that_datasets_makes():
         assert config.run_dir == f"runs/{path.stem}"
 
 
+@pytest.mark.slow
 def test_perceptual_experiments_have_the_released_weights(stand_in):
     """Section 1.8: 1 / 0.05 / 0.05, but for 2020 track 1."""
     for name in PAPER_SETS:

@@ -3,8 +3,8 @@
 One chain for a network and a scale: photographs whose sides the scale does not divide
 are made into pairs, a degradation and an SR network are trained, the network is scored,
 exported, and used from the ONNX file in tiles. Its tiles must give what the Keras
-network gives on the whole image, and every size is counted in pixels. x3 runs by
-default, with sides and a patch that are no multiples of anything; the others are slow.
+network gives on the whole image, and every size is counted in pixels. All are
+slow: minutes each. x3 has sides and a patch that are no multiples of anything.
 """
 
 import numpy as np
@@ -31,7 +31,7 @@ TINY = (
 UNSHUFFLE = ("--sr_arg=unshuffle=2",)
 slow = pytest.mark.slow
 CASES = [
-    pytest.param("edsr", 3, (), id="edsr_x3"),
+    pytest.param("edsr", 3, (), id="edsr_x3", marks=slow),
     *(pytest.param("edsr", s, (), id=f"edsr_x{s}", marks=slow) for s in (1, 2, 4, 8)),
     *(
         pytest.param("rrdbnet", s, more, id=f"rrdbnet_x{s}{name}", marks=slow)
