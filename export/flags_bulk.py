@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pdm_tf.config.checks import require_at_least, require_given
 from pdm_tf.config.flag_set import ProgramSpec
 from pdm_tf.core.errors import UserError
 
@@ -37,17 +38,8 @@ class BulkConfig:
     memory_mb: int = 256
 
     def __post_init__(self) -> None:
-        for name in ("input", "output", "model"):
-            if not getattr(self, name):
-                raise UserError(
-                    f"--{name} is required. Received nothing. "
-                    "See python -m export.bulk --help."
-                )
-        for name in ("tile", "threads", "memory_mb"):
-            if getattr(self, name) < 0:
-                raise UserError(
-                    f"--{name} must be 0 or more. Received: {getattr(self, name)}."
-                )
+        require_given(self, "export.bulk", "input", "output", "model")
+        require_at_least(self, tile=0, threads=0, memory_mb=0)
         if not 1 <= self.quality <= 100:
             raise UserError(f"--quality must be 1 to 100. Received: {self.quality}.")
         if not 0 <= self.outscale <= 64:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from export.signatures import SIGNATURES
+from pdm_tf.config.checks import require_at_least, require_given
 from pdm_tf.config.flag_set import ProgramSpec
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
@@ -35,12 +36,7 @@ class ClientConfig:
     parallel: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("input", "output"):
-            if not getattr(self, name):
-                raise UserError(
-                    f"--{name} is required. Received nothing. "
-                    "See python -m export.client --help."
-                )
+        require_given(self, "export.client", "input", "output")
         if not _SERVER.fullmatch(self.server):
             raise UserError(
                 "--server is written HOST:PORT, without http://. "
@@ -53,10 +49,7 @@ class ClientConfig:
                     f"--{flag} consists of letters, digits, `_`, `-` and `.`. "
                     f"Received: {text!r}."
                 )
-        for flag, least in (("version", 0), ("max_message_mb", 0), ("parallel", 1)):
-            value = getattr(self, flag)
-            if value < least:
-                raise UserError(f"--{flag} must be {least} or more. Received: {value}.")
+        require_at_least(self, version=0, max_message_mb=0, parallel=1)
         if not 0 < self.timeout < float("inf"):
             raise UserError(f"--timeout must be above 0. Received: {self.timeout}.")
         if self.max_message_mb > 2047:

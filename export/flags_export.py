@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from pdm_tf.config.checks import require_given
 from pdm_tf.config.flag_set import ProgramSpec
 from pdm_tf.core.errors import UserError
 
@@ -38,12 +39,7 @@ class ExportConfig:
     max_degradation_diff: float = 1e-4
 
     def __post_init__(self) -> None:
-        for name in ("model", "output_dir"):
-            if not getattr(self, name):
-                raise UserError(
-                    f"--{name} is required. Received nothing. "
-                    "See python -m export --help."
-                )
+        require_given(self, "export", "model", "output_dir")
         if not self.locations:
             raise UserError(
                 "--model must name a run folder or a bundle, or several with commas "

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from pdm_tf.config.checks import require_at_least, require_given
 from pdm_tf.config.flag_set import ProgramSpec
 from pdm_tf.core.errors import UserError
 
@@ -29,11 +30,7 @@ class KserveServerConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        if not self.model:
-            raise UserError(
-                "--model is required. Received nothing. "
-                "See python -m export.kserve_server --help."
-            )
+        require_given(self, "export.kserve_server", "model")
         if not _NAME.fullmatch(self.model_name):
             raise UserError(
                 "--model_name consists of letters, digits, `_`, `-` and `.`. "
@@ -48,11 +45,7 @@ class KserveServerConfig:
             raise UserError(
                 f"--http_port and --grpc_port must differ. Received: {self.http_port}."
             )
-        for name in ("max_message_mb", "tile", "threads"):
-            if getattr(self, name) < 0:
-                raise UserError(
-                    f"--{name} must be 0 or more. Received: {getattr(self, name)}."
-                )
+        require_at_least(self, max_message_mb=0, tile=0, threads=0)
         if self.max_message_mb > 2047:
             raise UserError(
                 "--max_message_mb is at most 2047, the limit of the message format. "

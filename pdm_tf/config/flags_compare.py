@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pdm_tf.config.checks import require_given
 from pdm_tf.config.flag_set import ProgramSpec
 from pdm_tf.core.errors import UserError
 
@@ -32,12 +33,7 @@ class CompareConfig:
     overlap: int = 48
 
     def __post_init__(self) -> None:
-        for name in ("model", "output_dir"):
-            if not getattr(self, name):
-                raise UserError(
-                    f"--{name} is required. Received nothing. "
-                    "See python -m pdm_tf.compare --help."
-                )
+        require_given(self, "pdm_tf.compare", "model", "output_dir")
         if not 0 <= self.examples < 2**31:
             raise UserError(
                 f"--examples must be 0 or more, below 2**31. Received: {self.examples}."

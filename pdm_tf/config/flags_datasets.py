@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pdm_tf.config.checks import check_cut_tiles, require_at_least, require_given
 from pdm_tf.config.flag_set import ProgramSpec
 from pdm_tf.config.paper_sets import PAPER_SETS
 from pdm_tf.core.errors import UserError
@@ -28,22 +29,10 @@ class DatasetsConfig:
     progress: Literal["auto", "on", "off"] = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("dataset", "archives_dir", "output_dir"):
-            if not getattr(self, name):
-                raise UserError(
-                    f"--{name} is required. Received nothing. "
-                    "See python -m pdm_tf.datasets --help."
-                )
+        require_given(self, "pdm_tf.datasets", "dataset", "archives_dir", "output_dir")
         scale = lookup(PAPER_SETS, self.dataset, "--dataset").scale
-        for name, least in (("shard_mb", 1), ("threads", 0), ("tile", 0)):
-            value = getattr(self, name)
-            if value < least:
-                raise UserError(f"--{name} must be {least} or more. Received: {value}.")
-        if not 0 <= self.tile_step <= self.tile:
-            raise UserError(
-                "--tile_step must be 0 to --tile, or pixels between tiles would be "
-                f"lost. Received: --tile={self.tile}, --tile_step={self.tile_step}."
-            )
+        require_at_least(self, shard_mb=1, threads=0, tile=0)
+        check_cut_tiles(self.tile, self.tile_step)
         if self.tile and not self.shards:
             raise UserError(
                 "--tile cuts what goes into shards and needs --shards. "

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pdm_tf.config.checks import require_at_least, require_given
 from pdm_tf.config.flag_set import ProgramSpec
-from pdm_tf.core.errors import UserError
 
 # Beside those of `exit_codes`: everything was done but for the files that were named.
 SOME_LEFT_OUT = 1
@@ -33,21 +33,8 @@ class DegradeConfig:
     progress: Literal["auto", "on", "off"] = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("degradation", "input_dir", "output_dir"):
-            if not getattr(self, name):
-                raise UserError(
-                    f"--{name} is required. Received nothing. "
-                    "See python -m pdm_tf.degrade --help."
-                )
-        for name, least in (
-            ("scale", 0),
-            ("draws", 1),
-            ("shard_mb", 1),
-            ("threads", 0),
-        ):
-            value = getattr(self, name)
-            if value < least:
-                raise UserError(f"--{name} must be {least} or more. Received: {value}.")
+        require_given(self, "pdm_tf.degrade", "degradation", "input_dir", "output_dir")
+        require_at_least(self, scale=0, draws=1, shard_mb=1, threads=0)
 
 
 _SECTIONS = {

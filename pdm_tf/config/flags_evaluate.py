@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pdm_tf.config.checks import require_given
 from pdm_tf.config.flag_set import ProgramSpec
 from pdm_tf.core.errors import UserError
 
@@ -40,12 +41,7 @@ class EvaluateConfig:
     overlap: int = 48
 
     def __post_init__(self) -> None:
-        for name in ("model", "output_dir"):
-            if not getattr(self, name):
-                raise UserError(
-                    f"--{name} is required. Received nothing. "
-                    "See python -m pdm_tf.evaluate --help."
-                )
+        require_given(self, "pdm_tf.evaluate", "model", "output_dir")
         for least, names in (
             (0, ("scale", "max_images", "examples", "seed")),
             (-1, ("panels", "crops")),

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pdm_tf.config.checks import require_at_least, require_given
 from pdm_tf.config.flag_set import ProgramSpec
-from pdm_tf.core.errors import UserError
 
 
 @dataclass(frozen=True)
@@ -28,14 +28,8 @@ class ImportConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("input", "output"):
-            if not getattr(self, name):
-                raise UserError(
-                    f"--{name} is required. Received nothing. "
-                    "See python -m pdm_tf.import_weights --help."
-                )
-        if self.scale < 0:
-            raise UserError(f"--scale must be 0 or more. Received: {self.scale}.")
+        require_given(self, "pdm_tf.import_weights", "input", "output")
+        require_at_least(self, scale=0)
 
 
 _SECTIONS = {

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from pdm_tf.config.checks import require_given
 from pdm_tf.config.flag_set import ProgramSpec
 from pdm_tf.core.errors import UserError
 
@@ -24,12 +25,7 @@ class InterpolateConfig:
     overwrite: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("model_a", "model_b", "output"):
-            if not getattr(self, name):
-                raise UserError(
-                    f"--{name} is required. Received nothing. "
-                    "See python -m pdm_tf.interpolate --help."
-                )
+        require_given(self, "pdm_tf.interpolate", "model_a", "model_b", "output")
         fine = [math.isfinite(a) and 0 <= a <= 1 for a in self.alpha]
         if not self.alpha or not all(fine) or len(set(self.alpha)) < len(self.alpha):
             raise UserError(

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pdm_tf.config.checks import check_cut_tiles, require_at_least, require_given
 from pdm_tf.config.flag_set import ProgramSpec
-from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
 
 # Beside those of `exit_codes`: everything was done but for the files that were named.
@@ -31,22 +31,10 @@ class PrepareConfig:
     progress: Literal["auto", "on", "off"] = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("task", "input_dir", "output_dir"):
-            if not getattr(self, name):
-                raise UserError(
-                    f"--{name} is required. Received nothing. "
-                    "See python -m pdm_tf.prepare --help."
-                )
+        require_given(self, "pdm_tf.prepare", "task", "input_dir", "output_dir")
         lookup(dict.fromkeys(TASKS), self.task, "--task")
-        for name, least in (("scale", 1), ("shard_mb", 1), ("threads", 0), ("tile", 0)):
-            value = getattr(self, name)
-            if value < least:
-                raise UserError(f"--{name} must be {least} or more. Received: {value}.")
-        if not 0 <= self.tile_step <= self.tile:
-            raise UserError(
-                "--tile_step must be 0 to --tile, or pixels between tiles would be "
-                f"lost. Received: --tile={self.tile}, --tile_step={self.tile_step}."
-            )
+        require_at_least(self, scale=1, shard_mb=1, threads=0, tile=0)
+        check_cut_tiles(self.tile, self.tile_step)
 
 
 _SECTIONS = {

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pdm_tf.config.checks import require_given
 from pdm_tf.config.flag_set import ProgramSpec
 from pdm_tf.core.errors import UserError
 
@@ -27,11 +28,7 @@ class ReportConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.model:
-            raise UserError(
-                "--model is required. Received nothing. "
-                "See python -m pdm_tf.report --help."
-            )
+        require_given(self, "pdm_tf.report", "model")
         if bool(self.val_hr_dir) != bool(self.val_lr_dir):
             raise UserError(
                 "--val_hr_dir and --val_lr_dir go together (paired photographs). "

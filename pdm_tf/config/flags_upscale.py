@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from pdm_tf.config.checks import require_at_least, require_given
 from pdm_tf.config.flag_set import ProgramSpec
 from pdm_tf.core.errors import UserError
 
@@ -41,20 +42,9 @@ class UpscaleConfig:
     progress: Literal["auto", "on", "off"] = "auto"
 
     def __post_init__(self) -> None:
-        for name in ("model", "input", "output"):
-            if not getattr(self, name):
-                raise UserError(
-                    f"--{name} is required. Received nothing. "
-                    "See python -m pdm_tf.upscale --help."
-                )
-        least = {"overlap": -1, "blend": -1, "tile": 0, "batch_size": 0, "threads": 0}
-        least |= {"device": 0, "memory_mb": 0, "quality": 1}
-        for name, value in least.items():
-            if getattr(self, name) < value:
-                raise UserError(
-                    f"--{name} must be {value} or more. Received: "
-                    f"{getattr(self, name)}."
-                )
+        require_given(self, "pdm_tf.upscale", "model", "input", "output")
+        require_at_least(self, overlap=-1, blend=-1, tile=0, batch_size=0, threads=0)
+        require_at_least(self, device=0, memory_mb=0, quality=1)
         if self.quality > 100:
             raise UserError(f"--quality must be 1 to 100. Received: {self.quality}.")
         if not 0 <= self.outscale <= MAX_OUTSCALE:

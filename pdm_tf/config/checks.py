@@ -1,0 +1,38 @@
+"""Checks of flags that several programs make, with one wording."""
+
+from typing import Any
+
+from pdm_tf.core.errors import UserError
+
+
+def require_given(config: Any, module: str, *names: str) -> None:
+    """Raises UserError for the first of these fields that is empty.
+
+    Args:
+      config: a config whose fields are flags.
+      module: what `python -m` runs, to point at its help.
+      names: of the fields.
+    """
+    for name in names:
+        if not getattr(config, name):
+            raise UserError(
+                f"--{name} is required. Received nothing. See python -m {module} "
+                "--help."
+            )
+
+
+def require_at_least(config: Any, **least: int) -> None:
+    """Raises UserError for the first of these fields that is below its least value."""
+    for name, minimum in least.items():
+        value = getattr(config, name)
+        if value < minimum:
+            raise UserError(f"--{name} must be {minimum} or more. Received: {value}.")
+
+
+def check_cut_tiles(tile: int, tile_step: int) -> None:
+    """Raises UserError where tiles that are cut out of photographs leave gaps."""
+    if not 0 <= tile_step <= tile:
+        raise UserError(
+            "--tile_step must be 0 to --tile, or pixels between tiles would be "
+            f"lost. Received: --tile={tile}, --tile_step={tile_step}."
+        )
