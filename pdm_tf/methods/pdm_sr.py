@@ -39,6 +39,7 @@ from pdm_tf.methods.base import (
     TrainStep,
 )
 from pdm_tf.methods.collapse import degradation_health
+from pdm_tf.methods.settings import require_not_negative, require_one_of
 from pdm_tf.methods.sr_part import SRPart
 from pdm_tf.methods.steps import (
     crop_margin,
@@ -100,28 +101,19 @@ class PDMSRConfig:
     degradation_rate: float = 0.25
 
     def __post_init__(self) -> None:
-        name_of_class = type(self).__name__
-        words = {"training": TRAINING, "fakes": FAKES, "border": BORDERS, "grid": GRIDS}
-        for name, choices in words.items():
-            if getattr(self, name) not in choices:
-                raise UserError(
-                    f"`{name}` of {name_of_class} must be one of {', '.join(choices)}. "
-                    f"Received: {getattr(self, name)!r}."
-                )
-        for name in ("centroid_weight", "adversarial_weight", "noise_weight"):
-            if getattr(self, name) < 0:
-                raise UserError(
-                    f"`{name}` of {name_of_class} must not be negative. "
-                    f"Received: {getattr(self, name)}."
-                )
+        require_one_of(self, training=TRAINING, fakes=FAKES, border=BORDERS, grid=GRIDS)
+        require_not_negative(
+            self, "centroid_weight", "adversarial_weight", "noise_weight"
+        )
+        name = type(self).__name__
         if self.degradation_rate <= 0:
             raise UserError(
-                "`degradation_rate` of PDMSRConfig must be positive. "
+                f"`degradation_rate` of {name} must be positive. "
                 f"Received: {self.degradation_rate}."
             )
         if self.degradation_steps < 1:
             raise UserError(
-                f"`degradation_steps` of {name_of_class} must be at least 1. "
+                f"`degradation_steps` of {name} must be at least 1. "
                 f"Received: {self.degradation_steps}."
             )
 

@@ -30,6 +30,7 @@ from pdm_tf.losses.perceptual import PERCEPTUAL_TAPS, perceptual_loss
 from pdm_tf.losses.pixel import l1_loss
 from pdm_tf.methods.base import Learned, Scalars
 from pdm_tf.methods.pdm_sr import PDMSR, PDMSRConfig
+from pdm_tf.methods.settings import require_not_negative, require_one_of
 from pdm_tf.methods.sr_part import Optimizers
 from pdm_tf.models.degradation import PDM
 from pdm_tf.models.features.feature_net import FeatureNet
@@ -63,23 +64,13 @@ class PDMSRGANConfig(PDMSRConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        words = {
-            "perceptual": tuple(PERCEPTUAL_TAPS),
-            "gan_loss": tuple(GAN_LOSSES),
-            "hr_fakes": HR_FAKES,
-        }
-        for name, choices in words.items():
-            if getattr(self, name) not in choices:
-                raise UserError(
-                    f"`{name}` of PDMSRGANConfig must be one of {', '.join(choices)}. "
-                    f"Received: {getattr(self, name)!r}."
-                )
-        for name in ("pixel_weight", "perceptual_weight", "gan_weight"):
-            if getattr(self, name) < 0:
-                raise UserError(
-                    f"`{name}` of PDMSRGANConfig must not be negative. "
-                    f"Received: {getattr(self, name)}."
-                )
+        require_one_of(
+            self,
+            perceptual=tuple(PERCEPTUAL_TAPS),
+            gan_loss=tuple(GAN_LOSSES),
+            hr_fakes=HR_FAKES,
+        )
+        require_not_negative(self, "pixel_weight", "perceptual_weight", "gan_weight")
         if self.perceptual_weight == 0 and self.gan_weight == 0:
             raise UserError(
                 "One of `perceptual_weight` and `gan_weight` of PDMSRGANConfig must be "

@@ -37,7 +37,7 @@ class SRPart(Protocol):
 
 
 class PixelSR:
-    """|SR(lr) - hr|, the SR part of PDM-SR.
+    """|SR(lr) - hr|, the SR part of PDM-SR and all of supervised training.
 
     Args:
       sr: built SR network.

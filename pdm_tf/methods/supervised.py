@@ -13,11 +13,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
 from pdm_tf.degradations import DEGRADATIONS
-from pdm_tf.losses.pixel import l1_loss
 from pdm_tf.methods.base import WHOLE, Batch, Health, Learned, Share, TrainStep
+from pdm_tf.methods.settings import require_one_of
+from pdm_tf.methods.sr_part import PixelSR
 from pdm_tf.methods.steps import (
     crop_margin,
     optimizers_for,
@@ -43,11 +43,7 @@ class SupervisedConfig:
     quantise: bool = True
 
     def __post_init__(self) -> None:
-        if self.pairs not in ("synthetic", "real"):
-            raise UserError(
-                "`pairs` of SupervisedConfig must be synthetic or real. "
-                f"Received: {self.pairs!r}."
-            )
+        require_one_of(self, pairs=("synthetic", "real"))
         lookup(DEGRADATIONS, self.degradation, "degradation")
 
 
@@ -77,13 +73,14 @@ class Supervised:
         seed: int,
     ) -> None:
         self._config, self._sr, self._scale, self._seed = config, sr, scale, seed
+        self._part = PixelSR(sr)
         self._degradation = None
         self.patches: dict[str, int] = {"hr": lr_patch * scale, "lr": lr_patch}
         if config.pairs == "synthetic":
             self._degradation = DEGRADATIONS[config.degradation](scale)
             margin = self._degradation.margin
             self.patches = {"hr": lr_patch * scale + 2 * margin}
-        self.networks: Mapping[str, keras.Model] = {"sr": sr}
+        self.networks = self._part.networks
         self.optimizers = optimizers_for(
             self.networks, ["sr"], learning_rate=learning_rate, clip_norm=clip_norm
         )
@@ -137,8 +134,4 @@ class Supervised:
 
     def _train_step(self, batch: Batch, step: tf.Tensor, share: Share) -> Learned:
         lr, hr = self._pair(batch, step, share)
-        with tf.GradientTape() as tape:
-            loss = l1_loss(self._sr(lr, training=True), hr)
-            scaled = self.optimizers["sr"].scale_loss(loss)
-        gradient = tape.gradient(scaled, self._sr.trainable_variables)
-        return Learned({"loss/sr_l1": loss}, {"sr": gradient})
+        return self._part.learn(lr, hr, self.optimizers)

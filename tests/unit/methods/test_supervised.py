@@ -100,7 +100,7 @@ def test_previews_deployable_and_phases(pairs):
 
 
 def test_settings_that_cannot_work_are_refused():
-    with pytest.raises(UserError, match="synthetic or real. Received: 'both'"):
+    with pytest.raises(UserError, match="one of synthetic, real. Received: 'both'"):
         SupervisedConfig(pairs="both")
     with pytest.raises(UserError, match="`degradation` must be one of bicubic"):
         SupervisedConfig(degradation="bicubik")
