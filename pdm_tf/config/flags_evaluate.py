@@ -35,6 +35,7 @@ class EvaluateConfig:
     examples: int = 3
     crops: int = -1
     true_kernels: str = ""
+    pair_kernels: str = ""
     real_lr: str = ""
     seed: int = 0
     tile: int = 448
@@ -123,6 +124,9 @@ _SECTIONS = {
     "Learned degradation (of a run with one; measured as pdm_tf.report does)": {
         "true_kernels": "The true blur kernels [N, K, K] in a .npy file, to compare "
         "the learned ones with.",
+        "pair_kernels": "The true kernel of each pair of --hr_dir and --lr_dir, by the "
+        "order of their names, likewise: what an LR image has beyond its blurred HR "
+        "image is the true noise, to compare the learned one with.",
         "real_lr": "Photographs with the real degradation (a folder or shards), to "
         "compare synthesised ones with.",
         "seed": "Of the kernels and patches that are drawn for these.",

@@ -63,6 +63,8 @@ def _truth(report: Mapping[str, Any]) -> Iterator[Row]:
     noise = report.get("true_noise")
     if noise:
         yield "noise, learned over true", _text(noise["ratio"]), "1"
+        ratios = ", ".join(_text(ratio) for ratio in noise["ratio_by_level"])
+        yield "the same by eighths of the range, dark to bright", ratios, "1"
 
 
 def _noise(report: Mapping[str, Any]) -> Iterator[Row]:

@@ -9,11 +9,16 @@ from pdm_tf import samples
 from pdm_tf.config.flags_evaluate import EvaluateConfig
 from pdm_tf.config.quiet import quiet_start
 from pdm_tf.core.errors import UserError
-from pdm_tf.reporting.opening import open_subject
+from pdm_tf.core.images import to_float
+from pdm_tf.data.pairs import load_pairs
+from pdm_tf.metrics.degradation import noise_of_pair
+from pdm_tf.reporting.opening import Subject, open_subject
 
 
 def degradation_numbers(
-    config: EvaluateConfig, true_kernels: np.ndarray | None
+    config: EvaluateConfig,
+    true_kernels: np.ndarray | None = None,
+    pair_kernels: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Measures the degradation as `python -m pdm_tf.report` does.
 
@@ -21,8 +26,9 @@ def degradation_numbers(
     evaluation, and without any on the project's sample photographs.
 
     Args:
-      config: with `true_kernels`, `real_lr` or both.
+      config: with `true_kernels`, `pair_kernels` or `real_lr`.
       true_kernels: [N, K, K], or None.
+      pair_kernels: [P, K, K], that of each pair of the evaluation; or None.
 
     Returns:
       {"degradation": `DegradationReport.to_json`, "degradation_settings": ...}.
@@ -38,6 +44,7 @@ def degradation_numbers(
     subject = open_subject(config.model, config.weights)
     if subject.pdm is None:
         raise _without(config)
+    noise = () if pair_kernels is None else _true_noise(config, subject, pair_kernels)
     with quiet_start():
         from pdm_tf.evaluation.degradation import measure_degradation
         from pdm_tf.reporting.sampling import read_photographs
@@ -48,6 +55,7 @@ def degradation_numbers(
         subject.pdm.network,
         hr.images_u8,
         true_kernels=true_kernels,
+        true_noise=noise,
         real_lr=real,
         seed=config.seed,
     )
@@ -58,14 +66,43 @@ def degradation_numbers(
             "step": subject.pdm.step,
             "photographs": place or "the project's sample photographs",
             "true_kernels": config.true_kernels,
+            "pair_kernels": config.pair_kernels,
             "real_lr": config.real_lr,
             "seed": config.seed,
         },
     }
 
 
+def _true_noise(
+    config: EvaluateConfig, subject: Subject, kernels: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(clean, noise) of each pair."""
+    if subject.pdm.config.noise is None:
+        raise UserError(
+            "--pair_kernels are for degradations with a noise module. "
+            f"Received: {config.model}, which learned blur alone."
+        )
+    if not (config.hr_dir and config.lr_dir):
+        raise UserError(
+            "--pair_kernels are those of the pairs in --hr_dir and --lr_dir. "
+            f"Received: {config.hr_dir!r} and {config.lr_dir!r}."
+        )
+    scale = subject.pdm.scale
+    pairs = load_pairs(config.hr_dir, config.lr_dir, scale).pairs
+    if len(pairs) != len(kernels):
+        raise UserError(
+            "--pair_kernels must hold one kernel for each pair. "
+            f"Received: {len(kernels)} kernels, {len(pairs)} pairs."
+        )
+    found = []
+    for pair, kernel in zip(pairs, kernels, strict=True):
+        hr, lr = (to_float(image) for image in pair.load())
+        found.append(noise_of_pair(hr, lr, kernel, scale))
+    return found
+
+
 def _without(config: EvaluateConfig) -> UserError:
     return UserError(
-        "--true_kernels and --real_lr need a run folder with a learned degradation "
-        f"(bundles/pdm). Received: {config.model}, which has none."
+        "--true_kernels, --pair_kernels and --real_lr need a run folder with a learned "
+        f"degradation (bundles/pdm). Received: {config.model}, which has none."
     )

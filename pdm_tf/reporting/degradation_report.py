@@ -144,8 +144,8 @@ def write_degradation_report(
     return Written(path, verdict.headline, tuple(left_out))
 
 
-def read_kernels(path: str) -> np.ndarray:
-    """[N, K, K] float64 from a .npy file.
+def read_kernels(path: str, flag: str = "true_kernels") -> np.ndarray:
+    """[N, K, K] float64 from a .npy file that `flag` names.
 
     Raises:
       UserError: no such file, or not kernels.
@@ -154,7 +154,7 @@ def read_kernels(path: str) -> np.ndarray:
         kernels = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(
-            f"--true_kernels must be a .npy file. Received: {path} ({error})."
+            f"--{flag} must be a .npy file. Received: {path} ({error})."
         ) from error
     good = (
         isinstance(kernels, np.ndarray)
@@ -169,7 +169,7 @@ def read_kernels(path: str) -> np.ndarray:
     if not good:
         shape = getattr(kernels, "shape", "several arrays")
         raise UserError(
-            "--true_kernels must hold kernels [N, K, K] of odd K, finite and of "
+            f"--{flag} must hold kernels [N, K, K] of odd K, finite and of "
             f"positive sums. Received: {path}, {shape}."
         )
     return np.asarray(kernels, np.float64)

@@ -150,19 +150,21 @@ def _open_images(config: EvaluateConfig, subject: Subject) -> ImageSet:
     return set_of_names(subject.pictures.stems, config.max_images)
 
 
-def _read_kernels(config: EvaluateConfig) -> Any:
+def _read_kernels(config: EvaluateConfig) -> dict[str, Any]:
+    """Flag -> the kernels that it names; read before any work is done."""
     from pdm_tf.reporting.degradation_report import read_kernels
 
-    return read_kernels(config.true_kernels) if config.true_kernels else None
+    paths = {"true_kernels": config.true_kernels, "pair_kernels": config.pair_kernels}
+    return {flag: read_kernels(path, flag) for flag, path in paths.items() if path}
 
 
-def _degradation(config: EvaluateConfig, kernels: Any) -> dict[str, Any]:
+def _degradation(config: EvaluateConfig, kernels: dict[str, Any]) -> dict[str, Any]:
     """The metrics of the model's learned degradation, where they are asked for."""
-    if not (config.true_kernels or config.real_lr):
+    if not (kernels or config.real_lr):
         return {}
     from pdm_tf.reporting.degradation_numbers import degradation_numbers
 
-    return degradation_numbers(config, kernels)
+    return degradation_numbers(config, **kernels)
 
 
 def _settings(

@@ -15,6 +15,7 @@ from pdm_tf.evaluate import main
 from pdm_tf.evaluation.runner import bicubic_upscaler
 from pdm_tf.fit_niqe import SPEC as FIT_SPEC
 from pdm_tf.fit_niqe import main as fit_main
+from pdm_tf.metrics.degradation import noise_of_pair
 from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.features import LPIPSConfig
 from tests.oracles import psnr_oracle
@@ -289,6 +290,7 @@ def test_without_hr_images(tmp_path, niqe, capfd):
         (["--hr_dir=", "--metrics=auto"], "--metric_arg=niqe=PATH"),
         (["--hr_dir="], "needs --scale"),
         (["--true_kernels=x.npy"], "--true_kernels must be a .npy file"),
+        (["--pair_kernels=x.npy"], "--pair_kernels must be a .npy file"),
         (["--real_lr=lr"], "need a run folder with a learned degradation"),
         (["--examples=-1"], "--examples must be 0 or more"),
     ],
@@ -361,34 +363,39 @@ def test_degradation_of_a_run(tmp_path, capfd):
         [gaussian_kernel(w, 0.8, w, side) for w in np.linspace(0.8, 2, 16)]
     )
     np.save(tmp_path / "true.npy", kernels)
+    np.save(tmp_path / "pairs.npy", kernels[:4])
     flags = (
         f"--true_kernels={tmp_path / 'true.npy'}",
+        f"--pair_kernels={tmp_path / 'pairs.npy'}",
         f"--real_lr={tmp_path / 'real'}",
     )
     assert _call(tmp_path, *flags, "--panels=0", model=run) == exit_codes.OK
     photographs = [photo(index + 9, 200, 200) for index in range(4)]
+    pairs = [bicubic_pair(index, 176, 184) for index in range(4)]
     wanted = measure_degradation(
         pdm,
         photographs,
         true_kernels=kernels,
+        true_noise=[
+            noise_of_pair(to_float(pair.hr_u8), to_float(pair.lr_u8), kernel, 4)
+            for pair, kernel in zip(pairs, kernels, strict=False)
+        ],
         real_lr=[photo(index + 20, 80, 80) for index in range(4)],
     ).to_json()
     found = _report(tmp_path)["degradation"]
     assert found == json.loads(json.dumps(wanted))
     assert found["true_kernels"] and found["real_lr"]
+    assert len(found["true_noise"]["ratio_by_level"]) == 8
     markdown = (tmp_path / "out" / "report.md").read_text()
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     for text in (markdown, page):
         assert "true kernels covered" in text
         assert "observed and synthesised patches told apart" in text
+        assert "eighths of the range" in text
     assert check_html(page) == []
     capfd.readouterr()
 
-
-def test_help_teaches(capfd):
-    """Examples, every flag, no defect."""
-    assert program.call(SPEC, main, ["--help"]) == exit_codes.OK
-    text = capfd.readouterr().out
-    assert "--model=bicubic" in text
-    for flag in ("model", "hr_dir", "lr_dir", "output_dir", "metrics", "crop_border"):
-        assert f"--{flag}" in text
+    np.save(tmp_path / "pairs.npy", kernels[:3])
+    assert _call(tmp_path, flags[1], model=run) == exit_codes.BAD_INPUT
+    told = capfd.readouterr().err
+    assert "one kernel for each pair. Received: 3 kernels, 4 pairs" in told
