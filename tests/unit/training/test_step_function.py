@@ -64,32 +64,41 @@ def test_calls_of_any_size_are_one_trace():
     assert step.stopping() and "stop" not in step.fetch()
 
 
+def longest_move(method, batches, **changes):
+    """Network -> largest change of a weight in the first step.
+
+    Adam's first step is as long as its rate, whatever the gradient.
+    """
+    before = {
+        name: [v.numpy() for v in x.trainable_variables]
+        for name, x in method.networks.items()
+    }
+    step_function(method, **changes)(batches, 0)
+    return {
+        name: max(
+            np.abs(new.numpy() - old).max()
+            for new, old in zip(x.trainable_variables, before[name], strict=True)
+        )
+        for name, x in method.networks.items()
+    }
+
+
 def test_each_network_learns_at_its_own_rate():
-    """Adam's first step is as long as its rate, whatever the gradient."""
     usual, slow = ToyMethod(), ToyMethod()
     slow.rate_factors["critic"] = 0.25
-    lengths = []
-    for method in (usual, slow):
-        before = {
-            name: [v.numpy() for v in x.trainable_variables]
-            for name, x in method.networks.items()
-        }
-        step_function(method)(iter(make_batches(0)), 0)
-        lengths.append(
-            {
-                name: max(
-                    np.abs(new.numpy() - old).max()
-                    for new, old in zip(
-                        x.trainable_variables, before[name], strict=True
-                    )
-                )
-                for name, x in method.networks.items()
-            }
-        )
-    assert lengths[1]["sr"] == lengths[0]["sr"]
-    np.testing.assert_allclose(
-        lengths[1]["critic"], 0.25 * lengths[0]["critic"], rtol=1e-3
+    lengths, shorter = (
+        longest_move(method, iter(make_batches(0))) for method in (usual, slow)
     )
+    assert shorter["sr"] == lengths["sr"]
+    assert shorter["critic"] == pytest.approx(0.25 * lengths["critic"], rel=1e-3)
+
+
+@pytest.mark.parametrize("rate", [0.25, 1.0])
+def test_the_degradation_learns_at_the_rate_of_its_setting(rate):
+    method = tiny.pdm_sr(degradation_rate=rate)
+    lengths = longest_move(method, repeated(method), learning_rate=1e-3)
+    wanted = {"pdm": 1e-3 * rate, "discriminator": 1e-3, "sr": 1e-3}
+    assert lengths == pytest.approx(wanted, rel=0.02)
 
 
 def repeated(method):

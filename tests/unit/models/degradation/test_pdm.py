@@ -160,8 +160,9 @@ def test_settings_that_cannot_work_are_refused():
 
 
 def test_noise_saved_before_it_had_a_zero_mean_stays_as_it_was():
-    """Bundles hold their settings as JSON; those of earlier versions lack this one."""
+    """Bundles hold their settings as JSON; those of earlier versions lack these."""
     saved = dataclasses.asdict(PDMConfig(noise=NOISE))
-    assert PDMConfig(**saved).noise.zero_mean
-    del saved["noise"]["zero_mean"]
-    assert not PDMConfig(**saved).noise.zero_mean
+    assert PDMConfig(**saved).noise == NOISE and NOISE.zero_mean
+    del saved["noise"]["zero_mean"], saved["noise"]["output_scale"]
+    wanted = dataclasses.replace(NOISE, zero_mean=False, output_scale=1.0)
+    assert PDMConfig(**saved).noise == wanted
