@@ -217,7 +217,8 @@ def is_a_make_target(place: Path, command: str) -> None:
     """Installing is left to CI; what the target runs once installed is compared."""
     target = command.split()[1]
     recipe = subprocess.run(
-        ["make", "--dry-run", "--always-make", target],
+        # The tests may run under make themselves, which then tells of its folders.
+        ["make", "--dry-run", "--always-make", "--no-print-directory", target],
         cwd=ROOT,
         capture_output=True,
         text=True,

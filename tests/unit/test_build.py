@@ -327,7 +327,7 @@ def test_wrong_names_and_settings_are_refused():
         (joint(method_arg=("grid=pixel1",)), "`grid` .* half_pixel. .*'pixel1'"),
         (joint(method_arg=("border=zero",)), "`border` .* reflect, valid. .*'zero'"),
         (joint(method_arg=("lambda=100",)), "PDMSRConfig has no setting 'lambda'"),
-        (supervised(method_arg=("pairs=both",)), "synthetic or real. .*'both'"),
+        (supervised(method_arg=("pairs=both",)), "synthetic, real. .*'both'"),
         (supervised(method_arg=("degradation=bicubik",)), "Did you mean 'bicubic'"),
     ]:
         with pytest.raises(UserError, match=message):
