@@ -15,6 +15,7 @@ import pytest
 from pdm_tf import build, train
 from pdm_tf.config import exit_codes, program
 from pdm_tf.config.paper_sets import PAPER_SETS
+from pdm_tf.methods import METHODS
 from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.models.features import VGGConfig
 from pdm_tf.models.sr import SR_NETS
@@ -25,8 +26,8 @@ FILES = sorted(path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.flags"))
 PARTS = [path for path in FILES if path.parts[0] == "parts"]
 WHOLE = [path for path in FILES if path not in PARTS]
 SMOKE = [path for path in FILES if path.parts[0] == "smoke"]
-# Of the forms of the model, two train in the default suite: about 20 s each.
-QUICK_FORMS = ("kernel_of_image_and_latent", "kernel_per_pixel")
+# Of the forms of the model, one trains in the default suite: about 20 s each.
+QUICK_FORMS = ("kernel_per_pixel",)
 TRAINED = [
     pytest.param(
         path,
@@ -87,19 +88,35 @@ def stand_in(tmp_path_factory):
     return bundle
 
 
-# Networks of full size with a first stage beneath them: seconds each.
+# Networks of full size take seconds each; of these folders one is built by default.
+LARGE = ("forms", "pdm_srgan", "experiments")
+QUICK_LARGE = (
+    "pdm_sr/forms/blur_noise_x4_noise_of_image.flags",
+    "pdm_srgan/blur_x4_joint.flags",
+)
 BUILT = [
     pytest.param(
         path,
         id=str(path),
-        marks=[pytest.mark.slow] if path.stem.endswith("_percep") else [],
+        marks=[pytest.mark.slow]
+        if set(path.parts) & set(LARGE)
+        and path not in SMOKE
+        and str(path) not in QUICK_LARGE
+        else [],
     )
     for path in WHOLE
 ]
 
 
+@pytest.mark.parametrize("path", WHOLE, ids=str)
+def test_parses(path):
+    """Every flag file has flags that exist, and a method and folders."""
+    config = parse(path)
+    assert config.method in METHODS and config.hr_dir and config.run_dir
+
+
 @pytest.mark.parametrize("path", BUILT)
-def test_parses_and_builds(path, stand_in):
+def test_builds(path, stand_in):
     """Every flag file describes networks that exist and fit each other.
 
     A second stage fits the first, whose flag file it names by its run folder.
