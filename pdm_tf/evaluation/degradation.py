@@ -149,7 +149,8 @@ def measure_degradation(
       photographs: HR photographs [H, W, 3] uint8, of the kind it was trained on; up to
         `FAKES` are used, spread over the list.
       true_kernels: [N, K, K], or None.
-      true_noise: (clean, noise) [h, w, 3] per image, as `noise_of_pair` gives them.
+      true_noise: (clean, noise) [h, w, 3] per image, as `noise_of_pair` gives them:
+        with what storing as 8 bits did to it, as is the learned noise beside it.
       real_lr: LR photographs [h, w, 3] uint8 whose degradation is to be learned.
       seed: of latents and patches.
 
@@ -169,7 +170,10 @@ def measure_degradation(
             products = window_products(judges, side, pdm.config.scale)
             comparison = compare_kernels(kernels, true_kernels, products, seed=seed)
         if len(true_noise) and noise is not None:
-            noise_comparison = _compare_noise(clean, noise, true_noise)
+            # Truth is known as files hold it: rounded, and cut off at black and white,
+            # where half of the noise is lost. So the learned noise is stored too.
+            stored = to_float(np.stack(fakes)) - clean
+            noise_comparison = _compare_noise(clean, stored, true_noise)
         if len(real_lr):
             reals = compare_with_real(fakes, _spread(real_lr, REALS), seed)
     except UserError:
@@ -279,6 +283,7 @@ def _compare_noise(
     noise: np.ndarray,
     true_noise: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> NoiseComparison:
+    """Both as stored: what is in an LR image beyond the blurred HR image."""
     side = min(min(x.shape[:2]) for x, _ in true_noise)
     true_clean, true = (
         np.stack([_middle(pair[part], side) for pair in true_noise]) for part in (0, 1)
