@@ -67,15 +67,17 @@ class NoiseFacts(NamedTuple):
 
 
 class NoiseComparison(NamedTuple):
-    """Learned noise beside the true one.
+    """Learned noise beside the true one, both as 8-bit files hold them.
 
     Attributes:
+      learned: what the learned noise is like.
       true: what the true noise is like.
       ratio: learned over true standard deviation, overall.
       ratio_by_level: [L] the same at each signal level, None where not known.
       worst_deviation: largest |ratio - 1| over the known levels.
     """
 
+    learned: NoiseFacts
     true: NoiseFacts
     ratio: float
     ratio_by_level: list[float | None]
@@ -292,6 +294,7 @@ def _compare_noise(
     levels = noise_levels(clean, _split(noise)[1])
     ratios = level_ratios(levels, noise_levels(true_clean, _split(true)[1]))
     return NoiseComparison(
+        learned=ours,
         true=theirs,
         ratio=ours.std / theirs.std,
         ratio_by_level=_plain(ratios),

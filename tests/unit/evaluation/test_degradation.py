@@ -79,6 +79,7 @@ def test_noise_is_compared_as_stored(photographs):
     truth = list(zip(clean, stored - clean, strict=True))
     found = measure_degradation(network, bright, true_noise=truth)
     assert found.noise.std > 2 * found.true_noise.true.std > 0.02
+    assert found.true_noise.learned.std < found.noise.std / 2
     assert found.true_noise.ratio_by_level[-1] == pytest.approx(1.0, abs=0.05)
     assert found.true_noise.worst_deviation < 0.1
 
