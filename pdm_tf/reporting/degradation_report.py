@@ -16,7 +16,7 @@ from pdm_tf.core.images import list_images
 from pdm_tf.reporting.about_section import about_section
 from pdm_tf.reporting.opening import Subject, open_subject
 from pdm_tf.reporting.page import Section, render_page
-from pdm_tf.reporting.training_section import last_value, training_section
+from pdm_tf.reporting.training_section import last_text, last_value, training_section
 from pdm_tf.reporting.verdict import Facts, verdict_on
 
 FILE = "report.html"
@@ -214,13 +214,14 @@ def _add_sr(
         add(parts.score_parts(upscale, scale, hr_dir, lr_dir))
 
 
-def _facts_of(subject: Subject) -> dict[str, float | None]:
-    """What the run's own validation says; scores measured here take precedence."""
+def _facts_of(subject: Subject) -> dict[str, float | str | None]:
+    """What the run itself says; scores measured here take precedence."""
     kind = "val_ema" if last_value(subject.records, "val_ema/psnr") else "val"
     return {
         "psnr": last_value(subject.records, f"{kind}/psnr"),
         "psnr_shift": last_value(subject.records, f"{kind}/psnr_shift"),
         "bicubic_psnr": last_value(subject.records, "val/bicubic/psnr"),
+        "alarm": last_text(subject.records, "alarm/active"),
     }
 
 

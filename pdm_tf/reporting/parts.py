@@ -10,7 +10,7 @@ import numpy as np
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.data.pairs import ImagePair, load_pairs
-from pdm_tf.evaluation.degradation import measure_degradation
+from pdm_tf.evaluation.degradation import DegradationReport, measure_degradation
 from pdm_tf.evaluation.kernels import kernel_moments
 from pdm_tf.evaluation.runner import bicubic_upscaler, evaluate_pairs
 from pdm_tf.models.bundle import Bundle
@@ -83,7 +83,14 @@ def degradation_parts(
         }
         sections.append(noise_section(drawn.clean_lr, drawn.noise))
     sections.append(patch_section(drawn.real_lr_u8, drawn.fake_lr_u8))
-    sections.append(_measured(bundle, hr, real_lr, true_kernels, seed))
+    report, missing = _measured(bundle, hr, real_lr, true_kernels, seed)
+    sections.append(measured_section(report.to_json() if report else {}, missing))
+    if report and report.real_lr:
+        classifier = report.real_lr.synthesised.classifier
+        facts |= {
+            "told_apart": classifier.accuracy,
+            "told_apart_low": classifier.low,
+        }
     return Parts(sections, facts)
 
 
@@ -93,8 +100,8 @@ def _measured(
     real_lr: Photographs | None,
     true_kernels: np.ndarray | None,
     seed: int,
-) -> Section:
-    """All metrics; without comparisons, and saying why, where there is too little."""
+) -> tuple[DegradationReport | None, str]:
+    """All metrics, or those without comparisons, and why some are missing."""
     network, photographs = bundle.network, hr.images_u8
     try:
         report = measure_degradation(
@@ -104,14 +111,13 @@ def _measured(
             real_lr=real_lr.images_u8 if real_lr else (),
             seed=seed,
         )
-        return measured_section(report.to_json())
+        return report, ""
     except UserError as error:
         missing = str(error)
     try:
-        report = measure_degradation(network, photographs, seed=seed)
+        return measure_degradation(network, photographs, seed=seed), missing
     except UserError as error:
-        return measured_section({}, str(error))
-    return measured_section(report.to_json(), missing)
+        return None, str(error)
 
 
 def slider_parts(

@@ -169,6 +169,12 @@ def last_value(records: Records, name: str) -> float | None:
     return values[-1] if values else None
 
 
+def last_text(records: Records, name: str) -> str:
+    """The newest logged text of that name; "" if there is none."""
+    texts = [str(record[name]) for record in records if name in record]
+    return texts[-1] if texts else ""
+
+
 def _all_charts(records: Records) -> list[Curves]:
     known = {name for curves in _CHARTS for name, _, _ in curves.lines}
     names = dict.fromkeys(

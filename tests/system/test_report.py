@@ -4,6 +4,7 @@ import html
 import io
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -169,6 +170,18 @@ def test_program_as_a_user_runs_it(run_dir, photos, tmp_path, repository):
     assert check_html(text) == []
     assert "True kernels: 24 of 24 drawn" in text
     assert "times that of the true kernels" in text
+    assert "A classifier tells synthesised from real LR patches" in text
+
+
+def test_the_verdict_knows_of_the_alarm(run_dir, tmp_path):
+    run = tmp_path / "alarmed"
+    shutil.copytree(run_dir, run)
+    with open(run / "metrics.jsonl", "a", encoding="utf-8") as metrics:
+        metrics.write('{"step": 3, "alarm/active": "kernels_delta"}\n')
+    page = tmp_path / "page.html"
+    assert reported(f"--model={run}", f"--output={page}") == exit_codes.OK
+    text = page.read_text(encoding="utf-8")
+    assert "alarm was on at the end of training: kernels delta" in text
 
 
 def test_the_same_seed_draws_the_same(run_dir, photos, tmp_path):

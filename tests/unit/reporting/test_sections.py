@@ -9,7 +9,12 @@ from pdm_tf.reporting.kernel_section import kernel_section
 from pdm_tf.reporting.page import Section, render_page
 from pdm_tf.reporting.sr_section import compare
 from pdm_tf.reporting.tables import Column, sortable_table
-from pdm_tf.reporting.training_section import curve, last_value, training_section
+from pdm_tf.reporting.training_section import (
+    curve,
+    last_text,
+    last_value,
+    training_section,
+)
 from pdm_tf.samples.blur_track import gaussian_kernel
 
 
@@ -43,6 +48,9 @@ def test_curves_known_and_unknown():
     assert last_value(records, "loss/g_adv") == 0.3
     assert last_value(records, "nothing") is None
     assert training_section([]) is None
+    looks = [{"alarm/active": "noise_cast"}, {"alarm/active": ""}, {"step": 3}]
+    assert last_text(looks[:1], "alarm/active") == "noise_cast"
+    assert last_text(looks, "alarm/active") == "" == last_text([], "alarm/active")
 
 
 def test_compared_region_is_cut_from_the_same_place():

@@ -13,6 +13,8 @@ HEALTHY = Facts(
     noise_std=4.0,
     noise_cast=0.3,
     noise_content=0.02,
+    told_apart=0.55,
+    told_apart_low=0.5,
     psnr=24.1,
     bicubic_psnr=22.2,
     psnr_shift=24.1,
@@ -39,6 +41,8 @@ def test_healthy():
         ({"noise_std": 0.1}, "warning", "vanished"),
         ({"noise_cast": 2.6}, "warning", "colour cast"),
         ({"noise_content": -0.5}, "warning", "edges"),
+        ({"told_apart": 0.84, "told_apart_low": 0.79}, "warning", "in 84% of cases"),
+        ({"alarm": "kernels_delta,noise_cast"}, "warning", "kernels delta, noise cast"),
         ({"psnr": 22.0, "psnr_shift": 22.0}, "bad", "\u22120.20 dB over bicubic"),
         ({"psnr_shift": 24.4}, "warning", "costs 0.30 dB"),
         ({"psnr_shift": 25.0}, "bad", "costs 0.90 dB"),
@@ -48,6 +52,11 @@ def test_each_failure_is_the_headline(changed, state, told):
     verdict = verdict_on(dataclasses.replace(HEALTHY, **changed))
     assert verdict.state == state
     assert told in verdict.headline
+
+
+def test_a_wide_interval_is_no_evidence():
+    facts = dataclasses.replace(HEALTHY, told_apart=0.84, told_apart_low=0.6)
+    assert verdict_on(facts).state == "good"
 
 
 def test_the_worst_comes_first():
