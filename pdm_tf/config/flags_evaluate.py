@@ -133,8 +133,8 @@ _SECTIONS = {
     },
     "Output": {
         "output_dir": "Folder for report.json, report.csv, report.md, report.html, "
-        "panels/*.png and crops/*.png; made if missing, its files of those names "
-        "replaced. Required.",
+        "panels/*.png, crops/*.png and, with a learned degradation, kernels.png; made "
+        "if missing, its files of those names replaced. Required.",
         "panels": "How many side-by-side pictures to draw, of the first images; -1 "
         "draws all.",
         "examples": "How many images to show in report.html of the best and of the "

@@ -161,7 +161,7 @@ def measure_degradation(
     """
     count = KERNELS if true_kernels is None else len(true_kernels)
     crops, frame = _crops(pdm.config, _spread(photographs, FAKES))
-    kernels = np.asarray(pdm.sample_kernels(count, seed, hr=crops), np.float64)
+    kernels = _drawn(pdm, crops, count, seed)
     fakes, clean, noise = _degraded(pdm, crops, frame, seed)
     facts = None if noise is None else _noise_facts(clean, noise)
     comparison = noise_comparison = reals = None
@@ -184,6 +184,26 @@ def measure_degradation(
         raise UserError(f"The degradation can't be compared: {error}") from error
     statistics = kernel_statistics(kernels)
     return DegradationReport(statistics, facts, comparison, noise_comparison, reals)
+
+
+def learned_kernels(
+    pdm: keras.Model, photographs: Sequence[np.ndarray], count: int, seed: int = 0
+) -> np.ndarray:
+    """[count, K, K] float64: the kernels that `measure_degradation` measures.
+
+    Args:
+      pdm, photographs, seed: as there.
+      count: how many; as many as there are true kernels, for the same ones.
+
+    Raises:
+      UserError: no photograph is large enough.
+    """
+    crops, _ = _crops(pdm.config, _spread(photographs, FAKES))
+    return _drawn(pdm, crops, count, seed)
+
+
+def _drawn(pdm: keras.Model, crops: np.ndarray, count: int, seed: int) -> np.ndarray:
+    return np.asarray(pdm.sample_kernels(count, seed, hr=crops), np.float64)
 
 
 def compare_with_real(

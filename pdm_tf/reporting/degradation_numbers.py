@@ -1,7 +1,7 @@
-"""Metrics of a run's learned degradation for an evaluation: those of the report."""
+"""A run's learned degradation for an evaluation: metrics, and its kernels drawn."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,15 +11,31 @@ from pdm_tf.config.quiet import quiet_start
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_float
 from pdm_tf.data.pairs import load_pairs
+from pdm_tf.evaluation.kernels import kernel_comparison, kernel_moments
 from pdm_tf.metrics.degradation import noise_of_pair
 from pdm_tf.reporting.opening import Subject, open_subject
+
+_SHOWN = 24  # kernels in the picture
+
+
+class MeasuredDegradation(NamedTuple):
+    """What an evaluation shows of a learned degradation.
+
+    Attributes:
+      numbers: "degradation", which is `DegradationReport.to_json`, and
+        "degradation_settings".
+      kernels: [H, W, 3] uint8, learned kernels and, if known, true ones below.
+    """
+
+    numbers: dict[str, Any]
+    kernels: np.ndarray
 
 
 def degradation_numbers(
     config: EvaluateConfig,
     true_kernels: np.ndarray | None = None,
     pair_kernels: np.ndarray | None = None,
-) -> dict[str, Any]:
+) -> MeasuredDegradation:
     """Measures the degradation as `python -m pdm_tf.report` does.
 
     It is judged on the HR photographs of its run; where they are gone on those of the
@@ -29,9 +45,6 @@ def degradation_numbers(
       config: with `true_kernels`, `pair_kernels` or `real_lr`.
       true_kernels: [N, K, K], or None.
       pair_kernels: [P, K, K], that of each pair of the evaluation; or None.
-
-    Returns:
-      {"degradation": `DegradationReport.to_json`, "degradation_settings": ...}.
 
     Raises:
       UserError: the model has no learned degradation, or there is too little to
@@ -46,7 +59,7 @@ def degradation_numbers(
         raise _without(config)
     noise = () if pair_kernels is None else _true_noise(config, subject, pair_kernels)
     with quiet_start():
-        from pdm_tf.evaluation.degradation import measure_degradation
+        from pdm_tf.evaluation.degradation import learned_kernels, measure_degradation
         from pdm_tf.reporting.sampling import read_photographs
     place = subject.folder("hr_dir") or config.hr_dir
     hr = read_photographs(place or samples.PHOTOS_FOR_HR)
@@ -59,7 +72,12 @@ def degradation_numbers(
         real_lr=real,
         seed=config.seed,
     )
-    return {
+    count = _SHOWN if true_kernels is None else len(true_kernels)
+    learned = learned_kernels(subject.pdm.network, hr.images_u8, count, config.seed)
+    groups = [("learned", learned)]
+    if true_kernels is not None:
+        groups.append(("true", true_kernels))
+    numbers = {
         "degradation": found.to_json(),
         "degradation_settings": {
             "sha256": subject.pdm.sha256,
@@ -71,6 +89,17 @@ def degradation_numbers(
             "seed": config.seed,
         },
     }
+    return MeasuredDegradation(numbers, _picture(groups))
+
+
+def _picture(groups: list[tuple[str, np.ndarray]]) -> np.ndarray:
+    """Some kernels of each group, from narrow to wide; the numbers are of all."""
+    ordered = []
+    for title, kernels in groups:
+        width = kernel_moments(kernels).sigma[:, 0]
+        shown = np.argsort(width[:_SHOWN], kind="stable")
+        ordered.append((title, np.concatenate([kernels[shown], kernels[_SHOWN:]])))
+    return kernel_comparison(ordered)
 
 
 def _true_noise(

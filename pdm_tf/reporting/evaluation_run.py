@@ -4,13 +4,14 @@ import dataclasses
 import datetime
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pdm_tf import __version__
 from pdm_tf.config.flags_evaluate import EvaluateConfig
 from pdm_tf.config.quiet import quiet_start
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_text_atomic
+from pdm_tf.core.images import write_png
 from pdm_tf.evaluation import report as reports
 from pdm_tf.evaluation.crops import CropWriter
 from pdm_tf.evaluation.image_set import (
@@ -28,6 +29,10 @@ from pdm_tf.metrics import MetricSpec
 from pdm_tf.reporting.evaluation_page import FILE, evaluation_page
 from pdm_tf.reporting.exhibits import Extremes
 
+if TYPE_CHECKING:
+    from pdm_tf.reporting.degradation_numbers import MeasuredDegradation
+
+KERNELS = "kernels.png"
 # Settings that do not change what is measured.
 _COSMETIC = ("output_dir", "panels", "examples", "crops", "tile", "overlap")
 
@@ -110,10 +115,14 @@ def run_evaluation(
     report |= {
         "model_facts": dict(subject.facts),
         "set": {"hr": config.hr_dir, "lr": config.lr_dir},
-        **measured,
+        **(measured.numbers if measured else {}),
         "settings": settings,
         "pdm_tf": __version__,
     }
+    if measured:
+        write_png(output / KERNELS, measured.kernels)
+    else:
+        (output / KERNELS).unlink(missing_ok=True)  # of an evaluation before
     page = evaluation_page(report, extremes.worst(), extremes.best(), made_by())
     write_text_atomic(output / FILE, page)
     return Evaluated(
@@ -158,10 +167,12 @@ def _read_kernels(config: EvaluateConfig) -> dict[str, Any]:
     return {flag: read_kernels(path, flag) for flag, path in paths.items() if path}
 
 
-def _degradation(config: EvaluateConfig, kernels: dict[str, Any]) -> dict[str, Any]:
-    """The metrics of the model's learned degradation, where they are asked for."""
+def _degradation(
+    config: EvaluateConfig, kernels: dict[str, Any]
+) -> "MeasuredDegradation | None":
+    """The model's learned degradation, where it is asked for."""
     if not (kernels or config.real_lr):
-        return {}
+        return None
     from pdm_tf.reporting.degradation_numbers import degradation_numbers
 
     return degradation_numbers(config, **kernels)

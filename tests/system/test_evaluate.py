@@ -386,6 +386,8 @@ def test_degradation_of_a_run(tmp_path, capfd):
     assert found == json.loads(json.dumps(wanted))
     assert found["true_kernels"] and found["real_lr"]
     assert len(found["true_noise"]["ratio_by_level"]) == 8
+    picture = read_rgb_u8(tmp_path / "out" / "kernels.png")
+    assert picture.shape[0] > 4 * 84 and picture.shape[1] > 12 * 84
     markdown = (tmp_path / "out" / "report.md").read_text()
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     for text in (markdown, page):
