@@ -15,6 +15,14 @@ from pdm_tf.core.errors import UserError
 PathLike = str | os.PathLike[str]
 
 
+def file_status(path: PathLike) -> os.stat_result:
+    """Size and time of a file; of a link that leads nowhere, those of the link.
+
+    So that who plans work needs no rule for such a link: reading it tells.
+    """
+    return os.stat(path) if os.path.exists(path) else os.lstat(path)
+
+
 def write_bytes_atomic(path: PathLike, data: bytes) -> None:
     """Writes `data` under `path`, making the folders above it."""
     path = Path(path)

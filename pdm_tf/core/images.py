@@ -42,6 +42,7 @@ def list_images(
     """Returns the image files below `folder`, sorted by their relative posix path.
 
     Recursive, through links to folders too; hidden files and folders are left out.
+    Links that lead nowhere are not: whoever reads them names them.
 
     Args:
       folder: where to look.
@@ -168,7 +169,8 @@ def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
             continue
         if entry.is_dir():
             yield from _walk(entry, seen)
-        elif entry.is_file():
+        # A link that leads nowhere is an image that cannot be read: to be named.
+        elif entry.is_file() or (entry.is_symlink() and not entry.exists()):
             yield entry
 
 
@@ -193,7 +195,9 @@ def _reasons(name: PathLike) -> Iterator[None]:
     except ImageError:
         raise
     except FileNotFoundError as error:
-        raise ImageError(name, "does not exist") from error
+        lost = os.path.islink(name)
+        reason = "is a link that leads nowhere" if lost else "does not exist"
+        raise ImageError(name, reason) from error
     except PermissionError as error:
         raise ImageError(name, "may not be read (permissions)") from error
     except UnidentifiedImageError as error:

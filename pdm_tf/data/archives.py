@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from pdm_tf.config.paper_sets import Archive
 from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.files import file_status
 from pdm_tf.core.images import IMAGE_SUFFIXES, decode_rgb_u8, list_images, whole_file
 
 _NAMED = 5  # images or ranges named in a message
@@ -146,7 +147,7 @@ def _of_folder(path: Path) -> list[StoredFile]:
 
         return read
 
-    found = [(file, file.stat().st_size) for file in list_images(path)]
+    found = [(file, file_status(file).st_size) for file in list_images(path)]
     return [StoredFile(file.name, size, reader(file)) for file, size in found]
 
 

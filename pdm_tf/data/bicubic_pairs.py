@@ -9,6 +9,7 @@ HR is cropped at the bottom and the right, the custom of the field ("modcrop").
 from pathlib import Path
 
 from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.files import file_status
 from pdm_tf.core.images import list_images, read_rgb_u8, to_u8, write_png
 from pdm_tf.core.imresize import imresize
 from pdm_tf.data.parallel import OnProgress, counted, in_threads
@@ -89,4 +90,4 @@ def _targets(files: list[Path], input_dir: Path) -> dict[Path, Path]:
 
 
 def _is_newer(output: Path, source: Path) -> bool:
-    return output.exists() and output.stat().st_mtime >= source.stat().st_mtime
+    return output.exists() and output.stat().st_mtime >= file_status(source).st_mtime

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pdm_tf.core.errors import ImageError
-from pdm_tf.core.files import write_bytes_atomic
+from pdm_tf.core.files import file_status, write_bytes_atomic
 from pdm_tf.core.images import encode_png, list_images
 from pdm_tf.data.degrading import (
     DegradeOutcome,
@@ -189,7 +189,7 @@ def _append(path: Path, data: bytes) -> None:
 
 
 def _stamp(source: Path) -> list[int]:
-    facts = source.stat()
+    facts = file_status(source)
     return [facts.st_size, facts.st_mtime_ns]
 
 

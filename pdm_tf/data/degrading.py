@@ -19,7 +19,7 @@ import numpy as np
 
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import write_bytes_atomic, write_text_atomic
-from pdm_tf.core.images import decode_rgb_u8
+from pdm_tf.core.images import decode_rgb_u8, whole_file
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.data.preparation import Outcome, open_output, written
 from pdm_tf.degradations.base import Degradation
@@ -140,10 +140,7 @@ def degrade_photograph(path: Path, name: str, request: Request) -> Photograph:
       ImageError: it cannot be read or is too small.
       Stopped: it was asked to stop.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ImageError(path, f"cannot be read ({error.strerror})") from error
+    data = whole_file(path)
     hr_u8, scale = decode_rgb_u8(data, path), request.degradation.scale
     height, width = (side - side % scale for side in hr_u8.shape[:2])
     least = request.degradation.least_size

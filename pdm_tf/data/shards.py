@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from pdm_tf.core.errors import ImageError
-from pdm_tf.core.files import read_json, write_json_atomic
-from pdm_tf.core.images import decode_rgb_u8, encode_png, list_images
+from pdm_tf.core.files import file_status, read_json, write_json_atomic
+from pdm_tf.core.images import decode_rgb_u8, encode_png, list_images, whole_file
 from pdm_tf.data.parallel import OnProgress, in_threads
 from pdm_tf.data.preparation import Outcome, open_output, require_some, written
 from pdm_tf.data.tfrecord import (
@@ -106,7 +106,7 @@ def plan_shards(
     plan: list[list[list[Any]]] = []
     size = 0
     for path in files:
-        stat = path.stat()
+        stat = file_status(path)
         if not plan or size + stat.st_size > shard_bytes:
             plan.append([])
             size = 0
@@ -162,10 +162,7 @@ def _stored(
 
 def _images_of(path: Path, name: str, tile: int, tile_step: int) -> list[StoredImage]:
     """The file itself, or its tiles."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ImageError(path, f"cannot be read ({error.strerror})") from error
+    data = whole_file(path)
     image_u8 = decode_rgb_u8(data, path)
     height, width = image_u8.shape[:2]
     if not tile or max(height, width) <= tile:

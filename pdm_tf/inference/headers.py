@@ -176,7 +176,9 @@ def _opened_file(path: PathLike) -> BinaryIO:
             raise ImageError(path, "is a folder" if is_folder else "is no regular file")
         return open(path, "rb")
     except FileNotFoundError as error:
-        raise ImageError(path, "does not exist") from error
+        lost = os.path.islink(path)
+        reason = "is a link that leads nowhere" if lost else "does not exist"
+        raise ImageError(path, reason) from error
     except PermissionError as error:
         raise ImageError(path, "may not be read (permissions)") from error
     except OSError as error:

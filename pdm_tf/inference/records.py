@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from pdm_tf.core.files import file_status
+
 RECORD_NAME = ".pdm_upscale.jsonl"
 
 
@@ -63,7 +65,7 @@ class Record:
         self._lines[line["target"]] = line
 
     def _line(self, source: Path, target: Path, size: int) -> dict[str, Any]:
-        facts = source.stat()
+        facts = file_status(source)
         return {
             "target": self._name(target),
             "bytes": size,

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.files import file_status
 from pdm_tf.core.images import list_images
 from pdm_tf.data.entries import FileEntry
 from pdm_tf.data.pairs import stem_of, without_lr_suffix
@@ -139,7 +140,7 @@ def _hash(files: Sequence[Path]) -> str:
     """Changes when a picture is added, taken away or written anew."""
     digest = hashlib.sha256()
     for file in files:
-        status = file.stat()
+        status = file_status(file)
         line = f"{file.name} {status.st_size} {status.st_mtime_ns}\n"
         digest.update(line.encode("utf-8", "surrogateescape"))
     return digest.hexdigest()

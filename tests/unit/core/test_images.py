@@ -213,9 +213,10 @@ def test_list_images(tmp_path):
     (tmp_path / "elsewhere" / "e.png").write_bytes(b"x")
     (tmp_path / "in" / "link").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "in" / "a" / "loop").symlink_to(tmp_path / "in")
+    (tmp_path / "in" / "lost.png").symlink_to(tmp_path / "nowhere")
     found = images.list_images(tmp_path / "in")
     names = [path.relative_to(tmp_path / "in").as_posix() for path in found]
-    assert names == ["a.bmp", "a/c.webp", "a/z.jpg", "b.PNG", "link/e.png"]
+    assert names == ["a.bmp", "a/c.webp", "a/z.jpg", "b.PNG", "link/e.png", "lost.png"]
 
 
 def test_list_images_refuses(tmp_path):

@@ -37,10 +37,12 @@ def add_bad_files(folder: Path) -> dict[str, str]:
     frames[0].save(folder / "bad-anim.png", save_all=True, append_images=frames[1:])
     glass = np.dstack([noise(30, 30, 94), np.full((30, 30), 128, np.uint8)])
     Image.fromarray(glass).save(folder / "bad-glass.png")
+    (folder / "bad-link.png").symlink_to("nowhere.png")
     return {
         "bad-small.png": "smaller than the patch",
         "bad-cut.png": "truncated or damaged",
         "bad-empty.png": "empty file",
+        "bad-link.png": "link that leads nowhere",
         "bad-text.png": "not a PNG, JPEG, WebP or BMP image",
         "bad-anim.png": "animation of 2 frames",
         "bad-glass.png": "transparent pixels",

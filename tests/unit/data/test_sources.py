@@ -30,7 +30,7 @@ def test_bad_files_are_named_and_the_rest_is_used(tmp_path, cache_mb):
         assert words in reasons[name]
     assert "15x40 px, patch 16" in reasons["bad-small.png"]  # width x height
     summary = source.summary()
-    assert "5 images" in summary and "6 skipped" in summary and "bad-cut" in summary
+    assert "5 images" in summary and "7 skipped" in summary and "bad-cut" in summary
 
 
 def test_every_kind_of_usable_file(tmp_path):
@@ -70,7 +70,7 @@ def test_too_few_is_an_error_that_says_what_to_do(tmp_path):
         open_source(tmp_path, patch=24, cache_mb=1, minimum=3, label="--hr_dir")
     text = str(caught.value)
     assert text.startswith("--hr_dir must hold at least 3 images of 24x24 px or more.")
-    assert "Received: 11 image files" in text and "1 can be used" in text
+    assert "Received: 12 image files" in text and "1 can be used" in text
     assert "smaller than the patch (5): " in text and "and 2 more" in text
     assert "33x20 px, patch 24" in text
     assert "truncated or damaged (1): bad-cut.png" in text
