@@ -73,9 +73,10 @@ class PDMSRConfig:
       border: "valid" crops HR with a real margin and blurs without padding; "reflect"
         mirrors, which shows at the border of each fake (release).
       grid: "pixel0" (release) or "half_pixel", see ops.blur.
-      fakes: what the discriminator sees. "8bit": quantised like the real ones, gradient
-        masked where clamped; "8bit_unmasked": gradient 1 everywhere; "release": smooth
-        staircase without a noise module, not quantised with one.
+      fakes: what the discriminator sees. "8bit_unmasked": quantised like the real ones,
+        gradient 1 everywhere; "8bit": masked where clamped, which lets strong noise
+        darken what is white, if the HR photographs have more of it than the LR ones;
+        "release": smooth staircase without a noise module, not quantised with one.
       centroid_weight: of the penalty on kernels off centre, per squared HR pixel; 0 as
         in the release lets them drift, and SR results with them.
       adversarial_weight: of both adversarial losses.
@@ -93,7 +94,7 @@ class PDMSRConfig:
     degradation_steps: int = 100_000
     border: str = "valid"
     grid: str = "pixel0"
-    fakes: str = "8bit"
+    fakes: str = "8bit_unmasked"
     centroid_weight: float = 1.0
     adversarial_weight: float = 1.0
     noise_weight: float = 1.0

@@ -19,7 +19,7 @@ def quantise_8bit(image: tf.Tensor) -> tuple[tf.Tensor, object]:
 
     Returns:
       Same shape. The gradient is 1 inside [0, 1] and 0 outside: where the value was
-      clamped, pushing it further out changes nothing (the release lets it pass).
+      clamped, pushing it further out changes nothing.
     """
     inside = tf.logical_and(image >= 0.0, image <= 1.0)
     # floor(x + 0.5) rounds half up, like the writers of 8-bit files; tf.round would
@@ -34,7 +34,13 @@ def quantise_8bit(image: tf.Tensor) -> tuple[tf.Tensor, object]:
 
 @tf.custom_gradient
 def quantise_8bit_unmasked(image: tf.Tensor) -> tuple[tf.Tensor, object]:
-    """`quantise_8bit` with the release's gradient: 1 everywhere, also where clamped."""
+    """`quantise_8bit` with the release's gradient: 1 everywhere, also where clamped.
+
+    What symmetric noise adds at white is cut off on one side, so the stronger it is the
+    darker white becomes on average. Masked gradients see that, and a discriminator that
+    finds white too frequent teaches the noise to grow there; of these, the two sides
+    cancel.
+    """
     quantised = tf.floor(tf.clip_by_value(image, 0.0, 1.0) * 255.0 + 0.5) / 255.0
     return quantised, lambda upstream: upstream
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from pdm_tf.core.errors import UserError
 from pdm_tf.methods import METHODS, PDMSRConfig
 from pdm_tf.methods.base import WHOLE
+from pdm_tf.models.degradation.pdm import Degraded
 from pdm_tf.models.discriminators import PatchGAN
 from pdm_tf.ops.quantise import soft_quantise_8bit
 from tests.unit.methods import tiny
@@ -168,6 +169,27 @@ def test_8bit_fakes_stop_the_gradient_where_they_are_clamped():
         before = tiny.snapshot(pdm)
         tiny.run(method, 1)
         assert bool(tiny.moved(pdm, before)) == moves, fakes
+
+
+@pytest.mark.parametrize("fakes", ["8bit", "8bit_unmasked"])
+def test_noise_gains_by_being_clamped_at_white_only_with_masked_gradients(fakes):
+    """A loss that likes it dark, on white: stronger noise of zero mean darkens it."""
+    method = tiny.pdm_sr(fakes=fakes)
+    module = dataclasses.replace(tiny.NOISE, zero_mean=True).build()
+    z_n = np.random.default_rng(0).normal(size=[4, 8, 8, 3]).astype(np.float32)
+    z_n, white = np.concatenate([z_n, -z_n]), tf.ones([8, 8, 8, 3])
+    weights = module.to_noise.trainable_variables[0]
+    with tf.GradientTape() as tape:
+        noise = module(z_n, white, training=True)
+        degraded = Degraded(white + noise, white, None, noise)
+        brightness = tf.reduce_mean(method._as_seen(degraded))
+    gradient = tape.gradient(brightness, weights)
+    by_strength = float(tf.reduce_sum(gradient * weights))
+    spread = float(tf.math.reduce_std(noise))
+    if fakes == "8bit":
+        assert by_strength < -0.2 * spread
+    else:
+        assert abs(by_strength) < 1e-4 * spread
 
 
 @pytest.mark.parametrize(("grid", "centre"), [("pixel0", 0.0), ("half_pixel", 0.5)])
