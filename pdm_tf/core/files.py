@@ -23,6 +23,12 @@ def file_status(path: PathLike) -> os.stat_result:
     return os.stat(path) if os.path.exists(path) else os.lstat(path)
 
 
+def why_missing(path: PathLike) -> str:
+    """What to say of a file that was not found."""
+    lost = os.path.islink(path)
+    return "is a link that leads nowhere" if lost else "does not exist"
+
+
 def write_bytes_atomic(path: PathLike, data: bytes) -> None:
     """Writes `data` under `path`, making the folders above it."""
     path = Path(path)

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from pdm_tf.core.errors import ImageError, UserError
-from pdm_tf.core.files import write_bytes_atomic
+from pdm_tf.core.files import why_missing, write_bytes_atomic
 
 PathLike = str | os.PathLike[str]
 
@@ -195,9 +195,7 @@ def _reasons(name: PathLike) -> Iterator[None]:
     except ImageError:
         raise
     except FileNotFoundError as error:
-        lost = os.path.islink(name)
-        reason = "is a link that leads nowhere" if lost else "does not exist"
-        raise ImageError(name, reason) from error
+        raise ImageError(name, why_missing(name)) from error
     except PermissionError as error:
         raise ImageError(name, "may not be read (permissions)") from error
     except UnidentifiedImageError as error:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from pdm_tf.core.errors import ImageError
+from pdm_tf.core.files import why_missing
 from pdm_tf.core.images import image_size
 from pdm_tf.inference.vips import import_pyvips, in_brackets
 
@@ -176,9 +177,7 @@ def _opened_file(path: PathLike) -> BinaryIO:
             raise ImageError(path, "is a folder" if is_folder else "is no regular file")
         return open(path, "rb")
     except FileNotFoundError as error:
-        lost = os.path.islink(path)
-        reason = "is a link that leads nowhere" if lost else "does not exist"
-        raise ImageError(path, reason) from error
+        raise ImageError(path, why_missing(path)) from error
     except PermissionError as error:
         raise ImageError(path, "may not be read (permissions)") from error
     except OSError as error:

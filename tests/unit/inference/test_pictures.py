@@ -194,6 +194,9 @@ def test_odd_files_are_refused_in_one_line(tmp_path, read):
 
 
 def test_what_is_no_file(tmp_path):
+    (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere.png")
+    with pytest.raises(ImageError, match="link that leads nowhere"):
+        read_picture(tmp_path / "lost.png")
     with pytest.raises(ImageError, match="does not exist"):
         read_picture(tmp_path / "none.png")
     with pytest.raises(ImageError, match="is a folder"):
