@@ -397,6 +397,11 @@ def test_degradation_of_a_run(tmp_path, capfd):
     assert check_html(page) == []
     capfd.readouterr()
 
+    # Without these flags there is no picture, of an earlier evaluation neither.
+    assert _call(tmp_path, "--panels=0", model=run) == exit_codes.OK
+    assert not (tmp_path / "out" / "kernels.png").exists()
+    capfd.readouterr()
+
     np.save(tmp_path / "pairs.npy", kernels[:3])
     assert _call(tmp_path, flags[1], model=run) == exit_codes.BAD_INPUT
     told = capfd.readouterr().err
