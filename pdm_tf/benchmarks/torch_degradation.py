@@ -138,6 +138,7 @@ class KernelModule(nn.Module):
             latent_channels, config["filters"], config["num_blocks"], 1, has_norm
         )
         self.to_logits = _conv(config["filters"], side * side, 1)
+        self.register_buffer("smoothing", _smoothing(side, config), persistent=False)
         self.gaussians = None
         if config["initial"] == "gaussians":
             self.gaussians = GaussianLogits(latent_channels, side, centre_px)
@@ -145,6 +146,8 @@ class KernelModule(nn.Module):
     def forward(self, z_k: torch.Tensor) -> torch.Tensor:
         """Softmax over the taps."""
         logits = self.to_logits(self.trunk(z_k)).flatten(1)
+        if self.smoothing is not None:
+            logits = logits @ self.smoothing
         if self.gaussians is not None:
             logits = logits + self.gaussians(z_k.flatten(1))
         return functional.softmax(logits, 1)
@@ -223,6 +226,22 @@ def draw_latents(
     if noise is None:
         return z_k, None
     return z_k, torch.randn(batch, noise["latent_channels"], size, size)
+
+
+def _smoothing(side: int, config: dict[str, Any]) -> torch.Tensor | None:
+    """[K*K, K*K] that smooths logits, or None; other starts are not known here."""
+    sigma_px = config["smoothing_px"]
+    if not sigma_px:
+        return None
+    if config["initial"] != "gaussians":
+        raise ValueError(
+            'PyTorch\'s form needs initial="gaussians" of the kernel module or '
+            f"smoothing_px=0. Received: {config['initial']!r} and {sigma_px}."
+        )
+    place = torch.arange(side, dtype=torch.float64)
+    window = torch.exp(-((place[:, None] - place) ** 2) / (2 * sigma_px**2))
+    window /= window[side // 2].sum()
+    return torch.kron(window, window).float()
 
 
 def _conv(inputs: int, outputs: int, size: int, bias: bool = True) -> nn.Conv2d:

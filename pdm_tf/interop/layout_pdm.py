@@ -92,6 +92,7 @@ def _kernel_config(tensors: Tensors) -> KernelModuleConfig:
         num_blocks=blocks,
         initial="box",
         initial_std=0.0,
+        smoothing_px=0.0,
     )
 
 

@@ -43,6 +43,10 @@ class KernelModuleConfig:
         three coordinates (size and two of elongation).
       initial_std: standard deviation of the last layer's weights; 0 starts all latents
         at one kernel.
+      smoothing_px: standard deviation, HR px, of the Gaussian that logits learned tap
+        by tap are smoothed with; 0 (paper) leaves every tap to itself. A single bright
+        tap lets through aliasing, which looks like noise to a discriminator, and lenses
+        do not make it.
     """
 
     kernel_size: int = 21
@@ -59,6 +63,7 @@ class KernelModuleConfig:
     initial_sigma_px: float = 1.5
     initial_diversity: float = 0.7
     initial_std: float = 0.001
+    smoothing_px: float = 1.0
 
     def __post_init__(self) -> None:
         require_positive(
@@ -79,13 +84,13 @@ class KernelModuleConfig:
             )
         if (
             self.initial_sigma_px <= 0
-            or min(self.initial_std, self.initial_diversity) < 0
+            or min(self.initial_std, self.initial_diversity, self.smoothing_px) < 0
         ):
             raise ValueError(
                 "`initial_sigma_px` of KernelModuleConfig must be positive, "
-                "`initial_std` and `initial_diversity` not negative. Received: "
-                f"{self.initial_sigma_px}, {self.initial_std} and "
-                f"{self.initial_diversity}."
+                "`initial_std`, `initial_diversity` and `smoothing_px` not negative. "
+                f"Received: {self.initial_sigma_px}, {self.initial_std}, "
+                f"{self.initial_diversity} and {self.smoothing_px}."
             )
         if self.spatial and self.latent == "zero" and not self.use_image:
             raise ValueError(
@@ -103,7 +108,7 @@ class KernelModuleConfig:
     @classmethod
     def paper(cls) -> "KernelModuleConfig":
         """The released start: last weights zero, and 1 on the middle logit."""
-        return cls(initial="box", initial_std=0.0)
+        return cls(initial="box", initial_std=0.0, smoothing_px=0.0)
 
     def at_scale(self, scale: int) -> "KernelModuleConfig":
         """These settings, made for x4, with window and widths for another scale.
@@ -112,9 +117,11 @@ class KernelModuleConfig:
         sigma grow with it: 7, 11, 17, 21 and 41 for x1, x2, x3, x4 and x8.
         """
         radius = math.ceil(self.kernel_size // 2 * scale / 4)
-        sigma_px = self.initial_sigma_px * scale / 4
         return dataclasses.replace(
-            self, kernel_size=2 * radius + 1, initial_sigma_px=sigma_px
+            self,
+            kernel_size=2 * radius + 1,
+            initial_sigma_px=self.initial_sigma_px * scale / 4,
+            smoothing_px=self.smoothing_px * scale / 4,
         )
 
     @property
@@ -149,6 +156,18 @@ class KernelModuleConfig:
             tf.zeros([2, 4, 4, image_channels]) if self.use_image else None,
         )
         return network
+
+
+def smoothing_matrix(kernel_size: int, sigma_px: float) -> np.ndarray:
+    """[K*K, K*K] that smooths a row of taps by a Gaussian of `sigma_px` HR pixels.
+
+    Symmetric. Flat logits stay as they are, but for the taps near the border: beyond it
+    the logits count as zero, so a learned change fades there.
+    """
+    place = np.arange(kernel_size)
+    window = np.exp(-((place[:, None] - place) ** 2) / (2.0 * sigma_px**2))
+    window /= window[kernel_size // 2].sum()
+    return np.kron(window, window)
 
 
 def initial_logits(config: KernelModuleConfig, centre_px: float = 0.0) -> np.ndarray:

@@ -14,7 +14,11 @@ import keras
 import tensorflow as tf
 
 from pdm_tf.models.degradation.gaussian_logits import GaussianLogits
-from pdm_tf.models.degradation.kernel_config import KernelModuleConfig, initial_logits
+from pdm_tf.models.degradation.kernel_config import (
+    KernelModuleConfig,
+    initial_logits,
+    smoothing_matrix,
+)
 from pdm_tf.models.degradation.trunk import ResidualTrunk, pointwise_or_conv
 from pdm_tf.models.network import Network
 
@@ -62,6 +66,12 @@ class KernelModule(Network):
                 name="trunk",
             )
         start = initial_logits(config, centre_px).astype("float32")
+        self._start = self._smoothing = None
+        if config.smoothing_px:  # of what is learned, not of what it starts from
+            self._start = start
+            smoothing = smoothing_matrix(config.kernel_size, config.smoothing_px)
+            self._smoothing = smoothing.astype("float32")
+            start = 0.0 * start
         self.to_logits = pointwise_or_conv(
             config.num_taps,
             1,
@@ -95,11 +105,22 @@ class KernelModule(Network):
         features = self._inputs(z_k, image)
         if self.trunk is not None:
             features = self.trunk(features, training=training)
-        logits = self.to_logits(features)
+        logits = self._tap_logits(features)
         if self.gaussians is not None:
             # Of netK(x) there is no latent; its Gaussian follows what the trunk sees.
             logits += self.gaussians(z_k if self.config.takes_latent else features)
         return tf.nn.softmax(logits, axis=-1)
+
+    def _tap_logits(self, features: tf.Tensor) -> tf.Tensor:
+        """[B, h, w, K*K], learned tap by tap."""
+        if self._smoothing is None:
+            return self.to_logits(features)
+        if not self.to_logits.built:
+            self.to_logits.build(features.shape)
+        # Smooth weights instead of smoothed logits: the same, once for all pixels.
+        weights = tf.matmul(self.to_logits.kernel, self._smoothing)
+        bias = tf.linalg.matvec(self._smoothing, self.to_logits.bias)
+        return tf.tensordot(features, weights, 1) + bias + self._start
 
     def _inputs(self, z_k: tf.Tensor | None, image: tf.Tensor | None) -> tf.Tensor:
         """What the trunk sees: latent, image, or both; one latent serves all pixels."""

@@ -80,11 +80,12 @@ class PDMConfig:
     jpeg: JPEGModuleConfig | None = None
 
     def __post_init__(self) -> None:
-        # A config that went through JSON or Keras arrives as nested dicts.
+        # A config that went through JSON or Keras arrives as nested dicts. What was
+        # saved before there was a choice did as the paper does.
         if isinstance(self.kernel, dict):
-            object.__setattr__(self, "kernel", KernelModuleConfig(**self.kernel))
+            kernel = {"smoothing_px": 0.0, **self.kernel}
+            object.__setattr__(self, "kernel", KernelModuleConfig(**kernel))
         if isinstance(self.noise, dict):
-            # What was saved before there was the choice made noise as the paper does.
             noise = {"zero_mean": False, "output_scale": 1.0, **self.noise}
             object.__setattr__(self, "noise", NoiseModuleConfig(**noise))
         if isinstance(self.jpeg, dict):

@@ -111,7 +111,8 @@ def test_kernels_depend_on_what_the_form_says_and_on_nothing_else(kernel):
 
 def test_netk_of_image_and_latent_equals_numpy():
     """Image first, then the latent of the whole image at every pixel."""
-    pdm = make({"use_image": True, "initial": "delta"}, grid="half_pixel")
+    kernel = {"use_image": True, "initial": "delta", "smoothing_px": 0.0}
+    pdm = make(kernel, grid="half_pixel")
     shake(pdm)
     hr = images(pdm)
     z_k = pdm.draw_latents(2, *LR_SIZE, tf.constant([1, 2])).kernel.numpy()

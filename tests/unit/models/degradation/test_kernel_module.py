@@ -6,12 +6,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import ndimage
 
 from pdm_tf.models.degradation import (
     KernelModuleConfig,
     PDMConfig,
     gaussian_logits,
 )
+from pdm_tf.models.degradation.kernel_config import INITIAL_KERNELS, initial_logits
 from tests.oracles import blur_oracle, gaussian_oracle, trunk_oracle
 from tests.unit.models.degradation.weights import params_of, shake, trunk_params
 
@@ -25,6 +27,7 @@ SMALL = KernelModuleConfig(
     initial="delta",
     initial_centre=0.4,
     initial_std=0.05,
+    smoothing_px=0.0,
 )
 
 
@@ -105,6 +108,60 @@ def test_box_start_is_the_released_one():
     np.testing.assert_allclose(np.delete(kernel, 220), 0.00226, rtol=0, atol=5e-6)
     assert KernelModuleConfig.paper().initial == "box"
     assert KernelModuleConfig.paper().initial_std == 0.0
+    assert KernelModuleConfig.paper().smoothing_px == 0.0
+
+
+def smoothed(logits, sigma_px):
+    """[..., K*K] logits correlated with a Gaussian; zero beyond the border."""
+    side = round(logits.shape[-1] ** 0.5)
+    offsets = np.arange(1 - side, side)
+    window = np.exp(-(offsets**2) / (2 * sigma_px**2))
+    window /= window[np.abs(offsets) <= side // 2].sum()
+    rows = logits.reshape(-1, side, side)
+    found = [
+        ndimage.correlate(x, np.outer(window, window), mode="constant") for x in rows
+    ]
+    return np.reshape(found, logits.shape)
+
+
+@pytest.mark.parametrize("spatial", [False, True])
+@pytest.mark.parametrize("initial", ["delta", "gaussian", "box"])
+def test_smoothed_forward_equals_numpy(initial, spatial):
+    """The start as it is, plus what the trunk has learned, smoothed."""
+    module = small(smoothing_px=0.8, initial=initial, spatial=spatial).build()
+    shake(module)
+    z_k = latents(*module.latent_shape(2, 4, 5))
+    learned = trunk_oracle.trunk(z_k, trunk_params(module.trunk), training=False)
+    learned = trunk_oracle.layer(learned, params_of(module.to_logits))
+    wanted = initial_logits(module.config) + smoothed(learned, 0.8)
+    np.testing.assert_allclose(
+        module(z_k), trunk_oracle.softmax(wanted), rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("initial", INITIAL_KERNELS)
+def test_smoothing_leaves_the_start_alone(initial):
+    z_k = latents(3, 1, 1, 4)
+    plain, smooth = (
+        small(initial=initial, initial_std=0.0, smoothing_px=px).build()(z_k)
+        for px in (0.0, 1.0)
+    )
+    np.testing.assert_allclose(smooth, plain, rtol=0, atol=1e-6)
+
+
+def test_a_smoothed_tap_takes_its_neighbours_along():
+    def middle(px):
+        module = small(initial="box", initial_std=0.0, smoothing_px=px).build()
+        bias = np.array(module.to_logits.bias)
+        bias[24] = 4.0
+        module.to_logits.bias.assign(bias)
+        kernel = module(latents(1, 1, 1, 4)).numpy().reshape(7, 7)
+        return kernel[3, 3] / kernel[3, 4]
+
+    assert middle(0.0) == pytest.approx(np.exp(4.0), rel=1e-4)
+    # The start's own 1, and 4 g(0)^2 (1 - exp(-1/2)), g(0) of a Gaussian of 1 px.
+    rise = 1.0 + 4.0 * 0.4**2 * (1.0 - np.exp(-0.5))
+    assert middle(1.0) == pytest.approx(np.exp(rise), rel=0.01)
 
 
 # Added to every covariance, so that kernels do not shrink into a delta.
@@ -165,6 +222,7 @@ def test_windows_and_widths_are_as_large_in_lr_pixels_at_any_scale(scale, side):
     config = KernelModuleConfig().at_scale(scale)
     assert config.kernel_size == side
     assert config.initial_sigma_px / scale == KernelModuleConfig().initial_sigma_px / 4
+    assert config.smoothing_px / scale == KernelModuleConfig().smoothing_px / 4
     assert KernelModuleConfig().at_scale(4) == KernelModuleConfig()
     assert KernelModuleConfig.paper().at_scale(4) == KernelModuleConfig.paper()
     # 2.5 LR pixels to each side, rounded up to whole HR pixels.
@@ -247,7 +305,8 @@ def test_computes_in_float32_under_any_policy():
         ({"initial_centre": 1.0}, "between 1/K\\^2 and 1. Received: 1.0"),
         ({"initial_centre": 0.02}, "between 1/K\\^2 and 1. Received: 0.02"),
         ({"initial_sigma_px": 0.0}, "`initial_sigma_px` .* positive"),
-        ({"initial_std": -0.1}, "`initial_std` .* not negative"),
+        ({"initial_std": -0.1}, "`initial_std`, .* not negative"),
+        ({"smoothing_px": -1.0}, "`smoothing_px` not negative"),
         ({"initial": "gaussians", "latent_channels": 2}, "at least 3 .*Received: 2"),
     ],
 )

@@ -166,3 +166,11 @@ def test_noise_saved_before_it_had_a_zero_mean_stays_as_it_was():
     del saved["noise"]["zero_mean"], saved["noise"]["output_scale"]
     wanted = dataclasses.replace(NOISE, zero_mean=False, output_scale=1.0)
     assert PDMConfig(**saved).noise == wanted
+
+
+def test_kernels_saved_before_their_taps_were_smoothed_stay_as_they_were():
+    saved = dataclasses.asdict(PDMConfig())
+    assert PDMConfig(**saved).kernel.smoothing_px > 0
+    del saved["kernel"]["smoothing_px"]
+    wanted = dataclasses.replace(KernelModuleConfig(), smoothing_px=0.0)
+    assert PDMConfig(**saved).kernel == wanted
