@@ -205,7 +205,7 @@ def test_centroid_loss_pulls_to_where_the_grid_wants_it(grid, centre):
 
 
 def test_centroid_weight_brings_a_kernel_back():
-    kernel = dataclasses.replace(tiny.KERNEL, initial_std=0.001)
+    kernel = dataclasses.replace(tiny.KERNEL, initial_std=0.001, smoothing_px=0.0)
     pdm = tiny.pdm(kernel=kernel, noise=None)
     start = np.zeros(25, np.float32)
     start[2 * 5 + 4] = 4.0  # two pixels to the right
