@@ -159,7 +159,8 @@ def our_side(case: str, pdm: Any, inputs: Inputs) -> Run:
             total = tf.reduce_sum(tf.square(blurred(hr, kernel)))
         return tape.gradient(total, kernel)
 
-    bias = pdm.kernel_module.to_logits.bias
+    module = pdm.kernel_module
+    bias = (module.basis_module if settings.kernel.basis else module).to_logits.bias
     at = [variable is bias for variable in pdm.trainable_variables].index(True)
 
     def whole(hr: tf.Tensor, z_k: tf.Tensor, z_n: tf.Tensor | None) -> list[tf.Tensor]:

@@ -132,6 +132,11 @@ class KernelModule(nn.Module):
 
     def __init__(self, config: dict[str, Any], centre_px: float) -> None:
         super().__init__()
+        if config["basis"]:
+            raise ValueError(
+                "PyTorch's form has no basis of kernels. "
+                f"Received: basis={config['basis']}."
+            )
         side, latent_channels = config["kernel_size"], config["latent_channels"]
         has_norm = config["normalization"] == "batch" and config["latent"] != "zero"
         self.trunk = ResidualTrunk(

@@ -4,7 +4,8 @@ Without ground truth only the samples themselves can be judged, so every thresho
 statement about them that holds for any data; each is argued where it stands. A source
 with one constant degradation is legitimate: the findings say what is seen and what it
 means if the photographs do vary, and nothing stops the run. With
-`--kernel_arg=latent=zero` kernels are alike by request, and no finding.
+`--kernel_arg=latent=zero` kernels are alike by request, and no finding; nor is noise
+that repeats with `--noise_arg=latent=zero`.
 
 One look is 64 latents through the kernel module and two draws of noise on four patches:
 0.02 to 0.6 s without, 1.6 to 2.8 s with the full noise module (two busy cores).
@@ -122,6 +123,8 @@ def degradation_health(pdm: PDM, hr: tf.Tensor) -> Health:
         draws = [_degraded(pdm, hr, draw) for draw in (1, 2)]
         clean = draws[0].clean_lr.numpy()
         numbers |= noise_numbers(clean, *(x.noise.numpy() for x in draws))
+        if pdm.config.noise.latent == "zero":
+            del numbers["noise_repeats"]
     return judged(numbers)
 
 

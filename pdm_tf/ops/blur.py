@@ -105,12 +105,64 @@ def blur_downsample(
       ValueError: the taps are no odd square, a static size is not divisible by
         `scale` or smaller than the window, or an option is unknown.
     """
-    if border not in BORDERS:
-        raise ValueError(f"`border` must be one of {BORDERS}. Received: {border!r}.")
     if form not in FORMS:
         raise ValueError(f"`form` must be one of {FORMS}. Received: {form!r}.")
     hr, kernel = _full_precision(hr), _full_precision(kernel)
     side = kernel_side(kernel.shape[-1])
+    hr, lr_shape = _with_borders(hr, side, scale, grid, border)
+    if kernel.shape[1] == 1 and kernel.shape[2] == 1:
+        kernels = tf.reshape(kernel, [-1, side, side])
+        lr = _blur_invariant(hr, kernels, scale, _resolved(form))
+    else:
+        lr = correlate_per_pixel(hr, kernel, scale)
+    return tf.ensure_shape(lr, lr_shape)
+
+
+def blur_mixture(
+    hr: tf.Tensor,
+    weights: tf.Tensor,
+    basis: tf.Tensor,
+    scale: int,
+    *,
+    grid: str = "pixel0",
+    border: str = "reflect",
+) -> tf.Tensor:
+    """`blur_downsample` with kernels that are mixtures, without making them.
+
+    Args:
+      hr: [B, H, W, C] float, as there.
+      weights: [B, h, w, N] or [B, 1, 1, N], summing to 1 over the last axis.
+      basis: [N, K*K], each summing to 1.
+      scale, grid, border: as there.
+
+    Returns:
+      [B, h, w, C]: equal, but for rounding, to blurring with the kernels
+      weights @ basis [B, h, w, K*K].
+
+    Raises:
+      ValueError: as there.
+    """
+    hr, weights, basis = map(_full_precision, (hr, weights, basis))
+    side = kernel_side(basis.shape[-1])
+    hr, lr_shape = _with_borders(hr, side, scale, grid, border)
+    # Every colour is an image of one channel, every kernel of the basis a filter.
+    size = tf.shape(hr)
+    planes = tf.reshape(tf.transpose(hr, [0, 3, 1, 2]), [-1, size[1], size[2], 1])
+    filters = tf.reshape(tf.transpose(basis), [side, side, 1, -1])
+    blurred = tf.nn.conv2d(planes, filters, scale, "VALID")
+    height, width = tf.unstack(tf.shape(blurred)[1:3])
+    blurred = tf.reshape(blurred, [size[0], size[3], height, width, basis.shape[0]])
+    weights = tf.broadcast_to(weights, [size[0], height, width, basis.shape[0]])
+    lr = tf.einsum("bchwn,bhwn->bhwc", blurred, weights)
+    return tf.ensure_shape(lr, lr_shape)
+
+
+def _with_borders(
+    hr: tf.Tensor, side: int, scale: int, grid: str, border: str
+) -> tuple[tf.Tensor, list[int | None]]:
+    """HR that begins with the first pixel's window, and the static shape of LR."""
+    if border not in BORDERS:
+        raise ValueError(f"`border` must be one of {BORDERS}. Received: {border!r}.")
     radius = side // 2
     margin = radius if border == "valid" else 0
     lr_shape = [hr.shape[0], None, None, hr.shape[3]]
@@ -134,13 +186,7 @@ def blur_downsample(
         pad = [radius, radius]
         hr = tf.pad(hr, [[0, 0], pad, pad, [0, 0]], mode="REFLECT")
     window, _ = grid_geometry(scale, grid)
-    hr = hr[:, window:, window:, :]
-    if kernel.shape[1] == 1 and kernel.shape[2] == 1:
-        kernels = tf.reshape(kernel, [-1, side, side])
-        lr = _blur_invariant(hr, kernels, scale, _resolved(form))
-    else:
-        lr = correlate_per_pixel(hr, kernel, scale)
-    return tf.ensure_shape(lr, lr_shape)
+    return hr[:, window:, window:, :], lr_shape
 
 
 def _full_precision(tensor: tf.Tensor) -> tf.Tensor:

@@ -47,6 +47,8 @@ class KernelModuleConfig:
         by tap are smoothed with; 0 (paper) leaves every tap to itself. A single bright
         tap lets through aliasing, which looks like noise to a discriminator, and lenses
         do not make it.
+      basis: N > 1 makes every kernel a mixture of N learned ones (`KernelMixture`),
+        which saves memory where each pixel has its own; 0 (paper) does not.
     """
 
     kernel_size: int = 21
@@ -64,6 +66,7 @@ class KernelModuleConfig:
     initial_diversity: float = 0.7
     initial_std: float = 0.001
     smoothing_px: float = 1.0
+    basis: int = 0
 
     def __post_init__(self) -> None:
         require_positive(
@@ -96,6 +99,17 @@ class KernelModuleConfig:
             raise ValueError(
                 "`spatial` of KernelModuleConfig needs something that differs between "
                 'pixels: latent="normal" or use_image=true. Received: latent="zero", '
+                "use_image=false, which is one kernel for all."
+            )
+        if self.basis < 0 or self.basis == 1:
+            raise ValueError(
+                "`basis` of KernelModuleConfig must be 0 for none, or at least 2. "
+                f"Received: {self.basis}."
+            )
+        if self.basis and self.latent == "zero" and not self.use_image:
+            raise ValueError(
+                "`basis` of KernelModuleConfig needs something to mix by: "
+                'latent="normal" or use_image=true. Received: latent="zero", '
                 "use_image=false, which is one kernel for all."
             )
         varied = self.initial == "gaussians" and self.latent == "normal"
@@ -139,6 +153,22 @@ class KernelModuleConfig:
         """Whether there is a z_k at all: netK(x) has none."""
         return self.latent != "zero" or not self.use_image
 
+    def latent_shape(self, batch: int, height: int, width: int) -> list[int] | None:
+        """Shape of z_k for LR images of `height` x `width`; None: it takes none."""
+        if not self.takes_latent:
+            return None
+        if self.spatial:
+            return [batch, height, width, self.latent_channels]
+        return [batch, 1, 1, self.latent_channels]
+
+    def make(self, centre_px: float, image_channels: int, **kwargs: Any) -> Any:
+        """The `KernelModule` or `KernelMixture`, without variables."""
+        from pdm_tf.models.degradation.kernel_mixture import KernelMixture
+        from pdm_tf.models.degradation.kernel_module import KernelModule
+
+        network = KernelMixture if self.basis else KernelModule
+        return network(self, centre_px, image_channels, **kwargs)
+
     def build(
         self,
         dtype: str = "float32",
@@ -146,11 +176,9 @@ class KernelModuleConfig:
         centre_px: float = 0.0,
         image_channels: int = 3,
     ) -> Any:
-        """The `KernelModule`, with its variables; arguments as there."""
-        from pdm_tf.models.degradation.kernel_module import KernelModule
-
-        network = KernelModule(self, centre_px, image_channels, dtype=dtype, name=name)
-        shape = network.latent_shape(2, 4, 4)
+        """The same with its variables; arguments as of `KernelModule`."""
+        network = self.make(centre_px, image_channels, dtype=dtype, name=name)
+        shape = self.latent_shape(2, 4, 4)
         network(
             None if shape is None else tf.zeros(shape),
             tf.zeros([2, 4, 4, image_channels]) if self.use_image else None,

@@ -102,7 +102,7 @@ class KernelModule(Network):
         image: tf.Tensor | None = None,
         training: bool = False,
     ) -> tf.Tensor:
-        features = self._inputs(z_k, image)
+        features = trunk_inputs(self.config, z_k, image)
         if self.trunk is not None:
             features = self.trunk(features, training=training)
         logits = self._tap_logits(features)
@@ -122,29 +122,28 @@ class KernelModule(Network):
         bias = tf.linalg.matvec(self._smoothing, self.to_logits.bias)
         return tf.tensordot(features, weights, 1) + bias + self._start
 
-    def _inputs(self, z_k: tf.Tensor | None, image: tf.Tensor | None) -> tf.Tensor:
-        """What the trunk sees: latent, image, or both; one latent serves all pixels."""
-        if not self.config.use_image:
-            return z_k
-        if image is None:
-            raise ValueError(
-                "`image` must be given: use_image=true makes kernels of the HR image. "
-                "Received: None."
-            )
-        image = tf.cast(image, tf.float32)
-        if not self.config.takes_latent:
-            return image
-        shape = tf.concat([tf.shape(image)[:3], tf.shape(z_k)[3:]], axis=0)
-        return tf.concat([image, tf.broadcast_to(z_k, shape)], axis=-1)
-
     def get_config(self) -> dict[str, Any]:
         extras = {"centre_px": self.centre_px, "image_channels": self.image_channels}
         return {**super().get_config(), **extras}
 
     def latent_shape(self, batch: int, height: int, width: int) -> list[int] | None:
         """Shape of z_k for LR images of `height` x `width`; None: it takes none."""
-        if not self.config.takes_latent:
-            return None
-        if self.config.spatial:
-            return [batch, height, width, self.config.latent_channels]
-        return [batch, 1, 1, self.config.latent_channels]
+        return self.config.latent_shape(batch, height, width)
+
+
+def trunk_inputs(
+    config: KernelModuleConfig, z_k: tf.Tensor | None, image: tf.Tensor | None
+) -> tf.Tensor:
+    """What the trunk sees: latent, image, or both; one latent serves all pixels."""
+    if not config.use_image:
+        return z_k
+    if image is None:
+        raise ValueError(
+            "`image` must be given: use_image=true makes kernels of the HR image. "
+            "Received: None."
+        )
+    image = tf.cast(image, tf.float32)
+    if not config.takes_latent:
+        return image
+    shape = tf.concat([tf.shape(image)[:3], tf.shape(z_k)[3:]], axis=0)
+    return tf.concat([image, tf.broadcast_to(z_k, shape)], axis=-1)

@@ -16,10 +16,15 @@ import tensorflow as tf
 from pdm_tf.core.errors import UserError
 from pdm_tf.models.degradation.jpeg_module import JPEGModule, JPEGModuleConfig
 from pdm_tf.models.degradation.kernel_config import KernelModuleConfig
-from pdm_tf.models.degradation.kernel_module import KernelModule
 from pdm_tf.models.degradation.noise_module import NoiseModule, NoiseModuleConfig
 from pdm_tf.models.network import Network, require_choice
-from pdm_tf.ops.blur import BORDERS, GRIDS, blur_downsample, grid_geometry
+from pdm_tf.ops.blur import (
+    BORDERS,
+    GRIDS,
+    blur_downsample,
+    blur_mixture,
+    grid_geometry,
+)
 from pdm_tf.ops.footprint import hr_footprint
 
 _SAMPLE_MAP = 17  # LR pixels; a map of one would be all border to 3x3 windows
@@ -140,11 +145,8 @@ class PDM(Network):
         super().__init__(config, **kwargs)
         # Where a centred kernel's mass lies, HR pixels off the middle tap.
         _, self.centre_px = grid_geometry(config.scale, config.grid)
-        self.kernel_module = KernelModule(
-            config.kernel,
-            centre_px=self.centre_px,
-            image_channels=3 * config.scale**2,
-            name="kernel_module",
+        self.kernel_module = config.kernel.make(
+            self.centre_px, 3 * config.scale**2, name="kernel_module"
         )
         self.noise_module = None
         if config.noise is not None:
@@ -163,15 +165,7 @@ class PDM(Network):
         z_q: tf.Tensor | None = None,
         training: bool = False,
     ) -> Degraded:
-        config = self.config
-        kernel = self.kernels(z_k, hr, training=training)
-        clean_lr = blur_downsample(
-            tf.cast(hr, tf.float32),
-            kernel,
-            config.scale,
-            grid=config.grid,
-            border=config.border,
-        )
+        clean_lr, kernel = self._blurred(hr, z_k, training)
         lr, noise, quality = clean_lr, None, None
         if self.noise_module is not None:
             noise = self.noise_module(z_n, clean_lr, training=training)
@@ -179,6 +173,19 @@ class PDM(Network):
         if self.jpeg_module is not None:
             lr, quality = self.jpeg_module(z_q, lr, training=training)
         return Degraded(lr, clean_lr, kernel, noise, quality)
+
+    def _blurred(
+        self, hr: tf.Tensor, z_k: tf.Tensor | None, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """y_clean, and the kernels that made it."""
+        config = self.config
+        geometry = {"grid": config.grid, "border": config.border}
+        made = self.kernel_module(z_k, self._seen_by_kernels(hr), training=training)
+        hr = tf.cast(hr, tf.float32)
+        if not config.kernel.basis:
+            return blur_downsample(hr, made, config.scale, **geometry), made
+        # In a graph the kernels are not made unless somebody asks for them.
+        return blur_mixture(hr, *made, config.scale, **geometry), _mixed(made)
 
     def draw_latents(
         self, batch: int | tf.Tensor, height: int, width: int, seed: tf.Tensor
@@ -220,10 +227,15 @@ class PDM(Network):
         Returns:
           [B, h, w, K*K] if the form is per pixel, else [B, 1, 1, K*K].
         """
-        config, image = self.config, None
-        if config.kernel.use_image and hr is not None:
-            image = hr_footprint(hr, config.scale, config.grid, config.margin)
-        return self.kernel_module(z_k, image, training=training)
+        made = self.kernel_module(z_k, self._seen_by_kernels(hr), training=training)
+        return _mixed(made) if self.config.kernel.basis else made
+
+    def _seen_by_kernels(self, hr: tf.Tensor | None) -> tf.Tensor | None:
+        """The HR image on the LR grid, if the kernel module looks at it."""
+        config = self.config
+        if not config.kernel.use_image or hr is None:
+            return None
+        return hr_footprint(hr, config.scale, config.grid, config.margin)
 
     def sample_kernels(
         self, count: int, seed: int = 0, hr: tf.Tensor | None = None
@@ -269,6 +281,11 @@ class PDM(Network):
             middle = kernels[:, kernels.shape[1] // 2, kernels.shape[2] // 2]
             found.append(middle.reshape(-1, side, side))
         return np.concatenate(found)
+
+
+def _mixed(made: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+    """Weights [B, h, w, N] and basis [N, K*K] -> kernels [B, h, w, K*K]."""
+    return tf.tensordot(*made, axes=1)
 
 
 def _normal(

@@ -28,6 +28,9 @@ KINDS = {
     },
     "blur alone, mirrored": {"noise": None, "border": "reflect"},
     "kernel per pixel": {"kernel": KernelModuleConfig(spatial=True, **SMALL)},
+    "kernel per pixel, mixed": {
+        "kernel": KernelModuleConfig(spatial=True, basis=3, **SMALL)
+    },
     "kernel of the image, noise of the image": {
         "kernel": KernelModuleConfig(
             use_image=True, latent="zero", spatial=True, **SMALL

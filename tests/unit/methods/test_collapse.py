@@ -89,6 +89,9 @@ def test_health_of_a_model_and_of_one_kernel_by_request():
     zero = dataclasses.replace(tiny.KERNEL, latent="zero")
     one = degradation_health(tiny.pdm(kernel=zero, noise=None), hr)
     assert set(one.numbers) == {"alarm/kernels_delta", "alarm/kernels_at_border"}
+    of_image = dataclasses.replace(tiny.NOISE, latent="zero", zero_mean=False)
+    repeated = degradation_health(tiny.pdm(noise=of_image), hr)
+    assert set(first.numbers) - set(repeated.numbers) == {"alarm/noise_repeats"}
 
 
 def test_only_what_learns_a_degradation_is_asked():

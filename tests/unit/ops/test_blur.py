@@ -7,6 +7,7 @@ import tensorflow as tf
 from pdm_tf.ops.blur import (
     FORMS,
     blur_downsample,
+    blur_mixture,
     grid_geometry,
     kernel_centroid,
     kernel_side,
@@ -59,6 +60,53 @@ def test_both_kinds_of_kernel_equal_the_loop(scale, side, lr_size, border, grid)
                 tf.constant(hr, tf.float32), flat(kernels), scale, form=form, **options
             )
             np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("places", [(4, 6), (1, 1)], ids=["per pixel", "per image"])
+@pytest.mark.parametrize("border", ["reflect", "valid"])
+@pytest.mark.parametrize("grid", ["pixel0", "half_pixel"])
+def test_a_mixture_equals_the_loop_with_the_mixed_kernels(places, border, grid):
+    rng = np.random.default_rng(3)
+    hr = rng.random((2, *sizes((4, 6), 4, 7, border), 3))
+    basis = random_kernels(rng, 5, 7, 7)
+    weights = rng.dirichlet(np.ones(5), size=(2, *places))
+    found = blur_mixture(
+        tf.constant(hr, tf.float32),
+        weights.astype(np.float32),
+        basis.reshape(5, -1).astype(np.float32),
+        4,
+        grid=grid,
+        border=border,
+    )
+    mixed = np.einsum("bhwn,nij->bhwij", weights, basis)
+    mixed = np.broadcast_to(mixed, (2, 4, 6, 7, 7))
+    wanted = [
+        blur_oracle.blur(image, kernel, 4, grid=grid, border=border)
+        for image, kernel in zip(hr, mixed, strict=True)
+    ]
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE)
+
+
+def test_gradients_of_a_mixture_are_those_of_its_kernels():
+    rng = np.random.default_rng(4)
+    hr = tf.constant(rng.random((2, *sizes((3, 4), 2, 5, "valid"), 3)), tf.float32)
+    basis = flat(random_kernels(rng, 3, 5, 5)).reshape(3, 25)
+    weights = rng.dirichlet(np.ones(3), size=(2, 3, 4)).astype(np.float32)
+    upstream = rng.normal(size=(2, 3, 4, 3)).astype(np.float32)
+
+    def gradients(blurred):
+        operands = [tf.constant(weights), tf.constant(basis)]
+        with tf.GradientTape() as tape:
+            tape.watch(operands)
+            loss = tf.reduce_sum(blurred(*operands) * upstream)
+        return tape.gradient(loss, operands)
+
+    by_parts = gradients(lambda w, k: blur_mixture(hr, w, k, 2, border="valid"))
+    by_kernels = gradients(
+        lambda w, k: blur_downsample(hr, tf.tensordot(w, k, 1), 2, border="valid")
+    )
+    for found, wanted in zip(by_parts, by_kernels, strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("border", ["reflect", "valid"])

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.models.degradation import KernelModuleConfig, NoiseModuleConfig, PDMConfig
+from pdm_tf.ops.blur import blur_downsample, kernel_spread
 from tests.oracles import trunk_oracle
 from tests.unit.models.degradation.weights import params_of, shake, trunk_params
 
@@ -26,6 +27,8 @@ KERNELS = {
     "x in windows": {"use_image": True, "latent": "zero", "spatial": True},
     "x, z": {"use_image": True},
     "x, z per pixel": {"use_image": True, "spatial": True},
+    "z, mixture": {"spatial": True, "basis": 3},
+    "x, mixture": {"use_image": True, "latent": "zero", "basis": 3},
 }
 NOISES = {
     "z": {"use_image": False},
@@ -179,3 +182,56 @@ def test_contradictory_forms_are_refused_and_the_rule_named():
     with pytest.raises(UserError, match="at least `scale` .* Received: 3 and 4"):
         kernel = KernelModuleConfig(kernel_size=3, use_image=True)
         PDMConfig(scale=4, kernel=kernel)
+
+
+@pytest.mark.parametrize("spatial", [False, True])
+def test_a_mixture_blurs_as_its_kernels_do(spatial):
+    """The two ways to the same LR: weigh N blurred images, or blur with the mixture."""
+    pdm = make({"spatial": spatial, "basis": 3, "initial": "gaussians"})
+    shake(pdm)
+    hr = images(pdm)
+    z_k = pdm.draw_latents(2, *LR_SIZE, tf.constant([1, 2])).kernel
+    degraded = pdm(hr, z_k)
+    kernels = pdm.kernels(z_k, hr)
+    np.testing.assert_allclose(degraded.kernel, kernels, rtol=0, atol=1e-6)
+    wanted = blur_downsample(hr, kernels, SCALE, border="valid")
+    np.testing.assert_allclose(degraded.lr, wanted, rtol=0, atol=1e-5)
+    weights, basis = pdm.kernel_module(z_k)
+    assert weights.shape == (2, *(LR_SIZE if spatial else (1, 1)), 3)
+    assert basis.shape == (3, SIDE**2)
+    for rows in (weights, basis):
+        np.testing.assert_allclose(tf.reduce_sum(rows, -1), 1.0, rtol=0, atol=1e-5)
+
+
+def test_mixtures_begin_about_as_different_as_their_basis():
+    kernel = KernelModuleConfig(basis=16, filters=16, num_blocks=1, initial_std=0.0)
+    pdm = PDMConfig(kernel=kernel, noise=None).build()
+    weights, basis = pdm.kernel_module(
+        pdm.draw_latents(64, 1, 1, tf.constant([1, 2])).kernel
+    )
+    assert np.mean(np.max(weights, axis=-1)) > 0.4
+    widths = kernel_spread(tf.tensordot(weights, basis, 1)).numpy().ravel()
+    assert widths.std() > 0.4 * kernel_spread(basis).numpy().std()
+
+
+def test_a_mixture_comes_back_from_its_settings_with_its_weights(tmp_path):
+    pdm = make({"spatial": True, "basis": 3})
+    shake(pdm)
+    pdm.save_weights(tmp_path / "pdm.weights.h5")
+    again = type(pdm).from_config(pdm.get_config())
+    again.load_weights(tmp_path / "pdm.weights.h5")
+    z_k = pdm.draw_latents(2, *LR_SIZE, tf.constant([1, 2])).kernel
+    np.testing.assert_array_equal(again.kernels(z_k, None), pdm.kernels(z_k, None))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"basis": 1}, "`basis` .* at least 2. Received: 1"),
+        ({"basis": -2}, "`basis` .* Received: -2"),
+        ({"basis": 4, "latent": "zero"}, "`basis` .* needs something to mix by"),
+    ],
+)
+def test_a_basis_that_cannot_work_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        KernelModuleConfig(**settings)
