@@ -26,14 +26,18 @@ FILES = sorted(path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.flags"))
 PARTS = [path for path in FILES if path.parts[0] == "parts"]
 WHOLE = [path for path in FILES if path not in PARTS]
 SMOKE = [path for path in FILES if path.parts[0] == "smoke"]
-# Of the forms of the model, one trains in the default suite: about 20 s each.
+# About 20 s each: of the forms of the model one trains in the default suite, and the
+# JPEG module trains in tests/unit/methods.
 QUICK_FORMS = ("kernel_per_pixel",)
+SLOW_SMOKE = ("pdm_sr_jpeg",)
 TRAINED = [
     pytest.param(
         path,
         id=str(path),
         marks=[pytest.mark.slow]
-        if "forms" in path.parts and path.stem not in QUICK_FORMS
+        if "forms" in path.parts
+        and path.stem not in QUICK_FORMS
+        or path.stem in SLOW_SMOKE
         else [],
     )
     for path in SMOKE

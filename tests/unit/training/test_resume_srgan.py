@@ -36,7 +36,9 @@ def trained(folder, make, steps):
 @pytest.mark.parametrize(
     ("config", "policy"),
     [
-        (UNetDiscriminatorConfig(filters=4), "float32"),
+        pytest.param(
+            UNetDiscriminatorConfig(filters=4), "float32", marks=pytest.mark.slow
+        ),
         pytest.param(
             VGGDiscriminatorConfig(input_size=32, filters=4, hidden=4),
             "mixed_float16",
