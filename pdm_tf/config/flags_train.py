@@ -43,9 +43,10 @@ _SECTIONS = {
         "sr_net": "SR network by name, e.g. edsr, rrdbnet.",
         "sr_arg": "A setting of the SR network, e.g. num_blocks=16.",
         "kernel_arg": "A setting of the learned blur kernel, e.g. kernel_size=21, the "
-        "default at x4 (5 LR pixels wide at any scale).",
+        "default at x4 (5 LR pixels wide at any scale). All: docs/degradation.md.",
         "noise": "Whether the learned degradation adds noise.",
-        "noise_arg": "A setting of the learned noise, e.g. num_blocks=8.",
+        "noise_arg": "A setting of the learned noise, e.g. conv_size=1 for noise "
+        "without correlation. All: docs/degradation.md.",
         "jpeg": "Whether the learned degradation ends in JPEG compression, for LR "
         "photographs that are or once were JPEG files. Takes larger HR patches.",
         "jpeg_arg": "A setting of the learned JPEG quality, e.g. subsampling=444.",

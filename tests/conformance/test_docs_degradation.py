@@ -1,0 +1,59 @@
+"""docs/degradation.md: its settings are the code's, and its flags can be built."""
+
+import dataclasses
+import re
+
+import pytest
+
+from pdm_tf import build
+from pdm_tf.methods.collapse import _CAUSES
+from pdm_tf.models.degradation import KernelModuleConfig, NoiseModuleConfig
+from tests.conformance.smoke import ROOT, parse
+
+PAGE = (ROOT / "docs" / "degradation.md").read_text(encoding="utf-8")
+SECTIONS = dict(section.split("\n", 1) for section in ("head\n" + PAGE).split("\n## "))
+CELLS = re.findall(r"^\| [^|]+ \| (`--.*`) \|$", SECTIONS["head"], re.MULTILINE)
+OFFERED = [found for cell in CELLS for found in re.findall(r"`([^`]+)`", cell)]
+
+
+def rows(section):
+    """First two cells of each row of the section's table."""
+    found = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", SECTIONS[section], re.MULTILINE)
+    return {name: cell.strip("` ") for name, cell in found}
+
+
+@pytest.mark.parametrize(
+    ("section", "config"),
+    [
+        ("Settings of the kernels", KernelModuleConfig()),
+        ("Settings of the noise", NoiseModuleConfig()),
+    ],
+)
+def test_settings_and_their_defaults_are_those_of_the_code(section, config):
+    wanted = {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in dataclasses.asdict(config).items()
+    }
+    assert rows(section) == wanted
+
+
+def test_every_cause_of_the_alarm_is_explained():
+    assert set(rows("What the collapse alarm says")) == set(_CAUSES)
+
+
+def test_the_page_offers_a_flag_in_every_row():
+    assert len(CELLS) == 9 and len(OFFERED) == 10
+
+
+@pytest.mark.parametrize("flags", OFFERED)
+def test_flags_that_are_offered_build(flags):
+    small = [
+        *("--kernel_arg=filters=4", "--kernel_arg=num_blocks=1"),
+        *("--sr_arg=filters=4", "--sr_arg=num_blocks=1"),
+        *("--discriminator_arg=filters=4", "--report=off"),
+    ]
+    if "--nonoise" not in flags:
+        small += ["--noise_arg=filters=4", "--noise_arg=num_blocks=1"]
+    place = ["--hr_dir=hr", "--lr_dir=lr", "--run_dir=run"]
+    config = parse("parts/smoke.flags", *place, *small, *flags.split())
+    assert build.build_method(config).networks["pdm"].trainable_variables
