@@ -15,6 +15,7 @@ def tiny_pdm(
     *,
     scale: int = SCALE,
     spatial: bool = False,
+    basis: int = 0,
     noise_blocks: int | None = 1,
     noise_window: int = 3,
     border: str = "valid",
@@ -22,7 +23,12 @@ def tiny_pdm(
 ) -> PDM:
     """Kernels of 5 px; `noise_blocks=None` leaves the noise module out."""
     kernel = KernelModuleConfig(
-        kernel_size=5, latent_channels=4, filters=8, num_blocks=1, spatial=spatial
+        kernel_size=5,
+        latent_channels=4,
+        filters=8,
+        num_blocks=1,
+        spatial=spatial,
+        basis=basis,
     )
     noise = None
     if noise_blocks is not None:

@@ -84,7 +84,7 @@ def test_receptive_radius_is_what_a_single_latent_reaches(blocks):
             KernelModuleConfig,
             "kernel_size latent_channels latent use_image filters num_blocks spatial "
             "conv_size normalization initial initial_centre initial_sigma_px "
-            "initial_diversity initial_std",
+            "initial_diversity initial_std smoothing_px basis",
         ),
         (
             NoiseModuleConfig,
