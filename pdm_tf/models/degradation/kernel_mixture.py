@@ -13,9 +13,12 @@ import keras
 import tensorflow as tf
 
 from pdm_tf.models.degradation.kernel_config import KernelModuleConfig
-from pdm_tf.models.degradation.kernel_module import KernelModule, trunk_inputs
+from pdm_tf.models.degradation.kernel_module import (
+    KernelModule,
+    KernelNetwork,
+    trunk_inputs,
+)
 from pdm_tf.models.degradation.trunk import ResidualTrunk, pointwise_or_conv
-from pdm_tf.models.network import Network
 
 # Standard deviation of the weights' logits over the latents at the start: about half of
 # a pixel's weight is on one kernel, so mixtures begin nearly as different as the basis.
@@ -23,34 +26,22 @@ _INITIAL_SHARPNESS = 3.0
 
 
 @keras.saving.register_keras_serializable("pdm_tf")
-class KernelMixture(Network):
+class KernelMixture(KernelNetwork):
     """(z_k, image) -> weights [B, h, w, N] and basis [N, K*K], with N = config.basis.
 
     Inputs as of `KernelModule`; h = w = 1 unless `config.per_pixel`. Rows of both sum
     to 1, so the kernels `weights @ basis` are as those of that module; images are
     blurred without making them (`ops.blur.blur_mixture`).
 
-    Args:
-      config, centre_px, image_channels: as of `KernelModule`.
+    Args: as of `KernelNetwork`.
     """
 
-    config_class = KernelModuleConfig
-
-    def __init__(
-        self,
-        config: KernelModuleConfig,
-        centre_px: float = 0.0,
-        image_channels: int = 3,
-        **kwargs: Any,
-    ) -> None:
-        kwargs["dtype"] = "float32"
-        super().__init__(config, **kwargs)
-        self.centre_px = centre_px
-        self.image_channels = image_channels
+    def __init__(self, config: KernelModuleConfig, *args: Any, **kwargs: Any) -> None:
+        super().__init__(config, *args, **kwargs)
         single = dataclasses.replace(
             config, basis=0, latent="normal", use_image=False, spatial=False
         )
-        self.basis_module = KernelModule(single, centre_px, name="basis_module")
+        self.basis_module = KernelModule(single, self.centre_px, name="basis_module")
         # Each kernel of the basis is what the module makes of one learned latent.
         self.anchors = self.add_weight(
             shape=(config.basis, 1, 1, config.latent_channels),
@@ -95,11 +86,3 @@ class KernelMixture(Network):
         logits += self.direct(z_k if self.config.takes_latent else features)
         basis = self.basis_module(tf.convert_to_tensor(self.anchors), training=training)
         return tf.nn.softmax(logits, axis=-1), tf.squeeze(basis, axis=[1, 2])
-
-    def get_config(self) -> dict[str, Any]:
-        extras = {"centre_px": self.centre_px, "image_channels": self.image_channels}
-        return {**super().get_config(), **extras}
-
-    def latent_shape(self, batch: int, height: int, width: int) -> list[int] | None:
-        """Shape of z_k for LR images of `height` x `width`; None: it takes none."""
-        return self.config.latent_shape(batch, height, width)

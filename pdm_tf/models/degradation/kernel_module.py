@@ -23,19 +23,13 @@ from pdm_tf.models.degradation.trunk import ResidualTrunk, pointwise_or_conv
 from pdm_tf.models.network import Network
 
 
-@keras.saving.register_keras_serializable("pdm_tf")
-class KernelModule(Network):
-    """(z_k, image) -> kernel [B, h, w, K*K] float32, summing to 1 (Eq. 4).
-
-    z_k is [B, h, w, f_k] when `spatial`, else [B, 1, 1, f_k], or None where
-    `config.takes_latent` says so; image, for `use_image` alone, is the HR image on the
-    LR grid, [B, h, w, image_channels] (`ops.footprint`). Kernels are [B, 1, 1, K*K]
-    unless `config.per_pixel`. Always computes in float32: softmax wants the precision.
+class KernelNetwork(Network):
+    """What `KernelModule` and `KernelMixture` share; computes in float32.
 
     Args:
       config: settings.
       centre_px: as in `initial_logits`.
-      image_channels: of `image`.
+      image_channels: of the image that the network sees with `use_image`.
     """
 
     config_class = KernelModuleConfig
@@ -51,6 +45,30 @@ class KernelModule(Network):
         super().__init__(config, **kwargs)
         self.centre_px = centre_px
         self.image_channels = image_channels
+
+    def get_config(self) -> dict[str, Any]:
+        extras = {"centre_px": self.centre_px, "image_channels": self.image_channels}
+        return {**super().get_config(), **extras}
+
+    def latent_shape(self, batch: int, height: int, width: int) -> list[int] | None:
+        """Shape of z_k for LR images of `height` x `width`; None: it takes none."""
+        return self.config.latent_shape(batch, height, width)
+
+
+@keras.saving.register_keras_serializable("pdm_tf")
+class KernelModule(KernelNetwork):
+    """(z_k, image) -> kernel [B, h, w, K*K] float32, summing to 1 (Eq. 4).
+
+    z_k is [B, h, w, f_k] when `spatial`, else [B, 1, 1, f_k], or None where
+    `config.takes_latent` says so; image, for `use_image` alone, is the HR image on the
+    LR grid, [B, h, w, image_channels] (`ops.footprint`). Kernels are [B, 1, 1, K*K]
+    unless `config.per_pixel`. Always computes in float32: softmax wants the precision.
+
+    Args: as of `KernelNetwork`.
+    """
+
+    def __init__(self, config: KernelModuleConfig, *args: Any, **kwargs: Any) -> None:
+        super().__init__(config, *args, **kwargs)
         window = config.conv_size if config.spatial else 1
         # A constant latent makes a constant of the trunk, which the last bias can be
         # alone. Trained all the same, its weights add up to steps so large that the
@@ -65,7 +83,7 @@ class KernelModule(Network):
                 dtype="float32",
                 name="trunk",
             )
-        start = initial_logits(config, centre_px).astype("float32")
+        start = initial_logits(config, self.centre_px).astype("float32")
         self._start = self._smoothing = None
         if config.smoothing_px:  # of what is learned, not of what it starts from
             self._start = start
@@ -90,7 +108,7 @@ class KernelModule(Network):
                 config.kernel_size,
                 config.initial_sigma_px,
                 config.initial_diversity if config.latent == "normal" else 0.0,
-                centre_px,
+                self.centre_px,
                 window if config.takes_latent else 1,
                 dtype="float32",
                 name="gaussians",
@@ -121,14 +139,6 @@ class KernelModule(Network):
         weights = tf.matmul(self.to_logits.kernel, self._smoothing)
         bias = tf.linalg.matvec(self._smoothing, self.to_logits.bias)
         return tf.tensordot(features, weights, 1) + bias + self._start
-
-    def get_config(self) -> dict[str, Any]:
-        extras = {"centre_px": self.centre_px, "image_channels": self.image_channels}
-        return {**super().get_config(), **extras}
-
-    def latent_shape(self, batch: int, height: int, width: int) -> list[int] | None:
-        """Shape of z_k for LR images of `height` x `width`; None: it takes none."""
-        return self.config.latent_shape(batch, height, width)
 
 
 def trunk_inputs(
