@@ -18,7 +18,7 @@ from export.workspace import (
     SAVED_MODEL,
     Built,
 )
-from pdm_tf.config import exit_codes, program
+from pdm_tf.cli import program
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import write_json_atomic
 
@@ -67,7 +67,7 @@ def main(config: ExportConfig) -> int:
     )
     print(f"wrote {', '.join(publish.relative(written, output))} in")
     print(output)
-    return exit_codes.OK
+    return program.OK
 
 
 class _Work:

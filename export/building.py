@@ -29,8 +29,8 @@ from export.workspace import (
     peak_bytes,
     save_reference,
 )
-from pdm_tf.config.quiet import quiet_start
 from pdm_tf.core.images import to_float
+from pdm_tf.core.quiet import quiet_start
 
 with quiet_start():
     import tensorflow as tf

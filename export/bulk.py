@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from export.flags_bulk import LOCAL_RUNNER, SOME_FAILED, SPEC, BulkConfig
-from pdm_tf.config import exit_codes, program
+from pdm_tf.cli import program
 from pdm_tf.core.errors import UserError
 
 _SEPARATOR = "--"  # what follows it is for Beam
@@ -45,7 +45,7 @@ def main(config: BulkConfig, beam_flags: Sequence[str] = ()) -> int:
         f"{outcome.counts[status]} {status}" for status in ("done", "skipped", "failed")
     )
     print(f"{counts}; manifest: {manifest}-*.jsonl")
-    return SOME_FAILED if outcome.counts["failed"] else exit_codes.OK
+    return SOME_FAILED if outcome.counts["failed"] else program.OK
 
 
 def _work(config: BulkConfig, output: str) -> Any:

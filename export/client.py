@@ -14,8 +14,8 @@ from pathlib import Path
 from export.client_errors import Asked, RequestError, ServerError
 from export.client_service import Payload, Service
 from export.flags_client import SPEC, ClientConfig
-from pdm_tf.config import exit_codes, program
-from pdm_tf.config.flags_prepare import SOME_LEFT_OUT
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_prepare import SOME_LEFT_OUT
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import write_bytes_atomic
 from pdm_tf.core.images import (
@@ -43,8 +43,8 @@ def main(config: ClientConfig) -> int:
     summary = f"{done} of {len(tasks)} photographs upscaled"
     print(f"{summary}, {failed} left out: {config.output}" if failed else summary)
     if failed:
-        return SOME_LEFT_OUT if done else exit_codes.BAD_INPUT
-    return exit_codes.OK
+        return SOME_LEFT_OUT if done else program.BAD_INPUT
+    return program.OK
 
 
 def plan(source: Path, target: Path) -> list[Task]:

@@ -26,8 +26,8 @@ from export.workspace import (
     sha256,
     size_bytes,
 )
-from pdm_tf.config.quiet import quiet_start
 from pdm_tf.core.images import decode_rgb_u8, encode_png, to_float
+from pdm_tf.core.quiet import quiet_start
 
 DEGRADATION_OUTPUTS = ("lr", "clean_lr", "kernel")
 

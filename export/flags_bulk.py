@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pdm_tf.config.checks import require_at_least, require_given
-from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import require_at_least, require_given
 from pdm_tf.core.errors import UserError
 
-# Beside those of `exit_codes`: everything was done but for the files that were named.
+# Besides those of `program`: everything was done but for the files that were named.
 SOME_FAILED = 1
 LOCAL_RUNNER = "DirectRunner"
 
@@ -20,22 +20,87 @@ class BulkConfig:
       UserError: a required flag is missing or a number is out of range.
     """
 
-    input: str = ""
-    output: str = ""
-    model: str = ""
-    fallback_model: str = ""
-    manifest: str = ""
-    format: Literal["same", "png", "jpeg", "webp", "tiff"] = "same"
-    quality: int = 95
-    outscale: float = 0.0
-    ensemble: bool = False
-    overwrite: bool = False
-    runner: str = LOCAL_RUNNER
-    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
-    strict: bool = False
-    threads: int = 0
-    tile: int = 0
-    memory_mb: int = 256
+    input: str = flag(
+        "",
+        "Photographs: a folder, searched recursively for image suffixes "
+        "(hidden files are left out); a pattern, in which * stays within a folder and "
+        "** does not; or one file. Local, or any place that Apache Beam can read, such "
+        "as gs://bucket/photos. Required.",
+        section="What",
+    )
+    output: str = flag(
+        "",
+        "Folder for the results, in which the tree of the input is built "
+        "again. Local or remote. Required.",
+    )
+    model: str = flag(
+        "",
+        "An ONNX file of a super-resolution network, as python -m export "
+        "writes it. Workers on other machines must be able to read it. Required.",
+    )
+    fallback_model: str = flag(
+        "",
+        "Float32 ONNX file with which images are made again on which "
+        "a float16 --model overflows; empty: they fail.",
+    )
+    manifest: str = flag(
+        "",
+        "Path, without suffix, of the manifest: JSON lines, one for each "
+        "photograph. Empty: OUTPUT/manifest/ and the time of the start.",
+    )
+    format: Literal["same", "png", "jpeg", "webp", "tiff"] = flag(
+        "same",
+        "Of the results. `same`: as the source (PNG for BMP and GIF).",
+        section="Result",
+    )
+    quality: int = flag(95, "1 to 100, of JPEG and WebP.")
+    outscale: float = flag(
+        0.0,
+        "Size of the result / size of the photograph, such as 2.5. 0 takes "
+        "the network's scale.",
+    )
+    ensemble: bool = flag(
+        False,
+        "Average the network over the eight flips and quarter turns: eight "
+        "times slower.",
+    )
+    overwrite: bool = flag(
+        False,
+        "Make everything again and replace files that exist. Without it "
+        "finished results are kept, those of another source or other settings made "
+        "again, and files that this program did not make never replaced.",
+    )
+    runner: str = flag(
+        LOCAL_RUNNER,
+        "Apache Beam's runner: DirectRunner (this machine), DataflowRunner, "
+        "FlinkRunner, SparkRunner, ... Its own flags follow after a lone --.",
+        section="Workers",
+    )
+    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = flag(
+        "auto",
+        "Where a worker runs the network. `auto`: on an NVIDIA GPU if that "
+        "really works, else on the CPU; each row of the manifest says which it was.",
+    )
+    strict: bool = flag(
+        False,
+        "Fail when the provider asked for cannot be had, instead of going on "
+        "elsewhere.",
+    )
+    threads: int = flag(
+        0,
+        "Threads of the network on the CPU, of each worker process; 0 takes "
+        "one per core.",
+    )
+    tile: int = flag(
+        0,
+        "Side of the LR tiles that the network sees, in pixels; memory grows "
+        "with its square. 0 takes what suits the network.",
+    )
+    memory_mb: int = flag(
+        256,
+        "MB of pixels that may wait in a worker's memory; the rest waits "
+        "in scratch files.",
+    )
 
     def __post_init__(self) -> None:
         require_given(self, "export.bulk", "input", "output", "model")
@@ -48,48 +113,6 @@ class BulkConfig:
                 f"scale. Received: {self.outscale:g}."
             )
 
-
-_SECTIONS = {
-    "What": {
-        "input": "Photographs: a folder, searched recursively for image suffixes "
-        "(hidden files are left out); a pattern, in which * stays within a folder and "
-        "** does not; or one file. Local, or any place that Apache Beam can read, such "
-        "as gs://bucket/photos. Required.",
-        "output": "Folder for the results, in which the tree of the input is built "
-        "again. Local or remote. Required.",
-        "model": "An ONNX file of a super-resolution network, as python -m export "
-        "writes it. Workers on other machines must be able to read it. Required.",
-        "fallback_model": "Float32 ONNX file with which images are made again on which "
-        "a float16 --model overflows; empty: they fail.",
-        "manifest": "Path, without suffix, of the manifest: JSON lines, one for each "
-        "photograph. Empty: OUTPUT/manifest/ and the time of the start.",
-    },
-    "Result": {
-        "format": "Of the results. `same`: as the source (PNG for BMP and GIF).",
-        "quality": "1 to 100, of JPEG and WebP.",
-        "outscale": "Size of the result / size of the photograph, such as 2.5. 0 takes "
-        "the network's scale.",
-        "ensemble": "Average the network over the eight flips and quarter turns: eight "
-        "times slower.",
-        "overwrite": "Make everything again and replace files that exist. Without it "
-        "finished results are kept, those of another source or other settings made "
-        "again, and files that this program did not make never replaced.",
-    },
-    "Workers": {
-        "runner": "Apache Beam's runner: DirectRunner (this machine), DataflowRunner, "
-        "FlinkRunner, SparkRunner, ... Its own flags follow after a lone --.",
-        "provider": "Where a worker runs the network. `auto`: on an NVIDIA GPU if that "
-        "really works, else on the CPU; each row of the manifest says which it was.",
-        "strict": "Fail when the provider asked for cannot be had, instead of going on "
-        "elsewhere.",
-        "threads": "Threads of the network on the CPU, of each worker process; 0 takes "
-        "one per core.",
-        "tile": "Side of the LR tiles that the network sees, in pixels; memory grows "
-        "with its square. 0 takes what suits the network.",
-        "memory_mb": "MB of pixels that may wait in a worker's memory; the rest waits "
-        "in scratch files.",
-    },
-}
 
 SPEC = ProgramSpec(
     module="export.bulk",
@@ -107,5 +130,4 @@ SPEC = ProgramSpec(
         "--model=gs://b/model.onnx --runner=DataflowRunner -- --project=p "
         "--region=europe-west4 --temp_location=gs://b/tmp --sdk_container_image=...",
     ),
-    sections=_SECTIONS,
 )

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from export.signatures import SIGNATURES
-from pdm_tf.config.checks import require_at_least, require_given
-from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import require_at_least, require_given
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
 
@@ -22,18 +22,57 @@ class ClientConfig:
       UserError: a required flag is missing, or a value cannot be used.
     """
 
-    input: str = ""
-    output: str = ""
-    send: Literal["png", "file"] = "png"
-    server: str = "localhost:8500"
-    protocol: Literal["grpc", "rest", "kserve_grpc", "kserve_rest"] = "grpc"
-    model_name: str = "sr"
-    version: int = 0
-    label: str = ""
-    signature: str = "serving_bytes"
-    timeout: float = 120.0
-    max_message_mb: int = 0
-    parallel: int = 1
+    input: str = flag(
+        "",
+        "A photograph (PNG, JPEG, WebP, BMP), or a folder of them, searched "
+        "recursively. Required.",
+        section="Pictures",
+    )
+    output: str = flag(
+        "",
+        "Where the PNG goes: a file NAME.png for one photograph, or a "
+        "folder, made if missing, in which a folder's sub-folders are kept. Required.",
+    )
+    send: Literal["png", "file"] = flag(
+        "png",
+        "`png`: what the photograph shows, upright and 8 bit, as PNG. `file`: "
+        "the file's bytes as they are (JPEG stays small); the server then ignores EXIF "
+        "orientation and colour profiles.",
+    )
+    server: str = flag(
+        "localhost:8500",
+        "HOST:PORT. TF Serving: 8500 (gRPC), 8501 (REST); Triton: 8001 and "
+        "8000; KServe: 8081 and 8080.",
+        section="Server",
+    )
+    protocol: Literal["grpc", "rest", "kserve_grpc", "kserve_rest"] = flag(
+        "grpc",
+        "`grpc` and `rest` are TF Serving's; `kserve_grpc` and "
+        "`kserve_rest` the Open Inference Protocol of Triton and KServe.",
+    )
+    model_name: str = flag("sr", "Name under which the server has the model.")
+    version: int = flag(
+        0, "Version number of the model; 0 leaves the choice to the server."
+    )
+    label: str = flag("", "Version label of TF Serving, such as `stable`.")
+    signature: str = flag(
+        "serving_bytes",
+        "TF Serving only: serving_bytes (files), serving_uint8 or "
+        "serving_default (float32). By REST the last two send every number as text.",
+    )
+    timeout: float = flag(
+        120.0,
+        "Seconds for one photograph (by REST: seconds without a byte).",
+        section="Limits",
+    )
+    max_message_mb: int = flag(
+        0, "Largest message accepted, in MiB; 0: no limit but the format's 2 GiB."
+    )
+    parallel: int = flag(
+        1,
+        "Photographs under way at once; a server that batches needs more "
+        "than 1 to have something to batch.",
+    )
 
     def __post_init__(self) -> None:
         require_given(self, "export.client", "input", "output")
@@ -43,10 +82,10 @@ class ClientConfig:
                 f"Received: {self.server!r}."
             )
         lookup(SIGNATURES, self.signature, "--signature")
-        for flag, text in (("model_name", self.model_name), ("label", self.label)):
-            if not _NAME.fullmatch(text) and (text or flag == "model_name"):
+        for name, text in (("model_name", self.model_name), ("label", self.label)):
+            if not _NAME.fullmatch(text) and (text or name == "model_name"):
                 raise UserError(
-                    f"--{flag} consists of letters, digits, `_`, `-` and `.`. "
+                    f"--{name} consists of letters, digits, `_`, `-` and `.`. "
                     f"Received: {text!r}."
                 )
         require_at_least(self, version=0, max_message_mb=0, parallel=1)
@@ -72,36 +111,6 @@ class ClientConfig:
             )
 
 
-_SECTIONS = {
-    "Pictures": {
-        "input": "A photograph (PNG, JPEG, WebP, BMP), or a folder of them, searched "
-        "recursively. Required.",
-        "output": "Where the PNG goes: a file NAME.png for one photograph, or a "
-        "folder, made if missing, in which a folder's sub-folders are kept. Required.",
-        "send": "`png`: what the photograph shows, upright and 8 bit, as PNG. `file`: "
-        "the file's bytes as they are (JPEG stays small); the server then ignores EXIF "
-        "orientation and colour profiles.",
-    },
-    "Server": {
-        "server": "HOST:PORT. TF Serving: 8500 (gRPC), 8501 (REST); Triton: 8001 and "
-        "8000; KServe: 8081 and 8080.",
-        "protocol": "`grpc` and `rest` are TF Serving's; `kserve_grpc` and "
-        "`kserve_rest` the Open Inference Protocol of Triton and KServe.",
-        "model_name": "Name under which the server has the model.",
-        "version": "Version number of the model; 0 leaves the choice to the server.",
-        "label": "Version label of TF Serving, such as `stable`.",
-        "signature": "TF Serving only: serving_bytes (files), serving_uint8 or "
-        "serving_default (float32). By REST the last two send every number as text.",
-    },
-    "Limits": {
-        "timeout": "Seconds for one photograph (by REST: seconds without a byte).",
-        "max_message_mb": "Largest message accepted, in MiB; 0: no limit but the "
-        "format's 2 GiB.",
-        "parallel": "Photographs under way at once; a server that batches needs more "
-        "than 1 to have something to batch.",
-    },
-}
-
 SPEC = ProgramSpec(
     module="export.client",
     config=ClientConfig,
@@ -117,5 +126,4 @@ SPEC = ProgramSpec(
         "python -m export.client --server=localhost:8000 --protocol=kserve_rest "
         "--input=photo.png --output=photo_x4.png",
     ),
-    sections=_SECTIONS,
 )

@@ -4,11 +4,11 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from pdm_tf.config.checks import require_given
-from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import require_given
 from pdm_tf.core.errors import UserError
 
-# Beside the codes of pdm_tf.config.exit_codes: an artefact differs too much from Keras.
+# Besides the codes of pdm_tf.cli.program: an artefact differs too much from Keras.
 LIMIT_BROKEN = 4
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -22,21 +22,72 @@ class ExportConfig:
       UserError: a required flag is missing or a value is out of range.
     """
 
-    model: str = ""
-    output_dir: str = ""
-    weights: Literal["ema", "raw"] = "ema"
-    version: int = 0
-    layout: Literal["nhwc", "nchw"] = "nhwc"
-    fp16: bool = True
-    degradation: bool = True
-    model_name: str = "sr"
-    tile: int = 128
-    photo: str = ""
-    parity: Literal["standard", "full"] = "standard"
-    max_abs_diff: float = 1e-4
-    max_level_diffs: int = 0
-    min_fp16_psnr: float = 60.0
-    max_degradation_diff: float = 1e-4
+    model: str = flag(
+        "",
+        "A run folder of pdm_tf.train or one bundle (a folder with "
+        "bundle.json); several with commas between become one model, each working on "
+        "the output of the one before. Required.",
+        section="What",
+    )
+    weights: Literal["ema", "raw"] = flag(
+        "ema", "Of a run folder: the averaged weights (ema) or the last (raw)."
+    )
+    fp16: bool = flag(True, "Write model_fp16.onnx too, half the size, for GPUs.")
+    degradation: bool = flag(
+        True, "Write the learned degradation of a run folder too, if it has one."
+    )
+    layout: Literal["nhwc", "nchw"] = flag(
+        "nhwc",
+        "Axes of the ONNX files' input and output; nchw saves two "
+        "transpositions and suits TensorRT. pdm_tf.upscale takes either.",
+    )
+    output_dir: str = flag(
+        "",
+        "Folder for saved_model/VERSION/, model.onnx, model_fp16.onnx, "
+        "degradation/, certificate.json and serving/; made if missing. Required.",
+        section="Output",
+    )
+    version: int = flag(
+        0,
+        "Number of the SavedModel, which servers take the largest of; 0 "
+        "takes the next free one.",
+    )
+    model_name: str = flag("sr", "Name of the model in the files for servers.")
+    tile: int = flag(
+        128,
+        "Side in LR pixels of the warm-up requests, and of what the serving "
+        "files advise clients to send.",
+    )
+    photo: str = flag(
+        "",
+        "Photograph on which the exported models are compared with Keras; "
+        "without it one of pdm_tf/samples.",
+        section="Certificate",
+    )
+    parity: Literal["standard", "full"] = flag(
+        "standard",
+        "standard leaves out sizes that would take minutes for a large "
+        "network and names them in the certificate; full compares on all, up to "
+        "512 x 300 pixels.",
+    )
+    max_abs_diff: float = flag(
+        1e-4, "Largest difference from Keras of a float32 model, where white is 1."
+    )
+    max_level_diffs: int = flag(
+        0,
+        "How many 8-bit values of a float32 model may differ from "
+        "Keras's for another reason than that Keras's lies within max_abs_diff of the "
+        "border between two levels.",
+    )
+    min_fp16_psnr: float = flag(
+        60.0, "Least PSNR of the float16 model against Keras, dB."
+    )
+    max_degradation_diff: float = flag(
+        1e-4,
+        "Largest difference from Keras of the exported "
+        "degradation; its kernels are a softmax, which makes more of rounding than a "
+        "convolution does.",
+    )
 
     def __post_init__(self) -> None:
         require_given(self, "export", "model", "output_dir")
@@ -67,45 +118,6 @@ class ExportConfig:
         return tuple(part.strip() for part in self.model.split(",") if part.strip())
 
 
-_SECTIONS = {
-    "What": {
-        "model": "A run folder of pdm_tf.train or one bundle (a folder with "
-        "bundle.json); several with commas between become one model, each working on "
-        "the output of the one before. Required.",
-        "weights": "Of a run folder: the averaged weights (ema) or the last (raw).",
-        "fp16": "Write model_fp16.onnx too, half the size, for GPUs.",
-        "degradation": "Write the learned degradation of a run folder too, if it has "
-        "one.",
-        "layout": "Axes of the ONNX files' input and output; nchw saves two "
-        "transpositions and suits TensorRT. pdm_tf.upscale takes either.",
-    },
-    "Output": {
-        "output_dir": "Folder for saved_model/VERSION/, model.onnx, model_fp16.onnx, "
-        "degradation/, certificate.json and serving/; made if missing. Required.",
-        "version": "Number of the SavedModel, which servers take the largest of; 0 "
-        "takes the next free one.",
-        "model_name": "Name of the model in the files for servers.",
-        "tile": "Side in LR pixels of the warm-up requests, and of what the serving "
-        "files advise clients to send.",
-    },
-    "Certificate": {
-        "photo": "Photograph on which the exported models are compared with Keras; "
-        "without it one of pdm_tf/samples.",
-        "parity": "standard leaves out sizes that would take minutes for a large "
-        "network and names them in the certificate; full compares on all, up to "
-        "512 x 300 pixels.",
-        "max_abs_diff": "Largest difference from Keras of a float32 model, where white "
-        "is 1.",
-        "max_level_diffs": "How many 8-bit values of a float32 model may differ from "
-        "Keras's for another reason than that Keras's lies within max_abs_diff of the "
-        "border between two levels.",
-        "min_fp16_psnr": "Least PSNR of the float16 model against Keras, dB.",
-        "max_degradation_diff": "Largest difference from Keras of the exported "
-        "degradation; its kernels are a softmax, which makes more of rounding than a "
-        "convolution does.",
-    },
-}
-
 SPEC = ProgramSpec(
     module="export",
     config=ExportConfig,
@@ -121,5 +133,4 @@ SPEC = ProgramSpec(
         "python -m export --model=runs/translate/bundles/clean,runs/bicubic "
         "--output_dir=exported",
     ),
-    sections=_SECTIONS,
 )

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from pdm_tf.config.checks import require_at_least, require_given
-from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import require_at_least, require_given
 from pdm_tf.core.errors import UserError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -19,15 +19,28 @@ class KserveServerConfig:
       UserError: a required flag is missing, or a value cannot be used.
     """
 
-    model: str = ""
-    model_name: str = "sr"
-    dtype: Literal["float32", "uint8"] = "float32"
-    http_port: int = 8080
-    grpc_port: int = 8081
-    max_message_mb: int = 0
-    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = "auto"
-    tile: int = 0
-    threads: int = 0
+    model: str = flag("", "ONNX file of python -m export. Required.", section="Model")
+    model_name: str = flag("sr", "Name under which clients ask for it.")
+    dtype: Literal["float32", "uint8"] = flag(
+        "float32",
+        "What the model takes and gives. `uint8`: a quarter of the bytes on "
+        "the wire, and large images are cut into tiles, so that memory stays small. "
+        "`float32`: the ONNX file's own contract, as Triton serves it; whole images.",
+    )
+    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = flag(
+        "auto", "What computes: auto takes the GPU if it works."
+    )
+    tile: int = flag(0, "Side of a tile in LR pixels with --dtype=uint8; 0 chooses.")
+    threads: int = flag(0, "Threads of the network on the CPU; 0 takes one per core.")
+    http_port: int = flag(
+        8080, "Port of HTTP: /v2/models/NAME/infer, /v2/health/ready.", section="Server"
+    )
+    grpc_port: int = flag(8081, "Port of gRPC: inference.GRPCInferenceService.")
+    max_message_mb: int = flag(
+        0,
+        "Largest gRPC message in MiB; 0: no limit but the format's "
+        "2 GiB. (KServe's own default is 8, less than one megapixel in float32.)",
+    )
 
     def __post_init__(self) -> None:
         require_given(self, "export.kserve_server", "model")
@@ -53,25 +66,6 @@ class KserveServerConfig:
             )
 
 
-_SECTIONS = {
-    "Model": {
-        "model": "ONNX file of python -m export. Required.",
-        "model_name": "Name under which clients ask for it.",
-        "dtype": "What the model takes and gives. `uint8`: a quarter of the bytes on "
-        "the wire, and large images are cut into tiles, so that memory stays small. "
-        "`float32`: the ONNX file's own contract, as Triton serves it; whole images.",
-        "provider": "What computes: auto takes the GPU if it works.",
-        "tile": "Side of a tile in LR pixels with --dtype=uint8; 0 chooses.",
-        "threads": "Threads of the network on the CPU; 0 takes one per core.",
-    },
-    "Server": {
-        "http_port": "Port of HTTP: /v2/models/NAME/infer, /v2/health/ready.",
-        "grpc_port": "Port of gRPC: inference.GRPCInferenceService.",
-        "max_message_mb": "Largest gRPC message in MiB; 0: no limit but the format's "
-        "2 GiB. (KServe's own default is 8, less than one megapixel in float32.)",
-    },
-}
-
 SPEC = ProgramSpec(
     module="export.kserve_server",
     config=KserveServerConfig,
@@ -84,5 +78,4 @@ SPEC = ProgramSpec(
         "python -m export.kserve_server --model=exported/model.onnx --dtype=uint8 "
         "--provider=cuda",
     ),
-    sections=_SECTIONS,
 )

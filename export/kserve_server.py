@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from export.flags_kserve_server import SPEC, KserveServerConfig
-from pdm_tf.config import program
+from pdm_tf.cli import program
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference.engine import Engine
 from pdm_tf.inference.session import open_session

@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pdm_tf.config import exit_codes, flags_benchmark, program
-from pdm_tf.config.flags_benchmark_data import DataBenchmarkConfig
-from pdm_tf.config.flags_benchmark_degrade import DegradeBenchmarkConfig
-from pdm_tf.config.flags_benchmark_inference import InferenceBenchmarkConfig
-from pdm_tf.config.flags_benchmark_read import ReadBenchmarkConfig
-from pdm_tf.config.flags_benchmark_train import TrainBenchmarkConfig
+from pdm_tf.cli import flags_benchmark, program
+from pdm_tf.cli.flags_benchmark_data import DataBenchmarkConfig
+from pdm_tf.cli.flags_benchmark_degrade import DegradeBenchmarkConfig
+from pdm_tf.cli.flags_benchmark_inference import InferenceBenchmarkConfig
+from pdm_tf.cli.flags_benchmark_read import ReadBenchmarkConfig
+from pdm_tf.cli.flags_benchmark_train import TrainBenchmarkConfig
 from pdm_tf.core.errors import UserError
 
 
@@ -62,10 +62,10 @@ def run(argv: Sequence[str]) -> NoReturn:
         task, rest = flags_benchmark.split(argv)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        sys.exit(exit_codes.BAD_INPUT)
+        sys.exit(program.BAD_INPUT)
     if not task:
         print(flags_benchmark.help_text())
-        sys.exit(exit_codes.OK)
+        sys.exit(program.OK)
     program.run(flags_benchmark.TASKS[task], _MAINS[task], rest)
 
 

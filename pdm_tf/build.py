@@ -24,7 +24,7 @@ from pdm_tf.building.methods import (
     build_supervised,
 )
 from pdm_tf.building.requests import Remark
-from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
 from pdm_tf.core.seeds import stream_seed

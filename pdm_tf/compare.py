@@ -2,8 +2,8 @@
 
 import sys
 
-from pdm_tf.config import program
-from pdm_tf.config.flags_compare import SPEC, CompareConfig
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_compare import SPEC, CompareConfig
 from pdm_tf.evaluation.comparison_report import text
 from pdm_tf.evaluation.runner import tell_left_out
 from pdm_tf.reporting.comparison_page import FILE

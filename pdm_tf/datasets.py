@@ -1,18 +1,104 @@
 """Makes the paper's datasets of their archives: `python -m pdm_tf.datasets --help`."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
-from pdm_tf.config import exit_codes, program
-from pdm_tf.config.flags_datasets import SPEC, DatasetsConfig
-from pdm_tf.config.paper_sets import PAPER_SETS
-from pdm_tf.config.quiet import quiet_start
+from pdm_tf.cli import program
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import check_cut_tiles, require_at_least, require_given
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.names import lookup
+from pdm_tf.core.progress import ProgressBar, Show
+from pdm_tf.core.quiet import quiet_start
 from pdm_tf.data.paper_set import make_paper_set
+from pdm_tf.data.paper_sets import PAPER_SETS
 from pdm_tf.data.parallel import OnProgress
 from pdm_tf.data.preparation import Outcome
 from pdm_tf.data.shards import make_shards
+
+_NAMES = "; ".join(f"`{name}`: {row.title}" for name, row in PAPER_SETS.items())
+
+
+@dataclass(frozen=True)
+class DatasetsConfig:
+    """What `datasets` is asked to do; the fields are the flags.
+
+    Raises:
+      UserError: a required flag is missing or a number is out of range.
+    """
+
+    dataset: str = flag("", f"{_NAMES}. Required.", section="What")
+    archives_dir: str = flag(
+        "",
+        "Folder with the archives as they were downloaded, or with the "
+        "folders they were extracted to. What is missing is named, with the page it "
+        "is published on. Required.",
+    )
+    output_dir: str = flag("", "Folder for the dataset; made if missing. Required.")
+    shards: bool = flag(
+        False,
+        "Also make TFRecord shards of the training images, OUTPUT/shards/hr "
+        "and OUTPUT/shards/lr, as pdm_tf.prepare does.",
+        section="Shards",
+    )
+    shard_mb: int = flag(256, "Size of the files that go into one shard, about, in MB.")
+    tile: int = flag(
+        0,
+        "Cut HR photographs into sub-images of TILE x TILE pixels and LR ones "
+        "into sub-images of TILE / scale, stored as PNG; 0 stores every file as it is. "
+        "480 is usual.",
+    )
+    tile_step: int = flag(
+        0,
+        "Distance of neighbouring tiles in HR pixels; 0 takes TILE, 240 "
+        "makes tiles of 480 overlap by half.",
+    )
+    threads: int = flag(
+        0,
+        "Files worked on at once; 0 takes one per processor, at most 8.",
+        section="How",
+    )
+    progress: Show = flag(
+        "auto",
+        "Progress bar with the time left on standard error; `auto`: when "
+        "it is a terminal.",
+    )
+
+    def __post_init__(self) -> None:
+        require_given(self, "pdm_tf.datasets", "dataset", "archives_dir", "output_dir")
+        scale = lookup(PAPER_SETS, self.dataset, "--dataset").scale
+        require_at_least(self, shard_mb=1, threads=0, tile=0)
+        check_cut_tiles(self.tile, self.tile_step)
+        if self.tile and not self.shards:
+            raise UserError(
+                "--tile cuts what goes into shards and needs --shards. "
+                f"Received: --tile={self.tile} alone."
+            )
+        if self.tile % scale or self.tile_step % scale:
+            raise UserError(
+                f"--tile and --tile_step must be multiples of {scale}, the scale: LR "
+                f"photographs are cut at so many times less. Received: {self.tile}, "
+                f"{self.tile_step}."
+            )
+
+
+SPEC = ProgramSpec(
+    module="pdm_tf.datasets",
+    config=DatasetsConfig,
+    intro="Makes the datasets of the paper (table 1) of the official archives, which "
+    "you download yourself: checks names and counts, and writes the unpaired halves "
+    "(train/hr, train/lr) and the validation images (val/lr, and val/hr where there is "
+    "ground truth). A folder appears when all of it is there; stopped and started "
+    "again with the same flags, the program goes on. docs/experiments.md has the flag "
+    "file for each dataset. Exit code: 0 done, 2 when the archives cannot be used.",
+    examples=(
+        "python -m pdm_tf.datasets --dataset=ntire2017_track2 "
+        "--archives_dir=downloads --output_dir=data/ntire2017_track2",
+        "python -m pdm_tf.datasets --dataset=ntire2018_track4 "
+        "--archives_dir=downloads --output_dir=data/ntire2018_track4 --shards "
+        "--tile=480 --tile_step=240",
+    ),
+)
 
 _SIDES = ("hr", "lr")
 
@@ -20,7 +106,7 @@ _SIDES = ("hr", "lr")
 def main(config: DatasetsConfig) -> int:
     """Does the task; returns the exit code."""
     paper_set = PAPER_SETS[config.dataset]
-    with _Bar(config, "images") as bar:
+    with ProgressBar("images", "image", config.progress) as bar:
         outcome = make_paper_set(
             config.dataset,
             paper_set,
@@ -34,11 +120,11 @@ def main(config: DatasetsConfig) -> int:
         with quiet_start():
             import tensorflow  # noqa: F401 - loaded here for its start-up lines' sake
         for side in _SIDES:
-            with _Bar(config, f"shards of {side}") as bar:
+            with ProgressBar(f"shards of {side}", "image", config.progress) as bar:
                 _require_all(_shards(config, side, paper_set.scale, bar.update))
     kept = f", {outcome.kept} kept from before" if outcome.kept else ""
     print(f"{outcome.written} images made{kept}: {config.output_dir}")
-    return exit_codes.OK
+    return program.OK
 
 
 def _shards(
@@ -65,24 +151,6 @@ def _require_all(outcome: Outcome) -> None:
             "All images must go into shards. Received: "
             f"{len(outcome.problems)} that cannot be used; {path} {reason}."
         )
-
-
-class _Bar:
-    """A progress bar for one stage."""
-
-    def __init__(self, config: DatasetsConfig, stage: str) -> None:
-        hidden = {"on": False, "off": True, "auto": None}[config.progress]
-        self._bar = tqdm(desc=stage, unit="image", disable=hidden, dynamic_ncols=True)
-
-    def __enter__(self) -> "_Bar":
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self._bar.close()
-
-    def update(self, done: int, total: int) -> None:
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
 
 
 if __name__ == "__main__":

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from pdm_tf.config import exit_codes, program
-from pdm_tf.config.flags_degrade import SOME_LEFT_OUT, SPEC, DegradeConfig
-from pdm_tf.config.quiet import quiet_start
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_degrade import SOME_LEFT_OUT, SPEC, DegradeConfig
 from pdm_tf.core.images import list_images
+from pdm_tf.core.quiet import quiet_start
 from pdm_tf.training.signals import GracefulStop, StopRequested
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def main(config: DegradeConfig) -> int:
             display.close()
             done = f"{display.done} of {display.total} photographs done"
             print(f"{done}; start it again with the same flags to go on.")
-            return exit_codes.INTERRUPTED
+            return program.INTERRUPTED
     for path, reason in outcome.problems:
         print(f"left out: {path}: {reason}", file=sys.stderr)
     if outcome.stale:
@@ -47,7 +47,7 @@ def main(config: DegradeConfig) -> int:
     if outcome.problems:
         made += f", {len(outcome.problems)} files left out"
     print(f"{made}: {config.output_dir}")
-    return SOME_LEFT_OUT if outcome.problems else exit_codes.OK
+    return SOME_LEFT_OUT if outcome.problems else program.OK
 
 
 class Display:

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pdm_tf.config import program
-from pdm_tf.config.flags_evaluate import SPEC, EvaluateConfig
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_evaluate import SPEC, EvaluateConfig
 from pdm_tf.evaluation import report as reports
 from pdm_tf.evaluation.runner import tell_left_out
 from pdm_tf.reporting.evaluation_page import FILE

@@ -4,8 +4,8 @@ import sys
 
 from tqdm import tqdm
 
-from pdm_tf.config import program
-from pdm_tf.config.flags_fit_niqe import SPEC, FitNiqeConfig
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_fit_niqe import SPEC, FitNiqeConfig
 from pdm_tf.evaluation.niqe_fit import convert_mat, fit_to_photographs
 
 

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from pdm_tf import __version__
-from pdm_tf.config import program
-from pdm_tf.config.component import parse_args
-from pdm_tf.config.flags_import_weights import SPEC, ImportConfig
-from pdm_tf.config.quiet import quiet_start
+from pdm_tf.cli import program
+from pdm_tf.cli.component import parse_args
+from pdm_tf.cli.flags_import_weights import SPEC, ImportConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.output_folder import check_bundle_output
+from pdm_tf.core.quiet import quiet_start
 from pdm_tf.interop.weight_file import WeightFile, open_weights
 
 _BACKBONE = "backbone:"

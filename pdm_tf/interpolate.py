@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdm_tf import __version__
-from pdm_tf.config import program
-from pdm_tf.config.flags_interpolate import SPEC, InterpolateConfig
-from pdm_tf.config.quiet import quiet_start
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_interpolate import SPEC, InterpolateConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.output_folder import check_bundle_output
+from pdm_tf.core.quiet import quiet_start
 
 if TYPE_CHECKING:
     from pdm_tf.models.bundle import Bundle

@@ -4,9 +4,9 @@ import sys
 
 from tqdm import tqdm
 
-from pdm_tf.config import exit_codes, program
-from pdm_tf.config.flags_prepare import SOME_LEFT_OUT, SPEC, PrepareConfig
-from pdm_tf.config.quiet import quiet_start
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_prepare import SOME_LEFT_OUT, SPEC, PrepareConfig
+from pdm_tf.core.quiet import quiet_start
 from pdm_tf.data.bicubic_pairs import make_bicubic_pairs
 from pdm_tf.data.parallel import OnProgress
 from pdm_tf.data.preparation import Outcome
@@ -31,7 +31,7 @@ def main(config: PrepareConfig) -> int:
     if outcome.problems:
         made += f", {len(outcome.problems)} files left out"
     print(f"{made}: {config.output_dir}")
-    return SOME_LEFT_OUT if outcome.problems else exit_codes.OK
+    return SOME_LEFT_OUT if outcome.problems else program.OK
 
 
 def _do(config: PrepareConfig, on_progress: OnProgress) -> Outcome:

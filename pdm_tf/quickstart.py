@@ -22,13 +22,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pdm_tf.config import exit_codes, program
-from pdm_tf.config.flag_set import ProgramSpec
-from pdm_tf.config.quiet import quiet_start
+from pdm_tf.cli import program
+from pdm_tf.cli.flag_set import ProgramSpec, flag
 from pdm_tf.core import draw
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8, write_png
+from pdm_tf.core.quiet import quiet_start
 from pdm_tf.evaluation.kernels import kernel_comparison
 from pdm_tf.samples.blur_track import Track, make_track
 
@@ -46,11 +46,27 @@ _NEEDED = ("tf2onnx", "onnx", "onnxruntime", "tensorflow_serving", "pyvips")
 class QuickstartConfig:
     """Settings of the quickstart; see `SPEC` for their meaning."""
 
-    output_dir: str = "quickstart"
-    steps: int = 0
-    mixed_precision: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    train_flagfile: str = ""
-    train_flag: tuple[str, ...] = ()
+    output_dir: str = flag(
+        "quickstart",
+        "Folder for everything: data/, run/ (the training run), "
+        "report.html, report.json, report.md, panels/, export/ (SavedModel, ONNX, "
+        "files for servers), upscaled/, quickstart.png.",
+        section="Quickstart",
+    )
+    steps: int = flag(0, "Training steps; 0 takes the number in --train_flagfile.")
+    mixed_precision: Literal["auto", "float32", "bfloat16", "float16"] = flag(
+        "auto",
+        "As in pdm_tf.train; auto takes bfloat16 where the CPU "
+        "multiplies in it (AMX, AVX-512 BF16), else float32.",
+    )
+    train_flagfile: str = flag(
+        "",
+        "Flag file of the training; the checkout's "
+        "configs/quickstart.flags when empty.",
+    )
+    train_flag: tuple[str, ...] = flag(
+        (), "A further flag for pdm_tf.train, e.g. --train_flag=--batch_size=4."
+    )
 
     def __post_init__(self) -> None:
         if not self.output_dir:
@@ -77,20 +93,6 @@ SPEC = ProgramSpec(
         "python -m pdm_tf.quickstart --output_dir=quickstart",
         "python -m pdm_tf.quickstart --output_dir=quick_look --steps=200",
     ),
-    sections={
-        "Quickstart": {
-            "output_dir": "Folder for everything: data/, run/ (the training run), "
-            "report.html, report.json, report.md, panels/, export/ (SavedModel, ONNX, "
-            "files for servers), upscaled/, quickstart.png.",
-            "steps": "Training steps; 0 takes the number in --train_flagfile.",
-            "mixed_precision": "As in pdm_tf.train; auto takes bfloat16 where the CPU "
-            "multiplies in it (AMX, AVX-512 BF16), else float32.",
-            "train_flagfile": "Flag file of the training; the checkout's "
-            "configs/quickstart.flags when empty.",
-            "train_flag": "A further flag for pdm_tf.train, e.g. "
-            "--train_flag=--batch_size=4.",
-        },
-    },
 )
 
 
@@ -112,7 +114,7 @@ def main(config: QuickstartConfig) -> int:
     code = _run_program(
         "pdm_tf.train", *_train_flags(config, track, flagfile, precision)
     )
-    if code == exit_codes.OK:
+    if code == program.OK:
         _say(3, "scoring the network on held-out photographs")
         code = _run_program(
             "pdm_tf.evaluate",
@@ -123,9 +125,9 @@ def main(config: QuickstartConfig) -> int:
             "--metrics=psnr,ssim,psnr_shift",
             "--panels=-1",
         )
-    if code == exit_codes.OK:
+    if code == program.OK:
         code = _export(output)
-    if code == exit_codes.OK:
+    if code == program.OK:
         _say(5, "upscaling the held-out LR photographs from the ONNX file")
         code = _run_program(
             "pdm_tf.upscale",
@@ -134,8 +136,8 @@ def main(config: QuickstartConfig) -> int:
             f"--output={output / 'upscaled'}",
             "--format=png",
         )
-    if code != exit_codes.OK:
-        hint = "; the same command goes on" if code == exit_codes.INTERRUPTED else ""
+    if code != program.OK:
+        hint = "; the same command goes on" if code == program.INTERRUPTED else ""
         print(f"the quickstart stops here (exit code {code}{hint}).", file=sys.stderr)
         return code
     _say(6, "drawing what was learned")
@@ -147,7 +149,7 @@ def main(config: QuickstartConfig) -> int:
     print(f"exported network: {output / 'export'}")
     print(f"what it learned, a page to look at: {output / 'report.html'}")
     print(picture)
-    return exit_codes.OK
+    return program.OK
 
 
 def check_extras() -> None:
@@ -173,7 +175,7 @@ def _export(output: Path) -> int:
         exported = read_json(certificate)["networks"]["weights_sha256"]
         if exported == bundle["sha256"]:
             print(f"{certificate} is of these weights; nothing to do")
-            return exit_codes.OK
+            return program.OK
     return _run_program(
         "export", f"--model={output / 'run'}", f"--output_dir={output / 'export'}"
     )

@@ -3,8 +3,8 @@
 import dataclasses
 import sys
 
-from pdm_tf.config import program
-from pdm_tf.config.flags_report import SPEC, ReportConfig
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_report import SPEC, ReportConfig
 from pdm_tf.reporting.degradation_report import ReportRequest, write_degradation_report
 
 

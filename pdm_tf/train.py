@@ -1,17 +1,17 @@
 """Trains a super-resolution network: `python -m pdm_tf.train --help`.
 
 Flags -> config -> devices -> run folder -> `build.py` -> the loop -> exit code
-(`exit_codes.py`).
+(`cli/program.py`).
 """
 
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pdm_tf.config import exit_codes, program
-from pdm_tf.config.flags_train import SPEC
-from pdm_tf.config.quiet import quiet_start
-from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_train import SPEC
+from pdm_tf.cli.train_config import TrainConfig
+from pdm_tf.core.quiet import quiet_start
 
 if TYPE_CHECKING:
     from pdm_tf.training.run_folder import RunFolder
@@ -45,7 +45,7 @@ def main(config: TrainConfig) -> int:
             )
             if not (run.root / "report.html").exists():
                 _report(config, run)
-            return exit_codes.OK
+            return program.OK
         setup = build.build_training(config, replicas)
         for line in setup.remarks:
             run.log(line)
@@ -71,7 +71,7 @@ def main(config: TrainConfig) -> int:
             message = f"error: {error} {_advice(run.checkpoints)}"
             run.log(message)
             print(message, file=sys.stderr)
-            return exit_codes.NON_FINITE_LOSS
+            return program.NON_FINITE_LOSS
         except WorkerLostError as error:
             message = (
                 f"error: {error}. What was saved is intact: start all workers again, "
@@ -79,11 +79,11 @@ def main(config: TrainConfig) -> int:
             )
             run.log(message)
             print(message, file=sys.stderr, flush=True)
-            return exit_codes.INTERRUPTED
+            return program.INTERRUPTED
         if outcome.interrupted:
-            return exit_codes.INTERRUPTED
+            return program.INTERRUPTED
         _report(config, run)
-    return exit_codes.OK
+    return program.OK
 
 
 def _report(config: TrainConfig, run: "RunFolder") -> None:

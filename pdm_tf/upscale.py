@@ -15,8 +15,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from pdm_tf import __version__
-from pdm_tf.config import exit_codes, program
-from pdm_tf.config.flags_upscale import SOME_FAILED, SPEC, UpscaleConfig
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_upscale import SOME_FAILED, SPEC, UpscaleConfig
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import write_json_atomic
 
@@ -50,8 +50,8 @@ def main(config: UpscaleConfig) -> int:
     if stopped:
         return _stopped(work)
     if not counts["failed"]:
-        return exit_codes.OK
-    return SOME_FAILED if counts["done"] + counts["skipped"] else exit_codes.BAD_INPUT
+        return program.OK
+    return SOME_FAILED if counts["done"] + counts["skipped"] else program.BAD_INPUT
 
 
 def open_engine(config: UpscaleConfig) -> "Engine":
@@ -302,9 +302,9 @@ def _summary(counts: dict[str, int], output: str) -> str:
 def _stopped(work: "Plan") -> int:
     if work.folder is None:
         print("stopped; nothing was written.", file=sys.stderr)
-        return exit_codes.ABORTED
+        return program.ABORTED
     print("stopped; start it again with the same flags to go on.", file=sys.stderr)
-    return exit_codes.INTERRUPTED
+    return program.INTERRUPTED
 
 
 if __name__ == "__main__":

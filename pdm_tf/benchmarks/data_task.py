@@ -9,9 +9,9 @@ from typing import Any
 from pdm_tf.benchmarks.report import report
 from pdm_tf.benchmarks.rounds import Summary, alternate, ratio, summary
 from pdm_tf.benchmarks.torch_import import import_torch_side
-from pdm_tf.config import exit_codes
-from pdm_tf.config.flags_benchmark_data import DataBenchmarkConfig
-from pdm_tf.config.quiet import quiet_start
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_benchmark_data import DataBenchmarkConfig
+from pdm_tf.core.quiet import quiet_start
 
 _DATA_FACTOR = 20  # batches of a pipeline round for each step of a training round
 _VERBS = {"training": "consumes", "pipeline": "delivers", "torch": "delivers"}
@@ -74,7 +74,7 @@ def main(config: DataBenchmarkConfig) -> int:
         **figures(rates),
     }
     report(table(result), result, config.output)
-    return exit_codes.OK
+    return program.OK
 
 
 def figures(rates: Mapping[str, Sequence[float]]) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from pdm_tf.benchmarks.learning_subject import DegradationSubject
 from pdm_tf.benchmarks.machine import set_threads
 from pdm_tf.benchmarks.torch_import import import_torch_side
 from pdm_tf.benchmarks.train_sides import degradation_of, weights_of
-from pdm_tf.config.component import parse_args
-from pdm_tf.config.flags_benchmark_degrade import DegradeBenchmarkConfig
-from pdm_tf.config.quiet import quiet_start
+from pdm_tf.cli.component import parse_args
+from pdm_tf.cli.flags_benchmark_degrade import DegradeBenchmarkConfig
+from pdm_tf.core.quiet import quiet_start
 
 Run = Callable[[], np.ndarray]
 

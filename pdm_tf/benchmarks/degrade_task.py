@@ -13,9 +13,9 @@ from pdm_tf.benchmarks.rounds import alternate, ratio, summary
 from pdm_tf.benchmarks.table import aligned, milliseconds, ranged, shown
 from pdm_tf.benchmarks.torch_import import import_torch_side
 from pdm_tf.benchmarks.train_sides import degradation_of
-from pdm_tf.config import exit_codes
-from pdm_tf.config.component import to_json_dict
-from pdm_tf.config.flags_benchmark_degrade import DegradeBenchmarkConfig
+from pdm_tf.cli import program
+from pdm_tf.cli.component import to_json_dict
+from pdm_tf.cli.flags_benchmark_degrade import DegradeBenchmarkConfig
 
 _WARM_UP = 2  # calls of each side before the first round
 # Of the largest value; float32 sums over a whole patch in another order differ by some
@@ -30,7 +30,7 @@ def main(config: DegradeBenchmarkConfig) -> int:
         import_torch_side("torch_degrade")
     result = measure(config)
     report(table(result), result, config.output)
-    return exit_codes.OK
+    return program.OK
 
 
 def measure(config: DegradeBenchmarkConfig) -> dict[str, Any]:

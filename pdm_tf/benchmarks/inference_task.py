@@ -15,9 +15,9 @@ from pdm_tf.benchmarks.report import report
 from pdm_tf.benchmarks.rounds import alternate
 from pdm_tf.benchmarks.subject import Convolutions, Subject
 from pdm_tf.benchmarks.torch_import import import_torch_side
-from pdm_tf.config import exit_codes
-from pdm_tf.config.flags_benchmark_inference import InferenceBenchmarkConfig
-from pdm_tf.config.quiet import quiet_start
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_benchmark_inference import InferenceBenchmarkConfig
+from pdm_tf.core.quiet import quiet_start
 
 _WARM_UP = 2  # calls of each side before the first round
 # Differences of float32 sums in another order grow with the depth of the network; 1e-3
@@ -40,7 +40,7 @@ def main(config: InferenceBenchmarkConfig) -> int:
             convolutions = networks.read_convolutions(subject)
         result = measure(config, subject, names, convolutions)
     report(table(result), result, config.output)
-    return exit_codes.OK
+    return program.OK
 
 
 def measure(

@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from pdm_tf.config.quiet import quiet_start
+from pdm_tf.core.quiet import quiet_start
 
 
 def set_threads(threads: int) -> None:

@@ -13,8 +13,8 @@ from pdm_tf.benchmarks.subject import (
     load_onnx,
     needs,
 )
-from pdm_tf.config.component import from_json_dict, parse_args
-from pdm_tf.config.flags_benchmark_inference import InferenceBenchmarkConfig
+from pdm_tf.cli.component import from_json_dict, parse_args
+from pdm_tf.cli.flags_benchmark_inference import InferenceBenchmarkConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
 from pdm_tf.models.bundle import find_bundle, load_bundle

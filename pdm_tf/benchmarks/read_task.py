@@ -13,8 +13,8 @@ from typing import Any
 
 from pdm_tf.benchmarks.report import report
 from pdm_tf.benchmarks.rounds import Summary, alternate, ratio, summary
-from pdm_tf.config import exit_codes
-from pdm_tf.config.flags_benchmark_read import ReadBenchmarkConfig
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_benchmark_read import ReadBenchmarkConfig
 from pdm_tf.data.entries import Entry, RecordEntry
 from pdm_tf.data.parallel import in_threads
 from pdm_tf.data.sources import list_entries
@@ -65,7 +65,7 @@ def main(config: ReadBenchmarkConfig) -> int:
         **figures(seconds, amounts),
     }
     report(table(result), result, config.output)
-    return exit_codes.OK
+    return program.OK
 
 
 def stored_files(entries: Iterable[Entry]) -> list[Path]:

@@ -13,9 +13,9 @@ from pdm_tf.benchmarks.figures import Side, asked_for
 from pdm_tf.benchmarks.machine import set_threads
 from pdm_tf.benchmarks.subject import Convolutions, Subject
 from pdm_tf.benchmarks.torch_import import import_torch_side
-from pdm_tf.config.flags_benchmark_inference import InferenceBenchmarkConfig
-from pdm_tf.config.quiet import quiet_start
+from pdm_tf.cli.flags_benchmark_inference import InferenceBenchmarkConfig
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.quiet import quiet_start
 
 # lr [B, h, w, 3] float32 in [0, 1] -> sr [B, h*s, w*s, 3] float32.
 Run = Callable[[np.ndarray], np.ndarray]

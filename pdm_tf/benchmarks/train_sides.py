@@ -21,9 +21,9 @@ from pdm_tf.benchmarks.learning_subject import (
 from pdm_tf.benchmarks.machine import set_threads
 from pdm_tf.benchmarks.rounds import alternate
 from pdm_tf.benchmarks.torch_import import import_torch_side
-from pdm_tf.config.flags_benchmark_train import TrainBenchmarkConfig
-from pdm_tf.config.quiet import quiet_start
+from pdm_tf.cli.flags_benchmark_train import TrainBenchmarkConfig
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.quiet import quiet_start
 
 Step = Callable[[], Mapping[str, float]]
 

@@ -14,8 +14,8 @@ import numpy as np
 from pdm_tf.benchmarks import machine, memory, train_sides
 from pdm_tf.benchmarks.rounds import Summary, alternate, summary
 from pdm_tf.benchmarks.table import aligned, milliseconds, ranged, shown
-from pdm_tf.config.component import to_json_dict
-from pdm_tf.config.flags_benchmark_train import TrainBenchmarkConfig
+from pdm_tf.cli.component import to_json_dict
+from pdm_tf.cli.flags_benchmark_train import TrainBenchmarkConfig
 from pdm_tf.core.errors import UserError
 
 _WARM_UP = 2  # steps of each size before the first round

@@ -10,9 +10,9 @@ from pdm_tf.benchmarks.report import report
 from pdm_tf.benchmarks.rounds import alternate
 from pdm_tf.benchmarks.table import gemm_line, reference_line, side_lines
 from pdm_tf.benchmarks.torch_import import import_torch_side
-from pdm_tf.config import exit_codes
-from pdm_tf.config.component import to_json_dict
-from pdm_tf.config.flags_benchmark_train import TrainBenchmarkConfig
+from pdm_tf.cli import program
+from pdm_tf.cli.component import to_json_dict
+from pdm_tf.cli.flags_benchmark_train import TrainBenchmarkConfig
 
 
 def main(config: TrainBenchmarkConfig) -> int:
@@ -27,7 +27,7 @@ def main(config: TrainBenchmarkConfig) -> int:
         result = train_sweep.measure(config)
         text = train_sweep.table(result)
     report(text, result, config.output)
-    return exit_codes.OK
+    return program.OK
 
 
 def measure(config: TrainBenchmarkConfig) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 
 import keras
 import tensorflow as tf
-from tqdm import tqdm
 
-from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.cli.train_config import TrainConfig
+from pdm_tf.core.progress import ProgressBar
 from pdm_tf.data.pairs import load_pairs
 from pdm_tf.data.pipeline import (
     StreamSpec,
@@ -21,6 +21,7 @@ from pdm_tf.methods.base import Method
 from pdm_tf.training.replicas import Replicas
 
 Batches = tf.data.Dataset
+_LOADING = ("reading images", "img")
 
 
 def build_validation(
@@ -49,8 +50,8 @@ def unpaired_batches(
         StreamSpec(name, folders[name], patch, label=labels[name])
         for name, patch in method.patches.items()
     ]
-    with _LoadingBar(config) as bar:
-        sources = open_streams(specs, cache_mb=config.cache_mb, on_progress=bar)
+    with ProgressBar(*_LOADING, config.progress, delay=1.0, leave=False) as bar:
+        sources = open_streams(specs, cache_mb=config.cache_mb, on_progress=bar.update)
     skipped = [item for source in sources.values() for item in source.skipped]
 
     def batches(start_step: int) -> Batches:
@@ -73,12 +74,12 @@ def paired_batches(
 ) -> tuple[Callable[[int], Batches], list[tuple[str, str]]]:
     """Batches of pairs, and what is left out."""
     pair_set = load_pairs(config.hr_dir, config.lr_dir, config.scale)
-    with _LoadingBar(config) as bar:
+    with ProgressBar(*_LOADING, config.progress, delay=1.0, leave=False) as bar:
         pairs = open_pairs(
             pair_set,
             lr_patch=config.lr_patch,
             cache_mb=config.cache_mb,
-            on_progress=bar,
+            on_progress=bar.update,
         )
     skipped = [*pair_set.problems, *pairs.skipped]
 
@@ -95,24 +96,3 @@ def paired_batches(
         )
 
     return batches, [(str(path), reason) for path, reason in skipped]
-
-
-class _LoadingBar:
-    """A progress bar for reading images; shows nothing when it is quickly done."""
-
-    def __init__(self, config: TrainConfig) -> None:
-        hidden = {"off": True, "on": False}.get(config.progress)
-        self._bar = tqdm(
-            desc="reading images", unit="img", leave=False, delay=1.0, disable=hidden
-        )
-
-    def __enter__(self) -> Callable[[int, int], None]:
-        def show(done: int, total: int) -> None:
-            self._bar.total = total
-            self._bar.n = done
-            self._bar.refresh()
-
-        return show
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()

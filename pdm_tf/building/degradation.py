@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pdm_tf.config.component import parse_args, to_json_dict
+from pdm_tf.cli.component import parse_args, to_json_dict
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import suggest
 from pdm_tf.degradations import DEGRADATIONS, Degradation, open_learned

@@ -11,8 +11,8 @@ from pdm_tf.building.requests import (
     policy_of,
     refuse,
 )
-from pdm_tf.config.component import parse_args
-from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.cli.component import parse_args
+from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.methods import (
     PDMSR,

@@ -6,8 +6,8 @@ from typing import Any
 import keras
 
 from pdm_tf.building.requests import Remark, policy_of, refuse
-from pdm_tf.config.component import parse_args
-from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.cli.component import parse_args
+from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
 from pdm_tf.core.seeds import stream_seed

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 
 # Takes a line that whoever started the run should read.

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pdm_tf.config.paper_sets import Archive
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import file_status
 from pdm_tf.core.images import IMAGE_SUFFIXES, decode_rgb_u8, list_images, whole_file
+from pdm_tf.data.paper_sets import Archive
 
 _NAMED = 5  # images or ranges named in a message
 

@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pdm_tf.config.paper_sets import Archive, PaperSet, Part
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import write_bytes_atomic
 from pdm_tf.data.archives import (
@@ -26,6 +25,7 @@ from pdm_tf.data.archives import (
     read_file,
 )
 from pdm_tf.data.pairs import load_pairs
+from pdm_tf.data.paper_sets import Archive, PaperSet, Part
 from pdm_tf.data.parallel import OnProgress, in_threads
 from pdm_tf.data.preparation import Outcome, open_output, written
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pdm_tf.config.flags_compare import CompareConfig
-from pdm_tf.config.flags_evaluate import EvaluateConfig
+from pdm_tf.cli.flags_compare import CompareConfig
+from pdm_tf.cli.flags_evaluate import EvaluateConfig
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import read_json, write_text_atomic
 from pdm_tf.core.names import lookup

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pdm_tf import samples
-from pdm_tf.config.flags_evaluate import EvaluateConfig
-from pdm_tf.config.quiet import quiet_start
+from pdm_tf.cli.flags_evaluate import EvaluateConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_float
+from pdm_tf.core.quiet import quiet_start
 from pdm_tf.data.pairs import load_pairs
 from pdm_tf.evaluation.kernels import kernel_comparison, kernel_moments
 from pdm_tf.metrics.degradation import noise_of_pair

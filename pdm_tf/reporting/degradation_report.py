@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from pdm_tf import __version__, samples
-from pdm_tf.config.quiet import quiet_start
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import write_text_atomic
 from pdm_tf.core.images import list_images
+from pdm_tf.core.quiet import quiet_start
 from pdm_tf.reporting.about_section import about_section
 from pdm_tf.reporting.opening import Subject, open_subject
 from pdm_tf.reporting.page import Section, render_page

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdm_tf import __version__
-from pdm_tf.config.flags_evaluate import EvaluateConfig
-from pdm_tf.config.quiet import quiet_start
+from pdm_tf.cli.flags_evaluate import EvaluateConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_text_atomic
 from pdm_tf.core.images import write_png
+from pdm_tf.core.quiet import quiet_start
 from pdm_tf.evaluation import report as reports
 from pdm_tf.evaluation.crops import CropWriter
 from pdm_tf.evaluation.image_set import (

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pdm_tf.config.quiet import quiet_start
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json
+from pdm_tf.core.quiet import quiet_start
 from pdm_tf.training.metrics_file import read_metrics
 
 

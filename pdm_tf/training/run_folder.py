@@ -23,10 +23,10 @@ from typing import IO
 import tensorflow as tf
 
 import pdm_tf
-from pdm_tf.config.component import from_json_dict, to_json_dict
-from pdm_tf.config.flag_set import to_flags_text
-from pdm_tf.config.flags_train import SPEC
-from pdm_tf.config.train_config import TrainConfig, changed_on_resume
+from pdm_tf.cli.component import from_json_dict, to_json_dict
+from pdm_tf.cli.flag_set import to_flags_text
+from pdm_tf.cli.flags_train import SPEC
+from pdm_tf.cli.train_config import TrainConfig, changed_on_resume
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_json_atomic, write_text_atomic
 from pdm_tf.training.checkpoint import complete_steps

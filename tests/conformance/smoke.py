@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pdm_tf.config import flag_set
-from pdm_tf.config.flags_train import SPEC
-from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.cli import flag_set
+from pdm_tf.cli.flags_train import SPEC
+from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.images import write_png
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -13,8 +13,8 @@ import sys
 import pytest
 
 from pdm_tf import build, train
-from pdm_tf.config import exit_codes, program
-from pdm_tf.config.paper_sets import PAPER_SETS
+from pdm_tf.cli import program
+from pdm_tf.data.paper_sets import PAPER_SETS
 from pdm_tf.methods import METHODS
 from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.models.features import VGGConfig
@@ -214,7 +214,7 @@ def photographs(tmp_path_factory):
 
 def train_here(*flags: str) -> None:
     """The program's main in this process, which saves TensorFlow's start."""
-    assert program.call(train.SPEC, train.main, flags) == exit_codes.OK
+    assert program.call(train.SPEC, train.main, flags) == program.OK
 
 
 def train_elsewhere(*flags: str) -> str:
@@ -227,7 +227,7 @@ def train_elsewhere(*flags: str) -> str:
         text=True,
         timeout=300,
     )
-    assert finished.returncode == exit_codes.OK, finished.stdout + finished.stderr
+    assert finished.returncode == program.OK, finished.stdout + finished.stderr
     return finished.stdout
 
 

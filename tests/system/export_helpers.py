@@ -7,7 +7,7 @@ from pathlib import Path
 
 from export.__main__ import main
 from export.flags_export import SPEC
-from pdm_tf.config import program
+from pdm_tf.cli import program
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -45,7 +45,7 @@ def call_client(*flags):
     """The same in this process, which is quicker: for errors and small pictures."""
     from export.client import main
     from export.flags_client import SPEC
-    from pdm_tf.config import program
+    from pdm_tf.cli import program
 
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

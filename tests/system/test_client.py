@@ -18,7 +18,7 @@ import urllib.request
 import numpy as np
 import pytest
 
-from pdm_tf.config import exit_codes
+from pdm_tf.cli import program
 from pdm_tf.core.images import (
     decode_rgb_u8,
     encode_png,
@@ -112,7 +112,7 @@ def test_a_photograph_comes_back_as_the_network_makes_it(
         f"--input={PHOTO}",
         f"--output={tmp_path / 'sr.png'}",
     )
-    assert done.returncode == exit_codes.OK, done.stderr
+    assert done.returncode == program.OK, done.stderr
     assert "sr: version 3 AVAILABLE, version 1 AVAILABLE" in done.stdout
     assert "384x240 -> 1536x960" in done.stdout
     difference = np.abs(
@@ -131,7 +131,7 @@ def test_numbers_by_rest_too(server, local, tmp_path):
             *(f"--signature={signature}", f"--input={tmp_path / 'lr.png'}"),
             f"--output={tmp_path / signature}.png",
         )
-        assert done.returncode == exit_codes.OK, done.stderr
+        assert done.returncode == program.OK, done.stderr
         sr_u8 = read_rgb_u8(tmp_path / f"{signature}.png").astype(int)
         assert np.abs(sr_u8 - local(lr_u8)).max() <= 1
 
@@ -141,13 +141,13 @@ def test_version_and_label_reach_the_server(server, small, tmp_path, protocol):
     base = (*_address(server, protocol), f"--input={small}")
     for asked in ("--version=1", "--version=3", "--label=stable"):
         done = call_client(*base, asked, f"--output={tmp_path / 'sr.png'}")
-        assert done.returncode == exit_codes.OK, done.stderr
+        assert done.returncode == program.OK, done.stderr
     done = call_client(*base, "--version=7", f"--output={tmp_path / 'no.png'}")
-    assert done.returncode == exit_codes.BAD_INPUT
+    assert done.returncode == program.BAD_INPUT
     assert "does not serve model sr version 7" in done.stderr
     assert "It has version 3 AVAILABLE, version 1 AVAILABLE." in done.stderr
     done = call_client(*base, "--label=blue", f"--output={tmp_path / 'no.png'}")
-    assert done.returncode == exit_codes.BAD_INPUT
+    assert done.returncode == program.BAD_INPUT
     assert "no such label for model sr label blue" in done.stderr
     assert not (tmp_path / "no.png").exists()
 
@@ -164,7 +164,7 @@ def test_unknown_model(server, small, tmp_path, protocol):
         *_address(server, protocol),
         *("--model_name=srr", f"--input={small}", f"--output={tmp_path / 'sr.png'}"),
     )
-    assert done.returncode == exit_codes.BAD_INPUT
+    assert done.returncode == program.BAD_INPUT
     assert "does not serve model srr" in _only_line(done)
     assert "--model_name" in done.stderr
 
@@ -206,7 +206,7 @@ def test_wrong_signature_or_input_stops_at_once(
         *(*_address(foreign, protocol), f"--signature={signature}"),
         *(f"--input={tmp_path / 'in'}", f"--output={tmp_path / 'out'}"),
     )
-    assert done.returncode == exit_codes.BAD_INPUT
+    assert done.returncode == program.BAD_INPUT
     assert says in _only_line(done)
     assert not (tmp_path / "out").exists()
 
@@ -218,7 +218,7 @@ def test_no_server(small, tmp_path, protocol):
         *(f"--server=localhost:{port}", f"--protocol={protocol}"),
         *(f"--input={small}", f"--output={tmp_path / 'sr.png'}"),
     )
-    assert done.returncode == exit_codes.BAD_INPUT
+    assert done.returncode == program.BAD_INPUT
     assert f"No server answers at localhost:{port}" in _only_line(done)
 
 
@@ -236,7 +236,7 @@ def test_wrong_port_or_protocol(server, small, tmp_path, port_of, protocol, says
         *(_address(server, port_of)[0], f"--protocol={protocol}", "--timeout=20"),
         *(f"--input={small}", f"--output={tmp_path / 'sr.png'}"),
     )
-    assert done.returncode == exit_codes.BAD_INPUT
+    assert done.returncode == program.BAD_INPUT
     assert says in _only_line(done)
 
 
@@ -244,7 +244,7 @@ def test_message_limit_names_both_sizes_and_the_flag(server, tmp_path):
     """The trap of gRPC's 4 MiB: here as a limit of ours, and as the stub's default."""
     base = (*_address(server, "grpc"), "--signature=serving_uint8", f"--input={PHOTO}")
     done = call_client(*base, "--max_message_mb=4", f"--output={tmp_path / 'sr.png'}")
-    assert done.returncode == exit_codes.BAD_INPUT
+    assert done.returncode == program.BAD_INPUT
     # int_val: values above 127 take two bytes, so more than 960 * 1536 * 3.
     size = int(done.stderr.split("a message of ")[1].split(" bytes")[0])
     assert 960 * 1536 * 3 < size < 2 * 960 * 1536 * 3
@@ -253,12 +253,12 @@ def test_message_limit_names_both_sizes_and_the_flag(server, tmp_path):
     done = call_client(
         *base, f"--max_message_mb={advised}", f"--output={tmp_path / 'sr.png'}"
     )
-    assert done.returncode == exit_codes.OK, done.stderr
+    assert done.returncode == program.OK, done.stderr
     done = call_client(
         *(*_address(server, "rest"), "--max_message_mb=1", f"--input={PHOTO}"),
         f"--output={tmp_path / 'sr.png'}",
     )
-    assert done.returncode == exit_codes.BAD_INPUT
+    assert done.returncode == program.BAD_INPUT
     assert "above --max_message_mb=1 (1048576 bytes)" in done.stderr
 
 
@@ -318,7 +318,7 @@ def test_orientation_is_honoured_though_the_server_ignores_it(server, local, tmp
             *(*_address(server, "grpc"), f"--input={tmp_path / 'turned.jpg'}"),
             *(f"--send={send}", f"--output={tmp_path / send}.png"),
         )
-        assert done.returncode == exit_codes.OK, done.stderr
+        assert done.returncode == program.OK, done.stderr
         sizes[send] = read_rgb_u8(tmp_path / f"{send}.png").shape[:2]
     assert sizes == {"png": (160, 96), "file": (96, 160)}
     upright = read_rgb_u8(tmp_path / "png.png").astype(int)
@@ -336,7 +336,7 @@ def test_too_slow(small, tmp_path):
                 *(f"--protocol={protocol}", "--timeout=1", f"--input={small}"),
                 f"--output={tmp_path / 'sr.png'}",
             )
-            assert done.returncode == exit_codes.BAD_INPUT
+            assert done.returncode == program.BAD_INPUT
             assert "no answer within --timeout=1 seconds" in _only_line(done)
 
 
@@ -359,7 +359,7 @@ def test_the_client_needs_no_tensorflow(server, small, tmp_path):
         text=True,
         timeout=60,
     )
-    assert done.returncode == exit_codes.OK, done.stderr
+    assert done.returncode == program.OK, done.stderr
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")

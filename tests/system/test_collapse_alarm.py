@@ -3,7 +3,7 @@
 import pytest
 
 from pdm_tf import train
-from pdm_tf.config import exit_codes, program
+from pdm_tf.cli import program
 from pdm_tf.training.metrics_file import read_metrics
 from tests.conformance.smoke import arguments, write_photographs
 
@@ -21,7 +21,7 @@ def _train(photographs, run_dir, *more):
     noise = ("--noise", "--noise_arg=num_blocks=1", "--noise_arg=filters=8")
     slow = "--learning_rate=1e-5"
     code = program.call(train.SPEC, train.main, [*command, *off, *often, *noise, slow])
-    assert code == exit_codes.OK
+    assert code == program.OK
     lines = (run_dir / "log.txt").read_text().splitlines()
     records = [r for r in read_metrics(run_dir / "metrics.jsonl") if r["step"] == 210]
     return [x for x in lines if "collapse alarm" in x], records[0]

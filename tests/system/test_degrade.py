@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pdm_tf.config import exit_codes, program
-from pdm_tf.config.flags_degrade import SOME_LEFT_OUT, SPEC
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_degrade import SOME_LEFT_OUT, SPEC
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8, write_png
 from pdm_tf.degrade import main
@@ -78,7 +78,7 @@ def test_training_reads_what_degrade_writes(folder, bundle, repository, form):
         folder, bundle, "--draws=2", f"--format={form}", "--seed=5", "--progress=on"
     )
     told, warned = process.communicate(timeout=240)
-    assert process.returncode == exit_codes.OK, warned
+    assert process.returncode == program.OK, warned
     assert told == f"4 photographs degraded, 2 LR images each: {folder / 'out'}\n"
     assert "WARNING" not in warned and "cuda" not in warned.lower()
     done = subprocess.run(
@@ -94,7 +94,7 @@ def test_training_reads_what_degrade_writes(folder, bundle, repository, form):
         text=True,
         timeout=240,
     )
-    assert done.returncode == exit_codes.OK, done.stdout + done.stderr
+    assert done.returncode == program.OK, done.stdout + done.stderr
     assert "skip" not in (done.stdout + done.stderr).lower()
     assert read_json(folder / "run/bundles/sr_ema/bundle.json")["step"] == 2
 
@@ -103,7 +103,7 @@ def test_killed_and_started_again_is_the_same(folder, bundle):
     """kill -9 in the middle of the work, several times."""
     for index in range(24):
         write_png(folder / f"in/more/{index}.png", noise(300, 300, 100 + index))
-    assert call(folder, bundle, out="straight") == exit_codes.OK
+    assert call(folder, bundle, out="straight") == program.OK
     journal = folder / "out/.degrade.jsonl"
     for lines in (1, 6):
         process = start(folder, bundle, "--threads=2")
@@ -116,7 +116,7 @@ def test_killed_and_started_again_is_the_same(folder, bundle):
         process.kill()
         process.communicate()
         assert not (folder / "out/manifest.jsonl").exists()
-    assert call(folder, bundle) == exit_codes.OK
+    assert call(folder, bundle) == program.OK
     assert contents(folder / "out") == contents(folder / "straight")
 
 
@@ -129,9 +129,9 @@ def test_sigterm_ends_with_75_and_can_go_on(folder, bundle, capsys):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     told, warned = process.communicate(timeout=60)
-    assert process.returncode == exit_codes.INTERRUPTED, warned
+    assert process.returncode == program.INTERRUPTED, warned
     assert "start it again with the same flags to go on" in told and not warned
-    assert call(folder, bundle) == exit_codes.OK
+    assert call(folder, bundle) == program.OK
     assert "kept from before" in capsys.readouterr().out
     lines = (folder / "out/manifest.jsonl").read_text().splitlines()
     assert len(lines) == 28
@@ -140,18 +140,18 @@ def test_sigterm_ends_with_75_and_can_go_on(folder, bundle, capsys):
 def test_predefined_with_settings(folder, capsys):
     flags = ("--scale=2", "--degradation_arg=kernel_size=7")
     fixed = ("--degradation_arg=noise_min_255=9", "--degradation_arg=noise_max_255=9")
-    assert call(folder, "awgn_blur", *flags, *fixed) == exit_codes.OK
+    assert call(folder, "awgn_blur", *flags, *fixed) == program.OK
     lines = (folder / "out/manifest.jsonl").read_text().splitlines()
     stds = [json.loads(line)["noise_std_255"] for line in lines]
     assert stds == pytest.approx([9.0] * 4, abs=0.7)
     assert np.load(folder / "out/kernels.npy").shape == (4, 7, 7)
-    assert call(folder, "awgn_blur", *flags) == exit_codes.BAD_INPUT
+    assert call(folder, "awgn_blur", *flags) == program.BAD_INPUT
     told = capsys.readouterr().err
     assert "noise_max_255=9.0" in told and "noise_max_255=15.0" in told
 
 
 def test_a_predefined_one_has_scale_4_and_a_learned_one_its_own(folder, bundle):
-    assert call(folder, "bicubic") == call(folder, bundle, out="b") == exit_codes.OK
+    assert call(folder, "bicubic") == call(folder, bundle, out="b") == program.OK
     assert read_rgb_u8(folder / "out/lr/0.png").shape == (10, 11, 3)
     assert read_rgb_u8(folder / "b/lr/0.png").shape == (20, 22, 3)
     settings = read_json(folder / "b/degrade.json")
@@ -186,14 +186,14 @@ def test_bad_files_are_counted_in_the_exit_code(folder, bundle, capsys):
 )
 def test_what_cannot_work(folder, bundle, capsys, degradation, flags, words):
     degradation = degradation.replace("RUN", str(bundle))
-    assert call(folder, degradation, *flags) == exit_codes.BAD_INPUT
+    assert call(folder, degradation, *flags) == program.BAD_INPUT
     told = capsys.readouterr()
     assert told.err.startswith("error: ") and words in told.err
     assert not (folder / "out").exists()
 
 
 def test_help_teaches(capsys):
-    assert program.call(SPEC, main, ["--help"]) == exit_codes.OK
+    assert program.call(SPEC, main, ["--help"]) == program.OK
     text = " ".join(capsys.readouterr().out.split())  # lines break by the terminal
     for words in (
         "hard links",

@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
-from pdm_tf.config.paper_sets import PAPER_SETS
 from pdm_tf.core.files import read_json
+from pdm_tf.data.paper_sets import PAPER_SETS
 from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.features import LPIPSConfig
 from pdm_tf.models.sr import SR_NETS
@@ -201,7 +201,7 @@ def test_kubernetes_example(stubs):
     assert subdomain == service["metadata"]["name"]
     assert service["spec"]["selector"] == {"job-name": name}
     assert job["spec"]["parallelism"] == completions
-    from pdm_tf.config import flag_set
-    from pdm_tf.config.flags_train import SPEC
+    from pdm_tf.cli import flag_set
+    from pdm_tf.cli.flags_train import SPEC
 
     assert flag_set.parse(SPEC, arguments.split()[2:]).batch_size % completions == 0

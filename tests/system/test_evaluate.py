@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from pdm_tf.config import exit_codes, program
-from pdm_tf.config.flags_evaluate import SPEC
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_evaluate import SPEC
 from pdm_tf.core.images import read_rgb_u8, to_float, to_u8, write_png
 from pdm_tf.evaluate import main
 from pdm_tf.evaluation.runner import bicubic_upscaler
@@ -64,7 +64,7 @@ def test_as_a_user_runs_it(folders, repository):
         text=True,
         timeout=120,
     )
-    assert done.returncode == exit_codes.OK, done.stderr
+    assert done.returncode == program.OK, done.stderr
     assert done.stdout.splitlines()[-1] == "report: out/report.json"
     report = _report(folders)
     assert set(report["mean"]) == {"psnr", "ssim", "psnr_shift"}
@@ -110,7 +110,7 @@ def _network(seed):
 def test_scores_the_network_of_a_run_folder(folders, run_dir, weights, seed):
     """The report's PSNR is that of the network called directly, weights as asked."""
     code = _call(folders, f"--weights={weights}", "--panels=0", model=run_dir)
-    assert code == exit_codes.OK
+    assert code == program.OK
     report = _report(folders)
     network = _network(seed)
     for image in report["images"]:
@@ -128,9 +128,9 @@ def test_scores_the_network_of_a_run_folder(folders, run_dir, weights, seed):
 def test_a_single_bundle_and_tiles(folders, run_dir):
     """A bundle folder itself as --model; cut into tiles, the same scores."""
     bundle = run_dir / "bundles" / "sr"
-    assert _call(folders, model=bundle) == exit_codes.OK
+    assert _call(folders, model=bundle) == program.OK
     whole = _report(folders)["mean"]
-    assert _call(folders, "--tile=20", "--overlap=8", model=bundle) == exit_codes.OK
+    assert _call(folders, "--tile=20", "--overlap=8", model=bundle) == program.OK
     assert _report(folders)["mean"] == pytest.approx(whole, abs=1e-3)
 
 
@@ -141,7 +141,7 @@ def test_problems_are_named_and_the_rest_goes_on(folders, capfd):
         (folders / "lr" / "p0x4.png").read_bytes()[:-200]
     )
     write_png(folders / "lr" / "p1x4.png", bicubic_pair(1, 40, 40).lr_u8)
-    assert _call(folders) == exit_codes.OK
+    assert _call(folders) == program.OK
     report = _report(folders)
     assert [image["name"] for image in report["images"]] == ["city/p2"]
     text = json.dumps(report["problems"])
@@ -178,7 +178,7 @@ def test_problems_are_named_and_the_rest_goes_on(folders, capfd):
 )
 def test_wrong_requests_end_early_and_say_why(folders, capfd, flags, message):
     """Exit code 2, one line, no traceback, no report."""
-    assert _call(folders, *flags) == exit_codes.BAD_INPUT
+    assert _call(folders, *flags) == program.BAD_INPUT
     errors = capfd.readouterr().err
     assert message in errors and "Traceback" not in errors
     assert not (folders / "out" / "report.json").exists()
@@ -186,7 +186,7 @@ def test_wrong_requests_end_early_and_say_why(folders, capfd, flags, message):
 
 def test_a_run_without_bundles_yet(folders, capfd):
     (folders / "run" / "checkpoints").mkdir(parents=True)
-    assert _call(folders, model=folders / "run") == exit_codes.BAD_INPUT
+    assert _call(folders, model=folders / "run") == program.BAD_INPUT
     errors = capfd.readouterr().err
     assert "bundle" in errors and "Traceback" not in errors
 
@@ -195,7 +195,7 @@ def test_model_of_another_scale_than_the_pairs(folders, run_dir, capfd):
     """x4 network, x2 pairs: both scales are named."""
     for path in (folders / "hr").rglob("*.png"):
         write_png(path, read_rgb_u8(path)[::2, ::2])
-    assert _call(folders, model=run_dir) == exit_codes.BAD_INPUT
+    assert _call(folders, model=run_dir) == program.BAD_INPUT
     errors = capfd.readouterr().err
     assert "scale of the model, x4" in errors and "x2" in errors
 
@@ -203,13 +203,13 @@ def test_model_of_another_scale_than_the_pairs(folders, run_dir, capfd):
 def test_no_pairs_match(folders, capfd):
     for index, path in enumerate(sorted((folders / "lr").rglob("*.png"))):
         path.rename(path.with_name(f"other{index}.png"))
-    assert _call(folders) == exit_codes.BAD_INPUT
+    assert _call(folders) == program.BAD_INPUT
     assert "other0" in capfd.readouterr().err
 
 
 def test_output_dir_that_is_a_file(folders, capfd):
     (folders / "out").write_text("in the way")
-    assert _call(folders) == exit_codes.BAD_INPUT
+    assert _call(folders) == program.BAD_INPUT
     assert "--output_dir" in capfd.readouterr().err
 
 
@@ -222,7 +222,7 @@ def test_metrics_with_weights_and_parameters(tmp_path, capfd):
     for index in range(3):
         write_png(tmp_path / "clean" / f"{index}.png", photo(index, 480, 480))
     fit = [f"--images={tmp_path / 'clean'}", f"--output={tmp_path / 'niqe.npz'}"]
-    assert program.call(FIT_SPEC, fit_main, [*fit, "--sharpness=0"]) == exit_codes.OK
+    assert program.call(FIT_SPEC, fit_main, [*fit, "--sharpness=0"]) == program.OK
     network = LPIPSConfig("squeeze", filters=8).build()
     save_bundle(network, tmp_path / "lpips", role="lpips", scale=1, step=0)
     code = _call(
@@ -232,7 +232,7 @@ def test_metrics_with_weights_and_parameters(tmp_path, capfd):
         f"--metric_arg=niqe={tmp_path / 'niqe.npz'}",
         "--panels=1",
     )
-    assert code == exit_codes.OK
+    assert code == program.OK
     report, (out, _) = _report(tmp_path), capfd.readouterr()
     names = ["psnr_y", "lpips_squeeze", "niqe", "psnr_ntire2018"]
     assert list(report["mean"]) == list(report["interval"]["mean"]) == names
@@ -258,7 +258,7 @@ def niqe(tmp_path):
         write_png(tmp_path / "clean" / f"{index}.png", photo(index, 480, 480))
     path = tmp_path / "niqe.npz"
     fit = [f"--images={tmp_path / 'clean'}", f"--output={path}", "--sharpness=0"]
-    assert program.call(FIT_SPEC, fit_main, fit) == exit_codes.OK
+    assert program.call(FIT_SPEC, fit_main, fit) == program.OK
     return f"--metric_arg=niqe={path}"
 
 
@@ -269,7 +269,7 @@ def test_without_hr_images(tmp_path, niqe, capfd):
     for index in range(2):
         write_png(tmp_path / "lr" / f"p{index}.png", photo(index, 70, 80))
     flags = ("--hr_dir=", "--scale=4", niqe)
-    assert _call(tmp_path, *flags) == exit_codes.OK
+    assert _call(tmp_path, *flags) == program.OK
     report = _report(tmp_path)
     assert list(report["mean"]) == ["niqe"] and "mean_shift" not in report
     measure = load_model(tmp_path / "niqe.npz").measure
@@ -302,7 +302,7 @@ def test_wrong_requests_around_the_set(
     with_niqe = flags[0] == "--hr_dir=" and "auto" not in flags[-1]
     if with_niqe and len(flags) == 1 or "--metrics=psnr,niqe" in flags:
         flags = [*flags, niqe]
-    assert _call(folders, *flags) == exit_codes.BAD_INPUT
+    assert _call(folders, *flags) == program.BAD_INPUT
     errors = capfd.readouterr().err
     assert message in errors and "Traceback" not in errors
     assert not (folders / "out" / "report.json").exists()
@@ -312,13 +312,13 @@ def test_pictures_with_hr_alone_and_with_nothing(folders, niqe, capfd):
     """Finished pictures need no LR; without originals only NIQE is left."""
     hr = folders / "hr"
     code = _call(folders, "--lr_dir=", "--scale=4", "--metrics=psnr", model=hr)
-    assert code == exit_codes.OK
+    assert code == program.OK
     report = _report(folders)
     assert report["baseline"] == {} and report["mean"]["psnr"] is None  # identical
     assert len(report["images"]) == 3
     pictures = folders / "clean"
     code = _call(folders, "--lr_dir=", "--hr_dir=", "--scale=4", niqe, model=pictures)
-    assert code == exit_codes.OK
+    assert code == program.OK
     assert [i["name"] for i in _report(folders)["images"]] == ["0", "1", "2"]
     capfd.readouterr()
 
@@ -329,7 +329,7 @@ def test_pictures_that_are_missing_or_too_many_are_named(folders, capfd):
             0 if name == "p0" else 1, *((48, 64), (64, 52))[name != "p0"]
         )
         write_png(folders / "sr" / f"{name}.png", pair.hr_u8)
-    assert _call(folders, model=folders / "sr") == exit_codes.OK
+    assert _call(folders, model=folders / "sr") == program.OK
     report = _report(folders)
     assert [image["name"] for image in report["images"]] == ["p0", "p1"]
     assert {p["name"] for p in report["problems"]} == {"extra.png", "city/p2"}
@@ -369,7 +369,7 @@ def test_degradation_of_a_run(tmp_path, capfd):
         f"--pair_kernels={tmp_path / 'pairs.npy'}",
         f"--real_lr={tmp_path / 'real'}",
     )
-    assert _call(tmp_path, *flags, "--panels=0", model=run) == exit_codes.OK
+    assert _call(tmp_path, *flags, "--panels=0", model=run) == program.OK
     photographs = [photo(index + 9, 200, 200) for index in range(4)]
     pairs = [bicubic_pair(index, 176, 184) for index in range(4)]
     wanted = measure_degradation(
@@ -398,11 +398,11 @@ def test_degradation_of_a_run(tmp_path, capfd):
     capfd.readouterr()
 
     # Without these flags there is no picture, of an earlier evaluation neither.
-    assert _call(tmp_path, "--panels=0", model=run) == exit_codes.OK
+    assert _call(tmp_path, "--panels=0", model=run) == program.OK
     assert not (tmp_path / "out" / "kernels.png").exists()
     capfd.readouterr()
 
     np.save(tmp_path / "pairs.npy", kernels[:3])
-    assert _call(tmp_path, flags[1], model=run) == exit_codes.BAD_INPUT
+    assert _call(tmp_path, flags[1], model=run) == program.BAD_INPUT
     told = capfd.readouterr().err
     assert "one kernel for each pair. Received: 3 kernels, 4 pairs" in told

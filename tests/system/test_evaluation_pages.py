@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pdm_tf import compare, evaluate
-from pdm_tf.config import exit_codes, flags_compare, flags_evaluate, program
+from pdm_tf.cli import flags_compare, flags_evaluate, program
 from pdm_tf.core.images import read_rgb_u8, write_png
 from pdm_tf.evaluation.runner import bicubic_upscaler
 from tests.oracles import psnr_oracle
@@ -56,11 +56,11 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("set")
     write_set(folder)
     flags = (f"--model={folder / 'good'}", f"--output_dir={folder / 'eval'}")
-    assert evaluated(*flags, *pairs_of(folder), "--panels=0") == exit_codes.OK
+    assert evaluated(*flags, *pairs_of(folder), "--panels=0") == program.OK
     methods = {"good": "eval", "blocky": "blocky", "net": "net.onnx"}
     models = [f"--model={name}={folder / path}" for name, path in methods.items()]
     output = f"--output_dir={folder / 'cmp'}"
-    assert compared(*models, *pairs_of(folder), output) == exit_codes.OK
+    assert compared(*models, *pairs_of(folder), output) == program.OK
     return folder
 
 
@@ -248,13 +248,13 @@ def test_nothing_is_computed_twice(place, tmp_path, capfd):
     """The same command again takes what is there; another border does not."""
     flags = (f"--model=net={place / 'net.onnx'}", f"--output_dir={tmp_path}")
     told = "is of the same model and settings"
-    assert compared(*flags, *pairs_of(place)) == exit_codes.OK
+    assert compared(*flags, *pairs_of(place)) == program.OK
     assert told not in capfd.readouterr().err
     first = (tmp_path / "evaluations/net/report.json").stat().st_mtime_ns
-    assert compared(*flags, *pairs_of(place)) == exit_codes.OK
+    assert compared(*flags, *pairs_of(place)) == program.OK
     assert told in capfd.readouterr().err
     assert (tmp_path / "evaluations/net/report.json").stat().st_mtime_ns == first
-    assert compared(*flags, *pairs_of(place), "--crop_border=8") == exit_codes.OK
+    assert compared(*flags, *pairs_of(place), "--crop_border=8") == program.OK
     assert told not in capfd.readouterr().err
     assert report_of(tmp_path / "evaluations/net")["crop_border"] == 8
 
@@ -265,7 +265,7 @@ def test_finished_evaluations_need_no_images(place, tmp_path, capfd):
         f"--model=b={place / 'cmp/evaluations/net'}",
     )
     output = f"--output_dir={tmp_path / 'out'}"
-    assert compared(*flags, output, "--images=p1,p2", "--against=b") == exit_codes.OK
+    assert compared(*flags, output, "--images=p1,p2", "--against=b") == program.OK
     out = capfd.readouterr().out
     assert out.splitlines()[-1] == f"comparison: {tmp_path / 'out' / 'comparison.json'}"
     page = (tmp_path / "out" / "comparison.html").read_text()
@@ -293,7 +293,7 @@ def test_wrong_comparisons_say_why(place, monkeypatch, capfd, flags, message):
     monkeypatch.chdir(place)
     (place / "odd").mkdir(exist_ok=True)
     (place / "odd" / "report.json").write_text("{}")
-    assert compared(*flags, "--output_dir=no") == exit_codes.BAD_INPUT
+    assert compared(*flags, "--output_dir=no") == program.BAD_INPUT
     errors = capfd.readouterr().err
     assert message in errors and "Traceback" not in errors
     assert not (place / "no").exists()

@@ -16,7 +16,7 @@ import pytest
 
 from export.flags_export import ExportConfig
 from export.workspace import sha256, size_bytes
-from pdm_tf.config import exit_codes
+from pdm_tf.cli import program
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import decode_rgb_u8, encode_png, to_float, to_u8, write_png
 from pdm_tf.inference.ort import import_onnxruntime
@@ -56,7 +56,7 @@ def first(tmp_path_factory):
         *("--model_name=tiny", "--tile=16"),
     )
     out, err = process.communicate(timeout=300)
-    assert process.returncode == exit_codes.OK, err
+    assert process.returncode == program.OK, err
     return SimpleNamespace(
         place=place,
         run=place / "mine",
@@ -239,7 +239,7 @@ def again(first):
     )
     process = start(*flags)
     out, err = process.communicate(timeout=300)
-    assert process.returncode == exit_codes.OK, err
+    assert process.returncode == program.OK, err
     return SimpleNamespace(
         folder=folder, clean=clean, mixed=mixed, killed=killed, out=out, err=err
     )

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from export.flags_export import LIMIT_BROKEN
-from pdm_tf.config import exit_codes
+from pdm_tf.cli import program
 from pdm_tf.core.files import read_json
 from pdm_tf.models.bundle import save_bundle
 from tests.system.export_helpers import REPOSITORY, call, hidden, start, tree, visible
@@ -60,7 +60,7 @@ def test_ctrl_c_leaves_what_was_there(bundle, published):
     steps = wait_for(lambda: children(process.pid))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == exit_codes.ABORTED, errors
+    assert process.returncode == program.ABORTED, errors
     assert errors.splitlines() == ["interrupted."]
     wait_for(lambda: all(ended(step) for step in steps))
     assert hidden(published) == {} and visible(published) == before
@@ -74,7 +74,7 @@ def test_help_teaches_and_loads_nothing_heavy():
         text=True,
         timeout=60,
     )
-    assert done.returncode == exit_codes.OK
+    assert done.returncode == program.OK
     assert "python -m export --model=runs/bicubic --output_dir=exported" in done.stdout
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "absl.flags" in loaded
@@ -99,7 +99,7 @@ def test_wrong_flags(bundle, published, capfd, flags, words):
     before = tree(published)
     flags = [flag.format(published=published) for flag in flags]
     given = [f"--model={bundle}", f"--output_dir={published}", *flags]
-    assert call(*given) == exit_codes.BAD_INPUT
+    assert call(*given) == program.BAD_INPUT
     told = capfd.readouterr().err
     assert words in told and told.count("\n") == 1, told
     assert tree(published) == before

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from pdm_tf.config import exit_codes, program
-from pdm_tf.config.flags_fit_niqe import SPEC
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_fit_niqe import SPEC
 from pdm_tf.core.images import write_png
 from pdm_tf.fit_niqe import main
 from pdm_tf.metrics.niqe import gaussian_of, niqe_features
@@ -41,7 +41,7 @@ def test_as_a_user_runs_it(photos, tmp_path, repository):
         text=True,
         timeout=120,
     )
-    assert done.returncode == exit_codes.OK, done.stderr
+    assert done.returncode == program.OK, done.stderr
     assert "fitted to 3 photographs" in done.stdout and "out/niqe.npz" in done.stdout
     assert "small.png: is 300x95" in done.stderr and "broken.png" in done.stderr
     assert "| tensorflow" not in done.stderr and "Traceback" not in done.stderr
@@ -59,9 +59,9 @@ def test_published_sets(tmp_path, capfd):
     mean = np.arange(36.0)
     savemat(tmp_path / "m.mat", {"mu_prisparam": mean, "cov_prisparam": np.eye(36)})
     flags = [f"--mat={tmp_path / 'm.mat'}", f"--output={tmp_path / 'live.npz'}"]
-    assert program.call(SPEC, main, flags) == exit_codes.BAD_INPUT
+    assert program.call(SPEC, main, flags) == program.BAD_INPUT
     assert "--mat needs --name" in capfd.readouterr().err
-    assert program.call(SPEC, main, [*flags, "--name=LIVE"]) == exit_codes.OK
+    assert program.call(SPEC, main, [*flags, "--name=LIVE"]) == program.OK
     assert "LIVE, converted from" in capfd.readouterr().out
     np.testing.assert_array_equal(load_model(tmp_path / "live.npz").mean, mean)
 
@@ -77,7 +77,7 @@ def test_published_sets(tmp_path, capfd):
     ],
 )
 def test_wrong_requests_say_why(flags, message, capfd):
-    assert program.call(SPEC, main, flags) == exit_codes.BAD_INPUT
+    assert program.call(SPEC, main, flags) == program.BAD_INPUT
     errors = capfd.readouterr().err
     assert message in errors and "Traceback" not in errors
 
@@ -85,12 +85,12 @@ def test_wrong_requests_say_why(flags, message, capfd):
 def test_too_few_photographs(tmp_path, capfd):
     write_png(tmp_path / "photos" / "a.png", photo(0, 200, 200))
     flags = [f"--images={tmp_path / 'photos'}", f"--output={tmp_path / 'a.npz'}"]
-    assert program.call(SPEC, main, flags) == exit_codes.BAD_INPUT
+    assert program.call(SPEC, main, flags) == program.BAD_INPUT
     assert "more than 36 sharp blocks" in capfd.readouterr().err
     assert not (tmp_path / "a.npz").exists()
 
 
 def test_help_teaches(capfd):
-    assert program.call(SPEC, main, ["--help"]) == exit_codes.OK
+    assert program.call(SPEC, main, ["--help"]) == program.OK
     text = capfd.readouterr().out
     assert "niqeModel" in text and "--name=LIVE" in text

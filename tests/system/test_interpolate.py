@@ -8,8 +8,8 @@ import pytest
 
 from pdm_tf import evaluate, interpolate
 from pdm_tf.build import build_method
-from pdm_tf.config import program
-from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.cli import program
+from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.images import write_png
 from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig

@@ -11,7 +11,7 @@ import urllib.request
 import numpy as np
 import pytest
 
-from pdm_tf.config import exit_codes
+from pdm_tf.cli import program
 from pdm_tf.core.images import read_rgb_u8
 from tests.system.serving_helpers import (
     PHOTO,
@@ -63,7 +63,7 @@ def test_a_photograph_comes_back_as_local_inference_makes_it(
         *(f"--server=localhost:{server[protocol]}", f"--protocol={protocol}"),
         *(f"--input={PHOTO}", f"--output={tmp_path / 'sr.png'}"),
     )
-    assert done.returncode == exit_codes.OK, done.stderr
+    assert done.returncode == program.OK, done.stderr
     assert "384x240 -> 1536x960" in done.stdout
     lr_u8 = read_rgb_u8(PHOTO)
     difference = np.abs(read_rgb_u8(tmp_path / "sr.png").astype(int) - local(lr_u8))
@@ -89,7 +89,7 @@ def test_errors_are_explained(server, tmp_path, protocol, flag, says):
         *(f"--server=localhost:{server[protocol]}", f"--protocol={protocol}", flag),
         *(f"--input={PHOTO}", f"--output={tmp_path / 'sr.png'}"),
     )
-    assert done.returncode == exit_codes.BAD_INPUT
+    assert done.returncode == program.BAD_INPUT
     assert says in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "sr.png").exists()
 
@@ -134,7 +134,7 @@ def test_a_server_with_a_limit_of_its_own(onnx_file, tmp_path):
             *(f"--server=localhost:{rpc}", "--protocol=kserve_grpc"),
             *(f"--input={PHOTO}", f"--output={tmp_path / 'sr.png'}"),
         )
-        assert done.returncode == exit_codes.BAD_INPUT
+        assert done.returncode == program.BAD_INPUT
         size = 240 * 384 * 3 * 4
         sent = int(done.stderr.split("a message of ")[1].split(" bytes")[0])
         assert size <= sent < size + 200
@@ -145,12 +145,12 @@ def test_a_server_with_a_limit_of_its_own(onnx_file, tmp_path):
 
 def test_bad_flags_end_in_one_line(tmp_path, capfd):
     from export.kserve_server import SPEC, main
-    from pdm_tf.config import program
+    from pdm_tf.cli import program
 
     for flags, says in (
         ((), "--model is required"),
         ((f"--model={tmp_path}/no.onnx",), "no.onnx"),
         (("--model=x", "--grpc_port=8080"), "must differ"),
     ):
-        assert program.call(SPEC, main, flags) == exit_codes.BAD_INPUT
+        assert program.call(SPEC, main, flags) == program.BAD_INPUT
         assert says in capfd.readouterr().err

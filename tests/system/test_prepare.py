@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from pdm_tf.config import exit_codes, program
-from pdm_tf.config.flags_prepare import SOME_LEFT_OUT, SPEC
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_prepare import SOME_LEFT_OUT, SPEC
 from pdm_tf.core.images import read_rgb_u8
 from pdm_tf.data.sources import open_source
 from pdm_tf.prepare import main
@@ -34,7 +34,7 @@ def test_as_a_user_runs_it(folder, repository):
     done = subprocess.run(
         command, cwd=repository, capture_output=True, text=True, timeout=120
     )
-    assert done.returncode == exit_codes.OK, done.stderr
+    assert done.returncode == program.OK, done.stderr
     assert done.stdout == f"5 images made: {folder / 'out'}\n"
     assert "100%" in done.stderr and "5/5" in done.stderr
     assert "WARNING" not in done.stderr and "cuda" not in done.stderr.lower()
@@ -43,10 +43,10 @@ def test_as_a_user_runs_it(folder, repository):
 
 
 def test_bicubic_pairs_and_a_second_start(folder, capsys):
-    assert _call(folder, "bicubic_lr", "--scale=2") == exit_codes.OK
+    assert _call(folder, "bicubic_lr", "--scale=2") == program.OK
     assert read_rgb_u8(folder / "out" / "lr" / "0000.png").shape == (10, 16, 3)
     assert read_rgb_u8(folder / "out" / "hr" / "0000.png").shape == (20, 32, 3)
-    assert _call(folder, "bicubic_lr", "--scale=2") == exit_codes.OK
+    assert _call(folder, "bicubic_lr", "--scale=2") == program.OK
     assert "0 images made, 5 kept from before: " in capsys.readouterr().out
 
 
@@ -61,7 +61,7 @@ def test_bad_files_are_named_and_counted_in_the_exit_code(folder, capsys, task):
 
 
 def test_tiles(folder):
-    assert _call(folder, "tfrecord", "--tile=20", "--tile_step=10") == exit_codes.OK
+    assert _call(folder, "tfrecord", "--tile=20", "--tile_step=10") == program.OK
     source = open_source(folder / "out", patch=1, cache_mb=1)
     assert source.sizes.max() == 20
     np.testing.assert_array_equal(
@@ -81,14 +81,14 @@ def test_tiles(folder):
     ],
 )
 def test_wrong_flags(folder, capsys, flags, words):
-    assert _call(folder, "tfrecord", *flags) == exit_codes.BAD_INPUT
+    assert _call(folder, "tfrecord", *flags) == program.BAD_INPUT
     told = capsys.readouterr()
     assert told.err.startswith("error: ") and words in told.err
     assert not (folder / "out").exists()
 
 
 def test_help_teaches(capsys):
-    assert program.call(SPEC, main, ["--help"]) == exit_codes.OK
+    assert program.call(SPEC, main, ["--help"]) == program.OK
     text = " ".join(capsys.readouterr().out.split())  # lines break by the terminal
     for words in ("Exit code: 0", "1 when some were left out", "--tile_step=N", "480"):
         assert words in text

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from pdm_tf import report, samples, train
-from pdm_tf.config import exit_codes, flags_report, program
+from pdm_tf.cli import flags_report, program
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
 from tests.system.browser import running_browser
@@ -63,7 +63,7 @@ def trained(photos, run_dir, *flags, lr=True):
 def run_dir(photos, tmp_path_factory):
     """A finished run, with the report that training wrote."""
     folder = tmp_path_factory.mktemp("runs") / "mine"
-    assert trained(photos, folder, *TINY_PDM) == exit_codes.OK
+    assert trained(photos, folder, *TINY_PDM) == program.OK
     return folder
 
 
@@ -163,7 +163,7 @@ def test_program_as_a_user_runs_it(run_dir, photos, tmp_path, repository):
         text=True,
         timeout=300,
     )
-    assert done.returncode == exit_codes.OK, done.stderr
+    assert done.returncode == program.OK, done.stderr
     assert done.stdout.splitlines()[-1] == "report: out/page.html"
     assert "Traceback" not in done.stderr and "WARNING" not in done.stderr
     text = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
@@ -179,7 +179,7 @@ def test_the_verdict_knows_of_the_alarm(run_dir, tmp_path):
     with open(run / "metrics.jsonl", "a", encoding="utf-8") as metrics:
         metrics.write('{"step": 3, "alarm/active": "kernels_delta"}\n')
     page = tmp_path / "page.html"
-    assert reported(f"--model={run}", f"--output={page}") == exit_codes.OK
+    assert reported(f"--model={run}", f"--output={page}") == program.OK
     text = page.read_text(encoding="utf-8")
     assert "alarm was on at the end of training: kernels delta" in text
 
@@ -195,7 +195,7 @@ def test_the_same_seed_draws_the_same(run_dir, photos, tmp_path):
 
 def test_supervised_run_gets_what_applies(photos, tmp_path):
     run = tmp_path / "plain"
-    assert trained(photos, run, "--method=supervised", lr=False) == exit_codes.OK
+    assert trained(photos, run, "--method=supervised", lr=False) == program.OK
     assert sections(run / "report.html") == ["sr", "scores", "training", "about"]
     assert check_html((run / "report.html").read_text(encoding="utf-8")) == []
 
@@ -208,7 +208,7 @@ def test_degradation_alone_without_noise(photos, tmp_path):
     folders = [f"--hr_dir={photos / 'hr'}", f"--lr_dir={photos / 'lr'}"]
     small = [flag for flag in TINY if not flag.startswith("--sr_arg")]
     command = [*folders, f"--run_dir={run}", *small, *tiny, *flags]
-    assert program.call(train.SPEC, train.main, command) == exit_codes.OK
+    assert program.call(train.SPEC, train.main, command) == program.OK
     found = [name for name in sections(run / "report.html") if name != "measured"]
     assert found == ["kernels", "patches", "training", "about"]
 
@@ -218,7 +218,7 @@ def test_a_failing_report_does_not_fail_the_run(photos, tmp_path, capfd):
     """It can be had later, from the finished run, unless it is not wanted."""
     run = tmp_path / "blocked"
     (run / "report.html").mkdir(parents=True)  # cannot be replaced by a file
-    assert trained(photos, run, *TINY_PDM) == exit_codes.OK
+    assert trained(photos, run, *TINY_PDM) == program.OK
     told = capfd.readouterr().out
     assert "no report: IsADirectoryError" in told
     assert f"python -m pdm_tf.report --model={run}" in told
@@ -226,9 +226,9 @@ def test_a_failing_report_does_not_fail_the_run(photos, tmp_path, capfd):
     assert (run / "bundles" / "sr_ema" / "bundle.json").is_file()
 
     (run / "report.html").rmdir()
-    assert trained(photos, run, *TINY_PDM, "--report=off") == exit_codes.OK
+    assert trained(photos, run, *TINY_PDM, "--report=off") == program.OK
     assert not (run / "report.html").exists()
-    assert trained(photos, run, *TINY_PDM) == exit_codes.OK
+    assert trained(photos, run, *TINY_PDM) == program.OK
     assert "is finished at step 3" in capfd.readouterr().out
     assert (run / "report.html").is_file()
 
@@ -247,7 +247,7 @@ def test_a_failing_report_does_not_fail_the_run(photos, tmp_path, capfd):
 )
 def test_what_cannot_be_used_is_said(flags, told, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    assert reported(*flags) == exit_codes.BAD_INPUT
+    assert reported(*flags) == program.BAD_INPUT
     errors = capfd.readouterr().err
     assert told in errors and "Traceback" not in errors
     assert not (tmp_path / "report.html").exists()
@@ -256,12 +256,12 @@ def test_what_cannot_be_used_is_said(flags, told, tmp_path, monkeypatch, capfd):
 def test_kernels_that_are_none_are_refused(run_dir, tmp_path, capfd):
     np.save(tmp_path / "even.npy", np.ones([3, 4, 4]))
     flags = (f"--model={run_dir}", f"--true_kernels={tmp_path / 'even.npy'}")
-    assert reported(*flags, f"--output={tmp_path / 'x.html'}") == exit_codes.BAD_INPUT
+    assert reported(*flags, f"--output={tmp_path / 'x.html'}") == program.BAD_INPUT
     assert "of odd K" in capfd.readouterr().err
 
 
 def test_help_teaches(capfd):
-    assert reported("--help") == exit_codes.OK
+    assert reported("--help") == program.OK
     text = capfd.readouterr().out
     for flag in ("model", "real_lr", "true_kernels", "output", "sliders"):
         assert f"--{flag}" in text

@@ -13,7 +13,7 @@ import pytest
 from export.__main__ import main as export_main
 from export.flags_export import SPEC as EXPORT
 from pdm_tf import degrade, evaluate, prepare, train, upscale
-from pdm_tf.config import exit_codes, program
+from pdm_tf.cli import program
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8, to_float, to_u8, write_png
 from pdm_tf.inference.session import open_session
@@ -53,7 +53,7 @@ def photograph(seed, height, width):
 
 def call(program_of, *flags):
     spec, main = program_of
-    assert program.call(spec, main, [str(flag) for flag in flags]) == exit_codes.OK
+    assert program.call(spec, main, [str(flag) for flag in flags]) == program.OK
 
 
 def of(module):
@@ -152,7 +152,7 @@ def test_scales_that_no_network_has_are_refused(scale, photographs, tmp_path, ca
         flags = [f"--hr_dir={photographs / 'hr'}", f"--lr_dir={photographs / 'lr'}"]
         flags += [f"--run_dir={tmp_path / sr_net}", f"--sr_net={sr_net}"]
         flags += [f"--scale={scale}", *TINY]
-        assert program.call(*of(train), flags) == exit_codes.BAD_INPUT
+        assert program.call(*of(train), flags) == program.BAD_INPUT
         told = capsys.readouterr().err
         assert f"Received: {'scale=' if scale else ''}{scale}" in told
         if scale:
@@ -164,6 +164,6 @@ def test_photographs_too_small_for_the_scale_are_named(photographs, tmp_path, ca
     """At x8 a patch of 32 LR pixels takes 256 + 2 * 20 HR pixels."""
     flags = [f"--hr_dir={photographs / 'hr'}", f"--lr_dir={photographs / 'lr'}"]
     flags += [f"--run_dir={tmp_path / 'run'}", "--scale=8", *TINY]
-    assert program.call(*of(train), flags) == exit_codes.BAD_INPUT
+    assert program.call(*of(train), flags) == program.BAD_INPUT
     told = capsys.readouterr().err
     assert "296x296 px" in told and "149x131 px" in told

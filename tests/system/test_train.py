@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf import train
-from pdm_tf.config import exit_codes, program
+from pdm_tf.cli import program
 from tests.conformance.smoke import arguments, write_photographs
 
 
@@ -46,7 +46,7 @@ def test_four_steps_equal_two_and_two_to_the_last_bit(flags, photographs, tmp_pa
     def run(run_dir, steps):
         command = arguments(path, photographs, run_dir, *more, f"--steps={steps}")
         off = ("--validate_every=0", "--preview_every=0", "--progress=off")
-        assert program.call(train.SPEC, train.main, [*command, *off]) == exit_codes.OK
+        assert program.call(train.SPEC, train.main, [*command, *off]) == program.OK
 
     run(tmp_path / "whole", 4)
     run(tmp_path / "parts", 2)

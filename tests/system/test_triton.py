@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pdm_tf.config import exit_codes
+from pdm_tf.cli import program
 from pdm_tf.core.images import read_rgb_u8, write_png
 from tests.system.serving_helpers import (
     PHOTO,
@@ -162,7 +162,7 @@ def test_a_photograph_comes_back_as_local_inference_makes_it(
         *(f"--server=localhost:{server[protocol]}", f"--protocol={protocol}"),
         *(f"--input={PHOTO}", f"--output={tmp_path / 'sr.png'}"),
     )
-    assert done.returncode == exit_codes.OK, done.stderr
+    assert done.returncode == program.OK, done.stderr
     assert "sr: version 2" in done.stdout
     difference = _difference(tmp_path / "sr.png", local(read_rgb_u8(PHOTO)))
     print(f"{protocol}: {difference.max()} levels, {np.count_nonzero(difference)} px")
@@ -186,7 +186,7 @@ def test_batches_of_the_server_never_mix_sizes(server, local, tmp_path):
             f"--output={tmp_path / 'out'}",
         ),
     )
-    assert done.returncode == exit_codes.OK, done.stderr
+    assert done.returncode == program.OK, done.stderr
     for name, cut in cuts.items():
         assert _difference(tmp_path / "out" / name, local(cut)).max() <= 1
     batches = [
@@ -204,7 +204,7 @@ def test_unknown_models_and_versions(server, tmp_path, protocol, flag):
         *(f"--server=localhost:{server[protocol]}", f"--protocol={protocol}", flag),
         *(f"--input={PHOTO}", f"--output={tmp_path / 'sr.png'}"),
     )
-    assert done.returncode == exit_codes.BAD_INPUT
+    assert done.returncode == program.BAD_INPUT
     assert "does not serve model" in done.stderr
     assert "Request for unknown model" in done.stderr
 

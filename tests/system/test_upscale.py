@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pdm_tf.config import exit_codes, program
-from pdm_tf.config.flags_upscale import SOME_FAILED, SPEC, UpscaleConfig
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_upscale import SOME_FAILED, SPEC, UpscaleConfig
 from pdm_tf.core.images import read_rgb_u8, to_float, to_u8
 from pdm_tf.inference.encoding import FORMATS
 from pdm_tf.inference.pictures import read_picture
@@ -95,7 +95,7 @@ def test_as_a_user_runs_it_with_an_exported_network(tmp_path, repository):
         text=True,
         timeout=120,
     )
-    assert done.returncode == exit_codes.OK, done.stderr
+    assert done.returncode == program.OK, done.stderr
     first, row, last = done.stdout.splitlines()
     assert first.startswith("model.onnx: EDSR x4, float32, on ")
     assert "(asked for: auto; " in first
@@ -316,7 +316,7 @@ def test_a_stopped_folder_has_whole_files_and_goes_on(
     begin = time.monotonic()
     process.send_signal(number)
     output, errors = process.communicate(timeout=60)
-    assert process.returncode == exit_codes.INTERRUPTED, errors
+    assert process.returncode == program.INTERRUPTED, errors
     assert time.monotonic() - begin < 4
     assert "start it again with the same flags to go on" in errors
     assert "Traceback" not in errors
@@ -344,7 +344,7 @@ def test_one_file_that_is_stopped_leaves_nothing(models, tmp_path, repository):
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == exit_codes.ABORTED, errors
+    assert process.returncode == program.ABORTED, errors
     assert "stopped; nothing was written." in errors
     assert os.listdir(tmp_path) == ["a.png"]
 
@@ -353,10 +353,10 @@ def test_what_is_there_is_replaced_on_request_alone(models, tmp_path, capsys):
     write_png(tmp_path / "a.png", samples(4, 5, 3))
     args = (models / "nearest.onnx", tmp_path / "a.png", tmp_path / "b.png")
     (tmp_path / "b.png").write_bytes(b"precious")
-    assert call(*args) == exit_codes.BAD_INPUT
+    assert call(*args) == program.BAD_INPUT
     assert "--overwrite replaces it" in capsys.readouterr().err
     assert (tmp_path / "b.png").read_bytes() == b"precious"
-    assert call(*args, "--overwrite") == exit_codes.OK
+    assert call(*args, "--overwrite") == program.OK
     assert read_picture(tmp_path / "b.png").width == 20
 
 
@@ -382,7 +382,7 @@ def test_fp16_with_the_model_itself_for_what_overflows(tmp_path, capsys):
     source = tmp_path / "in"
     source.mkdir()
     write_png(source / "bright.png", np.full((20, 30, 3), 255, np.uint8))
-    assert call(tmp_path, source, tmp_path / "out", "--fp16") == exit_codes.BAD_INPUT
+    assert call(tmp_path, source, tmp_path / "out", "--fp16") == program.BAD_INPUT
     message = capsys.readouterr().err
     assert "--fp16 needs model_fp16.onnx beside model.onnx" in message
     write_sr(tmp_path / "model_fp16.onnx", gain=gain, half=True)
@@ -404,13 +404,13 @@ def test_strict_does_not_go_elsewhere(models, tmp_path, capsys):
     """On a machine with CUDA there is nothing to refuse."""
     write_png(tmp_path / "a.png", samples(4, 5, 3))
     args = (models / "tiny.onnx", tmp_path / "a.png", tmp_path / "b.png")
-    assert call(*args, "--provider=cuda") == exit_codes.OK
+    assert call(*args, "--provider=cuda") == program.OK
     told = capsys.readouterr().out
     assert "(asked for: cuda; " in told
     if "on cpu" not in told:
         pytest.skip("CUDA works here")
     strict = ("--provider=cuda", "--strict", "--overwrite")
-    assert call(*args, *strict) == exit_codes.BAD_INPUT
+    assert call(*args, *strict) == program.BAD_INPUT
 
 
 @pytest.mark.parametrize(
@@ -433,7 +433,7 @@ def test_strict_does_not_go_elsewhere(models, tmp_path, capsys):
 def test_wrong_flags(models, tmp_path, capsys, flags, words):
     write_png(tmp_path / "a.png", samples(4, 5, 3))
     args = (models / "tiny.onnx", tmp_path / "a.png", tmp_path / "b.png")
-    assert call(*args, *flags) == exit_codes.BAD_INPUT
+    assert call(*args, *flags) == program.BAD_INPUT
     message = capsys.readouterr().err
     assert words in message and message.count("\n") == 1
     assert os.listdir(tmp_path) == ["a.png"]
@@ -444,7 +444,7 @@ def test_nothing_that_could_be_done(models, tmp_path, capsys):
     source.mkdir()
     (source / "text.png").write_text("text")
     args = (models / "tiny.onnx", source, tmp_path / "out")
-    assert call(*args) == exit_codes.BAD_INPUT
+    assert call(*args) == program.BAD_INPUT
     assert "0 images made, 1 failed" in capsys.readouterr().out
 
 

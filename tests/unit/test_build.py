@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pdm_tf.build import build_method, build_training, bundle_saver
-from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import write_png
 from pdm_tf.methods import PDMSR, PDMSRGAN, Supervised

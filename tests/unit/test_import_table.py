@@ -17,14 +17,14 @@ ROOT = Path(__file__).resolve().parents[2]
 TENSOR = {"numpy", "tensorflow"}
 KERAS = TENSOR | {"keras"}
 BELOW_BUILD = {
-    *("core", "config", "ops", "models", "degradations", "losses", "metrics"),
+    *("core", "cli", "ops", "models", "degradations", "losses", "metrics"),
     *("data", "interop", "methods", "training", "evaluation", "inference"),
 }
 
 # room -> (third-party packages, rooms or modules of pdm_tf that it may import)
 TABLE = {
-    "core": ({"numpy", "PIL"}, set()),
-    "config": (set(), {"core"}),  # absl: in the files named below
+    "core": ({"numpy", "PIL", "tqdm"}, set()),
+    "cli": (set(), {"core"}),  # absl: in the files named below
     "samples": ({"numpy"}, {"core"}),
     "inference": ({"numpy", "onnxruntime", "pyvips"}, {"core"}),
     "ops": (TENSOR, {"core"}),
@@ -38,22 +38,22 @@ TABLE = {
         {"models.features", "models.bundle", "ops", "core"},
     ),
     "interop": (KERAS, {"models", "core"}),
-    "data": (TENSOR, {"config", "core", "ops", "degradations"}),
+    "data": (TENSOR, {"cli", "core", "ops", "degradations"}),
     "methods": (KERAS, {"models", "degradations", "losses", "ops", "core"}),
     "training": (
         KERAS | {"PIL", "tqdm", "tensorboard"},
-        {"methods.base", "config", "core"},
+        {"methods.base", "cli", "core"},
     ),
     "evaluation": (
         KERAS | {"PIL", "tqdm"},
-        {"metrics", "data", "inference", "models.bundle", "config", "core"},
+        {"metrics", "data", "inference", "models.bundle", "cli", "core"},
     ),
     # Above evaluation and beside training, of which it reads one file: metrics.jsonl.
     # samples: something to degrade for whoever has a bundle and no HR photographs.
     "reporting": (
         TENSOR,
         {
-            *("evaluation", "metrics", "data", "models.bundle", "config", "core"),
+            *("evaluation", "metrics", "data", "models.bundle", "cli", "core"),
             *("samples", "training.metrics_file"),
         },
     ),
@@ -65,7 +65,7 @@ TABLE = {
         # TensorFlow: to be loaded without its start-up lines before a room loads it.
         {"numpy", "tqdm", "tensorflow"},
         {
-            *("build", "config", "evaluation", "training", "inference", "interop"),
+            *("build", "cli", "evaluation", "training", "inference", "interop"),
             *("core", "data", "samples", "models.bundle", "benchmarks", "reporting"),
             "models.interpolation",
         },
@@ -76,7 +76,7 @@ TABLE = {
     "benchmarks": (
         KERAS | {"onnx", "google.protobuf", "torch"},
         {
-            *("build", "config", "core", "data", "inference", "methods.base"),
+            *("build", "cli", "core", "data", "inference", "methods.base"),
             *("models", "ops", "export.onnx_graph"),
         },
     ),
@@ -84,9 +84,9 @@ TABLE = {
         KERAS
         | {"tf2onnx", "onnx", "onnxruntime", "tqdm"}
         | {"tensorflow_serving", "grpc", "google.protobuf", "apache_beam", "kserve"},
-        # config: the flags of its programs; samples: the certificate is measured on a
+        # cli: the flags of its programs; samples: the certificate is measured on a
         # photograph, and there has to be one; ops: the geometry of the blur's grid.
-        {"models", "ops", "core", "inference", "config", "samples"},
+        {"models", "ops", "core", "inference", "cli", "samples"},
     ),
 }
 
@@ -134,7 +134,7 @@ def violations(path: Path) -> list[str]:
     source = path.read_text(encoding="utf-8")
     package = path.relative_to(ROOT).parent.parts
     third_party, rooms = TABLE.get(room, (set(), set()))
-    if room == "config" and path.stem.startswith(ABSL_FILES):
+    if room == "cli" and path.stem.startswith(ABSL_FILES):
         third_party = {*third_party, "absl"}
     bad = []
     for name in sorted(imports_of(source, package)):
@@ -173,7 +173,7 @@ def test_module_keeps_to_the_table(path):
 
 def test_the_table_lets_no_tensorflow_into_light_rooms():
     """The promise behind ONNX use without TensorFlow, and of an instant --help."""
-    for room in ("core", "config", "samples", "inference"):
+    for room in ("core", "cli", "samples", "inference"):
         third_party, rooms = TABLE[room]
         assert not third_party & {"tensorflow", "keras"}
         assert rooms <= {"core"}
@@ -205,8 +205,8 @@ def test_rooms_on_disk_have_a_docstring():
             "from pdm_tf.training import loop",
             ["pdm_tf.training.loop"],
         ),
-        ("config/component.py", "from absl import flags", ["absl.flags"]),
-        ("config/flags_train.py", "from absl import flags", []),
+        ("cli/component.py", "from absl import flags", ["absl.flags"]),
+        ("cli/flags_train.py", "from absl import flags", []),
         ("train.py", "import pdm_tf.methods.pdm_sr", ["pdm_tf.methods.pdm_sr"]),
         ("train.py", "from pdm_tf import __version__, build", []),
         ("benchmarks/x.py", "from export.onnx_graph import network_to_onnx", []),

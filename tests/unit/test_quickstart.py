@@ -10,7 +10,7 @@ import time
 import pytest
 
 from pdm_tf import quickstart
-from pdm_tf.config.flag_set import parse
+from pdm_tf.cli.flag_set import parse
 from pdm_tf.core.errors import UserError
 
 # A program that saves when it is told to stop, and counts how often it was told.

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pdm_tf.config.quiet import quiet_start
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.quiet import quiet_start
 from pdm_tf.evaluation.subjects.base import SubjectRequest, UpscalingSubject
 
 # What lies in a run folder from its first step on, bundles or not.

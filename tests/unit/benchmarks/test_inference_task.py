@@ -15,7 +15,7 @@ from pdm_tf.benchmarks.inference_task import differences
 from pdm_tf.benchmarks.memory import high_water_mb, peak_mb
 from pdm_tf.benchmarks.rounds import Summary
 from pdm_tf.benchmarks.subject import Subject
-from pdm_tf.config.flags_benchmark_inference import InferenceBenchmarkConfig
+from pdm_tf.cli.flags_benchmark_inference import InferenceBenchmarkConfig
 from pdm_tf.core.errors import UserError
 from tests.unit.export.tiny_nets import EDSR_TINY, built
 

@@ -10,7 +10,7 @@ import pytest
 from export.onnx_graph import network_to_onnx
 from pdm_tf.benchmarks import networks
 from pdm_tf.benchmarks.subject import Subject
-from pdm_tf.config.flags_benchmark_inference import InferenceBenchmarkConfig
+from pdm_tf.cli.flags_benchmark_inference import InferenceBenchmarkConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.models.sr import EDSRConfig
 from tests.unit.export.tiny_nets import EDSR_TINY, RRDB_TINY, built, sr_bundle

@@ -3,7 +3,7 @@
 import pytest
 
 from pdm_tf.benchmarks.read_task import figures, forget, stored_files, table
-from pdm_tf.config.flags_benchmark_read import ReadBenchmarkConfig
+from pdm_tf.cli.flags_benchmark_read import ReadBenchmarkConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.data.shards import make_shards
 from pdm_tf.data.sources import list_entries

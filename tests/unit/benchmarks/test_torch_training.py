@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from pdm_tf.benchmarks import train_sides
 from pdm_tf.benchmarks.learning_subject import DegradationSubject
-from pdm_tf.config.flags_benchmark_train import TrainBenchmarkConfig
+from pdm_tf.cli.flags_benchmark_train import TrainBenchmarkConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.methods.base import WHOLE
 from pdm_tf.methods.steps import step_seed

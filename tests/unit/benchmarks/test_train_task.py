@@ -5,7 +5,7 @@ import pytest
 
 from pdm_tf.benchmarks import memory, train_sides, train_sweep, train_task
 from pdm_tf.benchmarks.figures import asked_for, figures
-from pdm_tf.config.flags_benchmark_train import TrainBenchmarkConfig
+from pdm_tf.cli.flags_benchmark_train import TrainBenchmarkConfig
 from pdm_tf.core.errors import UserError
 
 F, BATCH, LR_PATCH = 4, 2, 6

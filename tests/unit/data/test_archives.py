@@ -4,9 +4,9 @@ import zipfile
 
 import pytest
 
-from pdm_tf.config.paper_sets import PAPER_SETS, Archive
 from pdm_tf.core.errors import UserError
 from pdm_tf.data.archives import find_archive, open_archive, read_file
+from pdm_tf.data.paper_sets import PAPER_SETS, Archive
 from tests.unit.data.published import HR, members, numbered, png, write_zip
 
 SMALL = Archive(

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from pdm_tf import datasets
-from pdm_tf.config import exit_codes, program
-from pdm_tf.config.paper_sets import PAPER_SETS
+from pdm_tf.cli import program
 from pdm_tf.core.images import encode_png, list_images, read_rgb_u8
 from pdm_tf.data import paper_set
 from pdm_tf.data.pairs import load_pairs
+from pdm_tf.data.paper_sets import PAPER_SETS
 from pdm_tf.data.sources import list_entries
 from tests.conftest import REPOSITORY
 from tests.unit.data.published import (
@@ -59,7 +59,7 @@ def no_flush(monkeypatch):
 def test_halves_and_pairs_of_every_dataset(name, tmp_path, no_flush, capsys):
     WRITERS[name](tmp_path / "archives")
     output = tmp_path / "set"
-    assert call(name, tmp_path / "archives", output) == exit_codes.OK
+    assert call(name, tmp_path / "archives", output) == program.OK
     counts = {part.place: part.count for part in PAPER_SETS[name].parts}
     made = {place: names(output / place) for place in counts}
     assert {place: len(found) for place, found in made.items()} == counts
@@ -82,7 +82,7 @@ def test_missing_archives_are_all_named_with_their_page(tmp_path, capsys):
     (tmp_path / "archives/DIV2K_valid_LR_unknown_X4.zip").unlink()
     code = call("ntire2017_track2", tmp_path / "archives", tmp_path / "set")
     told = capsys.readouterr().err
-    assert code == exit_codes.BAD_INPUT
+    assert code == program.BAD_INPUT
     assert "DIV2K_train_HR.zip: 800 HR photographs" in told
     assert "DIV2K_valid_LR_unknown_X4.zip: 100 LR photographs for validation" in told
     assert "DIV2K_valid_HR.zip" not in told
@@ -106,7 +106,7 @@ def test_one_image_too_few_is_refused_before_anything_is_written(
     shutil.copytree(archives_2017, folder)
     content = members("DIV2K_train_HR/", numbered(2, 800), HR)
     write_zip(folder / "DIV2K_train_HR.zip", content)
-    assert call("ntire2017_track2", folder, tmp_path / "set") == exit_codes.BAD_INPUT
+    assert call("ntire2017_track2", folder, tmp_path / "set") == program.BAD_INPUT
     told = capsys.readouterr().err
     assert "Received: 799 images" in told and "missing: 0001" in told
     assert not (tmp_path / "set").exists()
@@ -118,18 +118,18 @@ def test_too_little_space_is_noticed_before_anything_is_written(
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=50_000))
     code = call("ntire2017_track2", archives_2017, tmp_path / "set")
-    assert code == exit_codes.BAD_INPUT
+    assert code == program.BAD_INPUT
     size = (500 * len(png(8)) + 500 * len(png(2))) * 1.05
     told = capsys.readouterr().err
     assert f"must have {size / 1e9:.2f} GB free. Received: 0.00 GB" in told
     assert not list(tmp_path.rglob("*.png"))
     # What is there is not asked for twice, what shards will take is.
     monkeypatch.undo()
-    assert call("ntire2017_track2", archives_2017, tmp_path / "set") == exit_codes.OK
+    assert call("ntire2017_track2", archives_2017, tmp_path / "set") == program.OK
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=50_000))
-    assert call("ntire2017_track2", archives_2017, tmp_path / "set") == exit_codes.OK
+    assert call("ntire2017_track2", archives_2017, tmp_path / "set") == program.OK
     code = call("ntire2017_track2", archives_2017, tmp_path / "set", "--shards")
-    assert code == exit_codes.BAD_INPUT
+    assert code == program.BAD_INPUT
 
 
 def test_goes_on_after_being_killed(archives_2017, tmp_path, capsys):
@@ -148,7 +148,7 @@ def test_goes_on_after_being_killed(archives_2017, tmp_path, capsys):
     before = {path.name for path in making.glob("0*.png")}
     assert 20 <= len(before) < 400 and not (output / "train/hr").exists()
     (making / ".0399.png.77.tmp").write_bytes(b"half")
-    assert call("ntire2017_track2", archives_2017, output) == exit_codes.OK
+    assert call("ntire2017_track2", archives_2017, output) == program.OK
     kept = len(before)
     assert f"{1000 - kept} images made, {kept} kept" in capsys.readouterr().out
     assert names(output / "train/hr") == numbered(1, 400)
@@ -159,21 +159,21 @@ def test_a_second_start_writes_nothing_and_strangers_are_noticed(
     archives_2017, tmp_path, no_flush, capsys
 ):
     output = tmp_path / "set"
-    assert call("ntire2017_track2", archives_2017, output) == exit_codes.OK
+    assert call("ntire2017_track2", archives_2017, output) == program.OK
     (tmp_path / "mild").mkdir()
     code = call("ntire2018_track2", tmp_path / "mild", output)
-    assert code == exit_codes.BAD_INPUT
+    assert code == program.BAD_INPUT
     capsys.readouterr()
-    assert call("ntire2017_track2", archives_2017, output) == exit_codes.OK
+    assert call("ntire2017_track2", archives_2017, output) == program.OK
     assert "0 images made, 1000 kept" in capsys.readouterr().out
     (output / "train/lr/holiday.png").write_bytes(png(2))
     code = call("ntire2017_track2", archives_2017, output)
-    assert code == exit_codes.BAD_INPUT
+    assert code == program.BAD_INPUT
     told = capsys.readouterr().err
     assert "401 files; the first that differs is holiday.png" in told
     WRITERS["ntire2018_track2"](tmp_path / "mild")
     code = call("ntire2018_track2", tmp_path / "mild", output)
-    assert code == exit_codes.BAD_INPUT
+    assert code == program.BAD_INPUT
     assert "was made with --dataset=ntire2017_track2" in capsys.readouterr().err
 
 
@@ -184,7 +184,7 @@ def test_extracted_folders_do_as_well(archives_2017, tmp_path, no_flush):
         shutil.unpack_archive(path, folder)
     (folder / "DIV2K_train_LR_unknown/X2").mkdir()
     (folder / "DIV2K_train_LR_unknown/X2/0001x2.png").write_bytes(png(4))
-    assert call("ntire2017_track2", folder, tmp_path / "set") == exit_codes.OK
+    assert call("ntire2017_track2", folder, tmp_path / "set") == program.OK
     assert names(tmp_path / "set/train/lr") == numbered(401, 800, "x4")
 
 
@@ -194,7 +194,7 @@ def test_pairs_of_the_wrong_size_are_refused(archives_2017, tmp_path, no_flush, 
     content = members("DIV2K_valid_HR/", numbered(801, 900), HR)
     content["DIV2K_valid_HR/0801.png"] = png(12)
     write_zip(folder / "DIV2K_valid_HR.zip", content)
-    assert call("ntire2017_track2", folder, tmp_path / "set") == exit_codes.BAD_INPUT
+    assert call("ntire2017_track2", folder, tmp_path / "set") == program.BAD_INPUT
     assert "0801.png, which is not 4 times the size" in capsys.readouterr().err
 
 
@@ -209,7 +209,7 @@ def test_shards_of_overlapping_tiles(archives_2017, tmp_path, no_flush):
     write_zip(folder / "DIV2K_train_HR.zip", content)
     output = tmp_path / "set"
     more = ("--shards", "--tile=16", "--tile_step=8")
-    assert call("ntire2017_track2", folder, output, *more) == exit_codes.OK
+    assert call("ntire2017_track2", folder, output, *more) == program.OK
     entries = {entry.name: entry for entry in list_entries(output / "shards/hr")}
     assert len(entries) == 399 + 6
     found = entries["0002.png@16,8"].read()
@@ -233,13 +233,13 @@ def test_flags_that_cannot_work(flags, message, tmp_path, capsys):
 
 
 def test_a_misspelt_dataset_is_named(tmp_path, capsys):
-    assert call("ntire2017track2", tmp_path, tmp_path / "x") == exit_codes.BAD_INPUT
+    assert call("ntire2017track2", tmp_path, tmp_path / "x") == program.BAD_INPUT
     assert "Did you mean 'ntire2017_track2'?" in capsys.readouterr().err
 
 
 def test_nothing_is_made_inside_the_archives(archives_2017, capsys):
     code = call("ntire2017_track2", archives_2017, archives_2017 / "set")
-    assert code == exit_codes.BAD_INPUT
+    assert code == program.BAD_INPUT
     assert "must lie outside --archives_dir" in capsys.readouterr().err
 
 

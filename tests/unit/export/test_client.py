@@ -6,7 +6,7 @@ from export.client import plan
 from export.client_errors import Asked, RequestError, ServerError, explain
 from export.client_kserve import Contract, contract_of
 from export.flags_client import SPEC
-from pdm_tf.config.flag_set import parse
+from pdm_tf.cli.flag_set import parse
 from pdm_tf.core.errors import UserError
 
 ASKED = Asked("host:8500", "grpc", "model sr", "serving_bytes", 5.0, 4)

@@ -15,7 +15,7 @@ from export.flags_client import SPEC as CLIENT
 from export.flags_kserve_server import SPEC as KSERVE
 from export.serving_files import write_serving_files
 from export.signatures import SIGNATURES
-from pdm_tf.config.flag_set import parse
+from pdm_tf.cli.flag_set import parse
 from pdm_tf.core.errors import UserError
 
 GIVEN = {"model_name": "faces-4.x", "scale": 3, "version": 12, "tile": 96}

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from pdm_tf.config import program
-from pdm_tf.config.flags_import_weights import SPEC
+from pdm_tf.cli import program
+from pdm_tf.cli.flags_import_weights import SPEC
 from pdm_tf.core.files import read_json
 from pdm_tf.import_weights import main
 from pdm_tf.interop import keras_applications

@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 import pdm_tf
-from pdm_tf.config.component import from_json_dict
-from pdm_tf.config.flag_set import parse
-from pdm_tf.config.flags_train import SPEC
-from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.cli.component import from_json_dict
+from pdm_tf.cli.flag_set import parse
+from pdm_tf.cli.flags_train import SPEC
+from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.training.checkpoint import CheckpointStore
 from pdm_tf.training.run_folder import RunFolder

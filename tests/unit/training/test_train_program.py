@@ -10,7 +10,7 @@ import pytest
 
 import pdm_tf
 from pdm_tf import train
-from pdm_tf.config import program
+from pdm_tf.cli import program
 from tests.unit.training.toy import ToyMethod, call_before, make_batches
 
 

@@ -15,11 +15,11 @@ import signal
 import sys
 from pathlib import Path
 
-from pdm_tf.config import exit_codes, program
-from pdm_tf.config.flag_set import ProgramSpec
-from pdm_tf.config.flags_train import SPEC
-from pdm_tf.config.quiet import quiet_start
-from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.cli import program
+from pdm_tf.cli.flag_set import ProgramSpec
+from pdm_tf.cli.flags_train import SPEC
+from pdm_tf.cli.train_config import TrainConfig
+from pdm_tf.core.quiet import quiet_start
 
 
 def main(config: TrainConfig) -> int:
@@ -72,13 +72,13 @@ def main(config: TrainConfig) -> int:
             )
         except WorkerLostError as error:
             print(f"error: {error}", file=sys.stderr)
-            return exit_codes.INTERRUPTED
+            return program.INTERRUPTED
         except NonFiniteLossError as error:
             print(f"error: {error}", file=sys.stderr)
-            return exit_codes.NON_FINITE_LOSS
+            return program.NON_FINITE_LOSS
     name = "final.npz" if replicas.is_chief else f"final_{replicas.worker}.npz"
     np.savez(run.root / name, **toy.all_values(method))
-    return exit_codes.INTERRUPTED if outcome.interrupted else exit_codes.OK
+    return program.INTERRUPTED if outcome.interrupted else program.OK
 
 
 if __name__ == "__main__":

@@ -4,9 +4,9 @@ import dataclasses
 import itertools
 from typing import Literal
 
-from pdm_tf.config.flag_set import ProgramSpec
-from pdm_tf.config.flags_train import SPEC as TRAIN_SPEC
-from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.cli.flag_set import ProgramSpec
+from pdm_tf.cli.flags_train import SPEC as TRAIN_SPEC
+from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 
 

@@ -9,7 +9,10 @@
 
 Bad flags and bad data end in one line `error: ...` and code 2; only a defect of ours
 prints a traceback. Output lines are flushed as they come, so that a log file or a pipe
-shows them in time. Codes: `exit_codes.py`.
+shows them in time.
+
+The exit codes are constants of this module: what a script that starts a program can
+rely on.
 """
 
 import os
@@ -18,9 +21,15 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from pdm_tf.config import exit_codes
-from pdm_tf.config.flag_set import HelpRequested, ProgramSpec, parse
+from pdm_tf.cli.flag_set import HelpRequested, ProgramSpec, parse
 from pdm_tf.core.errors import UserError
+
+OK = 0
+UNEXPECTED = 1  # a defect of ours; the traceback is printed
+BAD_INPUT = 2  # flags or data that cannot be used; the message says which
+NON_FINITE_LOSS = 3  # training diverged; the last good checkpoint is intact
+INTERRUPTED = 75  # stopped by a signal after saving; start again to go on (EX_TEMPFAIL)
+ABORTED = 130  # Ctrl-C with nothing saved (128 + SIGINT, as shells report it)
 
 
 def run(
@@ -36,7 +45,7 @@ def run(
       argv: the arguments without the program's name; `sys.argv[1:]` if None.
 
     Raises:
-      SystemExit: always, with one of `exit_codes`.
+      SystemExit: always, with one of the exit codes above.
     """
     sys.exit(call(spec, main, sys.argv[1:] if argv is None else argv))
 
@@ -52,16 +61,16 @@ def call(
         return _call(spec, main, argv)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
-        return exit_codes.BAD_INPUT
+        return BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted.", file=sys.stderr)
-        return exit_codes.ABORTED
+        return ABORTED
     except BrokenPipeError:  # the reader of our output left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return exit_codes.UNEXPECTED
+        return UNEXPECTED
     except Exception:  # noqa: BLE001 - the one place that may: it reports and fails
         traceback.print_exc()
-        return exit_codes.UNEXPECTED
+        return UNEXPECTED
 
 
 def _call(
@@ -71,6 +80,6 @@ def _call(
         config = parse(spec, argv)
     except HelpRequested as request:
         print(request)
-        return exit_codes.OK
+        return OK
     code = main(config)
-    return exit_codes.OK if code is None else code
+    return OK if code is None else code

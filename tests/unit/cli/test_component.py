@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdm_tf.config.component import from_json_dict, parse_args, to_json_dict
+from pdm_tf.cli.component import from_json_dict, parse_args, to_json_dict
 from pdm_tf.core.errors import UserError
 
 

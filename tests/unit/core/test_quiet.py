@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-PROLOGUE = "from pdm_tf.config.quiet import quiet_start\nimport os, sys\n"
+PROLOGUE = "from pdm_tf.core.quiet import quiet_start\nimport os, sys\n"
 
 
 def run(code):

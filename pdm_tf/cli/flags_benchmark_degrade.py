@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pdm_tf.config.flag_set import ProgramSpec
-from pdm_tf.config.flags_benchmark_measuring import MEASURING, Measuring
+from pdm_tf.cli.flag_set import ProgramSpec
+from pdm_tf.cli.flags_benchmark_measuring import MEASURING, Measuring
 from pdm_tf.core.errors import UserError
 
 

@@ -1,8 +1,30 @@
-"""Checks of flags that several programs make, with one wording."""
+"""Checks of settings, with one wording: the rule, then what was received.
 
+The simple rules of a flag (it is required; its least value) stand with the flag itself,
+in the metadata that `cli.flag_set.flag` gives it; `check_flags` holds a config to them.
+What several fields must satisfy together is checked by the config, in `__post_init__`.
+"""
+
+import dataclasses
 from typing import Any
 
 from pdm_tf.core.errors import UserError
+
+
+def check_flags(config: Any, module: str) -> None:
+    """Holds every field of a program's config to the rules in its metadata.
+
+    Args:
+      config: a dataclass whose fields are flags.
+      module: what `python -m` runs, to point at its help.
+
+    Raises:
+      UserError: the first field that breaks its rule.
+    """
+    fields = dataclasses.fields(config)
+    require_given(config, module, *(f.name for f in fields if "required" in f.metadata))
+    least = {f.name: f.metadata["at_least"] for f in fields if "at_least" in f.metadata}
+    require_at_least(config, **least)
 
 
 def require_given(config: Any, module: str, *names: str) -> None:

@@ -7,12 +7,12 @@ table of `pdm_tf/benchmark.py`.
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from pdm_tf.config.flag_set import ProgramSpec
-from pdm_tf.config.flags_benchmark_data import SPEC as DATA_SPEC
-from pdm_tf.config.flags_benchmark_degrade import SPEC as DEGRADE_SPEC
-from pdm_tf.config.flags_benchmark_inference import SPEC as INFERENCE_SPEC
-from pdm_tf.config.flags_benchmark_read import SPEC as READ_SPEC
-from pdm_tf.config.flags_benchmark_train import SPEC as TRAIN_SPEC
+from pdm_tf.cli.flag_set import ProgramSpec
+from pdm_tf.cli.flags_benchmark_data import SPEC as DATA_SPEC
+from pdm_tf.cli.flags_benchmark_degrade import SPEC as DEGRADE_SPEC
+from pdm_tf.cli.flags_benchmark_inference import SPEC as INFERENCE_SPEC
+from pdm_tf.cli.flags_benchmark_read import SPEC as READ_SPEC
+from pdm_tf.cli.flags_benchmark_train import SPEC as TRAIN_SPEC
 from pdm_tf.core.names import lookup
 
 TASKS: Mapping[str, ProgramSpec] = {

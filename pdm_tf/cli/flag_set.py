@@ -1,8 +1,13 @@
-"""The flags of one program, made from its config dataclass and a table of help texts.
+"""The flags of one program, made from its config dataclass.
 
-A program declares a `ProgramSpec`: the frozen dataclass its flags fill, an
-introduction, example commands, and for each section of the help a table flag -> help
-text. Names, types and defaults come from the dataclass, so they are written down once.
+    @dataclass(frozen=True)
+    class TrainConfig:
+        hr_dir: str = flag("", "High-resolution photographs.", section="Data")
+        steps: int = flag(200_000, "Train until this step.", at_least=1)
+
+A flag is one entry: the field gives its name, type and default, `flag` its help text
+and its simple rules. A program declares a `ProgramSpec`: that frozen dataclass, an
+introduction and example commands.
 The flags live in an `absl.flags.FlagValues` of their own (not the global
 `flags.FLAGS`), so that programs which share flag names can be parsed in one process.
 """
@@ -17,11 +22,39 @@ from typing import Any, Literal
 
 from absl import flags
 
-from pdm_tf.config import flagfiles
-from pdm_tf.config.component import describe_type, value_from_text
+from pdm_tf.cli import flagfiles
+from pdm_tf.cli.component import describe_type, value_from_text
 from pdm_tf.core.errors import UserError
 
 _HELP_FLAGS = ("--help", "-help", "-h", "--helpfull", "--helpshort")
+
+
+def flag(
+    default: Any,
+    help_text: str,
+    *,
+    section: str = "",
+    required: bool = False,
+    at_least: float | None = None,
+    free_on_resume: bool = False,
+) -> Any:
+    """A dataclass field that is a flag.
+
+    Args:
+      default: its default value, immutable.
+      help_text: what it means, in which unit; whole sentences.
+      section: title of the section of the help that begins with this flag; empty for
+        a flag in the same section as the one before it.
+      required: whether it must not be empty; held by `core.checks.check_flags`.
+      at_least: its least value; held by `core.checks.check_flags`.
+      free_on_resume: whether a training run may be resumed with another value.
+    """
+    rules = {"required": required or None, "at_least": at_least}
+    given = {name: value for name, value in rules.items() if value is not None}
+    metadata = {"help": help_text, "section": section, **given}
+    if free_on_resume:
+        metadata["free_on_resume"] = True
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 class HelpRequested(Exception):
@@ -38,23 +71,28 @@ class ProgramSpec:
         a `tuple[str, ...]` is a flag that may be repeated and adds up.
       intro: one paragraph: what the program does and what it writes.
       examples: whole commands.
-      sections: section title -> flag name -> help with the unit. Every field once.
+      sections: section title -> flag name -> help with the unit, every field once.
+        Empty: as the fields' own `flag` entries say.
     """
 
     module: str
     config: type
     intro: str
     examples: tuple[str, ...]
-    sections: Mapping[str, Mapping[str, str]]
+    sections: Mapping[str, Mapping[str, str]] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.sections:
+            object.__setattr__(self, "sections", _sections_of(self.config))
 
 
 def parse(spec: ProgramSpec, argv: Sequence[str]) -> Any:
     """Returns the `spec.config` that the arguments (without the program name) describe.
 
     Raises:
-      HelpRequested: `--help` was given. UserError: an unknown flag (the nearest right
-      name is given), a wrong value, a flag
-        file that cannot be read, or a config that the dataclass refuses.
+      HelpRequested: `--help` was given.
+      UserError: an unknown flag (the nearest right name is given), a wrong value, a
+        flag file that cannot be read, or a config that the dataclass refuses.
     """
     arguments = flagfiles.expand(argv)
     if any(arg.text in _HELP_FLAGS for arg in arguments):
@@ -174,6 +212,20 @@ class _Parser(flags.ArgumentParser):
 class _Serializer(flags.ArgumentSerializer):
     def serialize(self, value: Any) -> str:
         return _as_text(value)
+
+
+def _sections_of(config: type) -> dict[str, dict[str, str]]:
+    sections: dict[str, dict[str, str]] = {}
+    title = ""
+    for field in dataclasses.fields(config):
+        title = field.metadata.get("section") or title
+        if not title or not field.metadata.get("help"):
+            raise TypeError(
+                "Every field of a program's config must have a help text and the first "
+                f"a section, see `flag`. Received: {config.__name__}.{field.name}."
+            )
+        sections.setdefault(title, {})[field.name] = field.metadata["help"]
+    return sections
 
 
 def _nearest(name: str, options: Sequence[str]) -> str:

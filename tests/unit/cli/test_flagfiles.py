@@ -2,7 +2,7 @@
 
 import pytest
 
-from pdm_tf.config.flagfiles import expand
+from pdm_tf.cli.flagfiles import expand
 from pdm_tf.core.errors import UserError
 
 

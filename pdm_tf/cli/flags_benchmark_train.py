@@ -5,10 +5,10 @@ import itertools
 from dataclasses import dataclass
 from typing import Literal
 
-from pdm_tf.config.flag_set import ProgramSpec
-from pdm_tf.config.flags_benchmark_measuring import GEMM_SIZE, MEASURING, Measuring
-from pdm_tf.config.flags_train import SPEC as TRAIN_SPEC
-from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.cli.flag_set import ProgramSpec
+from pdm_tf.cli.flags_benchmark_measuring import GEMM_SIZE, MEASURING, Measuring
+from pdm_tf.cli.flags_train import SPEC as TRAIN_SPEC
+from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 
 

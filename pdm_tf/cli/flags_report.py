@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pdm_tf.config.checks import require_given
-from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import require_given
 from pdm_tf.core.errors import UserError
 
 
@@ -16,16 +16,46 @@ class ReportConfig:
       UserError: a required flag is missing or a number is out of range.
     """
 
-    model: str = ""
-    weights: Literal["ema", "raw"] = "ema"
-    real_lr: str = ""
-    hr_dir: str = ""
-    true_kernels: str = ""
-    val_hr_dir: str = ""
-    val_lr_dir: str = ""
-    output: str = ""
-    sliders: int = 4
-    seed: int = 0
+    model: str = flag(
+        "",
+        "A run folder of pdm_tf.train, or one bundle (a folder with "
+        "bundle.json). Required.",
+        section="What",
+    )
+    weights: Literal["ema", "raw"] = flag(
+        "ema", "Of a run folder: the averaged weights (ema) or the last (raw)."
+    )
+    real_lr: str = flag(
+        "",
+        "Photographs with the real degradation: a folder, or shards of "
+        "pdm_tf.prepare. Empty: the run's --lr_dir.",
+    )
+    hr_dir: str = flag(
+        "",
+        "High-resolution photographs to put through the learned degradation. "
+        "Empty: the run's --hr_dir, or else the project's sample photographs.",
+    )
+    true_kernels: str = flag(
+        "",
+        "If the true blur is known: its kernels [N, K, K] in a .npy "
+        "file, shown and measured beside the learned ones.",
+    )
+    val_hr_dir: str = flag(
+        "",
+        "Pairs to score the SR network on, high resolution. Empty: the "
+        "run's, if it has some.",
+    )
+    val_lr_dir: str = flag("", "Their low-resolution partners, matched by file name.")
+    output: str = flag(
+        "",
+        "The HTML file. Empty: report.html in the run folder, or in the "
+        "current folder for a bundle on its own.",
+        section="Output",
+    )
+    sliders: int = flag(
+        4, "Photographs to show before and after, evenly by name; 0 for none."
+    )
+    seed: int = flag(0, "Of the kernels, noise and patches that are drawn.")
 
     def __post_init__(self) -> None:
         require_given(self, "pdm_tf.report", "model")
@@ -42,29 +72,6 @@ class ReportConfig:
                 )
 
 
-_SECTIONS = {
-    "What": {
-        "model": "A run folder of pdm_tf.train, or one bundle (a folder with "
-        "bundle.json). Required.",
-        "weights": "Of a run folder: the averaged weights (ema) or the last (raw).",
-        "real_lr": "Photographs with the real degradation: a folder, or shards of "
-        "pdm_tf.prepare. Empty: the run's --lr_dir.",
-        "hr_dir": "High-resolution photographs to put through the learned degradation. "
-        "Empty: the run's --hr_dir, or else the project's sample photographs.",
-        "true_kernels": "If the true blur is known: its kernels [N, K, K] in a .npy "
-        "file, shown and measured beside the learned ones.",
-        "val_hr_dir": "Pairs to score the SR network on, high resolution. Empty: the "
-        "run's, if it has some.",
-        "val_lr_dir": "Their low-resolution partners, matched by file name.",
-    },
-    "Output": {
-        "output": "The HTML file. Empty: report.html in the run folder, or in the "
-        "current folder for a bundle on its own.",
-        "sliders": "Photographs to show before and after, evenly by name; 0 for none.",
-        "seed": "Of the kernels, noise and patches that are drawn.",
-    },
-}
-
 SPEC = ProgramSpec(
     module="pdm_tf.report",
     config=ReportConfig,
@@ -78,5 +85,4 @@ SPEC = ProgramSpec(
         "python -m pdm_tf.report --model=runs/a/bundles/pdm_ema --real_lr=photos/lr "
         "--true_kernels=true_kernels.npy --output=report.html",
     ),
-    sections=_SECTIONS,
 )

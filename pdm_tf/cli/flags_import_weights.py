@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pdm_tf.config.checks import require_at_least, require_given
-from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import require_at_least, require_given
 
 
 @dataclass(frozen=True)
@@ -15,57 +15,65 @@ class ImportConfig:
       UserError: a required flag is missing or a number is out of range.
     """
 
-    input: str = ""
-    output: str = ""
-    layout: str = "auto"
-    entry: str = ""
-    backbone: str = ""
-    scale: int = 0
-    network_arg: tuple[str, ...] = ()
-    noise_latent: Literal["auto", "per_pixel"] = "auto"
-    noise_image: Literal["auto", "yes", "no"] = "auto"
-    origin: str = ""
-    overwrite: bool = False
+    input: str = flag(
+        "",
+        "File of weights: PyTorch's .pth or .pt (both formats) or "
+        ".safetensors. PyTorch is not needed and nothing in the file is executed. "
+        "Or keras:vgg19 or keras:vgg16: ImageNet weights that Keras downloads. "
+        "Required.",
+        section="What",
+    )
+    output: str = flag("", "Folder of the bundle to write; made if missing. Required.")
+    overwrite: bool = flag(False, "Replace the bundle that is in --output.")
+    origin: str = flag(
+        "",
+        "Where the file is from, e.g. an address and a version; kept in the "
+        "bundle's notes.",
+    )
+    layout: str = flag(
+        "auto",
+        "How it names its tensors; `auto` finds out. edsr (authors' and PDM "
+        "release's), edsr_basicsr, esrgan_old (model.0), esrgan (RRDB_trunk; BSRGAN), "
+        "realesrgan (body.N.rdb1; BasicSR, Real-ESRGAN), pdm (the release's "
+        "degradation network), vgg19, vgg16, alexnet, squeezenet (torchvision's), "
+        "lpips (heads).",
+        section="How the file is read",
+    )
+    entry: str = flag(
+        "",
+        "Key of the checkpoint under which the weights are. Without it "
+        "params_ema, params, state_dict, model_state_dict and model are tried, in "
+        "this order.",
+    )
+    backbone: str = flag(
+        "", "For layout lpips: torchvision's file of the network that the heads sit on."
+    )
+    scale: int = flag(
+        0,
+        "HR size / LR size. 0 takes it from the weights, or 4 for layout pdm. "
+        "An RRDBNet with one upsampling is taken for x2; --scale=3 makes it x3.",
+        section="What weights do not say",
+    )
+    network_arg: tuple[str, ...] = flag(
+        (),
+        "KEY=VALUE for a setting that is not in the weights: "
+        "residual_scale of an EDSR (1, and 0.1 from 256 channels on). May be repeated.",
+    )
+    noise_latent: Literal["auto", "per_pixel"] = flag(
+        "auto",
+        "For layout pdm, when the noise module's windows are 1x1: "
+        "per_pixel if its config had one latent per pixel.",
+    )
+    noise_image: Literal["auto", "yes", "no"] = flag(
+        "auto",
+        "For layout pdm: whether the noise module sees the image "
+        "(`mix`); auto knows it for 6 inputs.",
+    )
 
     def __post_init__(self) -> None:
         require_given(self, "pdm_tf.import_weights", "input", "output")
         require_at_least(self, scale=0)
 
-
-_SECTIONS = {
-    "What": {
-        "input": "File of weights: PyTorch's .pth or .pt (both formats) or "
-        ".safetensors. PyTorch is not needed and nothing in the file is executed. "
-        "Or keras:vgg19 or keras:vgg16: ImageNet weights that Keras downloads. "
-        "Required.",
-        "output": "Folder of the bundle to write; made if missing. Required.",
-        "overwrite": "Replace the bundle that is in --output.",
-        "origin": "Where the file is from, e.g. an address and a version; kept in the "
-        "bundle's notes.",
-    },
-    "How the file is read": {
-        "layout": "How it names its tensors; `auto` finds out. edsr (authors' and PDM "
-        "release's), edsr_basicsr, esrgan_old (model.0), esrgan (RRDB_trunk; BSRGAN), "
-        "realesrgan (body.N.rdb1; BasicSR, Real-ESRGAN), pdm (the release's "
-        "degradation network), vgg19, vgg16, alexnet, squeezenet (torchvision's), "
-        "lpips (heads).",
-        "entry": "Key of the checkpoint under which the weights are. Without it "
-        "params_ema, params, state_dict, model_state_dict and model are tried, in "
-        "this order.",
-        "backbone": "For layout lpips: torchvision's file of the network that the "
-        "heads sit on.",
-    },
-    "What weights do not say": {
-        "scale": "HR size / LR size. 0 takes it from the weights, or 4 for layout pdm. "
-        "An RRDBNet with one upsampling is taken for x2; --scale=3 makes it x3.",
-        "network_arg": "KEY=VALUE for a setting that is not in the weights: "
-        "residual_scale of an EDSR (1, and 0.1 from 256 channels on). May be repeated.",
-        "noise_latent": "For layout pdm, when the noise module's windows are 1x1: "
-        "per_pixel if its config had one latent per pixel.",
-        "noise_image": "For layout pdm: whether the noise module sees the image "
-        "(`mix`); auto knows it for 6 inputs.",
-    },
-}
 
 SPEC = ProgramSpec(
     module="pdm_tf.import_weights",
@@ -81,5 +89,4 @@ SPEC = ProgramSpec(
         "python -m pdm_tf.import_weights --input=alex.pth --backbone=alexnet.pth "
         "--output=bundles/lpips_alex",
     ),
-    sections=_SECTIONS,
 )

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from pdm_tf.config.flag_set import ProgramSpec
-from pdm_tf.config.flags_benchmark_measuring import GEMM_SIZE, MEASURING, Measuring
+from pdm_tf.cli.flag_set import ProgramSpec
+from pdm_tf.cli.flags_benchmark_measuring import GEMM_SIZE, MEASURING, Measuring
 from pdm_tf.core.errors import UserError
 
 

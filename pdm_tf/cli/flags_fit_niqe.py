@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.cli.flag_set import ProgramSpec, flag
 from pdm_tf.core.errors import UserError
 
 
@@ -15,12 +15,36 @@ class FitNiqeConfig:
       UserError: a required flag is missing or a number is out of range.
     """
 
-    images: str = ""
-    mat: str = ""
-    output: str = ""
-    name: str = ""
-    sharpness: float = 0.75
-    progress: Literal["auto", "on", "off"] = "auto"
+    images: str = flag(
+        "",
+        "Folder of pristine photographs (sharp, noiseless, not compressed "
+        "visibly), searched recursively; at least 96x96 pixels. This or --mat.",
+        section="What",
+    )
+    mat: str = flag(
+        "",
+        "The .mat file of a published set: modelparameters.mat of the LIVE "
+        "release (mu_prisparam, cov_prisparam), or the fields of MATLAB's niqeModel, "
+        "saved in MATLAB with: m = niqeModel; Mean = m.Mean; Covariance = "
+        "m.Covariance; save('niqe.mat', 'Mean', 'Covariance').",
+    )
+    output: str = flag("", "The .npz file to write. Required.")
+    name: str = flag(
+        "",
+        "What reports call the set; of --images the default says how many "
+        "photographs there were.",
+    )
+    sharpness: float = flag(
+        0.75,
+        "Blocks of 96x96 pixels count if they are sharper than this part "
+        "of their photograph's sharpest.",
+        section="How",
+    )
+    progress: Literal["auto", "on", "off"] = flag(
+        "auto",
+        "Progress bar with the time left on standard error; `auto`: when "
+        "it is a terminal.",
+    )
 
     def __post_init__(self) -> None:
         if bool(self.images) == bool(self.mat):
@@ -46,26 +70,6 @@ class FitNiqeConfig:
             )
 
 
-_SECTIONS = {
-    "What": {
-        "images": "Folder of pristine photographs (sharp, noiseless, not compressed "
-        "visibly), searched recursively; at least 96x96 pixels. This or --mat.",
-        "mat": "The .mat file of a published set: modelparameters.mat of the LIVE "
-        "release (mu_prisparam, cov_prisparam), or the fields of MATLAB's niqeModel, "
-        "saved in MATLAB with: m = niqeModel; Mean = m.Mean; Covariance = "
-        "m.Covariance; save('niqe.mat', 'Mean', 'Covariance').",
-        "output": "The .npz file to write. Required.",
-        "name": "What reports call the set; of --images the default says how many "
-        "photographs there were.",
-    },
-    "How": {
-        "sharpness": "Blocks of 96x96 pixels count if they are sharper than this part "
-        "of their photograph's sharpest.",
-        "progress": "Progress bar with the time left on standard error; `auto`: when "
-        "it is a terminal.",
-    },
-}
-
 SPEC = ProgramSpec(
     module="pdm_tf.fit_niqe",
     config=FitNiqeConfig,
@@ -78,5 +82,4 @@ SPEC = ProgramSpec(
         "python -m pdm_tf.fit_niqe --mat=modelparameters.mat --name=LIVE "
         "--output=niqe_live.npz",
     ),
-    sections=_SECTIONS,
 )

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pdm_tf.config.checks import check_cut_tiles, require_at_least, require_given
-from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import check_cut_tiles, require_at_least, require_given
 from pdm_tf.core.names import lookup
 
-# Beside those of `exit_codes`: everything was done but for the files that were named.
+# Besides those of `program`: everything was done but for the files that were named.
 SOME_LEFT_OUT = 1
 TASKS = ("tfrecord", "bicubic_lr")
 
@@ -20,15 +20,53 @@ class PrepareConfig:
       UserError: a required flag is missing or a number is out of range.
     """
 
-    task: str = ""
-    input_dir: str = ""
-    output_dir: str = ""
-    scale: int = 4
-    shard_mb: int = 256
-    tile: int = 0
-    tile_step: int = 0
-    threads: int = 0
-    progress: Literal["auto", "on", "off"] = "auto"
+    task: str = flag(
+        "",
+        "`tfrecord`: a folder of photographs to TFRecord shards, which "
+        "--hr_dir and --lr_dir of pdm_tf.train take like folders; worth it for many "
+        "files, slow disks, or (with --tile) photographs that do not fit --cache_mb. "
+        "`bicubic_lr`: HR photographs to pairs, OUTPUT/hr and OUTPUT/lr, by bicubic "
+        "downsampling as MATLAB's imresize does it. Required.",
+        section="What",
+    )
+    input_dir: str = flag(
+        "",
+        "Folder of photographs (PNG, JPEG, WebP, BMP), searched recursively. Required.",
+    )
+    output_dir: str = flag("", "Folder for the results; made if missing. Required.")
+    scale: int = flag(
+        4,
+        "HR size / LR size. HR is cropped at the bottom and right until it "
+        "divides both sides.",
+        section="Task bicubic_lr",
+    )
+    shard_mb: int = flag(
+        256,
+        "Size of the files that go into one shard, about, in MB.",
+        section="Task tfrecord",
+    )
+    tile: int = flag(
+        0,
+        "Cut photographs with a side above TILE pixels into sub-images of "
+        "TILE x TILE, stored as PNG; 0 stores every file as it is. 480 is usual; it "
+        "must not be smaller than the patches of training (an HR patch is scale times "
+        "--lr_patch, and pdm_sr adds a margin of the kernel's size).",
+    )
+    tile_step: int = flag(
+        0,
+        "Distance of neighbouring tiles in pixels; 0 takes TILE, so that "
+        "they do not overlap. The last row and column are moved to the border.",
+    )
+    threads: int = flag(
+        0,
+        "Files worked on at once; 0 takes one per processor, at most 8.",
+        section="How",
+    )
+    progress: Literal["auto", "on", "off"] = flag(
+        "auto",
+        "Progress bar with the time left on standard error; `auto`: when "
+        "it is a terminal.",
+    )
 
     def __post_init__(self) -> None:
         require_given(self, "pdm_tf.prepare", "task", "input_dir", "output_dir")
@@ -36,37 +74,6 @@ class PrepareConfig:
         require_at_least(self, scale=1, shard_mb=1, threads=0, tile=0)
         check_cut_tiles(self.tile, self.tile_step)
 
-
-_SECTIONS = {
-    "What": {
-        "task": "`tfrecord`: a folder of photographs to TFRecord shards, which "
-        "--hr_dir and --lr_dir of pdm_tf.train take like folders; worth it for many "
-        "files, slow disks, or (with --tile) photographs that do not fit --cache_mb. "
-        "`bicubic_lr`: HR photographs to pairs, OUTPUT/hr and OUTPUT/lr, by bicubic "
-        "downsampling as MATLAB's imresize does it. Required.",
-        "input_dir": "Folder of photographs (PNG, JPEG, WebP, BMP), searched "
-        "recursively. Required.",
-        "output_dir": "Folder for the results; made if missing. Required.",
-    },
-    "Task bicubic_lr": {
-        "scale": "HR size / LR size. HR is cropped at the bottom and right until it "
-        "divides both sides.",
-    },
-    "Task tfrecord": {
-        "shard_mb": "Size of the files that go into one shard, about, in MB.",
-        "tile": "Cut photographs with a side above TILE pixels into sub-images of "
-        "TILE x TILE, stored as PNG; 0 stores every file as it is. 480 is usual; it "
-        "must not be smaller than the patches of training (an HR patch is scale times "
-        "--lr_patch, and pdm_sr adds a margin of the kernel's size).",
-        "tile_step": "Distance of neighbouring tiles in pixels; 0 takes TILE, so that "
-        "they do not overlap. The last row and column are moved to the border.",
-    },
-    "How": {
-        "threads": "Files worked on at once; 0 takes one per processor, at most 8.",
-        "progress": "Progress bar with the time left on standard error; `auto`: when "
-        "it is a terminal.",
-    },
-}
 
 SPEC = ProgramSpec(
     module="pdm_tf.prepare",
@@ -82,5 +89,4 @@ SPEC = ProgramSpec(
         "python -m pdm_tf.prepare --task=tfrecord --input_dir=photos/hr "
         "--output_dir=photos/hr_shards --tile=480 --tile_step=240",
     ),
-    sections=_SECTIONS,
 )

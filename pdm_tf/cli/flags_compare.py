@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pdm_tf.config.checks import require_given
-from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import require_given
 from pdm_tf.core.errors import UserError
 
 
@@ -16,21 +16,58 @@ class CompareConfig:
       UserError: a required flag is missing or a value is none that it takes.
     """
 
-    model: tuple[str, ...] = ()
-    output_dir: str = ""
-    against: str = "best"
-    examples: int = 4
-    images: str = ""
-    hr_dir: str = ""
-    lr_dir: str = ""
-    metrics: str = "auto"
-    metric_arg: tuple[str, ...] = ()
-    weights: Literal["ema", "raw"] = "ema"
-    scale: int = 0
-    crop_border: int = -1
-    max_images: int = 0
-    tile: int = 448
-    overlap: int = 48
+    model: tuple[str, ...] = flag(
+        (),
+        "NAME=PATH, once for each method, in the order of the rows: the "
+        "folder of a finished pdm_tf.evaluate, or any model that it takes, "
+        "which is evaluated first. Bicubic becomes the first row by itself. Required.",
+        section="What",
+    )
+    against: str = flag(
+        "best",
+        "What differences are taken to: best (of each metric) or the name "
+        "of a method, bicubic included.",
+    )
+    hr_dir: str = flag(
+        "",
+        "Folder of HR images.",
+        section="For models that are not evaluated yet (as of pdm_tf.evaluate)",
+    )
+    lr_dir: str = flag("", "Folder of their LR images.")
+    metrics: str = flag(
+        "auto",
+        "Which, separated by commas; auto is psnr,ssim,psnr_shift with HR "
+        "images and niqe without.",
+    )
+    metric_arg: tuple[str, ...] = flag(
+        (), "NAME=PATH: the weights or parameters of a metric."
+    )
+    weights: Literal["ema", "raw"] = flag(
+        "ema", "Of a run folder: the averaged weights (ema) or the last (raw)."
+    )
+    scale: int = flag(
+        0, "HR size / LR size, where model and images do not tell; 0: they do."
+    )
+    crop_border: int = flag(
+        -1, "Pixels left out on every side before scoring; -1: the scale."
+    )
+    max_images: int = flag(0, "Evaluate at most this many images; 0 takes all.")
+    tile: int = flag(
+        448,
+        "LR images of more than TILE x TILE pixels are upscaled in tiles of "
+        "that side; 0 never cuts.",
+    )
+    overlap: int = flag(
+        48, "LR pixels around each tile that are computed and thrown away."
+    )
+    output_dir: str = flag(
+        "",
+        "Folder for comparison.json, .csv, .md and .html, and for "
+        "evaluations/NAME/ of what was not evaluated yet. Required.",
+        section="Output",
+    )
+    examples: int = flag(4, "Images whose crops to show, evenly by name.")
+    images: str = flag("", "Or which ones: names without suffix, separated by commas.")
 
     def __post_init__(self) -> None:
         require_given(self, "pdm_tf.compare", "model", "output_dir")
@@ -61,36 +98,6 @@ class CompareConfig:
         return found
 
 
-_SECTIONS = {
-    "What": {
-        "model": "NAME=PATH, once for each method, in the order of the rows: the "
-        "folder of a finished pdm_tf.evaluate, or any model that it takes, "
-        "which is evaluated first. Bicubic becomes the first row by itself. Required.",
-        "against": "What differences are taken to: best (of each metric) or the name "
-        "of a method, bicubic included.",
-    },
-    "For models that are not evaluated yet (as of pdm_tf.evaluate)": {
-        "hr_dir": "Folder of HR images.",
-        "lr_dir": "Folder of their LR images.",
-        "metrics": "Which, separated by commas; auto is psnr,ssim,psnr_shift with HR "
-        "images and niqe without.",
-        "metric_arg": "NAME=PATH: the weights or parameters of a metric.",
-        "weights": "Of a run folder: the averaged weights (ema) or the last (raw).",
-        "scale": "HR size / LR size, where model and images do not tell; 0: they do.",
-        "crop_border": "Pixels left out on every side before scoring; -1: the scale.",
-        "max_images": "Evaluate at most this many images; 0 takes all.",
-        "tile": "LR images of more than TILE x TILE pixels are upscaled in tiles of "
-        "that side; 0 never cuts.",
-        "overlap": "LR pixels around each tile that are computed and thrown away.",
-    },
-    "Output": {
-        "output_dir": "Folder for comparison.json, .csv, .md and .html, and for "
-        "evaluations/NAME/ of what was not evaluated yet. Required.",
-        "examples": "Images whose crops to show, evenly by name.",
-        "images": "Or which ones: names without suffix, separated by commas.",
-    },
-}
-
 SPEC = ProgramSpec(
     module="pdm_tf.compare",
     config=CompareConfig,
@@ -106,5 +113,4 @@ SPEC = ProgramSpec(
         "--model=paper=results/paper --hr_dir=val/hr --lr_dir=val/lr "
         "--output_dir=eval/comparison",
     ),
-    sections=_SECTIONS,
 )

@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from pdm_tf.config.checks import require_given
-from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import require_given
 from pdm_tf.core.errors import UserError
 
 
@@ -17,12 +17,30 @@ class InterpolateConfig:
       UserError: a required flag is missing or an alpha is out of range.
     """
 
-    model_a: str = ""
-    model_b: str = ""
-    weights: Literal["ema", "raw"] = "ema"
-    alpha: tuple[float, ...] = (0.5,)
-    output: str = ""
-    overwrite: bool = False
+    model_a: str = flag(
+        "",
+        "A run folder of pdm_tf.train or a bundle: the network at alpha 0, "
+        "usually the one trained for PSNR. Required.",
+        section="What",
+    )
+    model_b: str = flag(
+        "",
+        "The network at alpha 1, usually the one trained on from it with a "
+        "GAN. Required.",
+    )
+    weights: Literal["ema", "raw"] = flag(
+        "ema", "Of run folders: the averaged weights (ema) or the last (raw)."
+    )
+    alpha: tuple[float, ...] = flag(
+        (0.5,), "Share of --model_b, in [0, 1]; several with commas between."
+    )
+    output: str = flag(
+        "",
+        "Folder of the bundle to write; of several alphas, a folder with one "
+        "bundle for each, alpha_0.5 and so on. Required.",
+        section="Output",
+    )
+    overwrite: bool = flag(False, "Replace bundles that are there.")
 
     def __post_init__(self) -> None:
         require_given(self, "pdm_tf.interpolate", "model_a", "model_b", "output")
@@ -33,22 +51,6 @@ class InterpolateConfig:
                 f"Received: {','.join(map(str, self.alpha)) or 'nothing'}."
             )
 
-
-_SECTIONS = {
-    "What": {
-        "model_a": "A run folder of pdm_tf.train or a bundle: the network at alpha 0, "
-        "usually the one trained for PSNR. Required.",
-        "model_b": "The network at alpha 1, usually the one trained on from it with a "
-        "GAN. Required.",
-        "weights": "Of run folders: the averaged weights (ema) or the last (raw).",
-        "alpha": "Share of --model_b, in [0, 1]; several with commas between.",
-    },
-    "Output": {
-        "output": "Folder of the bundle to write; of several alphas, a folder with one "
-        "bundle for each, alpha_0.5 and so on. Required.",
-        "overwrite": "Replace bundles that are there.",
-    },
-}
 
 SPEC = ProgramSpec(
     module="pdm_tf.interpolate",
@@ -64,5 +66,4 @@ SPEC = ProgramSpec(
         "python -m pdm_tf.interpolate --model_a=runs/psnr --model_b=runs/gan "
         "--alpha=0.2,0.5,0.8 --output=bundles/mixed",
     ),
-    sections=_SECTIONS,
 )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.cli.flag_set import ProgramSpec
 from pdm_tf.core.errors import UserError
 
 

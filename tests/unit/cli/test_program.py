@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from pdm_tf.config import program
-from pdm_tf.config.flag_set import ProgramSpec
+from pdm_tf.cli import program
+from pdm_tf.cli.flag_set import ProgramSpec
 from pdm_tf.core.errors import UserError
 
 
@@ -71,8 +71,8 @@ def test_run_exits_with_the_code():
 
 def test_help_into_a_closed_pipe_is_silent():
     code = (
-        "import tests.unit.config.test_program as t\n"
-        "from pdm_tf.config import program\n"
+        "import tests.unit.cli.test_program as t\n"
+        "from pdm_tf.cli import program\n"
         "def main(config):\n"
         "    for _ in range(100000): print('x' * 100)\n"
         "program.run(t.SPEC, main, [])\n"
@@ -90,7 +90,7 @@ def test_the_train_program_needs_no_tensorflow_to_refuse_a_flag():
     code = (
         "import sys\n"
         "from pdm_tf import train\n"
-        "from pdm_tf.config import program\n"
+        "from pdm_tf.cli import program\n"
         "assert program.call(train.SPEC, train.main, ['--stepz=3']) == 2\n"
         "assert 'tensorflow' not in sys.modules\n"
     )

@@ -7,9 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdm_tf.config.flag_set import HelpRequested, help_text, parse, to_flags_text
-from pdm_tf.config.flags_train import SPEC
-from pdm_tf.config.train_config import TrainConfig
+from pdm_tf.cli.flag_set import (
+    HelpRequested,
+    ProgramSpec,
+    flag,
+    help_text,
+    parse,
+    to_flags_text,
+)
+from pdm_tf.cli.flags_train import SPEC
+from pdm_tf.cli.train_config import TrainConfig
+from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import UserError
 
 REQUIRED = ["--hr_dir=hr", "--run_dir=run"]
@@ -141,3 +149,31 @@ def test_help_teaches_every_flag_with_its_default():
 
 def test_a_value_called_help_is_not_a_request_for_help():
     assert parse(SPEC, ["--hr_dir", "help", "--run_dir=h"]).hr_dir == "help"
+
+
+def test_a_flag_is_one_entry_and_begins_a_section_where_it_names_one():
+    @dataclasses.dataclass(frozen=True)
+    class Config:
+        size: int = flag(3, "Pixels.", section="What", at_least=1)
+        name: str = flag("", "Of the result.", required=True)
+        fast: bool = flag(False, "Less careful.", section="How")
+
+    spec = ProgramSpec("pdm_tf.example", Config, "An example.", ())
+    assert spec.sections == {
+        "What": {"size": "Pixels.", "name": "Of the result."},
+        "How": {"fast": "Less careful."},
+    }
+    check_flags(Config(name="x"), spec.module)
+    with pytest.raises(UserError, match="--name is required.*pdm_tf.example --help"):
+        check_flags(Config(), spec.module)
+    with pytest.raises(UserError, match=r"--size must be 1 or more. Received: 0\."):
+        check_flags(Config(name="x", size=0), spec.module)
+
+
+@pytest.mark.parametrize(
+    "entry", [3, flag(3, "", section="What"), flag(3, "No section yet.")]
+)
+def test_a_field_without_help_or_section_is_a_defect(entry):
+    config = dataclasses.make_dataclass("Config", [("size", int, entry)], frozen=True)
+    with pytest.raises(TypeError, match="Config.size"):
+        ProgramSpec("pdm_tf.example", config, "An example.", ())

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from pdm_tf.config.train_config import TrainConfig, changed_on_resume
+from pdm_tf.cli.train_config import TrainConfig, changed_on_resume
 from pdm_tf.core.errors import UserError
 
 GOOD = TrainConfig(hr_dir="hr", run_dir="run")

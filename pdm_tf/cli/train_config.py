@@ -1,0 +1,304 @@
+"""All settings of a training run, checked once at the edge.
+
+The fields are the flags of `python -m pdm_tf.train`. Each says by `free_on_resume`
+whether a run may be resumed with another value: what only steers reporting or speed is
+free, all else alters what the run means. Whether a method needs a folder, or a
+component knows a setting, is decided in `build.py`.
+"""
+
+import dataclasses
+import itertools
+import math
+import os
+from typing import Any, Literal
+
+from pdm_tf.cli.flag_set import flag
+from pdm_tf.core.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """Settings of one run."""
+
+    hr_dir: str = flag(
+        "",
+        "High-resolution photographs: a folder (PNG, JPEG, WebP, BMP; "
+        "searched recursively), or TFRecord shards made by pdm_tf.prepare. Required.",
+        section="Data",
+    )
+    lr_dir: str = flag(
+        "",
+        "Low-resolution photographs whose degradation is to be learned; need "
+        "not show the same scenes as --hr_dir. The method `supervised` takes their "
+        "partners from here, or makes them by bicubic downsampling when it is empty.",
+    )
+    val_hr_dir: str = flag(
+        "",
+        "Paired photographs for validation, high resolution; empty: no validation.",
+        free_on_resume=True,
+    )
+    val_lr_dir: str = flag(
+        "", "Their low-resolution partners, matched by file name.", free_on_resume=True
+    )
+    val_max_images: int = flag(
+        0, "Validate on at most this many pairs; 0 takes all.", free_on_resume=True
+    )
+    cache_mb: int = flag(
+        2_048,
+        "Memory for decoded photographs, in MB; what does not fit is "
+        "decoded again for each crop.",
+        free_on_resume=True,
+    )
+    threads: int = flag(
+        0,
+        "Threads that prepare batches; 0 lets TensorFlow choose. The "
+        "batches are the same for any number.",
+        free_on_resume=True,
+    )
+    run_dir: str = flag(
+        "",
+        "Folder of the run: checkpoints, bundles, logs, pictures. Started "
+        "again on the same folder, training goes on where it was. Required.",
+        section="Run",
+        free_on_resume=True,
+    )
+    steps: int = flag(
+        200_000,
+        "Train until this step; may be raised later to train on.",
+        free_on_resume=True,
+    )
+    seed: int = flag(
+        0, "Decides all randomness of the run (initial weights, crops, latents)."
+    )
+    mixed_precision: Literal["float32", "bfloat16", "float16"] = flag(
+        "float32",
+        "Number format of the networks' inner layers; kernels, "
+        "quantisation and losses stay float32. bfloat16 is about 3 times faster on "
+        "CPUs with bf16 units.",
+    )
+    method: str = flag(
+        "pdm_sr",
+        "What to train: `pdm_sr` learns the degradation of --lr_dir together "
+        "with the SR network; `pdm_srgan` adds a perceptual and an adversarial loss to "
+        "the latter (sharper, lower PSNR; usually from a pdm_sr run: --init_sr, "
+        "--init_degradation); `supervised` trains the SR network alone.",
+        section="Method and networks",
+    )
+    preset: Literal["default", "paper"] = flag(
+        "default",
+        "`default` mends the known weaknesses of the published code; `paper` "
+        "follows it. Single settings override either.",
+    )
+    scale: int = flag(
+        4,
+        "How many times larger SR images are than LR images, per side: 1, 2, "
+        "3, 4 or 8.",
+    )
+    sr_net: str = flag("edsr", "SR network by name, e.g. edsr, rrdbnet.")
+    sr_arg: tuple[str, ...] = flag(
+        (), "A setting of the SR network, e.g. num_blocks=16."
+    )
+    kernel_arg: tuple[str, ...] = flag(
+        (),
+        "A setting of the learned blur kernel, e.g. kernel_size=21, the "
+        "default at x4 (5 LR pixels wide at any scale). All: docs/degradation.md.",
+    )
+    noise: bool = flag(True, "Whether the learned degradation adds noise.")
+    noise_arg: tuple[str, ...] = flag(
+        (),
+        "A setting of the learned noise, e.g. conv_size=1 for noise "
+        "without correlation. All: docs/degradation.md.",
+    )
+    jpeg: bool = flag(
+        False,
+        "Whether the learned degradation ends in JPEG compression, for LR "
+        "photographs that are or once were JPEG files. Takes larger HR patches.",
+    )
+    jpeg_arg: tuple[str, ...] = flag(
+        (), "A setting of the learned JPEG quality, e.g. subsampling=444."
+    )
+    discriminator_arg: tuple[str, ...] = flag(
+        (), "A setting of the discriminator, e.g. strides=1,1,1,1,1."
+    )
+    hr_discriminator: str = flag(
+        "patchgan",
+        "Of pdm_srgan, what judges SR against HR patches: "
+        "patchgan, unet (Real-ESRGAN's) or vgg (ESRGAN's; sides of a multiple of 32).",
+    )
+    hr_discriminator_arg: tuple[str, ...] = flag(
+        (), "A setting of it, e.g. filters=32."
+    )
+    features: str = flag(
+        "",
+        "Of pdm_srgan, the network of the perceptual loss: a bundle of "
+        "VGG19 (pdm_tf.import_weights makes it of torchvision's file), or `random` for "
+        "trying things out.",
+    )
+    features_arg: tuple[str, ...] = flag(
+        (), "A setting of the random one, e.g. filters=16."
+    )
+    method_arg: tuple[str, ...] = flag((), "A setting of the method.")
+    init_sr: str = flag("", "Start the SR network from this bundle or run folder.")
+    init_degradation: str = flag(
+        "", "Start the degradation from this bundle or run folder."
+    )
+    batch_size: int = flag(32, "Patches per step.", section="Optimisation")
+    lr_patch: int = flag(
+        32, "Side of an LR patch in LR pixels; an HR patch has --scale times as many."
+    )
+    learning_rate: float = flag(
+        2e-4, "Learning rate of Adam at the start, for all networks."
+    )
+    lr_milestones: tuple[int, ...] = flag(
+        (50_000, 100_000, 150_000),
+        "Steps after which the learning rate is multiplied by --lr_decay.",
+    )
+    lr_decay: float = flag(
+        0.5, "Factor of the learning rate at each milestone, in (0, 1]."
+    )
+    clip_norm: float = flag(
+        50.0, "Largest gradient norm of each network; longer ones are scaled down."
+    )
+    ema_decay: float = flag(
+        0.999,
+        "Decay per step of the averaged weights, in [0, 1); 0 switches "
+        "averaging off in effect (the average is the last weights).",
+    )
+    steps_per_call: int = flag(
+        1,
+        "Steps that one call of the compiled graph takes, where "
+        "nothing is due in between; more help where a step is short (GPUs).",
+        section="Speed and memory",
+        free_on_resume=True,
+    )
+    accumulate: int = flag(
+        1,
+        "Compute a step's gradients in this many parts of the batch, one "
+        "after the other: less memory, the same --batch_size. (Batch normalisation "
+        "then sees the parts.)",
+    )
+    recompute: bool = flag(
+        False,
+        "Compute the SR network's inner activations again for the "
+        "gradient instead of keeping them: less memory, about a third more work.",
+        free_on_resume=True,
+    )
+    xla: Literal["auto", "on", "off"] = flag(
+        "auto",
+        "Compile the method's part of a step with XLA; `auto`: on one GPU. On "
+        "CPUs it is slower. It draws other random numbers from the same seed.",
+        free_on_resume=True,
+    )
+    log_every: int = flag(
+        100,
+        "Steps between lines of metrics.jsonl and TensorBoard scalars.",
+        section="Reporting and saving",
+        free_on_resume=True,
+    )
+    validate_every: int = flag(
+        5_000,
+        "Steps between validations, and one at the end; 0: never.",
+        free_on_resume=True,
+    )
+    save_every: int = flag(
+        1_000, "Steps between checkpoints (and always at the end).", free_on_resume=True
+    )
+    preview_every: int = flag(
+        1_000, "Steps between preview pictures; 0: never.", free_on_resume=True
+    )
+    keep_checkpoints: int = flag(
+        3, "How many of the newest checkpoints to keep.", free_on_resume=True
+    )
+    report: Literal["auto", "off"] = flag(
+        "auto",
+        "`auto`: a finished run gets a report.html, which shows what was "
+        "learned and takes seconds; `off`: not (pdm_tf.report makes it any time).",
+        free_on_resume=True,
+    )
+    collapse_alarm: bool = flag(
+        True,
+        "Look every --log_every steps whether the learned "
+        "degradation has collapsed (kernels all alike, a single tap or at their "
+        "window's border; noise gone, a colour cast, or in the image's place), and say "
+        "once what it is and what helps. It stops nothing; numbers: alarm/... .",
+        free_on_resume=True,
+    )
+    progress: Literal["auto", "on", "off"] = flag(
+        "auto",
+        "Progress bar on standard error; `auto`: when it is a terminal, "
+        "otherwise a plain line every --log_every steps.",
+        free_on_resume=True,
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("hr_dir", "run_dir"):
+            if not getattr(self, name):
+                raise UserError(f"--{name} is required. Received nothing.")
+        if bool(self.val_hr_dir) != bool(self.val_lr_dir):
+            raise UserError(
+                "--val_hr_dir and --val_lr_dir go together (paired photographs). "
+                f"Received: {self.val_hr_dir!r}, {self.val_lr_dir!r}."
+            )
+        for name in (
+            *("steps", "batch_size", "lr_patch", "scale"),
+            *("log_every", "save_every", "keep_checkpoints"),
+            *("steps_per_call", "accumulate"),
+        ):
+            self._require(name, getattr(self, name) >= 1, "must be at least 1")
+        for name in (
+            *("seed", "validate_every", "preview_every", "val_max_images"),
+            *("cache_mb", "threads"),
+        ):
+            self._require(name, getattr(self, name) >= 0, "must not be negative")
+        for name in ("learning_rate", "clip_norm"):
+            value = getattr(self, name)
+            self._require(
+                name, value > 0 and math.isfinite(value), "must be positive and finite"
+            )
+        self._require(
+            "batch_size",
+            self.batch_size % self.accumulate == 0,
+            f"must be a multiple of --accumulate, {self.accumulate}",
+        )
+        self._require("lr_decay", 0 < self.lr_decay <= 1, "must be in (0, 1]")
+        self._require("ema_decay", 0 <= self.ema_decay < 1, "must be in [0, 1)")
+        self._require("seed", self.seed < 2**63, "must fit in 63 bits")
+        steps = self.lr_milestones
+        rising = all(a < b for a, b in itertools.pairwise(steps))
+        self._require(
+            "lr_milestones",
+            rising and all(step > 0 for step in steps),
+            "must be positive and rising",
+        )
+        for name in (
+            *("sr_arg", "kernel_arg", "noise_arg", "jpeg_arg"),
+            *("discriminator_arg", "hr_discriminator_arg", "features_arg"),
+            "method_arg",
+        ):
+            for text in getattr(self, name):
+                self._require(name, "=" in text[1:], "must be written key=value")
+
+    def _require(self, name: str, holds: bool, rule: str) -> None:
+        if not holds:
+            raise UserError(f"--{name} {rule}. Received: {getattr(self, name)!r}.")
+
+
+def changed_on_resume(old: TrainConfig, new: TrainConfig) -> dict[str, tuple]:
+    """Returns name -> (old, new) of the fields that differ and alter the run's meaning.
+
+    Two spellings of one path ("photos/hr", "./photos/hr/") do not differ.
+    """
+    return {
+        field.name: (getattr(old, field.name), getattr(new, field.name))
+        for field in dataclasses.fields(TrainConfig)
+        if not field.metadata.get("free_on_resume")
+        and _meaning(old, field.name) != _meaning(new, field.name)
+    }
+
+
+def _meaning(config: TrainConfig, name: str) -> Any:
+    value = getattr(config, name)
+    is_path = name in (
+        *("hr_dir", "lr_dir", "init_sr", "init_degradation", "features"),
+    )
+    return os.path.normpath(value) if is_path and value else value
