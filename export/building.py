@@ -47,7 +47,7 @@ with quiet_start():
     from export.onnx_graph import chain_radius, network_to_onnx
     from export.saved_model import write_saved_model
     from export.subject import Subject, open_subject
-    from pdm_tf.models.degradation import PDM, PDMConfig
+    from pdm_tf.degradations import PDM, PDMConfig
 
 
 def build(config: ExportConfig, folder: Path, version: int) -> Built:

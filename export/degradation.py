@@ -24,7 +24,7 @@ from export import onnx_rewrite
 from export.onnx_graph import from_function, tidy, write_checked
 from export.saved_model import save_quietly
 from pdm_tf import __version__
-from pdm_tf.models.degradation import PDM, Degraded
+from pdm_tf.degradations import PDM, Degraded
 from pdm_tf.ops.blur import grid_geometry, kernel_side
 
 OUTPUTS = ("lr", "clean_lr", "kernel")

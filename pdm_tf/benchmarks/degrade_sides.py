@@ -119,7 +119,7 @@ def build_pdm(config: DegradeBenchmarkConfig) -> Any:
         import keras
         import tensorflow as tf
 
-        from pdm_tf.models.degradation import (
+        from pdm_tf.degradations import (
             KernelModuleConfig,
             NoiseModuleConfig,
             PDMConfig,

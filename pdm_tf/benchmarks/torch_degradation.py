@@ -1,6 +1,6 @@
 """The degradation model PDM in PyTorch, eager.
 
-Kernel and noise module as `pdm_tf.models.degradation` describes them, with the names of
+Kernel and noise module as `pdm_tf.degradations` describes them, with the names of
 its layers, so that weights can be copied; 1x1 convolutions are convolutions, as in the
 authors' release. The blur of one kernel per image comes in two forms: `unfold`, the
 release's, copies the K*K pixels below each output; `grouped` is a convolution with one

@@ -7,7 +7,8 @@ from typing import Any
 from pdm_tf.cli.component import parse_args, to_json_dict
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import suggest
-from pdm_tf.degradations import DEGRADATIONS, Degradation, open_learned
+from pdm_tf.degradations import DEGRADATIONS, Degradation, LearnedDegradation
+from pdm_tf.models.bundle import Bundle, find_bundle, load_bundle
 
 
 def build_degradation(
@@ -53,3 +54,25 @@ def build_degradation(
     # The grid is what a reader of the kernels needs besides.
     facts = {"degradation": told, "scale": degradation.scale}
     return degradation, facts | {"grid": degradation.pdm.config.grid}
+
+
+def open_learned(
+    location: str, weights: str = "ema"
+) -> tuple[LearnedDegradation, Bundle]:
+    """Loads the degradation of a run folder or a bundle.
+
+    Args:
+      location: either.
+      weights: of a run folder: "ema" or "raw".
+
+    Raises:
+      UserError: there is none, or the bundle is another kind of network.
+    """
+    path = find_bundle(location, role="pdm", weights=weights)
+    bundle = load_bundle(path)
+    if bundle.role != "pdm":
+        raise UserError(
+            "A learned degradation must be a bundle of the role 'pdm'. "
+            f"Received: {path}, which has the role {bundle.role!r}."
+        )
+    return LearnedDegradation(bundle.network), bundle

@@ -8,14 +8,14 @@ from pdm_tf.cli.component import parse_args
 from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
-from pdm_tf.methods import PDMSRConfig
-from pdm_tf.models.bundle import find_bundle, load_bundle
-from pdm_tf.models.degradation import (
+from pdm_tf.degradations import (
     JPEGModuleConfig,
     KernelModuleConfig,
     NoiseModuleConfig,
     PDMConfig,
 )
+from pdm_tf.methods import PDMSRConfig
+from pdm_tf.models.bundle import find_bundle, load_bundle
 from pdm_tf.models.network import Network, recomputed
 from pdm_tf.models.sr import SR_NETS
 

@@ -2,8 +2,8 @@
 
 The contract is `base.Degradation`. To add one: a file here with a subclass (`draw`,
 `apply`, and a frozen dataclass of settings, if any, as `config_class`), and a line in
-`DEGRADATIONS`, which maps a name to `make(scale, config=None)`. Learned ones come from
-bundles, by `open_learned`.
+`DEGRADATIONS`, which maps a name to `make(scale, config=None)`. The learned one
+is the PDM (`pdm.py` and the modules it is made of).
 """
 
 from pdm_tf.degradations.awgn_blur import AwgnBlurConfig, AwgnBlurDegradation
@@ -13,7 +13,13 @@ from pdm_tf.degradations.gaussian_jpeg import (
     GaussianJpegConfig,
     GaussianJpegDegradation,
 )
-from pdm_tf.degradations.learned import LearnedDegradation, open_learned
+from pdm_tf.degradations.jpeg_module import JPEGModule, JPEGModuleConfig
+from pdm_tf.degradations.kernel_config import KernelModuleConfig
+from pdm_tf.degradations.kernel_module import KernelModule
+from pdm_tf.degradations.learned import LearnedDegradation
+from pdm_tf.degradations.noise_module import NoiseModule, NoiseModuleConfig
+from pdm_tf.degradations.pdm import PDM, Degraded, Latents
+from pdm_tf.degradations.pdm_config import PDMConfig
 
 DEGRADATIONS: dict[str, type[Degradation]] = {
     "bicubic": BicubicDegradation,
@@ -23,13 +29,22 @@ DEGRADATIONS: dict[str, type[Degradation]] = {
 
 __all__ = [
     "DEGRADATIONS",
+    "PDM",
     "AwgnBlurConfig",
     "AwgnBlurDegradation",
     "BicubicDegradation",
     "Degradation",
+    "Degraded",
     "GaussianJpegConfig",
     "GaussianJpegDegradation",
+    "JPEGModule",
+    "JPEGModuleConfig",
+    "KernelModule",
+    "KernelModuleConfig",
+    "Latents",
     "LearnedDegradation",
     "NoSettings",
-    "open_learned",
+    "NoiseModule",
+    "NoiseModuleConfig",
+    "PDMConfig",
 ]

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.degradations.base import Degradation, Latents
-from pdm_tf.models.degradation import Degraded
+from pdm_tf.degradations.pdm import Degraded
 from pdm_tf.ops.blur import GRIDS, blur_downsample, grid_geometry
 
 

@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 import tensorflow as tf
 
-from pdm_tf.models.degradation import Degraded
+from pdm_tf.degradations.pdm import Degraded
 
 Latents = tuple[tf.Tensor | None, ...]
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from pdm_tf.core.imresize import imresize
 from pdm_tf.degradations.base import Degradation, Latents, NoSettings
-from pdm_tf.models.degradation import Degraded
+from pdm_tf.degradations.pdm import Degraded
 from pdm_tf.ops.resize import bicubic_downsample
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from pdm_tf.degradations.awgn_blur import AwgnBlurConfig, AwgnBlurDegradation
 from pdm_tf.degradations.base import Latents
-from pdm_tf.models.degradation import Degraded
+from pdm_tf.degradations.pdm import Degraded
 from pdm_tf.ops.jpeg import grid_period, jpeg
 
 

@@ -9,10 +9,9 @@ import dataclasses
 
 import tensorflow as tf
 
-from pdm_tf.core.errors import UserError
 from pdm_tf.degradations.base import Degradation, Latents
-from pdm_tf.models.bundle import Bundle, find_bundle, load_bundle
-from pdm_tf.models.degradation import PDM, Degraded, PDMConfig
+from pdm_tf.degradations.pdm import PDM, Degraded
+from pdm_tf.degradations.pdm_config import PDMConfig
 
 
 class LearnedDegradation(Degradation):
@@ -55,25 +54,3 @@ def receptive_radius(config: PDMConfig) -> int:
     return blocks + sum(
         module.conv_size // 2 * (1 + 2 * module.num_blocks) for module in modules
     )
-
-
-def open_learned(
-    location: str, weights: str = "ema"
-) -> tuple[LearnedDegradation, Bundle]:
-    """Loads the degradation of a run folder or a bundle.
-
-    Args:
-      location: either.
-      weights: of a run folder: "ema" or "raw".
-
-    Raises:
-      UserError: there is none, or the bundle is another kind of network.
-    """
-    path = find_bundle(location, role="pdm", weights=weights)
-    bundle = load_bundle(path)
-    if bundle.role != "pdm":
-        raise UserError(
-            "A learned degradation must be a bundle of the role 'pdm'. "
-            f"Received: {path}, which has the role {bundle.role!r}."
-        )
-    return LearnedDegradation(bundle.network), bundle

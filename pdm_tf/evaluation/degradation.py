@@ -147,7 +147,7 @@ def measure_degradation(
     """Measures a degradation model; the same arguments give the same numbers.
 
     Args:
-      pdm: a `models.degradation.PDM`, as `load_bundle` returns it.
+      pdm: a `degradations.PDM`, as `load_bundle` returns it.
       photographs: HR photographs [H, W, 3] uint8, of the kind it was trained on; up to
         `FAKES` are used, spread over the list.
       true_kernels: [N, K, K], or None.

@@ -23,8 +23,8 @@ import dataclasses
 import re
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.degradations import KernelModuleConfig, NoiseModuleConfig, PDMConfig
 from pdm_tf.interop.wiring import Options, Plan, Tensors, Wires, counters, shape_of
-from pdm_tf.models.degradation import KernelModuleConfig, NoiseModuleConfig, PDMConfig
 
 _KERNEL, _NOISE = "deg_kernel.deg_kernel", "deg_noise.deg_noise"
 _FIRST_BLOCK = 3  # after convolution, BatchNorm and ReLU

@@ -18,8 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.core.kernel_shapes import covariance_roots, second_moments
+from pdm_tf.degradations import PDM
 from pdm_tf.methods.base import Finding, Health
-from pdm_tf.models.degradation import PDM
 from pdm_tf.ops.blur import kernel_side
 
 LATENTS = 64

@@ -27,6 +27,7 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.degradations import PDM, Degraded
 from pdm_tf.losses.adversarial import lsgan_discriminator_loss, lsgan_generator_loss
 from pdm_tf.losses.regularisers import centroid_loss, noise_energy_loss
 from pdm_tf.methods.base import (
@@ -50,7 +51,6 @@ from pdm_tf.methods.steps import (
     sampled_kernels,
     step_seed,
 )
-from pdm_tf.models.degradation import PDM, Degraded
 from pdm_tf.ops.blur import BORDERS, GRIDS, kernel_centroid, kernel_spread
 from pdm_tf.ops.quantise import (
     quantise_8bit,

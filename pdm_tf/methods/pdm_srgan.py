@@ -25,6 +25,7 @@ import keras
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.degradations import PDM
 from pdm_tf.losses.adversarial import GAN_LOSSES
 from pdm_tf.losses.perceptual import PERCEPTUAL_TAPS, perceptual_loss
 from pdm_tf.losses.pixel import l1_loss
@@ -32,7 +33,6 @@ from pdm_tf.methods.base import Learned, Scalars
 from pdm_tf.methods.pdm_sr import PDMSR, PDMSRConfig
 from pdm_tf.methods.settings import require_not_negative, require_one_of
 from pdm_tf.methods.sr_part import Optimizers
-from pdm_tf.models.degradation import PDM
 from pdm_tf.models.features.feature_net import FeatureNet
 from pdm_tf.ops.quantise import quantise_8bit
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_json_atomic
-from pdm_tf.models.degradation import PDM
+from pdm_tf.degradations import PDM
 from pdm_tf.models.discriminators import (
     PatchGAN,
     UNetDiscriminator,

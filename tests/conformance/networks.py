@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.models.degradation import (
+from pdm_tf.degradations import (
     KernelModuleConfig,
     NoiseModuleConfig,
     PDMConfig,

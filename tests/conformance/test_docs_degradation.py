@@ -6,8 +6,8 @@ import re
 import pytest
 
 from pdm_tf import build
+from pdm_tf.degradations import KernelModuleConfig, NoiseModuleConfig
 from pdm_tf.methods.collapse import _CAUSES
-from pdm_tf.models.degradation import KernelModuleConfig, NoiseModuleConfig
 from tests.conformance.smoke import ROOT, parse
 
 PAGE = (ROOT / "docs" / "degradation.md").read_text(encoding="utf-8")

@@ -14,7 +14,7 @@ import tensorflow as tf
 from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.models.sr import SR_NETS
 from tests.conformance.networks import EXAMPLES, random_image, shrunk
-from tests.unit.models.degradation.weights import shake
+from tests.support.weights import shake
 
 every_network = pytest.mark.parametrize("name", EXAMPLES)
 every_sr_net = pytest.mark.parametrize("sr_net", SR_NETS)

@@ -13,7 +13,7 @@ from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.images import write_png
 from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
-from tests.unit.models.degradation.weights import shake
+from tests.support.weights import shake
 
 EDSR = EDSRConfig(scale=2, filters=4, num_blocks=1)
 

@@ -10,9 +10,9 @@ from pdm_tf.build import build_method, build_training, bundle_saver
 from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import write_png
+from pdm_tf.degradations import KernelModuleConfig
 from pdm_tf.methods import PDMSR, PDMSRGAN, Supervised
 from pdm_tf.models.bundle import load_bundle, save_bundle
-from pdm_tf.models.degradation import KernelModuleConfig
 from pdm_tf.models.discriminators import (
     PatchGAN,
     PatchGANConfig,

@@ -28,8 +28,9 @@ TABLE = {
     "samples": ({"numpy"}, {"core"}),
     "inference": ({"numpy", "onnxruntime", "pyvips"}, {"core"}),
     "ops": (TENSOR, {"core"}),
-    "models": (KERAS, {"ops", "core"}),
-    "degradations": (KERAS, {"models", "ops", "core"}),
+    # degradations: one of them is a network, which bundles hold too.
+    "models": (KERAS, {"degradations", "ops", "core"}),
+    "degradations": (KERAS, {"models.network", "models.layers", "ops", "core"}),
     "losses": (KERAS, {"models.features", "ops", "core"}),
     # bundle: LPIPS opens the one that its --metric_arg names; scipy: NIQE, assignments
     # and transforms of the degradation metrics.
@@ -37,7 +38,7 @@ TABLE = {
         KERAS | {"scipy"},
         {"models.features", "models.bundle", "ops", "core"},
     ),
-    "interop": (KERAS, {"models", "core"}),
+    "interop": (KERAS, {"models", "degradations", "core"}),
     "data": (TENSOR, {"cli", "core", "ops", "degradations"}),
     "methods": (KERAS, {"models", "degradations", "losses", "ops", "core"}),
     "training": (
@@ -77,7 +78,7 @@ TABLE = {
         KERAS | {"onnx", "google.protobuf", "torch"},
         {
             *("build", "cli", "core", "data", "inference", "methods.base"),
-            *("models", "ops", "export.onnx_graph"),
+            *("models", "degradations", "ops", "export.onnx_graph"),
         },
     ),
     "export": (
@@ -86,7 +87,7 @@ TABLE = {
         | {"tensorflow_serving", "grpc", "google.protobuf", "apache_beam", "kserve"},
         # cli: the flags of its programs; samples: the certificate is measured on a
         # photograph, and there has to be one; ops: the geometry of the blur's grid.
-        {"models", "ops", "core", "inference", "cli", "samples"},
+        {"models", "degradations", "ops", "core", "inference", "cli", "samples"},
     ),
 }
 

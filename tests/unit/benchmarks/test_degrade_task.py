@@ -9,7 +9,7 @@ from pdm_tf.benchmarks import degrade_sides, degrade_task
 from pdm_tf.benchmarks.learning_subject import DegradationSubject
 from pdm_tf.cli.flags_benchmark_degrade import DegradeBenchmarkConfig
 from pdm_tf.core.errors import UserError
-from pdm_tf.models.degradation import KernelModuleConfig, PDMConfig
+from pdm_tf.degradations import KernelModuleConfig, PDMConfig
 from pdm_tf.ops.blur import grid_geometry
 from tests.oracles.blur_oracle import blur
 

@@ -1,12 +1,12 @@
 """A PDM small enough for tests of seconds, with nothing at its neutral start."""
 
-from pdm_tf.models.degradation import (
+from pdm_tf.degradations import (
     PDM,
     KernelModuleConfig,
     NoiseModuleConfig,
     PDMConfig,
 )
-from tests.unit.models.degradation.weights import shake
+from tests.support.weights import shake
 
 SCALE = 2
 

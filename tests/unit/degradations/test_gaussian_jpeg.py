@@ -13,17 +13,15 @@ from pdm_tf.degradations import (
     AwgnBlurConfig,
     AwgnBlurDegradation,
     GaussianJpegConfig,
-    LearnedDegradation,
-)
-from pdm_tf.degradations.whole_image import degrade_image
-from pdm_tf.models.degradation import (
     JPEGModuleConfig,
     KernelModuleConfig,
+    LearnedDegradation,
     NoiseModuleConfig,
     PDMConfig,
 )
+from pdm_tf.degradations.whole_image import degrade_image
+from tests.support.weights import shake
 from tests.unit.data.folders import noise
-from tests.unit.models.degradation.weights import shake
 
 SMALL = dict(kernel_size=5, quality_min=20, quality_max=40)
 

@@ -6,18 +6,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pdm_tf.building.degradation import open_learned
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_u8
-from pdm_tf.degradations import LearnedDegradation, open_learned
-from pdm_tf.degradations.learned import receptive_radius
-from pdm_tf.degradations.whole_image import degrade_image
-from pdm_tf.models.bundle import save_bundle
-from pdm_tf.models.degradation import (
+from pdm_tf.degradations import (
     JPEGModuleConfig,
     KernelModuleConfig,
+    LearnedDegradation,
     NoiseModuleConfig,
     PDMConfig,
 )
+from pdm_tf.degradations.learned import receptive_radius
+from pdm_tf.degradations.whole_image import degrade_image
+from pdm_tf.models.bundle import save_bundle
 from tests.unit.data.folders import noise
 from tests.unit.degradations.networks import tiny_pdm
 from tests.unit.methods import tiny

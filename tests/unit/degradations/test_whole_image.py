@@ -10,11 +10,11 @@ from pdm_tf.degradations import (
     AwgnBlurConfig,
     AwgnBlurDegradation,
     BicubicDegradation,
+    Degraded,
     LearnedDegradation,
 )
 from pdm_tf.degradations.base import Degradation
 from pdm_tf.degradations.whole_image import TILE, Stopped, degrade_image
-from pdm_tf.models.degradation import Degraded
 from tests.oracles import blur_oracle
 from tests.unit.data.folders import noise
 from tests.unit.degradations.networks import tiny_pdm

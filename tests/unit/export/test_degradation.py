@@ -12,8 +12,8 @@ from export.degradation import (
     write_degradation_saved_model,
 )
 from pdm_tf.core.images import to_float
+from pdm_tf.degradations import KernelModuleConfig, NoiseModuleConfig
 from pdm_tf.inference.ort import import_onnxruntime
-from pdm_tf.models.degradation import KernelModuleConfig, NoiseModuleConfig
 from pdm_tf.ops.blur import BORDERS, GRIDS
 from tests.oracles import blur_oracle
 from tests.unit.export.tiny_nets import photo, tiny_pdm

@@ -3,15 +3,15 @@
 import numpy as np
 
 from pdm_tf.core.images import read_rgb_u8
-from pdm_tf.models.bundle import save_bundle
-from pdm_tf.models.degradation import (
+from pdm_tf.degradations import (
     KernelModuleConfig,
     NoiseModuleConfig,
     PDMConfig,
 )
+from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from pdm_tf.samples import PHOTOS_FOR_VALIDATION
-from tests.unit.models.degradation.weights import shake
+from tests.support.weights import shake
 
 EDSR_TINY = EDSRConfig(num_blocks=1, filters=4)
 RRDB_TINY = RRDBNetConfig(num_blocks=1, filters=4, growth=2)

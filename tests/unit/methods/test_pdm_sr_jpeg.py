@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pdm_tf.degradations import JPEGModuleConfig
 from pdm_tf.methods.base import WHOLE, Share
 from pdm_tf.methods.steps import cut_at_phase, step_seed
-from pdm_tf.models.degradation import JPEGModuleConfig
 from tests.unit.methods import tiny
 
 

@@ -7,13 +7,13 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.degradations.pdm import Degraded
 from pdm_tf.methods import METHODS, PDMSRConfig
 from pdm_tf.methods.base import WHOLE
-from pdm_tf.models.degradation.pdm import Degraded
 from pdm_tf.models.discriminators import PatchGAN
 from pdm_tf.ops.quantise import soft_quantise_8bit
+from tests.support.weights import shake
 from tests.unit.methods import tiny
-from tests.unit.models.degradation.weights import shake
 
 
 def batch_normed():

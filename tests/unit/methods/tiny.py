@@ -10,6 +10,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pdm_tf.degradations import (
+    PDM,
+    KernelModuleConfig,
+    NoiseModuleConfig,
+    PDMConfig,
+)
 from pdm_tf.methods import (
     PDMSR,
     PDMSRGAN,
@@ -20,12 +26,6 @@ from pdm_tf.methods import (
     SupervisedConfig,
 )
 from pdm_tf.methods.base import WHOLE
-from pdm_tf.models.degradation import (
-    PDM,
-    KernelModuleConfig,
-    NoiseModuleConfig,
-    PDMConfig,
-)
 from pdm_tf.models.discriminators import PatchGAN, PatchGANConfig
 from pdm_tf.models.features import VGGConfig
 from pdm_tf.models.sr import EDSR, EDSRConfig

@@ -8,7 +8,7 @@ import pytest
 from pdm_tf.core.errors import UserError
 from pdm_tf.models.bundle import find_bundle, load_bundle, save_bundle
 from pdm_tf.models.sr import EDSRConfig
-from tests.unit.models.degradation.weights import shake
+from tests.support.weights import shake
 
 CONFIG = EDSRConfig(scale=2, filters=4, num_blocks=1)
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from pdm_tf.core.images import to_u8
+from pdm_tf.degradations import KernelModuleConfig, NoiseModuleConfig, PDMConfig
 from pdm_tf.evaluation.degradation import measure_degradation
-from pdm_tf.models.degradation import KernelModuleConfig, NoiseModuleConfig, PDMConfig
 from pdm_tf.reporting.measured_section import measured_section
 from pdm_tf.samples.blur_track import gaussian_kernel
 

@@ -9,7 +9,7 @@ from pdm_tf.models.discriminators import (
     VGGDiscriminatorConfig,
 )
 from tests.oracles import discriminator_oracle
-from tests.unit.models.degradation.weights import shake
+from tests.support.weights import shake
 
 UNET = UNetDiscriminatorConfig(filters=4)
 VGG = VGGDiscriminatorConfig(input_size=32, filters=4, hidden=6)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from pdm_tf.models.discriminators import PatchGANConfig
 from tests.oracles import conv_oracle
-from tests.unit.models.degradation.weights import shake
+from tests.support.weights import shake
 
 # The released variants: joint training, degradation alone, and the compared methods'.
 JOINT = PatchGANConfig(

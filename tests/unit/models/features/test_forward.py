@@ -13,7 +13,7 @@ from pdm_tf.models.features import (
 )
 from pdm_tf.models.features.lpips import unit_length
 from tests.oracles import features_oracle
-from tests.unit.models.degradation.weights import shake
+from tests.support.weights import shake
 
 SMALL = {
     "vgg16": VGGConfig(depth=16, filters=2),

@@ -8,7 +8,7 @@ from pdm_tf.models.sr import SR_NETS, EDSRConfig, RRDBNetConfig
 from pdm_tf.models.sr.edsr import DIV2K_MEAN, upsampling_stages
 from pdm_tf.models.sr.rrdbnet import unshuffled
 from tests.oracles import sr_oracle
-from tests.unit.models.degradation.weights import shake
+from tests.support.weights import shake
 
 STAGES = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 

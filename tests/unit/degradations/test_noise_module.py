@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.models.degradation import NoiseModuleConfig
+from pdm_tf.degradations import NoiseModuleConfig
 from tests.oracles import trunk_oracle
-from tests.unit.models.degradation.weights import params_of, shake, trunk_params
+from tests.support.weights import params_of, shake, trunk_params
 
 SMALL = NoiseModuleConfig(
     latent_channels=3,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.models.degradation import KernelModuleConfig, NoiseModuleConfig, PDMConfig
+from pdm_tf.degradations import KernelModuleConfig, NoiseModuleConfig, PDMConfig
 from tests.oracles import blur_oracle
-from tests.unit.models.degradation.weights import shake
+from tests.support.weights import shake
 
 KERNEL = KernelModuleConfig(
     kernel_size=5, latent_channels=4, filters=8, num_blocks=1, initial_std=0.05

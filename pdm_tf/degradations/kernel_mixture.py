@@ -12,13 +12,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pdm_tf.models.degradation.kernel_config import KernelModuleConfig
-from pdm_tf.models.degradation.kernel_module import (
+from pdm_tf.degradations.kernel_config import KernelModuleConfig
+from pdm_tf.degradations.kernel_module import (
     KernelModule,
     KernelNetwork,
     trunk_inputs,
 )
-from pdm_tf.models.degradation.trunk import ResidualTrunk, pointwise_or_conv
+from pdm_tf.degradations.trunk import ResidualTrunk, pointwise_or_conv
 
 # Standard deviation of the weights' logits over the latents at the start: about half of
 # a pixel's weight is on one kernel, so mixtures begin nearly as different as the basis.

@@ -13,9 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.models.degradation.jpeg_module import JPEGModule
-from pdm_tf.models.degradation.noise_module import NoiseModule
-from pdm_tf.models.degradation.pdm_config import PDMConfig
+from pdm_tf.degradations.jpeg_module import JPEGModule
+from pdm_tf.degradations.noise_module import NoiseModule
+from pdm_tf.degradations.pdm_config import PDMConfig
 from pdm_tf.models.network import Network
 from pdm_tf.ops.blur import (
     blur_downsample,

@@ -7,9 +7,9 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.models.degradation.jpeg_module import JPEGModuleConfig
-from pdm_tf.models.degradation.kernel_config import KernelModuleConfig
-from pdm_tf.models.degradation.noise_module import NoiseModuleConfig
+from pdm_tf.degradations.jpeg_module import JPEGModuleConfig
+from pdm_tf.degradations.kernel_config import KernelModuleConfig
+from pdm_tf.degradations.noise_module import NoiseModuleConfig
 from pdm_tf.models.network import require_choice
 from pdm_tf.ops.blur import BORDERS, GRIDS
 
@@ -75,7 +75,7 @@ class PDMConfig:
 
     def build(self, dtype: str = "float32", name: str | None = None) -> Any:
         """The `PDM`, with its variables."""
-        from pdm_tf.models.degradation.pdm import PDM
+        from pdm_tf.degradations.pdm import PDM
 
         network = PDM(self, dtype=dtype, name=name)
         size = 8 * self.scale + 2 * self.margin

@@ -23,7 +23,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.models.degradation.trunk import ResidualTrunk, pointwise_or_conv
+from pdm_tf.degradations.trunk import ResidualTrunk, pointwise_or_conv
 from pdm_tf.models.network import Network, require_choice, require_positive, to_compute
 
 

@@ -8,14 +8,14 @@ import pytest
 import tensorflow as tf
 from scipy import ndimage
 
-from pdm_tf.models.degradation import (
+from pdm_tf.degradations import (
     KernelModuleConfig,
     PDMConfig,
     gaussian_logits,
 )
-from pdm_tf.models.degradation.kernel_config import INITIAL_KERNELS, initial_logits
+from pdm_tf.degradations.kernel_config import INITIAL_KERNELS, initial_logits
 from tests.oracles import blur_oracle, gaussian_oracle, trunk_oracle
-from tests.unit.models.degradation.weights import params_of, shake, trunk_params
+from tests.support.weights import params_of, shake, trunk_params
 
 SMALL = KernelModuleConfig(
     kernel_size=7,

@@ -13,13 +13,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pdm_tf.models.degradation.gaussian_logits import GaussianLogits
-from pdm_tf.models.degradation.kernel_config import (
+from pdm_tf.degradations.gaussian_logits import GaussianLogits
+from pdm_tf.degradations.kernel_config import (
     KernelModuleConfig,
     initial_logits,
     smoothing_matrix,
 )
-from pdm_tf.models.degradation.trunk import ResidualTrunk, pointwise_or_conv
+from pdm_tf.degradations.trunk import ResidualTrunk, pointwise_or_conv
 from pdm_tf.models.network import Network
 
 

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.models.degradation.trunk import pointwise_or_conv
+from pdm_tf.degradations.trunk import pointwise_or_conv
 
 # The covariance's three coordinates are this many times a Dense layer's output, so that
 # Adam, whose steps have the size of the learning rate, moves them this much faster than

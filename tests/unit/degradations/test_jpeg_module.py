@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.models.bundle import load_bundle, save_bundle
-from pdm_tf.models.degradation import (
+from pdm_tf.degradations import (
     JPEGModuleConfig,
     KernelModuleConfig,
     NoiseModuleConfig,
     PDMConfig,
 )
+from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.ops.jpeg import jpeg
-from tests.unit.models.degradation.weights import shake
+from tests.support.weights import shake
 
 KERNEL = KernelModuleConfig(
     kernel_size=5, latent_channels=4, filters=8, num_blocks=1, initial_std=0.05

@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.models.degradation import KernelModuleConfig, NoiseModuleConfig, PDMConfig
+from pdm_tf.degradations import KernelModuleConfig, NoiseModuleConfig, PDMConfig
 from pdm_tf.ops.blur import blur_downsample, kernel_spread
 from tests.oracles import trunk_oracle
-from tests.unit.models.degradation.weights import params_of, shake, trunk_params
+from tests.support.weights import params_of, shake, trunk_params
 
 SCALE, SIDE, LR_SIZE = 2, 5, (6, 7)
 SMALL = {

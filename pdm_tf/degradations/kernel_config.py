@@ -163,8 +163,8 @@ class KernelModuleConfig:
 
     def make(self, centre_px: float, image_channels: int, **kwargs: Any) -> Any:
         """The `KernelModule` or `KernelMixture`, without variables."""
-        from pdm_tf.models.degradation.kernel_mixture import KernelMixture
-        from pdm_tf.models.degradation.kernel_module import KernelModule
+        from pdm_tf.degradations.kernel_mixture import KernelMixture
+        from pdm_tf.degradations.kernel_module import KernelModule
 
         network = KernelMixture if self.basis else KernelModule
         return network(self, centre_px, image_channels, **kwargs)
