@@ -42,8 +42,9 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
-    packages=find_packages(include=["pdm_tf", "pdm_tf.*"]),
+    packages=find_packages(include=["pdm_tf", "pdm_tf.*", "export", "export.*"]),
     package_data={
+        "export": ["templates/*"],
         "pdm_tf.samples": ["README.md", "*/*.jpg"],
         "pdm_tf.reporting": ["assets/*"],
     },

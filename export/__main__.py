@@ -81,7 +81,7 @@ class _Work:
         """SavedModels and ONNX files, and Keras's outputs."""
         built = self._step(
             "write SavedModel and ONNX, run Keras",
-            "export.building:build",
+            "export.write_models:build",
             *(self._config, self._folder, self._version),
         )
         self.peaks["write alone"] = built.write_peak_bytes

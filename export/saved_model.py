@@ -13,19 +13,19 @@ import tensorflow as tf
 
 from export.serving_module import ServingModule
 from export.signatures import SIGNATURES
-from export.subject import Subject
+from export.sources import ExportSources
 from pdm_tf.core.images import encode_png, to_float
 
 _WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 
 
 def write_saved_model(
-    subject: Subject, folder: Path, *, model_name: str, tile_u8: np.ndarray
+    sources: ExportSources, folder: Path, *, model_name: str, tile_u8: np.ndarray
 ) -> Path:
-    """Writes the SR networks of a subject.
+    """Writes the SR networks of a sources.
 
     Args:
-      subject: with at least one SR network.
+      sources: with at least one SR network.
       folder: the version's folder, made here.
       model_name: as warm-up requests name the model.
       tile_u8: [T, T, 3] uint8, what the warm-up requests hold.
@@ -33,8 +33,8 @@ def write_saved_model(
     Returns:
       `folder`.
     """
-    variables = [v for network in subject.networks for v in network.variables]
-    module = ServingModule(subject, variables)
+    variables = [v for network in sources.networks for v in network.variables]
+    module = ServingModule(sources, variables)
     functions = {
         "serving_default": module.float32,
         "serving_uint8": module.uint8,

@@ -41,22 +41,22 @@ SOME_LEFT_OUT = 1
 
 
 @pytest.fixture(scope="module")
-def subject(tmp_path_factory):
+def sources(tmp_path_factory):
     """The network that is exported, loaded from its bundle."""
-    from export.subject import open_subject
+    from export.sources import open_sources
 
-    return open_subject([str(small_bundle(tmp_path_factory.mktemp("bundle")))])
+    return open_sources([str(small_bundle(tmp_path_factory.mktemp("bundle")))])
 
 
 @pytest.fixture(scope="module")
-def server(subject, tmp_path_factory):
+def server(sources, tmp_path_factory):
     """Versions 1 and 3 of the exported SavedModel, and a folder that is no version."""
     from export.saved_model import write_saved_model
     from tests.system.serving_contract import ContractServer, Models
 
     base = tmp_path_factory.mktemp("saved_model")
     tile_u8 = read_rgb_u8(PHOTO)[:16, :16]
-    write_saved_model(subject, base / "1", model_name="sr", tile_u8=tile_u8)
+    write_saved_model(sources, base / "1", model_name="sr", tile_u8=tile_u8)
     shutil.copytree(base / "1", base / "3")
     (base / ".9.tmp").mkdir()
     models = Models("sr", base, labels={"stable": 1})
@@ -65,11 +65,11 @@ def server(subject, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def local(subject):
+def local(sources):
     """lr_u8 -> sr_u8 by the Keras network itself."""
 
     def upscale(lr_u8):
-        return to_u8(subject(to_float(lr_u8)[None]).numpy()[0])
+        return to_u8(sources(to_float(lr_u8)[None]).numpy()[0])
 
     return upscale
 
@@ -346,7 +346,7 @@ def test_the_client_needs_no_tensorflow(server, small, tmp_path):
         "import sys\n"
         "for name in ('tensorflow', 'tensorflow_serving', 'onnxruntime', 'kserve'):\n"
         "    sys.modules[name] = None\n"
-        "from export.client import SPEC, main, program\n"
+        "from export.client.__main__ import SPEC, main, program\n"
         "program.run(SPEC, main)\n"
     )
     done = subprocess.run(

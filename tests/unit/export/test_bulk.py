@@ -13,10 +13,11 @@ import pytest
 from apache_beam.io.filesystem import FileMetadata
 from PIL import Image
 
-from export import bulk, bulk_pipeline, bulk_storage, bulk_worker
-from export.bulk_record import ResultRecord
-from export.bulk_storage import Facts
-from export.flags_bulk import BulkConfig
+from export.bulk import __main__ as bulk
+from export.bulk import pipeline, storage, worker
+from export.bulk.flags import BulkConfig
+from export.bulk.records import ResultRecord
+from export.bulk.storage import Facts
 from export.onnx_graph import network_to_onnx
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference.engine import Engine
@@ -73,7 +74,7 @@ def work(**changes):
         "tile": 0,
         "memory_mb": 64,
     }
-    return bulk_worker.Work(**{**values, **changes})
+    return worker.Work(**{**values, **changes})
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_which_files_are_taken_and_what_their_results_are_called(
     path, file_format, expected
 ):
     found = list(
-        bulk_pipeline.named("/in", "/in/x4", file_format, FileMetadata(path, 5, 2.0))
+        pipeline.named("/in", "/in/x4", file_format, FileMetadata(path, 5, 2.0))
     )
     assert found == ([] if expected is None else [(expected, (path, 5, 2.0))])
 
@@ -109,24 +110,22 @@ def test_where_to_look(tmp_path, box):
     (tmp_path / "a11").mkdir()
     (tmp_path / "a11" / "wrong.png").write_bytes(b"x")
     for source in (tmp_path / "a[1]", file):
-        where = bulk_storage.search(str(source))
-        found = bulk_pipeline.FileSystems.match([where.pattern])[0].metadata_list
+        where = storage.search(str(source))
+        found = pipeline.FileSystems.match([where.pattern])[0].metadata_list
         taken = [
             name
             for entry in found
-            for name, _ in bulk_pipeline.named(where.root, "/o", "same", entry)
+            for name, _ in pipeline.named(where.root, "/o", "same", entry)
         ]
         expected = "sub/x.png" if source != file else "x.png"
         assert taken == [expected]
-    assert bulk_storage.search("/p/a*/b/**.jpg").root == "/p"
-    assert bulk_storage.search("box://b/p/**").root == "box://b/p"
-    assert bulk_storage.search("box://b/p") == bulk_storage.Search(
-        "box://b/p/**", "box://b/p"
-    )
+    assert storage.search("/p/a*/b/**.jpg").root == "/p"
+    assert storage.search("box://b/p/**").root == "box://b/p"
+    assert storage.search("box://b/p") == storage.Search("box://b/p/**", "box://b/p")
     with pytest.raises(UserError, match="must exist"):
-        bulk_storage.search(str(tmp_path / "none"))
+        storage.search(str(tmp_path / "none"))
     with pytest.raises(UserError, match="Apache Beam must be able"):
-        bulk_storage.absolute("nowhere://a")
+        storage.absolute("nowhere://a")
 
 
 def test_a_remote_job(tmp_path, box, model):
@@ -237,8 +236,8 @@ def test_the_network_is_opened_once_in_a_process_and_never_travels(model, monkey
         opened.append(path)
         return open_session(path, **options)
 
-    monkeypatch.setattr(bulk_worker, "open_session", counting)
-    sent = pickle.dumps(bulk_worker.UpscaleFn(work(model=str(model))))
+    monkeypatch.setattr(worker, "open_session", counting)
+    sent = pickle.dumps(worker.UpscaleFn(work(model=str(model))))
     assert len(sent) < 5000 < model.stat().st_size
     copies = [pickle.loads(sent) for _ in range(3)]
     for copy in copies:
@@ -276,7 +275,7 @@ def test_a_file_appears_in_full_or_not_at_all(tmp_path):
             raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="the disk is gone"):
-        bulk_storage._write(Broken(b"x"), str(tmp_path / "a" / "b.png"))
+        storage._write(Broken(b"x"), str(tmp_path / "a" / "b.png"))
     assert list((tmp_path / "a").iterdir()) == []
 
 
@@ -294,6 +293,6 @@ def test_names_of_results_are_those_of_upscale():
 
     for name in ("a.png", "b.JPG", "c.gif", "d.bmp", "e.tiff", "f.webp", "x/g.jpe"):
         for file_format in ("same", "png", "jpeg", "webp", "tiff"):
-            assert bulk_pipeline.result_name(PurePosixPath(name), file_format) == str(
+            assert pipeline.result_name(PurePosixPath(name), file_format) == str(
                 files._named(Path(name), file_format)
             )

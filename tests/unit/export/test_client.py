@@ -2,10 +2,10 @@
 
 import pytest
 
-from export.client import plan
-from export.client_errors import Asked, RequestError, ServerError, explain
-from export.client_kserve import Contract, contract_of
-from export.flags_client import SPEC
+from export.client.__main__ import plan
+from export.client.errors import Asked, RequestError, ServerError, explain
+from export.client.flags import SPEC
+from export.client.kserve import Contract, contract_of
 from pdm_tf.cli.flag_set import parse
 from pdm_tf.core.errors import UserError
 

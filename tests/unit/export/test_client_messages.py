@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from google.protobuf import descriptor
 
-from export import client_messages as messages
-from export.client_errors import RequestError
-from export.client_tensors import (
+from export.client import messages
+from export.client.errors import RequestError
+from export.client.tensors import (
     array_of,
     check_size,
     image_of,

@@ -13,7 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from export.saved_model import write_saved_model
 from export.signatures import SIGNATURES
-from export.subject import Subject
+from export.sources import ExportSources
 from pdm_tf.core.images import decode_rgb_u8, to_float, to_u8
 from pdm_tf.models.bundle import Bundle
 from pdm_tf.models.sr import EDSRConfig
@@ -22,12 +22,12 @@ from tests.unit.export.tiny_nets import EDSR_TINY, RRDB_TINY, built, photo
 TILE = 12
 
 
-def _subject(*networks):
+def _sources(*networks):
     bundles = tuple(
         Bundle(n, "sr", type(n).__name__, n.config, n.config.scale, 0, "", {})
         for n in networks
     )
-    return Subject(bundles, None, ("",) * len(bundles), "")
+    return ExportSources(bundles, None, ("",) * len(bundles), "")
 
 
 @pytest.fixture(scope="module", params=[EDSR_TINY, RRDB_TINY], ids=["edsr", "rrdb"])
@@ -38,7 +38,7 @@ def exported(request, tmp_path_factory):
     # An optimiser's slots must not come along.
     keras_step(network)
     write_saved_model(
-        _subject(network), folder, model_name="sr", tile_u8=photo(TILE, TILE)
+        _sources(network), folder, model_name="sr", tile_u8=photo(TILE, TILE)
     )
     return network, tf.saved_model.load(str(folder)), folder
 
@@ -177,8 +177,8 @@ def test_warmup_requests_run_through_their_signatures(exported):
 def test_two_networks_in_a_row(tmp_path):
     first = built(EDSRConfig(num_blocks=1, filters=3, scale=1), seed=1)
     second = built(EDSRConfig(num_blocks=1, filters=3, scale=2), seed=2)
-    subject = _subject(first, second)
-    write_saved_model(subject, tmp_path / "1", model_name="m", tile_u8=photo(4, 4))
+    sources = _sources(first, second)
+    write_saved_model(sources, tmp_path / "1", model_name="m", tile_u8=photo(4, 4))
     loaded = tf.saved_model.load(str(tmp_path / "1"))
     assert len(loaded.weights) == len(first.variables) + len(second.variables)
     image = to_float(photo(7, 9)[None])

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from export.flags_client import SPEC as CLIENT
+from export.client.flags import SPEC as CLIENT
 from export.flags_kserve_server import SPEC as KSERVE
 from export.serving_files import write_serving_files
 from export.signatures import SIGNATURES

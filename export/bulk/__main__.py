@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from export.flags_bulk import LOCAL_RUNNER, SOME_FAILED, SPEC, BulkConfig
+from export.bulk.flags import LOCAL_RUNNER, SOME_FAILED, SPEC, BulkConfig
 from pdm_tf.cli import program
 from pdm_tf.core.errors import UserError
 
@@ -20,18 +20,18 @@ _SEPARATOR = "--"  # what follows it is for Beam
 def main(config: BulkConfig, beam_flags: Sequence[str] = ()) -> int:
     """Runs the job and prints what came of it; returns the exit code."""
     with importing_beam():
-        from export import bulk_pipeline, bulk_storage
-    output = bulk_storage.absolute(config.output)
-    where = bulk_storage.search(bulk_storage.absolute(config.input))
+        from export.bulk import pipeline, storage
+    output = storage.absolute(config.output)
+    where = storage.search(storage.absolute(config.input))
     if where.root == output:
         raise UserError(
             f"--output must be another folder than --input. Received: {output}."
         )
     start = datetime.now(UTC)
-    manifest = bulk_storage.absolute(
+    manifest = storage.absolute(
         config.manifest or f"{output}/manifest/{start:%Y%m%dT%H%M%SZ}"
     )
-    outcome = bulk_pipeline.run(
+    outcome = pipeline.run(
         where,
         _work(config, output),
         file_format=config.format,
@@ -50,19 +50,19 @@ def main(config: BulkConfig, beam_flags: Sequence[str] = ()) -> int:
 
 def _work(config: BulkConfig, output: str) -> Any:
     """What workers are told. Opens the model, so that a wrong one is told at once."""
-    from export import bulk_record, bulk_storage, bulk_worker
+    from export.bulk import records, storage, worker
 
     given = {
         field.name: getattr(config, field.name) for field in dataclasses.fields(config)
     }
-    fields = {field.name for field in dataclasses.fields(bulk_worker.Work)}
-    work = bulk_worker.Work(
+    fields = {field.name for field in dataclasses.fields(worker.Work)}
+    work = worker.Work(
         **{
             **{name: value for name, value in given.items() if name in fields},
             "output": output,
-            "model": bulk_storage.absolute(config.model),
+            "model": storage.absolute(config.model),
             "fallback_model": config.fallback_model
-            and bulk_storage.absolute(config.fallback_model),
+            and storage.absolute(config.fallback_model),
             "outscale": config.outscale or None,
             "settings": "",
         }
@@ -71,7 +71,7 @@ def _work(config: BulkConfig, output: str) -> Any:
     here = work
     if config.runner != LOCAL_RUNNER:
         here = dataclasses.replace(work, provider="cpu", strict=False)
-    model = bulk_worker.open_model(work.model, here)
+    model = worker.open_model(work.model, here)
     print(f"{model.info.architecture or 'network'} x{model.info.scale}: {config.model}")
     settings = {
         "model": model.info.sha256,
@@ -79,7 +79,7 @@ def _work(config: BulkConfig, output: str) -> Any:
         "quality": work.quality,
         "ensemble": work.ensemble,
     }
-    return dataclasses.replace(work, settings=bulk_record.digest(settings))
+    return dataclasses.replace(work, settings=records.digest(settings))
 
 
 @contextlib.contextmanager

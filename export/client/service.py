@@ -5,8 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
-from export.client_errors import RequestError
-from export.client_tensors import check_size, image_of
+from export.client.errors import RequestError
+from export.client.tensors import check_size, image_of
 from pdm_tf.core.errors import ImageError
 from pdm_tf.core.images import decode_rgb_u8, encode_png
 

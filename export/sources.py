@@ -20,7 +20,7 @@ _PDM, _DISCRIMINATOR = "pdm", "discriminator"
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExportSources:
     """Networks with their weights, in float32.
 
     Attributes:
@@ -68,9 +68,9 @@ def run_chain(networks: Sequence[Network], image: tf.Tensor) -> tf.Tensor:
     return tf.cast(image, tf.float32)
 
 
-def open_subject(
+def open_sources(
     locations: Sequence[str], weights: str = "ema", degradation: bool = True
-) -> Subject:
+) -> ExportSources:
     """Loads what --model names.
 
     Args:
@@ -85,10 +85,10 @@ def open_subject(
     if len(locations) == 1 and degradation:
         return _open_run(Path(locations[0]), weights)
     paths = [find_bundle(location, "sr", weights) for location in locations]
-    return _subject(paths, None)
+    return _sources(paths, None)
 
 
-def _open_run(location: Path, weights: str) -> Subject:
+def _open_run(location: Path, weights: str) -> ExportSources:
     """One location: a bundle of either kind, or a run with one or both."""
     is_run = (location / "bundles").is_dir() and not (
         location / "bundle.json"
@@ -101,14 +101,14 @@ def _open_run(location: Path, weights: str) -> Subject:
         path = find_bundle(location, "sr", weights)
         bundle = load_bundle(path)
         if bundle.role == _PDM:
-            return Subject((), bundle, (), source_name(path))
-        return Subject((_checked(bundle, path),), None, (source_name(path),), "")
+            return ExportSources((), bundle, (), source_name(path))
+        return ExportSources((_checked(bundle, path),), None, (source_name(path),), "")
     pdm = find_bundle(location, _PDM, weights)
     has_sr = any(
         (location / "bundles" / name / "bundle.json").is_file()
         for name in ("sr", "sr_ema")
     )
-    return _subject([find_bundle(location, "sr", weights)] if has_sr else [], pdm)
+    return _sources([find_bundle(location, "sr", weights)] if has_sr else [], pdm)
 
 
 def _exportable(bundle: Bundle, path: Path) -> Bundle:
@@ -126,8 +126,8 @@ def _exportable(bundle: Bundle, path: Path) -> Bundle:
     return bundle
 
 
-def _subject(paths: Sequence[Path], pdm: Path | None) -> Subject:
-    return Subject(
+def _sources(paths: Sequence[Path], pdm: Path | None) -> ExportSources:
+    return ExportSources(
         bundles=tuple(_checked(load_bundle(path), path) for path in paths),
         degradation=None if pdm is None else _exportable(load_bundle(pdm), pdm),
         sources=tuple(source_name(path) for path in paths),

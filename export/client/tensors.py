@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from export import client_messages as messages
-from export.client_errors import RequestError
+from export.client import messages
+from export.client.errors import RequestError
 from pdm_tf.core.images import to_u8
 
 # TensorFlow's DataType numbers, from tensorflow/core/framework/types.proto.

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from export import subject as subject_module
+from export import sources as sources_module
 from export.flags_export import ExportConfig
-from export.subject import open_subject, source_name
+from export.sources import open_sources, source_name
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import to_float
@@ -31,7 +31,7 @@ def same_weights(one, other):
 def test_a_run_folder_gives_both_networks_of_one_kind(run, weights, suffix):
     """Averaged and last weights are never mixed."""
     folder, networks = run
-    found = open_subject([str(folder)], weights)
+    found = open_sources([str(folder)], weights)
     (network,) = found.networks
     assert same_weights(network, networks[f"sr{suffix}"])
     assert same_weights(found.degradation.network, networks[f"pdm{suffix}"])
@@ -48,21 +48,21 @@ def test_a_run_folder_gives_both_networks_of_one_kind(run, weights, suffix):
 
 def test_without_the_degradation(run):
     folder, networks = run
-    found = open_subject([str(folder)], degradation=False)
+    found = open_sources([str(folder)], degradation=False)
     assert found.degradation is None and found.degradation_provenance["run"] == ""
     assert same_weights(found.networks[0], networks["sr_ema"])
 
 
 def test_a_bundle_is_taken_whatever_weights_are_asked_for(run):
     folder, networks = run
-    found = open_subject([str(folder / "bundles" / "sr")], "ema")
+    found = open_sources([str(folder / "bundles" / "sr")], "ema")
     assert same_weights(found.networks[0], networks["sr"])
     assert found.degradation is None and found.sources == ("mine/sr",)
 
 
 def test_a_pdms_bundle_alone(run):
     folder, networks = run
-    found = open_subject([str(folder / "bundles" / "pdm")])
+    found = open_sources([str(folder / "bundles" / "pdm")])
     assert found.networks == () and found.provenance["run"] == ""
     assert same_weights(found.degradation.network, networks["pdm"])
     assert found.degradation_source == "mine/pdm"
@@ -70,11 +70,11 @@ def test_a_pdms_bundle_alone(run):
 
 def test_a_run_folder_with_only_a_pdm(tmp_path):
     pdm = pdm_bundle(tmp_path / "bundles" / "pdm_ema")
-    found = open_subject([str(tmp_path)])
+    found = open_sources([str(tmp_path)])
     assert found.networks == ()
     assert same_weights(found.degradation.network, pdm)
     with pytest.raises(UserError) as refused:
-        open_subject([str(tmp_path)], degradation=False)
+        open_sources([str(tmp_path)], degradation=False)
     message = str(refused.value)
     assert (
         "bundles/sr_ema/bundle.json" in message and "has the bundles pdm_ema" in message
@@ -82,13 +82,13 @@ def test_a_run_folder_with_only_a_pdm(tmp_path):
     with pytest.raises(
         UserError, match="bundles/pdm/bundle.json.*has the bundles pdm_"
     ):
-        open_subject([str(tmp_path)], "raw")
+        open_sources([str(tmp_path)], "raw")
 
 
 def test_a_run_folder_with_only_an_sr_network(tmp_path):
     """As `supervised` writes it."""
     network = sr_bundle(tmp_path / "bundles" / "sr_ema", X2)
-    found = open_subject([str(tmp_path)])
+    found = open_sources([str(tmp_path)])
     assert found.degradation is None and same_weights(found.networks[0], network)
 
 
@@ -98,7 +98,7 @@ def test_several_in_a_row(run, tmp_path):
     clean = built(X1, seed=5)
     clean.variables[-1].assign(clean.variables[-1] + 255.0)  # far beyond white
     save_bundle(clean, tmp_path / "clean", role="clean", scale=1, step=7)
-    found = open_subject([str(tmp_path / "clean"), str(folder)])
+    found = open_sources([str(tmp_path / "clean"), str(folder)])
     assert found.degradation is None and found.scale == 2
     assert found.sources == ("clean", "mine/sr_ema")
     assert found.provenance["step"] == "7+7"
@@ -121,7 +121,7 @@ def test_several_in_a_row(run, tmp_path):
 def test_roles_that_make_no_image_of_an_image_are_refused(run, places, flags, reason):
     paths = [str(run[0] / "bundles" / name) for name in places]
     with pytest.raises(UserError) as refused:
-        open_subject(paths, **flags)
+        open_sources(paths, **flags)
     message = str(refused.value)
     assert message.startswith("--model must name networks from image to image.")
     assert f"Received: {paths[-1]}, which has the {reason}" in message
@@ -132,12 +132,12 @@ def test_folders_without_a_bundle_are_refused(tmp_path, degradation):
     with pytest.raises(
         UserError, match="or be a bundle itself. Received: .* no bundles"
     ):
-        open_subject([str(tmp_path)], degradation=degradation)
+        open_sources([str(tmp_path)], degradation=degradation)
     (tmp_path / "bundles").mkdir()
     with pytest.raises(
         UserError, match="or be a bundle itself. Received: .* no bundles"
     ):
-        open_subject([str(tmp_path)], degradation=degradation)
+        open_sources([str(tmp_path)], degradation=degradation)
 
 
 def test_damaged_weights_are_refused(tmp_path):
@@ -145,18 +145,18 @@ def test_damaged_weights_are_refused(tmp_path):
     (weights,) = tmp_path.glob("*.weights.h5")
     weights.write_bytes(weights.read_bytes()[:-1] + b"?")
     with pytest.raises(UserError, match="damaged .its hash differs.*weights.h5"):
-        open_subject([str(tmp_path)])
+        open_sources([str(tmp_path)])
 
 
 def test_a_single_bundle_is_loaded_once(tmp_path, monkeypatch):
     """Twice took twice the memory of a large network."""
     sr_bundle(tmp_path, X2)
     loads = []
-    load = subject_module.load_bundle
+    load = sources_module.load_bundle
     monkeypatch.setattr(
-        subject_module, "load_bundle", lambda path: loads.append(path) or load(path)
+        sources_module, "load_bundle", lambda path: loads.append(path) or load(path)
     )
-    open_subject([str(tmp_path)])
+    open_sources([str(tmp_path)])
     assert loads == [tmp_path]
 
 
@@ -183,5 +183,5 @@ def test_a_degradation_with_jpeg_is_refused_and_the_rest_of_its_run_is_not(tmp_p
     for name in ("sr", "sr_ema"):
         sr_bundle(tmp_path / "bundles" / name)
     with pytest.raises(UserError, match="JPEG module cannot be exported.*nodegr"):
-        open_subject([str(tmp_path)])
-    assert open_subject([str(tmp_path)], degradation=False).degradation is None
+        open_sources([str(tmp_path)])
+    assert open_sources([str(tmp_path)], degradation=False).degradation is None

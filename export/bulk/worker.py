@@ -18,9 +18,9 @@ from apache_beam.io.filesystem import BeamIOError
 from apache_beam.metrics import Metrics
 from apache_beam.utils.shared import Shared
 
-from export import bulk_storage
-from export.bulk_record import ResultRecord
-from export.bulk_storage import Facts
+from export.bulk import storage
+from export.bulk.records import ResultRecord
+from export.bulk.storage import Facts
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.inference.engine import Engine
 from pdm_tf.inference.files import FileOptions, FileResult
@@ -70,12 +70,12 @@ def open_model(path: str, work: Work) -> SrSession:
             local, provider=work.provider, strict=work.strict, threads=work.threads
         )
 
-    if bulk_storage.is_local(path):
+    if storage.is_local(path):
         return opened(path)
     with tempfile.TemporaryDirectory() as folder:
         local = Path(folder) / PurePosixPath(path).name
         try:
-            bulk_storage.copy_in(path, local)
+            storage.copy_in(path, local)
         except (OSError, BeamIOError) as error:
             raise UserError(f"The model cannot be read. Received: {error}.") from error
         return opened(local)
@@ -114,7 +114,7 @@ class UpscaleFn(beam.DoFn):
         """Upscales one photograph, or refuses several that go to the same result."""
         name, entries = element
         sources = [Facts(*entry) for entry in sorted(entries)]
-        target = bulk_storage.join(self._work.output, name)
+        target = storage.join(self._work.output, name)
         for source in sources:
             begin = time.monotonic()
             if len(sources) > 1:
@@ -140,7 +140,7 @@ class UpscaleFn(beam.DoFn):
     def _upscaled(self, name: str, source: Facts, target: str) -> dict[str, Any]:
         record = ResultRecord(self._work.output, name, source, self._work.settings)
         try:
-            existing = bulk_storage.facts(target)
+            existing = storage.facts(target)
             if existing is not None and not self._work.overwrite:
                 state = record.of(existing)
                 if state == "finished":
@@ -160,11 +160,11 @@ class UpscaleFn(beam.DoFn):
     ) -> dict[str, Any]:
         work = self._work
         local_source, local_target = Path(source.path), Path(target)
-        if not bulk_storage.is_local(source.path):
+        if not storage.is_local(source.path):
             local_source = scratch / "source" / PurePosixPath(source.path).name
             local_source.parent.mkdir()
-            bulk_storage.copy_in(source.path, local_source)
-        if not bulk_storage.is_local(target):
+            storage.copy_in(source.path, local_source)
+        if not storage.is_local(target):
             local_target = scratch / "result" / PurePosixPath(target).name
         options = FileOptions(
             outscale=work.outscale,
@@ -174,8 +174,8 @@ class UpscaleFn(beam.DoFn):
             memory_mb=work.memory_mb,
         )
         result = upscale_file(self._engine, local_source, local_target, options)
-        if result.status == "done" and not bulk_storage.is_local(target):
-            bulk_storage.copy_out(local_target, target)
+        if result.status == "done" and not storage.is_local(target):
+            storage.copy_out(local_target, target)
         return _row(result)
 
 

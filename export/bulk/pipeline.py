@@ -22,9 +22,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from apache_beam.runners import create_runner
 from apache_beam.runners.runner import PipelineState
 
-from export.bulk_storage import Search
-from export.bulk_worker import UpscaleFn, Work
-from export.flags_bulk import LOCAL_RUNNER
+from export.bulk.flags import LOCAL_RUNNER
+from export.bulk.storage import Search
+from export.bulk.worker import UpscaleFn, Work
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference.encoding import FORMATS
 from pdm_tf.inference.headers import PICTURE_SUFFIXES

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from export import bulk_storage
-from export.bulk_storage import Facts
+from export.bulk import storage
+from export.bulk.storage import Facts
 
 FOLDER = ".pdm_bulk"
 
@@ -47,7 +47,7 @@ class ResultRecord:
     @property
     def path(self) -> str:
         """The record's own file."""
-        return bulk_storage.join(self.output, f"{FOLDER}/{self.name}.json")
+        return storage.join(self.output, f"{FOLDER}/{self.name}.json")
 
     def of(self, target: Facts) -> Literal["finished", "old", "foreign"]:
         """Returns what an existing result is: "old" was made, but not like this."""
@@ -69,7 +69,7 @@ class ResultRecord:
         with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
             json.dump(self._line(size), file)
             file.flush()
-            bulk_storage.copy_out(Path(file.name), self.path)
+            storage.copy_out(Path(file.name), self.path)
 
     def _line(self, size: int) -> dict[str, Any]:
         return {
@@ -81,10 +81,10 @@ class ResultRecord:
         }
 
     def _read(self) -> dict[str, Any] | None:
-        if bulk_storage.facts(self.path) is None:
+        if storage.facts(self.path) is None:
             return None
         try:
-            line = json.loads(bulk_storage.read_bytes(self.path))
+            line = json.loads(storage.read_bytes(self.path))
         except ValueError:  # damaged by something else; it vouches for nothing
             return None
         return line if isinstance(line, dict) else None

@@ -46,7 +46,7 @@ with quiet_start():
     )
     from export.onnx_graph import chain_radius, network_to_onnx
     from export.saved_model import write_saved_model
-    from export.subject import Subject, open_subject
+    from export.sources import ExportSources, open_sources
     from pdm_tf.degradations import PDM, PDMConfig
 
 
@@ -57,26 +57,26 @@ def build(config: ExportConfig, folder: Path, version: int) -> Built:
       UserError: --model or --photo cannot be used.
     """
     photo_u8 = read_photo(config.photo)
-    subject = open_subject(config.locations, config.weights, config.degradation)
+    sources = open_sources(config.locations, config.weights, config.degradation)
     cases: list[Case] = []
     left_out: list[Case] = []
     networks: dict[str, object] = {}
     degradation: dict[str, object] = {}
     latency = None
-    if subject.bundles:
-        networks = _write_sr(subject, config, folder, version, photo_u8)
-    if subject.degradation is not None:
-        degradation = _write_degradation(subject, folder, version)
+    if sources.bundles:
+        networks = _write_sr(sources, config, folder, version, photo_u8)
+    if sources.degradation is not None:
+        degradation = _write_degradation(sources, folder, version)
     write_peak = peak_bytes()
-    if subject.bundles:
+    if sources.bundles:
         cases, left_out = choose(networks["parameters"], config.parity)
         for case in cases:
             image = to_float(crops(photo_u8, case))
-            save_reference(folder, case.label, subject(image).numpy())
+            save_reference(folder, case.label, sources(image).numpy())
         image = to_float(crops(photo_u8, LATENCY_CASE))
-        latency = best_ms(lambda: subject(image).numpy())
-    if subject.degradation is not None:
-        _run_degradation(subject.degradation.network, folder, photo_u8)
+        latency = best_ms(lambda: sources(image).numpy())
+    if sources.degradation is not None:
+        _run_degradation(sources.degradation.network, folder, photo_u8)
     return Built(
         networks=networks,
         degradation=degradation,
@@ -88,7 +88,7 @@ def build(config: ExportConfig, folder: Path, version: int) -> Built:
 
 
 def _write_sr(
-    subject: Subject,
+    sources: ExportSources,
     config: ExportConfig,
     folder: Path,
     version: int,
@@ -96,29 +96,29 @@ def _write_sr(
 ) -> dict[str, object]:
     tile = Case(1, config.tile, config.tile)
     write_saved_model(
-        subject,
+        sources,
         folder / SAVED_MODEL / str(version),
         model_name=config.model_name,
         tile_u8=crops(photo_u8, tile)[0],
     )
     layout = config.layout.upper()
     network_to_onnx(
-        subject.networks, folder / MODEL, layout=layout, metadata=subject.provenance
+        sources.networks, folder / MODEL, layout=layout, metadata=sources.provenance
     )
     return {
-        "architecture": "+".join(bundle.name for bundle in subject.bundles),
-        "scale": subject.scale,
-        "receptive_radius": chain_radius(subject.networks),
-        "parameters": sum(network.count_params() for network in subject.networks),
-        **subject.provenance,
+        "architecture": "+".join(bundle.name for bundle in sources.bundles),
+        "scale": sources.scale,
+        "receptive_radius": chain_radius(sources.networks),
+        "parameters": sum(network.count_params() for network in sources.networks),
+        **sources.provenance,
     }
 
 
 def _write_degradation(
-    subject: Subject, folder: Path, version: int
+    sources: ExportSources, folder: Path, version: int
 ) -> dict[str, object]:
-    pdm = subject.degradation.network
-    provenance = subject.degradation_provenance
+    pdm = sources.degradation.network
+    provenance = sources.degradation_provenance
     (folder / DEGRADATION).mkdir(parents=True, exist_ok=True)
     write_degradation_saved_model(pdm, folder / DEGRADATION_SAVED_MODEL / str(version))
     write_degradation_onnx(pdm, folder / DEGRADATION_ONNX, provenance)

@@ -1,4 +1,4 @@
-"""TF Serving over REST, and the HTTP calls that `client_kserve.py` shares.
+"""TF Serving over REST, and the HTTP calls that `client/kserve.py` shares.
 
 Standard library only. Encoded files go as base64, which costs a third more than the
 bytes; numbers go as JSON text, which costs about twenty bytes each.
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from export.client_errors import (
+from export.client.errors import (
     HTTP_CODES,
     Asked,
     RequestError,
@@ -23,8 +23,8 @@ from export.client_errors import (
     too_large_answer,
     too_slow,
 )
-from export.client_grpc import is_loopback, versions_text
-from export.client_service import Payload, checked_png, png_of_array
+from export.client.grpc import is_loopback, versions_text
+from export.client.service import Payload, checked_png, png_of_array
 from export.signatures import SIGNATURES
 from pdm_tf.core.images import to_float
 
@@ -49,7 +49,7 @@ class HttpCaller:
         A GET without a body, a POST with one.
 
         Raises:
-          ServerError, RequestError: see `client_errors.explain`; `loaded` goes there.
+          ServerError, RequestError: see `client/errors.explain`; `loaded` goes there.
         """
         if body is not None:
             self._check_size(len(body))

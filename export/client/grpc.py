@@ -1,18 +1,18 @@
-"""TF Serving over gRPC, and the gRPC calls that `client_kserve.py` shares.
+"""TF Serving over gRPC, and the gRPC calls that `client/kserve.py` shares.
 
 The message limits are the point: gRPC refuses answers above 4 MiB unless the client
 says otherwise, and a photograph x4 is larger. Only `grpcio` and `protobuf` are needed;
-see `client_messages.py`.
+see `client/messages.py`.
 """
 
 from typing import Any
 
 import grpc
 
-from export import client_messages as messages
-from export.client_errors import Asked, explain, too_large_answer
-from export.client_service import Payload, checked_png, png_of_array
-from export.client_tensors import array_of, tensor_of, tensor_of_files
+from export.client import messages
+from export.client.errors import Asked, explain, too_large_answer
+from export.client.service import Payload, checked_png, png_of_array
+from export.client.tensors import array_of, tensor_of, tensor_of_files
 from export.signatures import SIGNATURES
 from pdm_tf.core.images import to_float
 
@@ -45,7 +45,7 @@ class GrpcCaller:
         """Calls the method at `path` ("/package.Service/Method").
 
         Raises:
-          ServerError, RequestError: see `client_errors.explain`; `loaded` goes there.
+          ServerError, RequestError: see `client/errors.explain`; `loaded` goes there.
         """
         size = request.ByteSize()
         if size >= 1 << 31:  # protobuf's own limit

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from export import client_messages as messages
-from export.client_errors import Asked, RequestError, ServerError
-from export.client_grpc import GrpcCaller
-from export.client_rest import HttpCaller
-from export.client_service import Payload, png_of_array
-from export.client_tensors import KSERVE_DTYPES, raw_bytes, shaped
+from export.client import messages
+from export.client.errors import Asked, RequestError, ServerError
+from export.client.grpc import GrpcCaller
+from export.client.rest import HttpCaller
+from export.client.service import Payload, png_of_array
+from export.client.tensors import KSERVE_DTYPES, raw_bytes, shaped
 from pdm_tf.core.images import to_float
 
 _JSON_LENGTH = "Inference-Header-Content-Length"

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from export.client_errors import Asked, RequestError, ServerError
-from export.client_service import Payload, Service
-from export.flags_client import SPEC, ClientConfig
+from export.client.errors import Asked, RequestError, ServerError
+from export.client.flags import SPEC, ClientConfig
+from export.client.service import Payload, Service
 from pdm_tf.cli import program
 from pdm_tf.cli.flags_prepare import SOME_LEFT_OUT
 from pdm_tf.core.errors import UserError
@@ -113,14 +113,14 @@ def open_service(config: ClientConfig) -> Service:
     name, version, label = config.model_name, config.version, config.label
     # Imported here: REST needs no grpc.
     if config.protocol == "grpc":
-        from export.client_grpc import TfServingGrpc
+        from export.client.grpc import TfServingGrpc
 
         return TfServingGrpc(asked, model_name=name, version=version, label=label)
     if config.protocol == "rest":
-        from export.client_rest import TfServingRest
+        from export.client.rest import TfServingRest
 
         return TfServingRest(asked, model_name=name, version=version, label=label)
-    from export.client_kserve import KserveGrpc, KserveRest
+    from export.client.kserve import KserveGrpc, KserveRest
 
     kind = KserveGrpc if config.protocol == "kserve_grpc" else KserveRest
     return kind(asked, model_name=name, version=version)

@@ -1,0 +1,1 @@
+"""Upscaling of whole buckets as an Apache Beam pipeline: `python -m export.bulk`."""
