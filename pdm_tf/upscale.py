@@ -22,15 +22,15 @@ from pdm_tf.core.files import write_json_atomic
 
 if TYPE_CHECKING:
     from pdm_tf.inference.engine import Engine
-    from pdm_tf.inference.files import FileResult, FileTask, Plan
+    from pdm_tf.inference.files import FilePlan, FileResult, FileTask
     from pdm_tf.inference.session import SrSession
 
 
 def main(config: UpscaleConfig) -> int:
     """Upscales, prints what became of it, returns the exit code."""
-    from pdm_tf.inference.files import plan
+    from pdm_tf.inference.files import plan_files
 
-    work = plan(Path(config.input), Path(config.output), config.format)
+    work = plan_files(Path(config.input), Path(config.output), config.format)
     display = Display(config.progress, len(work.tasks) + len(work.problems))
     for result in work.problems:
         display.result(result)
@@ -219,12 +219,12 @@ class Display:
 
 def _upscale(
     config: UpscaleConfig,
-    work: "Plan",
+    work: "FilePlan",
     engine: "Engine",
     display: Display,
 ) -> None:
+    from pdm_tf.inference.file_pipeline import upscale_files
     from pdm_tf.inference.files import FileOptions
-    from pdm_tf.inference.jobs import upscale_files
     from pdm_tf.inference.records import Record
 
     settings = {
@@ -299,7 +299,7 @@ def _summary(counts: dict[str, int], output: str) -> str:
     return f"{text}: {output}"
 
 
-def _stopped(work: "Plan") -> int:
+def _stopped(work: "FilePlan") -> int:
     if work.folder is None:
         print("stopped; nothing was written.", file=sys.stderr)
         return program.ABORTED

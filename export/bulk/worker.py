@@ -23,8 +23,8 @@ from export.bulk.records import ResultRecord
 from export.bulk.storage import Facts
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.inference.engine import Engine
+from pdm_tf.inference.file_pipeline import upscale_file
 from pdm_tf.inference.files import FileOptions, FileResult
-from pdm_tf.inference.jobs import upscale_file
 from pdm_tf.inference.session import SrSession, open_session
 
 NAMESPACE = "pdm_tf.bulk"  # of the counters

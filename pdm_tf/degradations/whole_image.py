@@ -45,12 +45,12 @@ class DegradedImage(NamedTuple):
 
 
 class Span(NamedTuple):
-    """One window along one axis: it fills [first, last) and computes [start, stop)."""
+    """One window along one axis: it computes [start, stop) and fills [first, last)."""
 
-    first: int
-    last: int
     start: int
     stop: int
+    first: int
+    last: int
 
 
 def degrade_image(
@@ -118,7 +118,7 @@ def _spans(length: int, tile: int, context: int | None) -> Iterator[Span]:
     around = -(-context // _BLOCK) * _BLOCK
     for first in range(0, length, tile):
         last = min(first + tile, length)
-        yield Span(first, last, max(0, first - around), min(length, last + around))
+        yield Span(max(0, first - around), min(length, last + around), first, last)
 
 
 def _hr_window(

@@ -1,8 +1,8 @@
 """Images of any size through one network, tile by tile.
 
 `Engine` holds the network and how images are cut for it. What happens in a call is in
-`pipeline.py`, what passes through it in `work.py`. Tiles of different images share a
-batch when their shapes agree.
+`tile_pipeline.py`, what passes through it in `work.py`. Tiles of different images share
+a batch when their shapes agree.
 
 A float16 network can overflow (65504 is its largest number) and then gives inf or nan.
 That is looked for in every tile, and such an image is redone from its first row with
@@ -17,10 +17,10 @@ import numpy as np
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_float, to_u8
 from pdm_tf.inference.ensemble import self_ensemble
-from pdm_tf.inference.pipeline import Run
 from pdm_tf.inference.session import SrSession
-from pdm_tf.inference.settings import Cutting, choose_cutting
-from pdm_tf.inference.tiles import Plan
+from pdm_tf.inference.tile_pipeline import TilePipeline
+from pdm_tf.inference.tiles import TilePlan
+from pdm_tf.inference.tiling import Cutting, choose_cutting
 from pdm_tf.inference.work import LrSource, SrSink
 
 Fallback = SrSession | Callable[[], SrSession] | None
@@ -46,7 +46,7 @@ class Engine:
         ensemble: bool = False,
         fallback: Fallback = None,
     ) -> None:
-        """Chooses what is left open; see `settings.choose_cutting`.
+        """Chooses what is left open; see `tiling.choose_cutting`.
 
         Args:
           session: of `open_session`.
@@ -89,7 +89,7 @@ class Engine:
           Whatever `jobs` or `on_done` raises, and KeyboardInterrupt; all sinks in work
           are aborted then.
         """
-        Run(self, jobs, on_done or (lambda index, error: None)).run()
+        TilePipeline(self, jobs, on_done or (lambda index, error: None)).run()
 
     def upscale_array(self, lr_u8: np.ndarray) -> np.ndarray:
         """Upscales one image in memory.
@@ -139,7 +139,7 @@ class Engine:
             "ensemble": self.ensemble,
         }
 
-    def plan(self, source: LrSource) -> Plan:
+    def plan(self, source: LrSource) -> TilePlan:
         """How an image is cut."""
         if source.height < 1 or source.width < 1:
             raise UserError(

@@ -83,7 +83,7 @@ class FileResult:
 
 
 @dataclass(frozen=True)
-class Plan:
+class FilePlan:
     """Attributes:
     tasks: what is to be done, in the order of names.
     problems: what cannot be, all "failed".
@@ -95,7 +95,7 @@ class Plan:
     folder: Path | None
 
 
-def plan(source: Path, target: Path, file_format: str = SAME) -> Plan:
+def plan_files(source: Path, target: Path, file_format: str = SAME) -> FilePlan:
     """Returns what to make of `--input` and `--output`.
 
     A folder is searched recursively for image suffixes; hidden files and `target`, if
@@ -115,7 +115,7 @@ def plan(source: Path, target: Path, file_format: str = SAME) -> Plan:
     if not source.is_dir():
         if not source.exists():
             raise UserError(f"--input must exist. Received: {source}.")
-        return Plan((_one(source, target, file_format),), (), None)
+        return FilePlan((_one(source, target, file_format),), (), None)
     if target.exists() and not target.is_dir():
         raise UserError(
             "--output must be a folder when --input is one. Received: the file "
@@ -136,7 +136,7 @@ def plan(source: Path, target: Path, file_format: str = SAME) -> Plan:
             f"--input must hold images beside --output. Received: {source}."
         )
     tasks, problems = _without_conflicts(tasks, file_format)
-    return Plan(tuple(tasks), tuple(problems), target)
+    return FilePlan(tuple(tasks), tuple(problems), target)
 
 
 def _images(folder: Path) -> list[Path]:

@@ -97,7 +97,7 @@ def even_tile(length: int, tile: int, overlap: int, blend: int = 0) -> int:
     return max(even, smallest_tile(overlap, blend))
 
 
-class Plan(NamedTuple):
+class TilePlan(NamedTuple):
     """How one image is cut: every tile is one of `rows` times one of `columns`."""
 
     height: int
@@ -122,9 +122,9 @@ class Plan(NamedTuple):
 
 def plan_tiles(
     height: int, width: int, tile: tuple[int, int], overlap: int, blend: int = 0
-) -> Plan:
+) -> TilePlan:
     """Plans an image; `tile` is (height, width). See `spans` for what is required."""
-    return Plan(
+    return TilePlan(
         height,
         width,
         spans(height, tile[0], overlap, blend),
@@ -143,7 +143,7 @@ class Assembler:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: TilePlan,
         scale: int,
         emit: Callable[[np.ndarray], None],
         *,

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from pdm_tf.inference.tiles import Assembler, Plan
+from pdm_tf.inference.tiles import Assembler, TilePlan
 
 _PORTION = 16 * 2**20  # bytes of rows that a sink gets at once
 
@@ -47,7 +47,7 @@ class SrSink(Protocol):
         """No more rows will come, and those that came are of no use."""
 
 
-class Job:
+class ImageJob:
     """One image in work.
 
     Attributes:
@@ -57,7 +57,7 @@ class Job:
     """
 
     def __init__(
-        self, index: int, source: LrSource, sink: SrSink, plan: Plan, scale: int
+        self, index: int, source: LrSource, sink: SrSink, plan: TilePlan, scale: int
     ) -> None:
         self.index, self.source, self.sink = index, source, sink
         self.attempt, self.closed = 0, False
@@ -111,7 +111,7 @@ class Job:
 class Tile(NamedTuple):
     """A part of an image: pixels [h, w, 3] float32."""
 
-    job: Job
+    job: ImageJob
     attempt: int
     pixels: np.ndarray
 

@@ -6,8 +6,8 @@ from PIL import Image
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference.encoding import FORMATS, format_of
+from pdm_tf.inference.file_pipeline import upscale_file, upscale_files
 from pdm_tf.inference.files import FileOptions, FileTask
-from pdm_tf.inference.jobs import upscale_file, upscale_files
 from pdm_tf.inference.pictures import read_picture
 from tests.unit.inference.fakes import FakeEngine
 from tests.unit.inference.images import (

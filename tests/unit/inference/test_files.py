@@ -3,7 +3,7 @@
 import pytest
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.inference.files import plan
+from pdm_tf.inference.files import plan_files
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def _targets(found, base):
 
 
 def test_the_tree_is_built_again_in_the_same_formats(photos, tmp_path):
-    found = plan(photos, tmp_path / "out")
+    found = plan_files(photos, tmp_path / "out")
     assert _targets(found, tmp_path / "out") == [
         *("a.jpg", "b.PNG", "sub/c.tif", "sub/d.png", "sub/deep/e.png"),
     ]
@@ -31,26 +31,26 @@ def test_the_tree_is_built_again_in_the_same_formats(photos, tmp_path):
 
 
 def test_one_format_for_all(photos, tmp_path):
-    found = plan(photos, tmp_path / "out", "png")
+    found = plan_files(photos, tmp_path / "out", "png")
     assert _targets(found, tmp_path / "out") == [
         *("a.png", "b.PNG", "sub/c.png", "sub/d.png", "sub/deep/e.png"),
     ]
-    assert plan(photos, tmp_path / "out", "jpeg").tasks[0].target.name == "a.jpg"
+    assert plan_files(photos, tmp_path / "out", "jpeg").tasks[0].target.name == "a.jpg"
 
 
 def test_an_output_inside_the_input_is_no_input(photos):
     (photos / "out").mkdir()
     (photos / "out" / "a.jpg").write_bytes(b"")
     (photos / "link").symlink_to(photos / "out", target_is_directory=True)
-    found = plan(photos, photos / "out")
+    found = plan_files(photos, photos / "out")
     assert len(found.tasks) == 5
     with pytest.raises(UserError, match="another folder"):
-        plan(photos, photos / "sub" / "..")
+        plan_files(photos, photos / "sub" / "..")
 
 
 def test_files_that_would_be_written_over_each_other_are_left_out(photos, tmp_path):
     (photos / "a.webp").write_bytes(b"")
-    found = plan(photos, tmp_path / "out", "png")
+    found = plan_files(photos, tmp_path / "out", "png")
     assert "a.png" not in _targets(found, tmp_path / "out") and len(found.tasks) == 4
     assert [(p.source.name, p.status) for p in found.problems] == [
         ("a.jpg", "failed"),
@@ -60,7 +60,7 @@ def test_files_that_would_be_written_over_each_other_are_left_out(photos, tmp_pa
         "would be written to the same a.png as a.webp; rename one, or let them keep "
         "their formats (--format=same)"
     )
-    assert not plan(photos, tmp_path / "out").problems
+    assert not plan_files(photos, tmp_path / "out").problems
 
 
 @pytest.mark.parametrize(
@@ -75,28 +75,28 @@ def test_files_that_would_be_written_over_each_other_are_left_out(photos, tmp_pa
     ],
 )
 def test_one_file(photos, tmp_path, output, file_format, target):
-    found = plan(photos / "a.jpg", tmp_path / output, file_format)
+    found = plan_files(photos / "a.jpg", tmp_path / output, file_format)
     assert [task.target for task in found.tasks] == [tmp_path / target]
     assert found.folder is None
 
 
 def test_refusals(photos, tmp_path):
     with pytest.raises(UserError, match="--input must exist"):
-        plan(tmp_path / "none", tmp_path / "out")
+        plan_files(tmp_path / "none", tmp_path / "out")
     with pytest.raises(UserError, match="--output must be a folder when"):
-        plan(photos, photos / "a.jpg")
+        plan_files(photos, photos / "a.jpg")
     with pytest.raises(UserError, match="--output must be another file"):
-        plan(photos / "a.jpg", photos / "a.jpg")
+        plan_files(photos / "a.jpg", photos / "a.jpg")
     with pytest.raises(UserError, match="--output must be another file"):
-        plan(photos / "a.jpg", photos)  # into its own folder under its own name
+        plan_files(photos / "a.jpg", photos)  # into its own folder under its own name
     for name in ("x4.jp2", "x4.GIF", "x4.avif"):
         with pytest.raises(UserError, match=r"must end in one of \.png"):
-            plan(photos / "a.jpg", tmp_path / name)
+            plan_files(photos / "a.jpg", tmp_path / name)
     with pytest.raises(UserError, match="--format must agree"):
-        plan(photos / "a.jpg", tmp_path / "b.png", "jpeg")
+        plan_files(photos / "a.jpg", tmp_path / "b.png", "jpeg")
     (tmp_path / "empty" / "out").mkdir(parents=True)
     with pytest.raises(UserError, match="holds none"):
-        plan(tmp_path / "empty", tmp_path / "out")
+        plan_files(tmp_path / "empty", tmp_path / "out")
     (tmp_path / "empty" / "out" / "a.png").write_bytes(b"")
     with pytest.raises(UserError, match="must hold images beside --output"):
-        plan(tmp_path / "empty", tmp_path / "empty" / "out")
+        plan_files(tmp_path / "empty", tmp_path / "empty" / "out")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pdm_tf.inference.file_pipeline import upscale_file
 from pdm_tf.inference.files import FileOptions
-from pdm_tf.inference.jobs import upscale_file
 from pdm_tf.inference.outputs import quantised, result_size
 from pdm_tf.inference.pictures import read_picture
 from tests.unit.inference.fakes import FakeEngine, bicubic, repeated, trained

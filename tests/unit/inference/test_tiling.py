@@ -3,7 +3,7 @@
 import pytest
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.inference.settings import (
+from pdm_tf.inference.tiling import (
     BAND_BYTES,
     RECOMMENDED_OVERLAP,
     choose_cutting,

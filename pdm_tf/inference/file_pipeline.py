@@ -29,7 +29,7 @@ _POLL = 0.1  # s between two looks at whether the run is being given up
 _PATIENCE = 5.0  # s that a thread is waited for when the run is given up
 
 
-class UpscaleEngine(Protocol):
+class FileUpscaler(Protocol):
     """What is needed of `engine.Engine`."""
 
     scale: int
@@ -43,7 +43,7 @@ class UpscaleEngine(Protocol):
 
 
 def upscale_file(
-    engine: UpscaleEngine,
+    engine: FileUpscaler,
     source: Path,
     target: Path,
     options: FileOptions | None = None,
@@ -54,7 +54,7 @@ def upscale_file(
 
 
 def upscale_files(
-    engine: UpscaleEngine,
+    engine: FileUpscaler,
     tasks: Iterable[FileTask],
     options: FileOptions | None = None,
     on_done: Callable[[FileResult], None] | None = None,
@@ -73,14 +73,14 @@ def upscale_files(
       The results, in the order of `tasks`. A file that fails is a result, not an
       exception.
     """
-    run = _Run(engine, tasks, options or FileOptions(), on_done, on_pixels)
+    run = _FilesInWork(engine, tasks, options or FileOptions(), on_done, on_pixels)
     return run.run()
 
 
-class _Run:
+class _FilesInWork:
     def __init__(
         self,
-        engine: UpscaleEngine,
+        engine: FileUpscaler,
         tasks: Iterable[FileTask],
         options: FileOptions,
         on_done: Callable[[FileResult], None] | None,
@@ -90,10 +90,10 @@ class _Run:
         self._on_done = on_done or (lambda result: None)
         self._on_pixels = on_pixels or (lambda count: None)
         self._budget = MemoryBudget(options.memory_mb * 10**6)
-        self._ready: queue.Queue[_Work | None] = queue.Queue(1)
-        self._saving: queue.Queue[_Work | None] = queue.Queue(1)
-        self._given: list[_Work | None] = []  # to the engine, in its order
-        self._active: set[_Work] = set()  # the same until their results are known
+        self._ready: queue.Queue[_FileInWork | None] = queue.Queue(1)
+        self._saving: queue.Queue[_FileInWork | None] = queue.Queue(1)
+        self._given: list[_FileInWork | None] = []  # to the engine, in its order
+        self._active: set[_FileInWork] = set()  # the same until their results are known
         self._results: dict[int, FileResult] = {}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -138,7 +138,7 @@ class _Run:
         for index, task in enumerate(self._tasks):
             if self._stop.is_set():
                 return
-            work = _Work(index, task)
+            work = _FileInWork(index, task)
             try:
                 if self._is_finished(task):
                     self._report(work, work.result("skipped"))
@@ -165,7 +165,7 @@ class _Run:
             )
         return state == "finished"
 
-    def _open(self, work: "_Work") -> PictureSink:
+    def _open(self, work: "_FileInWork") -> PictureSink:
         task = work.task
         folder = next(path for path in task.target.parents if path.exists())
         picture = read_picture(task.source, scratch=folder, budget=self._budget)
@@ -184,7 +184,7 @@ class _Run:
             picture.close()
             raise
 
-    def _hand_over(self, work: "_Work") -> None:
+    def _hand_over(self, work: "_FileInWork") -> None:
         if not self._put(self._saving, work):
             work.sink.close()  # no saver is left to do it
 
@@ -204,7 +204,7 @@ class _Run:
         if self._options.record is not None:
             self._options.record.add(task.source, task.target, facts.st_size)
 
-    def _report(self, work: "_Work", result: FileResult) -> None:
+    def _report(self, work: "_FileInWork", result: FileResult) -> None:
         self._active.discard(work)
         with self._lock:
             self._results[work.index] = result
@@ -214,7 +214,7 @@ class _Run:
         with self._lock:
             self._on_pixels(pixels)
 
-    def _put(self, where: queue.Queue, item: "_Work | None") -> bool:
+    def _put(self, where: queue.Queue, item: "_FileInWork | None") -> bool:
         while not self._stop.is_set():
             try:
                 where.put(item, timeout=_POLL)
@@ -223,7 +223,7 @@ class _Run:
                 continue
         return False
 
-    def _get(self, where: queue.Queue) -> "_Work | None":
+    def _get(self, where: queue.Queue) -> "_FileInWork | None":
         while not self._stop.is_set():
             try:
                 return where.get(timeout=_POLL)
@@ -252,7 +252,7 @@ class _Run:
                     work.sink.close()
 
 
-class _Work:
+class _FileInWork:
     """One task on its way."""
 
     def __init__(self, index: int, task: FileTask) -> None:

@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.inference.tiles import Plan, even_tile, plan_tiles, smallest_tile
+from pdm_tf.inference.tiles import TilePlan, even_tile, plan_tiles, smallest_tile
 
 # A network that sees no further than this is cut exactly.
 LARGEST_EXACT = 64
@@ -58,7 +58,7 @@ class Cutting:
     exact: bool
     even: bool
 
-    def plan(self, height: int, width: int, scale: int, layers: int = 1) -> Plan:
+    def plan(self, height: int, width: int, scale: int, layers: int = 1) -> TilePlan:
         """Cuts one image."""
         tile_height, tile_width = self.tile, self.tile
         row_bytes = layers * width * scale * scale * 3 * 4  # of one LR row, float32

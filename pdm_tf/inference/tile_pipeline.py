@@ -17,9 +17,9 @@ import numpy as np
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference.session import SrSession
-from pdm_tf.inference.settings import Cutting
-from pdm_tf.inference.tiles import Plan
-from pdm_tf.inference.work import Batcher, Job, LrSource, SrSink, Tile
+from pdm_tf.inference.tiles import TilePlan
+from pdm_tf.inference.tiling import Cutting
+from pdm_tf.inference.work import Batcher, ImageJob, LrSource, SrSink, Tile
 
 _POLL = 0.1  # s between two looks at whether the run is being given up
 _LINGER = 0.02  # s that a batch waits for more tiles of its shape
@@ -28,14 +28,14 @@ _LINGER = 0.02  # s that a batch waits for more tiles of its shape
 _PATIENCE = {"tiles in": 0.5, "rows out": 5.0}
 
 
-class Network(Protocol):
+class Upscaler(Protocol):
     """What a run needs of `engine.Engine`."""
 
     session: SrSession
     scale: int
     cutting: Cutting
 
-    def plan(self, source: LrSource) -> Plan: ...
+    def plan(self, source: LrSource) -> TilePlan: ...
 
     def forward(
         self, lr: np.ndarray, session: SrSession | None = None
@@ -44,12 +44,12 @@ class Network(Protocol):
     def float32_session(self) -> SrSession | None: ...
 
 
-class Run:
+class TilePipeline:
     """Made for one call; see `Engine.upscale` for jobs and on_done."""
 
     def __init__(
         self,
-        engine: Network,
+        engine: Upscaler,
         jobs: Iterable[tuple[LrSource, SrSink]],
         on_done: Callable[[int, Exception | None], None],
     ) -> None:
@@ -61,7 +61,7 @@ class Run:
             queue.SimpleQueue()
         )
         self._batcher = Batcher(size)
-        self._open: dict[int, Job] = {}
+        self._open: dict[int, ImageJob] = {}
         self._stop = threading.Event()
         self._defect: BaseException | None = None
         self._threads = [
@@ -138,7 +138,7 @@ class Run:
         for job in broken:
             self._redo(job)
 
-    def _redo(self, job: Job) -> None:
+    def _redo(self, job: ImageJob) -> None:
         """Does an image once more in float32, here and now."""
         engine = self._engine
         try:
@@ -180,7 +180,7 @@ class Run:
     def _read(self) -> None:
         for index, (source, sink) in enumerate(self._jobs):
             try:
-                job = Job(
+                job = ImageJob(
                     index, source, sink, self._engine.plan(source), self._engine.scale
                 )
             except Exception as error:  # noqa: BLE001 - it is this image's
@@ -207,31 +207,31 @@ class Run:
             if tile.wanted:
                 self._on_sink(tile.job, lambda job=tile.job, sr=sr: self._add(job, sr))
 
-    def _add(self, job: Job, sr: np.ndarray) -> None:
+    def _add(self, job: ImageJob, sr: np.ndarray) -> None:
         job.assembler.add(sr)
         if job.assembler.complete:
             job.sink.finish()
             self._close(job, None)
 
-    def _on_sink(self, job: Job, action: Callable[[], None]) -> None:
+    def _on_sink(self, job: ImageJob, action: Callable[[], None]) -> None:
         try:
             action()
         except Exception as error:  # noqa: BLE001 - the sink's, of any kind
             self._abort(job, error)
 
-    def _abort(self, job: Job, error: Exception) -> None:
+    def _abort(self, job: ImageJob, error: Exception) -> None:
         if not job.closed:
             _aborted(job.sink, error)
             self._close(job, error)
 
-    def _close(self, job: Job, error: Exception | None) -> None:
+    def _close(self, job: ImageJob, error: Exception | None) -> None:
         job.closed = True
         self._open.pop(job.index, None)
         self._outcomes.put((job.index, error))
 
     # In any thread.
 
-    def _fail(self, job: Job, error: Exception) -> None:
+    def _fail(self, job: ImageJob, error: Exception) -> None:
         self._put(self._results, lambda: self._abort(job, error))
 
     def _guarded(self, work: Callable[[], None]) -> None:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from pdm_tf.core.errors import ImageError
-from pdm_tf.inference import jobs, outputs, stores
+from pdm_tf.inference import file_pipeline, outputs, stores
 from pdm_tf.inference.encoding import encode
+from pdm_tf.inference.file_pipeline import upscale_file, upscale_files
 from pdm_tf.inference.files import FileOptions, FileTask
-from pdm_tf.inference.jobs import upscale_file, upscale_files
 from pdm_tf.inference.pictures import read_picture
 from pdm_tf.inference.records import RECORD_NAME, Record
 from tests.unit.inference.fakes import FakeEngine, repeated
@@ -106,7 +106,7 @@ def test_reading_and_writing_overlap_the_network(tmp_path, monkeypatch):
         if index == 1:
             assert saving.wait(20)
 
-    monkeypatch.setattr(jobs, "read_picture", read_picture_and_tell)
+    monkeypatch.setattr(file_pipeline, "read_picture", read_picture_and_tell)
     monkeypatch.setattr(outputs.PictureSink, "save", save_and_tell)
     tasks = tasks_of(tmp_path / "in", tmp_path / "out", 3)
     results = upscale_files(FakeEngine(before=before), tasks)
@@ -207,7 +207,7 @@ def test_a_defect_in_a_thread_is_raised_and_nothing_hangs(tmp_path, monkeypatch)
     monkeypatch.setattr(outputs.PictureSink, "save", broken)
     with pytest.raises(RuntimeError, match="a defect"):
         upscale_files(FakeEngine(), tasks)
-    monkeypatch.setattr(jobs, "read_picture", broken)
+    monkeypatch.setattr(file_pipeline, "read_picture", broken)
     with pytest.raises(RuntimeError, match="a defect"):
         upscale_files(FakeEngine(), tasks)
     assert not working_threads() and not names(tmp_path / "out")
@@ -257,7 +257,7 @@ def test_a_disk_that_gets_full_fails_the_file_and_leaves_nothing(tmp_path, repos
         import resource, sys
         from pathlib import Path
         from pdm_tf.inference.files import FileOptions, FileTask
-        from pdm_tf.inference.jobs import upscale_files
+        from pdm_tf.inference.file_pipeline import upscale_files
         from tests.unit.inference.fakes import FakeEngine
 
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -308,7 +308,7 @@ def test_memory_of_all_images_in_work_stays_within_the_budget(tmp_path, monkeypa
             super().release(size)
             used.append(self.size - self._left)
 
-    monkeypatch.setattr(jobs, "MemoryBudget", Watched)
+    monkeypatch.setattr(file_pipeline, "MemoryBudget", Watched)
     for i in range(6):
         write_png(tmp_path / f"{i}.png", np.full((300, 300, 3), i, np.uint8))
     tasks = [FileTask(tmp_path / f"{i}.png", tmp_path / f"{i}.tif") for i in range(6)]
