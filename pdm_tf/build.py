@@ -24,7 +24,6 @@ from pdm_tf.building.methods import (
     build_supervised,
 )
 from pdm_tf.building.requests import Remark
-from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
 from pdm_tf.core.seeds import stream_seed
@@ -32,6 +31,7 @@ from pdm_tf.methods import METHODS, Supervised
 from pdm_tf.methods.base import Method
 from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.network import Network
+from pdm_tf.train_config import TrainConfig
 from pdm_tf.training.ema import EMA
 from pdm_tf.training.health import LossMonitor
 from pdm_tf.training.replicas import ONE_DEVICE, Replicas

@@ -6,15 +6,31 @@ Flags -> config -> devices -> run folder -> `build.py` -> the loop -> exit code
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pdm_tf.cli import program
-from pdm_tf.cli.flags_train import SPEC
-from pdm_tf.cli.train_config import TrainConfig
+from pdm_tf.cli.component import from_json_dict, to_json_dict
+from pdm_tf.cli.flag_set import ProgramSpec, to_flags_text
 from pdm_tf.core.quiet import quiet_start
+from pdm_tf.train_config import TrainConfig, changed_on_resume
 
 if TYPE_CHECKING:
     from pdm_tf.training.run_folder import RunFolder
+
+SPEC = ProgramSpec(
+    module="pdm_tf.train",
+    config=TrainConfig,
+    intro="Trains a super-resolution network from two folders of photographs that need "
+    "not belong together: HR photographs, and LR photographs as they come from the "
+    "camera. It learns how the LR photographs were degraded and trains the network to "
+    "undo exactly that. Everything is written to --run_dir: the networks to use "
+    "(bundles), checkpoints, scores, preview pictures. Ctrl-C or SIGTERM saves and "
+    "stops (exit code 75); the same command goes on from there.",
+    examples=(
+        "python -m pdm_tf.train --flagfile=configs/quickstart.flags",
+        "python -m pdm_tf.train --hr_dir=photos/hr --lr_dir=photos/lr --run_dir=runs/a",
+    ),
+)
 
 _SHOWN = 5  # skipped files named on the screen; log.txt has all
 
@@ -30,13 +46,12 @@ def main(config: TrainConfig) -> int:
             cluster_from_environment,
             find_replicas,
         )
-        from pdm_tf.training.run_folder import RunFolder
 
         worker, workers = cluster_from_environment()
         if workers > 1:
             print(f"worker {worker} of {workers}: waiting for all", flush=True)
         replicas = find_replicas()
-        run = RunFolder(config, worker)
+        run = open_run_folder(config, worker)
     with run:
         if is_finished(run, config.steps):
             print(
@@ -84,6 +99,26 @@ def main(config: TrainConfig) -> int:
             return program.INTERRUPTED
         _report(config, run)
     return program.OK
+
+
+def open_run_folder(config: TrainConfig, worker: int = 0) -> "RunFolder":
+    """Makes or opens `config.run_dir`, where process `worker` of the run writes.
+
+    Raises:
+      UserError: see `RunFolder`.
+    """
+    from pdm_tf.training.run_folder import RunFolder
+
+    def changes(stored: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+        return changed_on_resume(from_json_dict(TrainConfig, stored), config)
+
+    return RunFolder(
+        config.run_dir,
+        settings=to_json_dict(config),
+        flags_text=to_flags_text(SPEC, config),
+        changes=changes,
+        worker=worker,
+    )
 
 
 def _report(config: TrainConfig, run: "RunFolder") -> None:

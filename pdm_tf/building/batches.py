@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 import keras
 import tensorflow as tf
 
-from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.progress import ProgressBar
 from pdm_tf.data.pairs import load_pairs
 from pdm_tf.data.pipeline import (
@@ -18,6 +17,7 @@ from pdm_tf.data.pipeline import (
 from pdm_tf.data.sources import check_unpaired
 from pdm_tf.evaluation.validation import make_validator
 from pdm_tf.methods.base import Method
+from pdm_tf.train_config import TrainConfig
 from pdm_tf.training.replicas import Replicas
 
 Batches = tf.data.Dataset

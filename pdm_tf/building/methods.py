@@ -12,7 +12,6 @@ from pdm_tf.building.requests import (
     refuse,
 )
 from pdm_tf.cli.component import parse_args
-from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.methods import (
     PDMSR,
@@ -25,6 +24,7 @@ from pdm_tf.methods import (
 )
 from pdm_tf.models.discriminators import PatchGANConfig
 from pdm_tf.models.network import Network
+from pdm_tf.train_config import TrainConfig
 
 SettingsT = TypeVar("SettingsT", bound=PDMSRConfig)
 

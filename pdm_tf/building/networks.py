@@ -5,7 +5,6 @@ from typing import Any
 
 from pdm_tf.building.requests import policy_of, refuse
 from pdm_tf.cli.component import parse_args
-from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
 from pdm_tf.degradations import (
@@ -18,6 +17,7 @@ from pdm_tf.methods import PDMSRConfig
 from pdm_tf.models.bundle import find_bundle, load_bundle
 from pdm_tf.models.network import Network, recomputed
 from pdm_tf.models.sr import SR_NETS
+from pdm_tf.train_config import TrainConfig
 
 
 def build_sr(config: TrainConfig) -> Network:

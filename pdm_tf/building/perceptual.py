@@ -7,7 +7,6 @@ import keras
 
 from pdm_tf.building.requests import Remark, policy_of, refuse
 from pdm_tf.cli.component import parse_args
-from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
 from pdm_tf.core.seeds import stream_seed
@@ -17,6 +16,7 @@ from pdm_tf.models.bundle import load_bundle
 from pdm_tf.models.discriminators import DISCRIMINATORS
 from pdm_tf.models.features import VGG, VGGConfig
 from pdm_tf.models.network import Network
+from pdm_tf.train_config import TrainConfig
 
 RANDOM = "random"
 

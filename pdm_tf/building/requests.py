@@ -4,8 +4,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
+from pdm_tf.train_config import TrainConfig
 
 # Takes a line that whoever started the run should read.
 Remark = Callable[[str], None]

@@ -83,7 +83,7 @@ class ProgramSpec:
 
     def __post_init__(self) -> None:
         if not self.sections:
-            object.__setattr__(self, "sections", _sections_of(self.config))
+            object.__setattr__(self, "sections", sections_of(self.config))
 
 
 def parse(spec: ProgramSpec, argv: Sequence[str]) -> Any:
@@ -214,7 +214,7 @@ class _Serializer(flags.ArgumentSerializer):
         return _as_text(value)
 
 
-def _sections_of(config: type) -> dict[str, dict[str, str]]:
+def sections_of(config: type) -> dict[str, dict[str, str]]:
     sections: dict[str, dict[str, str]] = {}
     title = ""
     for field in dataclasses.fields(config):

@@ -4,10 +4,9 @@ import dataclasses
 import itertools
 from typing import Literal
 
-from pdm_tf.cli.flag_set import ProgramSpec
-from pdm_tf.cli.flags_train import SPEC as TRAIN_SPEC
-from pdm_tf.cli.train_config import TrainConfig
+from pdm_tf.cli.flag_set import ProgramSpec, sections_of
 from pdm_tf.core.errors import UserError
+from pdm_tf.train_config import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +56,6 @@ SPEC = ProgramSpec(
         "--run_dir=unused --batch_size=8 --mixed_precision=bfloat16",
     ),
     sections=dict(
-        itertools.chain([("Measuring", _MEASURING)], TRAIN_SPEC.sections.items())
+        itertools.chain([("Measuring", _MEASURING)], sections_of(TrainConfig).items())
     ),
 )

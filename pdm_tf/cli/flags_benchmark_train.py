@@ -5,11 +5,10 @@ import itertools
 from dataclasses import dataclass
 from typing import Literal
 
-from pdm_tf.cli.flag_set import ProgramSpec
+from pdm_tf.cli.flag_set import ProgramSpec, sections_of
 from pdm_tf.cli.flags_benchmark_measuring import GEMM_SIZE, MEASURING, Measuring
-from pdm_tf.cli.flags_train import SPEC as TRAIN_SPEC
-from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
+from pdm_tf.train_config import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class TrainBenchmarkConfig(Measuring):
 
 _TRAIN = dict(
     itertools.chain.from_iterable(
-        section.items() for section in TRAIN_SPEC.sections.values()
+        section.items() for section in sections_of(TrainConfig).values()
     )
 )
 _SECTIONS = {

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from pdm_tf.cli.train_config import TrainConfig
+from pdm_tf.train_config import TrainConfig
 from pdm_tf.training.checkpoint import CheckpointStore, collect_state
 from pdm_tf.training.ema import EMA
 from pdm_tf.training.health import LossMonitor

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
-from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.images import write_png
+from pdm_tf.train_config import TrainConfig
 from pdm_tf.training.alarm import CollapseAlarm
 from pdm_tf.training.checkpoint import CheckpointStore
 from pdm_tf.training.ema import EMA

@@ -17,20 +17,22 @@ import platform
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import tensorflow as tf
 
 import pdm_tf
-from pdm_tf.cli.component import from_json_dict, to_json_dict
-from pdm_tf.cli.flag_set import to_flags_text
-from pdm_tf.cli.flags_train import SPEC
-from pdm_tf.cli.train_config import TrainConfig, changed_on_resume
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_json_atomic, write_text_atomic
 from pdm_tf.training.checkpoint import complete_steps
 
+# The settings of an earlier start, as config.json has them, -> name -> (old, new) of
+# those that now mean something else.
+Changes = Callable[[dict[str, Any]], Mapping[str, tuple[Any, Any]]]
+
+_SETTINGS = "config.json"
 _PACKAGES = ("tensorflow", "keras", "numpy", "pillow", "absl-py", "tqdm")
 
 
@@ -43,19 +45,30 @@ class RunFolder:
       start_step: step of the newest complete checkpoint when it was opened, else 0.
     """
 
-    def __init__(self, config: TrainConfig, worker: int = 0) -> None:
-        """Makes or opens `config.run_dir` and records config, flags and environment.
+    def __init__(
+        self,
+        root: str | Path,
+        *,
+        settings: Mapping[str, Any],
+        flags_text: str,
+        changes: Changes,
+        worker: int = 0,
+    ) -> None:
+        """Makes or opens the folder and records settings, flags and environment.
 
         Args:
-          config: of the run.
+          root: the folder.
+          settings: of the run, for config.json.
+          flags_text: the same as a flag file, for flags.txt.
+          changes: finds what may not change when a run with checkpoints goes on.
           worker: number of this process; those after the first, 0, write nothing but
             their log.
 
         Raises:
           UserError: another process trains in it, it cannot be written, or it has
-            checkpoints of a run whose config meant something else.
+            checkpoints of a run whose settings meant something else.
         """
-        self.root = Path(config.run_dir)
+        self.root = Path(root)
         self.is_chief = worker == 0
         self.log_path = self.root / "log.txt"
         self.metrics_path = self.root / "metrics.jsonl"
@@ -72,22 +85,22 @@ class RunFolder:
         except OSError as error:
             raise UserError(
                 f"--run_dir must be a folder that can be written. "
-                f"Received: {config.run_dir} ({error.strerror})."
+                f"Received: {root} ({error.strerror})."
             ) from error
         try:
             _take(self._lock, self.root)
             done = complete_steps(self.checkpoints)
             self.start_step = done[-1] if done else 0
             if self.start_step and worker == 0:
-                _check_same_run(self.root, config, self.start_step)
+                _check_same_run(self.root, changes, self.start_step)
             self._log = open(self.log_path, "a", encoding="utf-8")  # noqa: SIM115
         except BaseException:
             self._lock.close()
             raise
         if worker:
             return
-        write_json_atomic(self.root / "config.json", to_json_dict(config))
-        write_text_atomic(self.root / "flags.txt", to_flags_text(SPEC, config))
+        write_json_atomic(self.root / _SETTINGS, dict(settings))
+        write_text_atomic(self.root / "flags.txt", flags_text)
         _record_environment(self.root / "env.json", self.start_step)
 
     def __enter__(self) -> "RunFolder":
@@ -124,9 +137,8 @@ def _take(lock: IO[str], root: Path) -> None:
     lock.flush()
 
 
-def _check_same_run(root: Path, config: TrainConfig, step: int) -> None:
-    path = root / "config.json"
-    changed = changed_on_resume(from_json_dict(TrainConfig, read_json(path)), config)
+def _check_same_run(root: Path, changes: Changes, step: int) -> None:
+    changed = changes(read_json(root / _SETTINGS))
     if not changed:
         return
     lines = [

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.methods.base import Learned, Share
+from pdm_tf.train_config import TrainConfig
 from pdm_tf.training.ema import EMA
 from pdm_tf.training.health import LossMonitor
 from pdm_tf.training.replicas import ONE_DEVICE, Replicas

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from pdm_tf.cli import flag_set
-from pdm_tf.cli.flags_train import SPEC
-from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.images import write_png
+from pdm_tf.train import SPEC
+from pdm_tf.train_config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"

@@ -202,6 +202,6 @@ def test_kubernetes_example(stubs):
     assert service["spec"]["selector"] == {"job-name": name}
     assert job["spec"]["parallelism"] == completions
     from pdm_tf.cli import flag_set
-    from pdm_tf.cli.flags_train import SPEC
+    from pdm_tf.train import SPEC
 
     assert flag_set.parse(SPEC, arguments.split()[2:]).batch_size % completions == 0

@@ -9,10 +9,10 @@ import pytest
 from pdm_tf import evaluate, interpolate
 from pdm_tf.build import build_method
 from pdm_tf.cli import program
-from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.images import write_png
 from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
+from pdm_tf.train_config import TrainConfig
 from tests.support.weights import shake
 
 EDSR = EDSRConfig(scale=2, filters=4, num_blocks=1)

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 from pdm_tf.build import build_method, build_training, bundle_saver
-from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import write_png
 from pdm_tf.degradations import KernelModuleConfig
@@ -21,6 +20,7 @@ from pdm_tf.models.discriminators import (
 )
 from pdm_tf.models.features import VGGConfig
 from pdm_tf.models.sr import EDSR, RRDBNet
+from pdm_tf.train_config import TrainConfig
 
 KERNEL = ("kernel_size=5", "filters=4", "num_blocks=1", "latent_channels=4")
 NOISE = ("filters=4", "num_blocks=1")

@@ -15,10 +15,10 @@ from pdm_tf.cli.flag_set import (
     parse,
     to_flags_text,
 )
-from pdm_tf.cli.flags_train import SPEC
-from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import UserError
+from pdm_tf.train import SPEC
+from pdm_tf.train_config import TrainConfig
 
 REQUIRED = ["--hr_dir=hr", "--run_dir=run"]
 
@@ -120,7 +120,7 @@ def test_misspelt_flag_names_the_nearest(tmp_path, flag, right):
         (["extra"], "--name=value"),
         (["extra", "--steps=3"], "--name=value"),
         (["--zzzzzz=1"], "See python -m pdm_tf.train --help"),
-        (["--steps=0"], "--steps must be at least 1"),
+        (["--steps=0"], "--steps must be 1 or more"),
     ],
 )
 def test_wrong_use_is_refused(argv, words):

@@ -5,25 +5,25 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.core.images import read_rgb_u8
+from pdm_tf.train import open_run_folder
 from pdm_tf.training.checkpoint import complete_steps
 from pdm_tf.training.ema import EMA
 from pdm_tf.training.health import LossMonitor, NonFiniteLossError
 from pdm_tf.training.loop import Outcome, is_finished, run_training
 from pdm_tf.training.metrics_file import read_metrics
-from pdm_tf.training.run_folder import RunFolder
 from pdm_tf.training.step_function import StepFunction
 from tests.unit.training.toy import ToyMethod, all_values, make_batches, toy_config
 
 
 def train(config, method=None, batches=make_batches, **callables):
     method = method or ToyMethod()
-    with RunFolder(config) as run:
+    with open_run_folder(config) as run:
         outcome = run_training(method, batches, config=config, run=run, **callables)
     return outcome, method
 
 
 def records(config):
-    with RunFolder(config) as run:
+    with open_run_folder(config) as run:
         return read_metrics(run.metrics_path)
 
 
@@ -209,10 +209,10 @@ def test_batches_start_where_training_does(tmp_path):
 
 def test_is_finished(tmp_path):
     config = toy_config(tmp_path / "run", steps=2)
-    with RunFolder(config) as run:
+    with open_run_folder(config) as run:
         assert not is_finished(run, 2)
     train(config)
-    with RunFolder(config) as run:
+    with open_run_folder(config) as run:
         assert is_finished(run, 2)
         assert not is_finished(run, 3)
 

@@ -13,11 +13,10 @@ import tensorflow as tf
 import pdm_tf
 from pdm_tf.cli.component import from_json_dict
 from pdm_tf.cli.flag_set import parse
-from pdm_tf.cli.flags_train import SPEC
-from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.errors import UserError
+from pdm_tf.train import SPEC, open_run_folder
+from pdm_tf.train_config import TrainConfig
 from pdm_tf.training.checkpoint import CheckpointStore
-from pdm_tf.training.run_folder import RunFolder
 from tests.unit.training.toy import toy_config
 
 
@@ -28,7 +27,7 @@ def fake_checkpoint(run, step):
 
 def test_config_and_flags_describe_the_run(tmp_path):
     config = toy_config(tmp_path / "run", sr_arg=("num_blocks=2",), noise=False)
-    with RunFolder(config) as run:
+    with open_run_folder(config) as run:
         stored = json.loads((run.root / "config.json").read_text())
         assert from_json_dict(TrainConfig, stored) == config
         assert parse(SPEC, [f"--flagfile={run.root / 'flags.txt'}"]) == config
@@ -36,9 +35,9 @@ def test_config_and_flags_describe_the_run(tmp_path):
 
 def test_environment_of_every_start_is_kept(tmp_path):
     config = toy_config(tmp_path / "run")
-    with RunFolder(config) as run:
+    with open_run_folder(config) as run:
         fake_checkpoint(run, 4)
-    with RunFolder(config) as run:
+    with open_run_folder(config) as run:
         assert run.start_step == 4
     env = json.loads((tmp_path / "run/env.json").read_text())
     assert env["versions"]["tensorflow"] == tf.__version__
@@ -52,7 +51,7 @@ def test_environment_of_every_start_is_kept(tmp_path):
 
 def open_and_report(config, queue):
     try:
-        with RunFolder(config):
+        with open_run_folder(config):
             queue.put("opened")
     except UserError as error:
         queue.put(str(error))
@@ -70,7 +69,7 @@ def opened_elsewhere(config):
 
 def test_second_process_is_refused_and_told_which_is_first(tmp_path):
     config = toy_config(tmp_path / "run")
-    with RunFolder(config):
+    with open_run_folder(config):
         answer = opened_elsewhere(config)
         assert "another process" in answer
         assert f"process {os.getpid()} on " in answer
@@ -79,26 +78,26 @@ def test_second_process_is_refused_and_told_which_is_first(tmp_path):
 
 def test_changed_settings_are_named_with_old_and_new(tmp_path):
     config = toy_config(tmp_path / "run")
-    with RunFolder(config) as run:
+    with open_run_folder(config) as run:
         fake_checkpoint(run, 2)
     before = (tmp_path / "run/config.json").read_text()
     with pytest.raises(UserError) as error:
-        RunFolder(dataclasses.replace(config, batch_size=7, init_sr="other"))
+        open_run_folder(dataclasses.replace(config, batch_size=7, init_sr="other"))
     message = str(error.value)
     assert "at step 2" in message
     assert "--batch_size: it was 32, now 7" in message
     assert "--init_sr: it was not given, now other" in message
     assert "--steps" not in message
     assert (tmp_path / "run/config.json").read_text() == before
-    with RunFolder(dataclasses.replace(config, steps=99)):  # the lock was given back
-        pass
+    with open_run_folder(dataclasses.replace(config, steps=99)):
+        pass  # the lock was given back
 
 
 def test_settings_may_change_while_there_is_nothing_to_resume(tmp_path):
     config = toy_config(tmp_path / "run")
-    with RunFolder(config):
+    with open_run_folder(config):
         pass
-    with RunFolder(dataclasses.replace(config, batch_size=7)) as run:
+    with open_run_folder(dataclasses.replace(config, batch_size=7)) as run:
         assert run.start_step == 0
     assert json.loads((tmp_path / "run/config.json").read_text())["batch_size"] == 7
 
@@ -106,11 +105,11 @@ def test_settings_may_change_while_there_is_nothing_to_resume(tmp_path):
 def test_a_file_in_the_way_is_a_clear_error(tmp_path):
     (tmp_path / "run").write_text("I am a file")
     with pytest.raises(UserError, match="must be a folder that can be written"):
-        RunFolder(toy_config(tmp_path / "run"))
+        open_run_folder(toy_config(tmp_path / "run"))
 
 
 def test_log_has_the_time(tmp_path):
-    with RunFolder(toy_config(tmp_path / "run")) as run:
+    with open_run_folder(toy_config(tmp_path / "run")) as run:
         run.log("hello")
         lines = run.log_path.read_text().splitlines()
     assert lines[0].endswith(" hello")

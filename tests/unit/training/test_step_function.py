@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pdm_tf.train import open_run_folder
 from pdm_tf.training.ema import EMA
 from pdm_tf.training.health import LossMonitor
 from pdm_tf.training.loop import run_training
-from pdm_tf.training.run_folder import RunFolder
 from pdm_tf.training.step_function import StepFunction
 from tests.unit.methods import tiny
 from tests.unit.training.toy import ToyMethod, all_values, make_batches, toy_config
@@ -33,7 +33,7 @@ def trained(tmp_path, method, **changes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StepFunction, "__call__", counted)
         config = toy_config(tmp_path / "run", steps=13, **changes)
-        with RunFolder(config) as run:
+        with open_run_folder(config) as run:
             run_training(method, make_batches, config=config, run=run)
     return method, calls
 

@@ -12,10 +12,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.methods.base import WHOLE, Learned
 from pdm_tf.methods.steps import make_adam
 from pdm_tf.models.layers import batch_norm
+from pdm_tf.train_config import TrainConfig
 
 PATCH = 8
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec
-from pdm_tf.cli.flags_train import SPEC
-from pdm_tf.cli.train_config import TrainConfig
 from pdm_tf.core.quiet import quiet_start
+from pdm_tf.train import SPEC
+from pdm_tf.train_config import TrainConfig
 
 
 def main(config: TrainConfig) -> int:
@@ -27,10 +27,10 @@ def main(config: TrainConfig) -> int:
     with quiet_start():
         import numpy as np
 
+        from pdm_tf.train import open_run_folder
         from pdm_tf.training.health import NonFiniteLossError
         from pdm_tf.training.loop import run_training
         from pdm_tf.training.replicas import WorkerLostError, find_replicas
-        from pdm_tf.training.run_folder import RunFolder
         from tests.unit.training import toy
 
         replicas = find_replicas()
@@ -60,7 +60,7 @@ def main(config: TrainConfig) -> int:
     if kind in ("step", "term"):
         number = signal.SIGKILL if kind == "step" else signal.SIGTERM
         toy.call_before(method, int(at), lambda: os.kill(os.getpid(), number))
-    with RunFolder(config, replicas.worker) as run:
+    with open_run_folder(config, replicas.worker) as run:
         try:
             outcome = run_training(
                 method,

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from pdm_tf.cli.train_config import TrainConfig, changed_on_resume
 from pdm_tf.core.errors import UserError
+from pdm_tf.train_config import TrainConfig, changed_on_resume
 
 GOOD = TrainConfig(hr_dir="hr", run_dir="run")
 
@@ -16,11 +16,11 @@ GOOD = TrainConfig(hr_dir="hr", run_dir="run")
         ({"hr_dir": ""}, "--hr_dir is required"),
         ({"run_dir": ""}, "--run_dir is required"),
         ({"val_hr_dir": "a"}, "go together"),
-        ({"steps": 0}, "--steps must be at least 1. Received: 0"),
+        ({"steps": 0}, "--steps must be 1 or more. Received: 0"),
         ({"scale": 0}, "--scale"),
         ({"keep_checkpoints": 0}, "--keep_checkpoints"),
         ({"log_every": 0}, "--log_every"),
-        ({"validate_every": -1}, "--validate_every must not be negative"),
+        ({"validate_every": -1}, "--validate_every must be 0 or more"),
         ({"learning_rate": 0.0}, "--learning_rate"),
         ({"clip_norm": float("inf")}, "--clip_norm"),
         ({"lr_decay": 1.5}, "--lr_decay"),

@@ -1,9 +1,10 @@
-"""All settings of a training run, checked once at the edge.
+"""The flags of `python -m pdm_tf.train`, checked once at the edge.
 
-The fields are the flags of `python -m pdm_tf.train`. Each says by `free_on_resume`
-whether a run may be resumed with another value: what only steers reporting or speed is
-free, all else alters what the run means. Whether a method needs a folder, or a
-component knows a setting, is decided in `build.py`.
+They are a file beside `train.py` because others speak of a training run too: `build.py`
+makes its objects, `benchmark` measures them. Each flag says by `free_on_resume` whether
+a run may be resumed with another value: what only steers reporting or speed is free,
+all else alters what the run means. Whether a method needs a folder, or a component
+knows a setting, is decided in `build.py`.
 """
 
 import dataclasses
@@ -13,7 +14,10 @@ import os
 from typing import Any, Literal
 
 from pdm_tf.cli.flag_set import flag
+from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import UserError
+
+_PATHS = ("hr_dir", "lr_dir", "init_sr", "init_degradation", "features")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +29,7 @@ class TrainConfig:
         "High-resolution photographs: a folder (PNG, JPEG, WebP, BMP; "
         "searched recursively), or TFRecord shards made by pdm_tf.prepare. Required.",
         section="Data",
+        required=True,
     )
     lr_dir: str = flag(
         "",
@@ -41,19 +46,24 @@ class TrainConfig:
         "", "Their low-resolution partners, matched by file name.", free_on_resume=True
     )
     val_max_images: int = flag(
-        0, "Validate on at most this many pairs; 0 takes all.", free_on_resume=True
+        0,
+        "Validate on at most this many pairs; 0 takes all.",
+        free_on_resume=True,
+        at_least=0,
     )
     cache_mb: int = flag(
         2_048,
         "Memory for decoded photographs, in MB; what does not fit is "
         "decoded again for each crop.",
         free_on_resume=True,
+        at_least=0,
     )
     threads: int = flag(
         0,
         "Threads that prepare batches; 0 lets TensorFlow choose. The "
         "batches are the same for any number.",
         free_on_resume=True,
+        at_least=0,
     )
     run_dir: str = flag(
         "",
@@ -61,14 +71,18 @@ class TrainConfig:
         "again on the same folder, training goes on where it was. Required.",
         section="Run",
         free_on_resume=True,
+        required=True,
     )
     steps: int = flag(
         200_000,
         "Train until this step; may be raised later to train on.",
         free_on_resume=True,
+        at_least=1,
     )
     seed: int = flag(
-        0, "Decides all randomness of the run (initial weights, crops, latents)."
+        0,
+        "Decides all randomness of the run (initial weights, crops, latents).",
+        at_least=0,
     )
     mixed_precision: Literal["float32", "bfloat16", "float16"] = flag(
         "float32",
@@ -93,6 +107,7 @@ class TrainConfig:
         4,
         "How many times larger SR images are than LR images, per side: 1, 2, "
         "3, 4 or 8.",
+        at_least=1,
     )
     sr_net: str = flag("edsr", "SR network by name, e.g. edsr, rrdbnet.")
     sr_arg: tuple[str, ...] = flag(
@@ -142,9 +157,11 @@ class TrainConfig:
     init_degradation: str = flag(
         "", "Start the degradation from this bundle or run folder."
     )
-    batch_size: int = flag(32, "Patches per step.", section="Optimisation")
+    batch_size: int = flag(32, "Patches per step.", section="Optimisation", at_least=1)
     lr_patch: int = flag(
-        32, "Side of an LR patch in LR pixels; an HR patch has --scale times as many."
+        32,
+        "Side of an LR patch in LR pixels; an HR patch has --scale times as many.",
+        at_least=1,
     )
     learning_rate: float = flag(
         2e-4, "Learning rate of Adam at the start, for all networks."
@@ -170,12 +187,14 @@ class TrainConfig:
         "nothing is due in between; more help where a step is short (GPUs).",
         section="Speed and memory",
         free_on_resume=True,
+        at_least=1,
     )
     accumulate: int = flag(
         1,
         "Compute a step's gradients in this many parts of the batch, one "
         "after the other: less memory, the same --batch_size. (Batch normalisation "
         "then sees the parts.)",
+        at_least=1,
     )
     recompute: bool = flag(
         False,
@@ -194,20 +213,31 @@ class TrainConfig:
         "Steps between lines of metrics.jsonl and TensorBoard scalars.",
         section="Reporting and saving",
         free_on_resume=True,
+        at_least=1,
     )
     validate_every: int = flag(
         5_000,
         "Steps between validations, and one at the end; 0: never.",
         free_on_resume=True,
+        at_least=0,
     )
     save_every: int = flag(
-        1_000, "Steps between checkpoints (and always at the end).", free_on_resume=True
+        1_000,
+        "Steps between checkpoints (and always at the end).",
+        free_on_resume=True,
+        at_least=1,
     )
     preview_every: int = flag(
-        1_000, "Steps between preview pictures; 0: never.", free_on_resume=True
+        1_000,
+        "Steps between preview pictures; 0: never.",
+        free_on_resume=True,
+        at_least=0,
     )
     keep_checkpoints: int = flag(
-        3, "How many of the newest checkpoints to keep.", free_on_resume=True
+        3,
+        "How many of the newest checkpoints to keep.",
+        free_on_resume=True,
+        at_least=1,
     )
     report: Literal["auto", "off"] = flag(
         "auto",
@@ -231,25 +261,12 @@ class TrainConfig:
     )
 
     def __post_init__(self) -> None:
-        for name in ("hr_dir", "run_dir"):
-            if not getattr(self, name):
-                raise UserError(f"--{name} is required. Received nothing.")
+        check_flags(self, "pdm_tf.train")
         if bool(self.val_hr_dir) != bool(self.val_lr_dir):
             raise UserError(
                 "--val_hr_dir and --val_lr_dir go together (paired photographs). "
                 f"Received: {self.val_hr_dir!r}, {self.val_lr_dir!r}."
             )
-        for name in (
-            *("steps", "batch_size", "lr_patch", "scale"),
-            *("log_every", "save_every", "keep_checkpoints"),
-            *("steps_per_call", "accumulate"),
-        ):
-            self._require(name, getattr(self, name) >= 1, "must be at least 1")
-        for name in (
-            *("seed", "validate_every", "preview_every", "val_max_images"),
-            *("cache_mb", "threads"),
-        ):
-            self._require(name, getattr(self, name) >= 0, "must not be negative")
         for name in ("learning_rate", "clip_norm"):
             value = getattr(self, name)
             self._require(
@@ -270,13 +287,12 @@ class TrainConfig:
             rising and all(step > 0 for step in steps),
             "must be positive and rising",
         )
-        for name in (
-            *("sr_arg", "kernel_arg", "noise_arg", "jpeg_arg"),
-            *("discriminator_arg", "hr_discriminator_arg", "features_arg"),
-            "method_arg",
-        ):
-            for text in getattr(self, name):
-                self._require(name, "=" in text[1:], "must be written key=value")
+        for field in dataclasses.fields(self):
+            if field.name.endswith("_arg"):
+                for text in getattr(self, field.name):
+                    self._require(
+                        field.name, "=" in text[1:], "must be written key=value"
+                    )
 
     def _require(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
@@ -298,7 +314,4 @@ def changed_on_resume(old: TrainConfig, new: TrainConfig) -> dict[str, tuple]:
 
 def _meaning(config: TrainConfig, name: str) -> Any:
     value = getattr(config, name)
-    is_path = name in (
-        *("hr_dir", "lr_dir", "init_sr", "init_degradation", "features"),
-    )
-    return os.path.normpath(value) if is_path and value else value
+    return os.path.normpath(value) if name in _PATHS and value else value
