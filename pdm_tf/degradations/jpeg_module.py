@@ -24,7 +24,7 @@ import tensorflow as tf
 
 from pdm_tf.models.network import Network, require_choice, require_positive
 from pdm_tf.ops.jpeg import SUBSAMPLINGS, grid_period, jpeg
-from pdm_tf.ops.rounding import round_half_up
+from pdm_tf.ops.quantise import round_half_up
 
 # v is this many times the layers' output, so that Adam, whose steps have the size of
 # the learning rate, can cross the range of qualities in some thousand steps.

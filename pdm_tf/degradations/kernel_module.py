@@ -61,8 +61,9 @@ class KernelModule(KernelNetwork):
 
     z_k is [B, h, w, f_k] when `spatial`, else [B, 1, 1, f_k], or None where
     `config.takes_latent` says so; image, for `use_image` alone, is the HR image on the
-    LR grid, [B, h, w, image_channels] (`ops.footprint`). Kernels are [B, 1, 1, K*K]
-    unless `config.per_pixel`. Always computes in float32: softmax wants the precision.
+    LR grid, [B, h, w, image_channels] (`ops.blur.hr_footprint`). Kernels are
+    [B, 1, 1, K*K] unless `config.per_pixel`. Always computes in float32: softmax wants
+    the precision.
 
     Args: as of `KernelNetwork`.
     """

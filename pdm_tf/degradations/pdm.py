@@ -21,8 +21,8 @@ from pdm_tf.ops.blur import (
     blur_downsample,
     blur_mixture,
     grid_geometry,
+    hr_footprint,
 )
-from pdm_tf.ops.footprint import hr_footprint
 
 _SAMPLE_MAP = 17  # LR pixels; a map of one would be all border to 3x3 windows
 _SAMPLES_AT_ONCE = 32

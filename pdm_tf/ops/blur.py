@@ -1,4 +1,4 @@
-"""Blur with a (per-image or per-pixel) kernel and keep every `scale`-th pixel.
+"""Blurs with a (per-image or per-pixel) kernel and keeps every `scale`-th pixel.
 
 The first line of Eq. 2 of Luo et al. 2022 (arXiv:2203.04962):
 y_clean = (x conv k) downsampled by s, with x = hr, k = kernel, s = scale.
@@ -21,13 +21,14 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.ops.depthwise import depthwise
-from pdm_tf.ops.per_pixel import correlate_per_pixel
-from pdm_tf.ops.shifted_products import correlate_by_products
+from pdm_tf.ops.correlation import (
+    correlate_by_products,
+    correlate_per_pixel,
+    depthwise,
+)
 
 GRIDS = ("pixel0", "half_pixel")
 BORDERS = ("reflect", "valid")
-FORMS = ("auto", "convolution", "products")
 
 
 def grid_geometry(scale: int, grid: str) -> tuple[int, float]:
@@ -75,7 +76,6 @@ def blur_downsample(
     *,
     grid: str = "pixel0",
     border: str = "reflect",
-    form: str = "auto",
 ) -> tf.Tensor:
     """Blurs with one kernel per image or per LR pixel and keeps every scale-th pixel.
 
@@ -91,11 +91,6 @@ def blur_downsample(
       scale: downsampling factor, >= 1; divides H and W (without the margin).
       grid: sampling grid, see the head of this file.
       border: "reflect" or "valid".
-      form: how one kernel per image is applied, with results that differ by rounding:
-        "convolution" (`depthwise`), the fastest on CPU; "products"
-        (`shifted_products`), matrix products, which GPUs and XLA are good at: two to
-        five times as fast as the other under XLA on CPU, not measured on a GPU. "auto"
-        takes "products" if TensorFlow sees a GPU.
 
     Returns:
       [B, h, w, C] in `hr`'s range, because each output is a convex combination. Half
@@ -105,14 +100,12 @@ def blur_downsample(
       ValueError: the taps are no odd square, a static size is not divisible by
         `scale` or smaller than the window, or an option is unknown.
     """
-    if form not in FORMS:
-        raise ValueError(f"`form` must be one of {FORMS}. Received: {form!r}.")
     hr, kernel = _full_precision(hr), _full_precision(kernel)
     side = kernel_side(kernel.shape[-1])
     hr, lr_shape = _with_borders(hr, side, scale, grid, border)
     if kernel.shape[1] == 1 and kernel.shape[2] == 1:
         kernels = tf.reshape(kernel, [-1, side, side])
-        lr = _blur_invariant(hr, kernels, scale, _resolved(form))
+        lr = _blur_invariant(hr, kernels, scale)
     else:
         lr = correlate_per_pixel(hr, kernel, scale)
     return tf.ensure_shape(lr, lr_shape)
@@ -195,17 +188,9 @@ def _full_precision(tensor: tf.Tensor) -> tf.Tensor:
     return tf.cast(tensor, tf.float32) if half else tensor
 
 
-def _resolved(form: str) -> str:
-    if form != "auto":
-        return form
-    return "products" if tf.config.get_visible_devices("GPU") else "convolution"
-
-
-def _blur_invariant(
-    hr: tf.Tensor, kernels: tf.Tensor, scale: int, form: str
-) -> tf.Tensor:
+def _blur_invariant(hr: tf.Tensor, kernels: tf.Tensor, scale: int) -> tf.Tensor:
     """[B, H, W, C] and [B, K, K] -> [B, h, w, C]."""
-    if form == "products":
+    if _prefers_products():
         return correlate_by_products(hr, kernels, scale)
     # Each colour of each image is a channel that meets its image's kernel, so no
     # K*K-fold copy of the pixels is made (extracting patches takes 10 times as long on
@@ -217,6 +202,61 @@ def _blur_invariant(
     size = tf.shape(blurred)
     blurred = tf.reshape(blurred, [size[0], size[1], batch, colours])
     return tf.transpose(blurred, [2, 0, 1, 3])
+
+
+def _prefers_products() -> bool:
+    """Whether matrix products are the faster form of the blur; it equals the other but
+    for rounding.
+
+    GPUs are good at them, and XLA: under XLA on CPU they take a half to a fifth of the
+    convolution's time (not measured on a GPU). Without XLA, on CPU, the convolution is
+    the fastest.
+    """
+    return bool(tf.config.get_visible_devices("GPU"))
+
+
+def hr_footprint(hr: tf.Tensor, scale: int, grid: str, margin: int) -> tf.Tensor:
+    """Rearranges HR pixels into blocks of scale x scale around each LR pixel.
+
+    How a network on the LR grid sees an HR image: every HR pixel exactly once, where it
+    belongs. An antialiased reduction would take away the detail that a kernel could
+    depend on; picking every `scale`-th pixel would alias it.
+
+    The block of LR pixel i starts (scale - 1) // 2 HR pixels before the middle of its
+    blur window: it is centred on that window, up to half a pixel for an even scale.
+
+    Args:
+      hr: [B, H, W, C], H and W without `margin` on both sides divisible by `scale`.
+      scale: HR pixels per LR pixel.
+      grid: sampling grid, see the head of this file.
+      margin: HR pixels on each side that belong to no LR pixel, at least
+        (scale - 1) // 2, or 0: then what is missing is mirrored, as by the blur.
+
+    Returns:
+      [B, h, w, scale * scale * C]: rows of the block, columns, colours.
+
+    Raises:
+      ValueError: `margin` is neither 0 nor large enough.
+    """
+    window, _ = grid_geometry(scale, grid)
+    before = (scale - 1) // 2
+    if 0 < margin < before:
+        raise ValueError(
+            "`margin` must be 0 or at least (scale - 1) // 2. "
+            f"Received: margin={margin}, scale={scale}."
+        )
+    size = tf.shape(hr)
+    height, width = ((size[i] - 2 * margin) // scale for i in (1, 2))
+    if margin == 0:
+        pad = [before, 0]
+        hr = tf.pad(hr, [[0, 0], pad, pad, [0, 0]], mode="REFLECT")
+        margin = before
+    start = margin + window - before
+    channels = hr.shape[-1]
+    hr = hr[:, start : start + scale * height, start : start + scale * width]
+    blocks = tf.reshape(hr, [-1, height, scale, width, scale, channels])
+    blocks = tf.transpose(blocks, [0, 1, 3, 2, 4, 5])
+    return tf.reshape(blocks, [-1, height, width, scale * scale * channels])
 
 
 def kernel_centroid(kernel: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,7 @@
-"""8-bit quantisation that gradients can pass.
+"""8-bit quantisation, and other roundings, that gradients can pass.
+
+All but `soft_quantise_8bit` are exact in the forward direction and differ in what they
+call their slope; which one suits a use is measured where it is used (`ops.jpeg`).
 
 Real LR images sit on the 8-bit grid and generated ones do not, which a discriminator
 notices at once. `quantise_8bit` puts generated images on the grid; `soft_quantise_8bit`
@@ -65,3 +68,30 @@ def soft_quantise_8bit(image: tf.Tensor, terms: int = 5) -> tf.Tensor:
         sign = 1.0 if n % 2 else -1.0
         sawtooth += sign * tf.sin(2.0 * math.pi * n * level) / (math.pi * n)
     return (level - sawtooth) / 255.0
+
+
+@tf.custom_gradient
+def round_half_up(x: tf.Tensor) -> tuple[tf.Tensor, object]:
+    """floor(x + 1/2), as integer arithmetic with a shift rounds; slope 1."""
+    return tf.floor(x + 0.5), lambda upstream: upstream
+
+
+@tf.custom_gradient
+def round_down(x: tf.Tensor) -> tuple[tf.Tensor, object]:
+    """floor(x), as integer division of positive numbers; slope 1."""
+    return tf.floor(x), lambda upstream: upstream
+
+
+@tf.custom_gradient
+def round_half_away(x: tf.Tensor) -> tuple[tf.Tensor, object]:
+    """Nearest integer, halves away from zero; slope 17 (2 |x - round(x)|)^16.
+
+    Steep where it jumps: the true derivative of rounding is a unit impulse at each
+    threshold, and this one is that impulse widened. It integrates to 1 over each step
+    as the impulse does and is all but zero away from thresholds, in the wide middle of
+    the zero bin above all, where most coefficients of a photograph lie. `ops.jpeg` says
+    why the slope is not 1.
+    """
+    rounded = tf.sign(x) * tf.floor(tf.abs(x) + 0.5)
+    slope = 17.0 * tf.pow(2.0 * tf.abs(x - rounded), 16.0)
+    return rounded, lambda upstream: upstream * slope

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pdm_tf.ops import blur
 from pdm_tf.ops.blur import (
-    FORMS,
     blur_downsample,
     blur_mixture,
     grid_geometry,
+    hr_footprint,
     kernel_centroid,
     kernel_side,
     kernel_spread,
@@ -18,6 +19,15 @@ from tests.oracles import blur_oracle
 
 # float32 sums of up to 441 products of numbers in [0, 1].
 TOLERANCE = 3e-6
+
+
+@pytest.fixture(params=["convolution", "products"])
+def form(request, monkeypatch):
+    """Both ways to apply one kernel per image: the CPU's and the GPU's."""
+    monkeypatch.setattr(blur, "_prefers_products", lambda: request.param == "products")
+
+
+either_form = pytest.mark.usefixtures("form")
 
 
 def random_kernels(rng, *shape):
@@ -44,22 +54,22 @@ def sizes(lr_size, scale, side, border):
 )
 @pytest.mark.parametrize("border", ["reflect", "valid"])
 @pytest.mark.parametrize("grid", ["pixel0", "half_pixel"])
+@either_form
 def test_both_kinds_of_kernel_equal_the_loop(scale, side, lr_size, border, grid):
     rng = np.random.default_rng(side * 10 + scale)
     hr = rng.random((2, *sizes(lr_size, scale, side, border), 3))
     per_image = random_kernels(rng, 2, side, side)
     per_pixel = random_kernels(rng, 2, *lr_size, side, side)
     options = {"grid": grid, "border": border}
-    for kernels, forms in ((per_image, FORMS), (per_pixel, ["auto"])):
+    for kernels in (per_image, per_pixel):
         wanted = [
             blur_oracle.blur(image, kernel, scale, **options)
             for image, kernel in zip(hr, kernels, strict=True)
         ]
-        for form in forms:
-            found = blur_downsample(
-                tf.constant(hr, tf.float32), flat(kernels), scale, form=form, **options
-            )
-            np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE)
+        found = blur_downsample(
+            tf.constant(hr, tf.float32), flat(kernels), scale, **options
+        )
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("places", [(4, 6), (1, 1)], ids=["per pixel", "per image"])
@@ -204,10 +214,9 @@ def test_half_pixel_grid_and_bicubic_agree_on_a_ramp(scale):
     np.testing.assert_allclose(lr[inner], bicubic[inner], rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("spatial", "form"), [(False, "convolution"), (False, "products"), (True, "auto")]
-)
-def test_gradient_of_the_kernel_is_the_pixels_under_each_tap(spatial, form):
+@pytest.mark.parametrize("spatial", [False, True])
+@either_form
+def test_gradient_of_the_kernel_is_the_pixels_under_each_tap(spatial):
     rng = np.random.default_rng(3)
     hr = rng.random((2, 8, 12, 3))
     upstream = rng.normal(size=(2, 4, 6, 3))
@@ -215,7 +224,7 @@ def test_gradient_of_the_kernel_is_the_pixels_under_each_tap(spatial, form):
     kernel = tf.constant(flat(random_kernels(rng, *shape)))
     with tf.GradientTape() as tape:
         tape.watch(kernel)
-        lr = blur_downsample(tf.constant(hr, tf.float32), kernel, 2, form=form)
+        lr = blur_downsample(tf.constant(hr, tf.float32), kernel, 2)
         total = tf.reduce_sum(lr * upstream.astype(np.float32))
     found = tape.gradient(total, kernel).numpy()
     # Linear in the kernel: the derivative by a tap is the blur by that tap alone.
@@ -268,8 +277,8 @@ def random_problem(rng, scale, side, border, dtype, lr_size=(4, 5), batch=2):
     return [tf.constant(value, dtype) for value in (hr, kernel, upstream)]
 
 
-@pytest.mark.parametrize("form", ["convolution", "products"])
-def test_works_in_a_graph_with_unknown_batch_and_size(form):
+@either_form
+def test_works_in_a_graph_with_unknown_batch_and_size():
     """Values and gradients; the size of a batch is known when the batch comes."""
     specs = [
         tf.TensorSpec([None, None, None, 3]),
@@ -279,23 +288,23 @@ def test_works_in_a_graph_with_unknown_batch_and_size(form):
 
     @tf.function(input_signature=specs)
     def graph(hr, kernel, upstream):
-        return value_and_gradients(hr, kernel, upstream, scale=4, form=form)
+        return value_and_gradients(hr, kernel, upstream, scale=4)
 
     rng = np.random.default_rng(4)
     for batch in (2, 3):
         problem = random_problem(rng, 4, 5, "reflect", tf.float32, batch=batch)
-        wanted = value_and_gradients(*problem, scale=4, form=form)
+        wanted = value_and_gradients(*problem, scale=4)
         for found, value in zip(graph(*problem), wanted, strict=True):
             np.testing.assert_allclose(found, value, rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_sizes_that_are_known_stay_known(form):
+@either_form
+def test_sizes_that_are_known_stay_known():
     """A convolution that follows needs the number of channels when it is built."""
 
     @tf.function
     def shape(hr, kernel):
-        return blur_downsample(hr, kernel, 4, border="valid", form=form)
+        return blur_downsample(hr, kernel, 4, border="valid")
 
     kernel = tf.TensorSpec([None, 1, 1, 25])
     for known, wanted in [
@@ -306,11 +315,11 @@ def test_sizes_that_are_known_stay_known(form):
         assert concrete.outputs[0].shape.as_list() == wanted
 
 
-@pytest.mark.parametrize("form", ["convolution", "products"])
-def test_compiled_by_xla_it_is_the_same(form):
+@either_form
+def test_compiled_by_xla_it_is_the_same():
     compiled = tf.function(value_and_gradients, jit_compile=True)
     problem = random_problem(np.random.default_rng(6), 3, 7, "valid", tf.float32)
-    options = {"scale": 3, "grid": "half_pixel", "border": "valid", "form": form}
+    options = {"scale": 3, "grid": "half_pixel", "border": "valid"}
     wanted = value_and_gradients(*problem, **options)
     for found, value in zip(compiled(*problem, **options), wanted, strict=True):
         np.testing.assert_allclose(found, value, rtol=0, atol=5e-6)
@@ -321,8 +330,8 @@ def test_compiled_by_xla_it_is_the_same(form):
 )
 @pytest.mark.parametrize("border", ["reflect", "valid"])
 @pytest.mark.parametrize("grid", ["pixel0", "half_pixel"])
-@pytest.mark.parametrize("form", ["convolution", "products"])
-def test_gradients_equal_finite_differences(scale, side, border, grid, form):
+@either_form
+def test_gradients_equal_finite_differences(scale, side, border, grid):
     """In float64; a bilinear function's central differences are exact but for rounding.
 
     Of HR and of the kernels, along random directions; kernels smaller than the stride,
@@ -330,7 +339,7 @@ def test_gradients_equal_finite_differences(scale, side, border, grid, form):
     """
     rng = np.random.default_rng(100 * scale + side)
     hr, kernel, upstream = random_problem(rng, scale, side, border, tf.float64)
-    options = {"scale": scale, "grid": grid, "border": border, "form": form}
+    options = {"scale": scale, "grid": grid, "border": border}
 
     def total(hr, kernel):
         lr = blur_downsample(hr, kernel, **options)
@@ -348,14 +357,14 @@ def test_gradients_equal_finite_differences(scale, side, border, grid, form):
         )
 
 
-@pytest.mark.parametrize("form", ["convolution", "products"])
-def test_second_derivatives_equal_finite_differences(form):
+@either_form
+def test_second_derivatives_equal_finite_differences():
     """A penalty on a gradient: its own gradient by HR, by kernels and by upstream."""
     rng = np.random.default_rng(7)
     problem = random_problem(rng, 3, 5, "valid", tf.float64)
 
     def penalty(hr, kernel, upstream):
-        options = {"scale": 3, "border": "valid", "form": form}
+        options = {"scale": 3, "border": "valid"}
         _, by_hr, by_kernel = value_and_gradients(hr, kernel, upstream, **options)
         return tf.reduce_sum(by_hr**2) + tf.reduce_sum(by_kernel**2)
 
@@ -374,32 +383,33 @@ def test_second_derivatives_equal_finite_differences(form):
         np.testing.assert_allclose(np.sum(gradient * direction), slope, rtol=1e-9)
 
 
-@pytest.mark.parametrize("form", ["convolution", "products"])
 @pytest.mark.parametrize("scale", [1, 2, 4])
-def test_linear_in_the_image_and_in_the_kernel(form, scale):
+@either_form
+def test_linear_in_the_image_and_in_the_kernel(scale):
     rng = np.random.default_rng(scale)
     hr, kernel, _ = random_problem(rng, scale, 7, "valid", tf.float64)
     other_hr, other_kernel, _ = random_problem(rng, scale, 7, "valid", tf.float64)
 
-    def blur(hr, kernel):
-        return blur_downsample(hr, kernel, scale, border="valid", form=form).numpy()
+    def blurred(hr, kernel):
+        return blur_downsample(hr, kernel, scale, border="valid").numpy()
 
     np.testing.assert_allclose(
-        blur(hr - 3 * other_hr, kernel), blur(hr, kernel) - 3 * blur(other_hr, kernel)
+        blurred(hr - 3 * other_hr, kernel),
+        blurred(hr, kernel) - 3 * blurred(other_hr, kernel),
     )
     np.testing.assert_allclose(
-        blur(hr, kernel - 3 * other_kernel),
-        blur(hr, kernel) - 3 * blur(hr, other_kernel),
+        blurred(hr, kernel - 3 * other_kernel),
+        blurred(hr, kernel) - 3 * blurred(hr, other_kernel),
         atol=1e-14,
     )
 
 
-@pytest.mark.parametrize("form", ["convolution", "products"])
 @pytest.mark.parametrize("dtype", [tf.float16, tf.bfloat16])
-def test_half_precision_is_summed_in_float32(form, dtype):
+@either_form
+def test_half_precision_is_summed_in_float32(dtype):
     hr, kernel, _ = random_problem(np.random.default_rng(8), 4, 21, "valid", tf.float32)
     hr, kernel = tf.cast(hr, dtype), tf.cast(kernel, dtype)
-    found = blur_downsample(hr, kernel, 4, border="valid", form=form)
+    found = blur_downsample(hr, kernel, 4, border="valid")
     assert found.dtype == tf.float32
     wanted = blur_downsample(
         tf.cast(hr, tf.float32), tf.cast(kernel, tf.float32), 4, border="valid"
@@ -417,7 +427,6 @@ def test_half_precision_is_summed_in_float32(form, dtype):
         ((1, 64, 64, 3), 10, {}, "Received: 10 taps"),
         ((1, 64, 64, 3), 9, {"grid": "pixel1"}, "grid='pixel1'"),
         ((1, 64, 64, 3), 9, {"border": "zero"}, "Received: 'zero'"),
-        ((1, 64, 64, 3), 9, {"form": "fft"}, "`form`.*Received: 'fft'"),
     ],
 )
 def test_errors_say_what_came(shape, taps, options, message):
@@ -453,3 +462,34 @@ def test_spread_of_a_gaussian_is_its_sigma_in_two_directions():
     line = np.exp(-(offsets**2) / (2 * 1.8**2))
     kernel = np.outer(line, line)[None] / line.sum() ** 2
     np.testing.assert_allclose(kernel_spread(flat(kernel)), 2**0.5 * 1.8, atol=1e-4)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+@pytest.mark.parametrize("grid", ["pixel0", "half_pixel"])
+@pytest.mark.parametrize("margin", [0, 4])
+def test_blocks_lie_around_the_middle_of_the_blur_window(scale, grid, margin):
+    """A block off by one pixel, or transposed, would tell netK of other places."""
+    lr_size = (3, 4)
+    height, width = (n * scale + 2 * margin for n in lr_size)
+    hr = np.random.default_rng(scale).random((2, height, width, 3)).astype(np.float32)
+    found = hr_footprint(tf.constant(hr), scale, grid, margin).numpy()
+    assert found.shape == (2, *lr_size, 3 * scale**2)
+    found = found.reshape(2, *lr_size, scale, scale, 3)
+    window = (scale - 1) // 2 if grid == "half_pixel" else 0
+    for i in range(lr_size[0]):
+        for j in range(lr_size[1]):
+            for a in range(scale):
+                for b in range(scale):
+                    before = (scale - 1) // 2
+                    y = blur_oracle.mirror(
+                        margin + scale * i + window + a - before, height
+                    )
+                    x = blur_oracle.mirror(
+                        margin + scale * j + window + b - before, width
+                    )
+                    np.testing.assert_array_equal(found[:, i, j, a, b], hr[:, y, x])
+
+
+def test_a_margin_too_small_is_refused():
+    with pytest.raises(ValueError, match="Received: margin=1, scale=5"):
+        hr_footprint(tf.zeros([1, 12, 12, 3]), 5, "pixel0", 1)

@@ -8,8 +8,15 @@ import tensorflow as tf
 from PIL import Image
 
 from pdm_tf.core.images import list_images, read_rgb_u8
-from pdm_tf.ops.jpeg import SUBSAMPLINGS, grid_period, jpeg
-from pdm_tf.ops.jpeg_tables import CHROMINANCE, LUMINANCE, quantisation_table
+from pdm_tf.ops import jpeg as jpeg_ops
+from pdm_tf.ops.jpeg import (
+    CHROMINANCE,
+    LUMINANCE,
+    SUBSAMPLINGS,
+    grid_period,
+    jpeg,
+    quantisation_table,
+)
 from pdm_tf.samples import PHOTOS_FOR_HR
 from tests.oracles import jpeg_oracle
 
@@ -176,6 +183,23 @@ def test_the_grid_repeats_after_its_period():
             assert (off.max() == 0) == same, (subsampling, shift)
 
 
+def half_away(x):
+    return tf.sign(x) * tf.floor(tf.abs(x) + 0.5)
+
+
+@tf.custom_gradient
+def straight_rounding(x):
+    """Slope 1."""
+    return half_away(x), lambda upstream: upstream
+
+
+@tf.custom_gradient
+def cubic_rounding(x):
+    """Slope 3 (x - round(x))^2, as Shin and Song's (NIPS 2017 workshop)."""
+    rounded = half_away(x)
+    return rounded, lambda upstream: upstream * 3.0 * tf.square(x - rounded)
+
+
 def detail(images):
     """Mean squared Laplacian."""
     inner = 4 * images[:, 1:-1, 1:-1]
@@ -197,30 +221,31 @@ def patches():
 
 
 @pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
-def test_gradient_in_quality_follows_the_image(subsampling):
+def test_gradient_in_quality_follows_the_image(subsampling, monkeypatch):
     """More quality, more detail: sign and size of the difference quotient over many
     patches. Straight-through and cubic rounding have the wrong sign."""
     images = patches()
 
-    def at(quality, gradient="threshold"):
+    def at(quality):
         qualities = tf.fill([48], quality)
-        coded = jpeg(images, qualities, subsampling=subsampling, gradient=gradient)
-        return detail(coded)
+        return detail(jpeg(images, qualities, subsampling=subsampling))
 
-    def slope(gradient):
+    def slope():
         slopes = []
         for quality in (54.0, 57.0, 60.0, 63.0, 66.0):
             quality = tf.constant(quality)
             with tf.GradientTape() as tape:
                 tape.watch(quality)
-                value = at(quality, gradient)
+                value = at(quality)
             slopes.append(float(tape.gradient(value, quality)))
         return np.mean(slopes)
 
     true = float(at(68.0) - at(52.0)) / 16.0
     assert true > 0
-    assert 0.3 * true < slope("threshold") < 2.5 * true
-    assert slope("straight") < 0 and slope("cubic") < 0
+    assert 0.3 * true < slope() < 2.5 * true
+    for other in (straight_rounding, cubic_rounding):
+        monkeypatch.setattr(jpeg_ops, "round_half_away", other)
+        assert slope() < 0
 
 
 @pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
@@ -245,7 +270,5 @@ def test_wrong_requests_are_refused():
     image, quality = tf.zeros([1, 8, 8, 3]), tf.constant([50.0])
     with pytest.raises(ValueError, match="444, 420. Received: '422'"):
         jpeg(image, quality, subsampling="422")
-    with pytest.raises(ValueError, match="threshold.* Received: 'hard'"):
-        jpeg(image, quality, gradient="hard")
     with pytest.raises(ValueError, match=r"\[B, H, W, 3\]. Received: .*\(8, 8, 3\)"):
         jpeg(image[0], quality)

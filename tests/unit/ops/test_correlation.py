@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.ops.polyphase import join_kernel, split_image, split_kernel, tap_count
-from pdm_tf.ops.shifted_products import spread_shifted, sum_shifted
+from pdm_tf.ops.correlation import (
+    join_kernel,
+    split_image,
+    split_kernel,
+    spread_shifted,
+    sum_shifted,
+    tap_count,
+)
 
 
 @pytest.mark.parametrize(("side", "stride"), [(5, 1), (3, 4), (5, 2), (9, 3), (21, 4)])
