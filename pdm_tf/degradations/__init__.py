@@ -14,12 +14,10 @@ from pdm_tf.degradations.gaussian_jpeg import (
     GaussianJpegDegradation,
 )
 from pdm_tf.degradations.jpeg_module import JPEGModule, JPEGModuleConfig
-from pdm_tf.degradations.kernel_config import KernelModuleConfig
-from pdm_tf.degradations.kernel_module import KernelModule
+from pdm_tf.degradations.kernel_module import KernelModule, KernelModuleConfig
 from pdm_tf.degradations.learned import LearnedDegradation
 from pdm_tf.degradations.noise_module import NoiseModule, NoiseModuleConfig
-from pdm_tf.degradations.pdm import PDM, Degraded, Latents
-from pdm_tf.degradations.pdm_config import PDMConfig
+from pdm_tf.degradations.pdm import PDM, Degraded, Latents, PDMConfig
 
 DEGRADATIONS: dict[str, type[Degradation]] = {
     "bicubic": BicubicDegradation,

@@ -10,8 +10,7 @@ import dataclasses
 import tensorflow as tf
 
 from pdm_tf.degradations.base import Degradation, Latents
-from pdm_tf.degradations.pdm import PDM, Degraded
-from pdm_tf.degradations.pdm_config import PDMConfig
+from pdm_tf.degradations.pdm import PDM, Degraded, PDMConfig
 
 
 class LearnedDegradation(Degradation):

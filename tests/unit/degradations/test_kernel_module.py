@@ -13,7 +13,7 @@ from pdm_tf.degradations import (
     PDMConfig,
     gaussian_logits,
 )
-from pdm_tf.degradations.kernel_config import INITIAL_KERNELS, initial_logits
+from pdm_tf.degradations.kernel_module import INITIAL_KERNELS, initial_logits
 from tests.oracles import blur_oracle, gaussian_oracle, trunk_oracle
 from tests.support.weights import params_of, shake, trunk_params
 
