@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.metrics.lpips import lpips_opener
-from pdm_tf.metrics.luma import psnr_y, ssim_y
 from pdm_tf.metrics.niqe_model import NIQE_OPENER
 from pdm_tf.metrics.ntire2018 import (
     psnr_ntire2018,
@@ -18,10 +17,9 @@ from pdm_tf.metrics.ntire2018 import (
     ssim_ntire2018,
     ssim_ntire2018_release,
 )
-from pdm_tf.metrics.psnr import psnr
-from pdm_tf.metrics.shift_psnr import best_shift, psnr_shift
+from pdm_tf.metrics.psnr import best_shift, psnr, psnr_shift, psnr_y
 from pdm_tf.metrics.spec import Metric, MetricSpec, Opener
-from pdm_tf.metrics.ssim import ssim
+from pdm_tf.metrics.ssim import ssim, ssim_y
 
 __all__ = [
     "METRICS",
@@ -35,31 +33,34 @@ __all__ = [
 ]
 
 
-def _psnr_shift_with_place(
+def _psnr_shift_details(
     sr_u8: np.ndarray, hr_u8: np.ndarray
 ) -> tuple[float, dict[str, Any]]:
     best = best_shift(sr_u8, hr_u8)
     return best.psnr, {"shift": [best.dy, best.dx]}
 
 
-def _lpips(net: str) -> MetricSpec:
-    name = f"lpips_{net}"
-    return MetricSpec(name, None, "", False, True, 4, opener=lpips_opener(net))
-
-
 _ROWS = (
-    MetricSpec("psnr", psnr, "dB", True, True),
-    MetricSpec("ssim", ssim, "", True, True, 4),
-    MetricSpec("psnr_shift", psnr_shift, "dB", True, True, 2, _psnr_shift_with_place),
-    MetricSpec("psnr_y", psnr_y, "dB", True, True),
-    MetricSpec("ssim_y", ssim_y, "", True, True, 4),
-    MetricSpec("psnr_ntire2018", psnr_ntire2018, "dB", True, True),
-    MetricSpec("ssim_ntire2018", ssim_ntire2018, "", True, True, 4),
-    MetricSpec("psnr_ntire2018_release", psnr_ntire2018_release, "dB", True, True),
-    MetricSpec("ssim_ntire2018_release", ssim_ntire2018_release, "", True, True, 4),
-    _lpips("alex"),
-    _lpips("vgg"),
-    _lpips("squeeze"),
-    MetricSpec("niqe", None, "", False, False, opener=NIQE_OPENER),
+    MetricSpec("psnr", psnr, unit="dB"),
+    MetricSpec("ssim", ssim, decimals=4),
+    MetricSpec("psnr_shift", psnr_shift, unit="dB", with_details=_psnr_shift_details),
+    MetricSpec("psnr_y", psnr_y, unit="dB"),
+    MetricSpec("ssim_y", ssim_y, decimals=4),
+    MetricSpec("psnr_ntire2018", psnr_ntire2018, unit="dB"),
+    MetricSpec("ssim_ntire2018", ssim_ntire2018, decimals=4),
+    MetricSpec("psnr_ntire2018_release", psnr_ntire2018_release, unit="dB"),
+    MetricSpec("ssim_ntire2018_release", ssim_ntire2018_release, decimals=4),
+    *(
+        MetricSpec(
+            f"lpips_{net}",
+            higher_is_better=False,
+            decimals=4,
+            opener=lpips_opener(net),
+        )
+        for net in ("alex", "vgg", "squeeze")
+    ),
+    MetricSpec(
+        "niqe", higher_is_better=False, needs_reference=False, opener=NIQE_OPENER
+    ),
 )
 METRICS: dict[str, MetricSpec] = {spec.name: spec for spec in _ROWS}

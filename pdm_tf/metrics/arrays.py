@@ -1,4 +1,4 @@
-"""What every full-reference metric asks of its two images, and the border crop.
+"""What every full-reference metric asks of its two images; border crop; luma.
 
 Metrics compare 8-bit RGB images as they would be written to a file, because that is
 what published numbers compare: rounding before measuring is part of the protocol.
@@ -53,3 +53,23 @@ def crop_border(image: np.ndarray, border: int) -> np.ndarray:
             f"Received: crop_border={border}, image {width}x{height} (width x height)."
         )
     return image[border : height - border, border : width - border]
+
+
+_LUMA_WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255.0
+
+
+def luma(rgb_u8: np.ndarray) -> np.ndarray:
+    """Y of RGB, as older benchmarks compare it: BT.601 with studio swing.
+
+    By MATLAB's rgb2ycbcr, Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255 with R, G, B
+    in 0..255. It is not rounded, as in BasicSR with `test_y_channel`. (MATLAB's
+    function rounds when it is given uint8.)
+
+    Args:
+      rgb_u8: [H, W, 3] uint8 RGB, or [H, W, 1] grey (R = G = B). Not changed.
+
+    Returns:
+      [H, W] float64, 16..235.
+    """
+    rgb = np.broadcast_to(rgb_u8, (*rgb_u8.shape[:2], 3)).astype(np.float64)
+    return 16.0 + rgb @ _LUMA_WEIGHTS

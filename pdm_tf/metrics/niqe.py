@@ -14,7 +14,7 @@ IEEE Signal Processing Letters 20(3). No reference image; lower is better. In sh
    the other to the sharp blocks of pristine photographs (`niqe_model.py`).
 
 Details where the paper is silent are those of the authors' LIVE release: Y (BT.601, see
-`luma.py`) rounded to integers, borders repeated in the Gaussian, sizes cut to a
+`arrays.luma`) rounded to integers, borders repeated in the Gaussian, sizes cut to a
 multiple of 96, products with neighbours wrap around within their block, covariances
 with N - 1, a pseudo-inverse, shape on a grid of 0.2..10 in steps of 0.001.
 """
@@ -24,7 +24,7 @@ from scipy import ndimage, special
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.imresize import imresize
-from pdm_tf.metrics.luma import luma
+from pdm_tf.metrics.arrays import luma
 
 BLOCK = 96
 FEATURES = 36

@@ -37,19 +37,20 @@ class MetricSpec:
       higher_is_better: the direction.
       needs_reference: whether `fn` looks at hr_u8.
       decimals: how many to print.
-      fn_with_details: for a metric that finds more than a number:
+      with_details: for a metric that finds more than a number:
         (sr_u8, hr_u8) -> (value, JSON-ready details of this image).
       opener: for a metric that needs a file.
       source: what was opened: the weights or the parameter set, in a few words.
     """
 
     name: str
-    fn: Metric | None
-    unit: str
-    higher_is_better: bool
-    needs_reference: bool
+    fn: Metric | None = None
+    _: dataclasses.KW_ONLY
+    unit: str = ""
+    higher_is_better: bool = True
+    needs_reference: bool = True
     decimals: int = 2
-    fn_with_details: Measure | None = dataclasses.field(default=None, repr=False)
+    with_details: Measure | None = dataclasses.field(default=None, repr=False)
     opener: Opener | None = None
     source: str = ""
 
@@ -73,8 +74,8 @@ class MetricSpec:
           UserError: the images can't be compared (type, shape, too small), or the
             metric's file has not been opened.
         """
-        if self.fn_with_details is not None:
-            return self.fn_with_details(sr_u8, hr_u8)
+        if self.with_details is not None:
+            return self.with_details(sr_u8, hr_u8)
         if self.fn is None:
             raise UserError(f"{self.name} needs {self.opener.what}. Received none.")
         return self.fn(sr_u8, hr_u8), {}

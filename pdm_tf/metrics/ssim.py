@@ -15,7 +15,7 @@ region and the same values. The three channels are averaged.
 
 import numpy as np
 
-from pdm_tf.metrics.arrays import check_images
+from pdm_tf.metrics.arrays import check_images, luma
 
 WINDOW = 11
 SIGMA = 1.5
@@ -102,3 +102,13 @@ def ssim(sr_u8: np.ndarray, hr_u8: np.ndarray) -> float:
     return float(
         np.mean([ssim_of_channel(sr_u8[..., c], hr_u8[..., c]) for c in channels])
     )
+
+
+def ssim_y(sr_u8: np.ndarray, hr_u8: np.ndarray) -> float:
+    """SSIM of Y (see `luma`) in [-1, 1]; at least 11x11 pixels.
+
+    Raises:
+      UserError: wrong type, shapes that differ, or an image smaller than the window.
+    """
+    check_images(sr_u8, hr_u8, minimum=WINDOW, what="ssim_y")
+    return ssim_of_channel(luma(sr_u8), luma(hr_u8))

@@ -58,26 +58,6 @@ def assignment_distance(distances: np.ndarray) -> float:
     return float(np.sqrt(squares[linear_sum_assignment(squares)].mean()))
 
 
-def moment_distance(learned: np.ndarray, true: np.ndarray) -> float:
-    """2-Wasserstein distance between the distributions of centred second moments.
-
-    Exact, by optimal assignment, on the Bures distance (`bures_distances`). Finite sets
-    of one distribution are apart too; compare with what a second true set reaches.
-
-    Args:
-      learned, true: [N, K, K] kernels, as many of each; K may differ.
-
-    Returns:
-      HR px; 0 for equal sets.
-
-    Raises:
-      ValueError: unequal numbers.
-    """
-    return assignment_distance(
-        bures_distances(second_moments(learned), second_moments(true))
-    )
-
-
 class MomentSpread(NamedTuple):
     """How much kernels differ in width, HR px.
 

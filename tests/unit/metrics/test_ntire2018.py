@@ -8,15 +8,16 @@ import pytest
 from pdm_tf.core.errors import UserError
 from pdm_tf.metrics import ntire2018
 from pdm_tf.metrics.ntire2018 import (
+    MARGIN,
     psnr_ntire2018,
     psnr_ntire2018_release,
+    scores32,
     squared_errors,
     ssim_ntire2018,
     ssim_ntire2018_release,
     ssim_scores,
     windows,
 )
-from pdm_tf.metrics.ntire2018_search import MARGIN, scores32
 from tests.oracles import ntire2018_oracle as oracle
 from tests.unit.evaluation.fakes import photo
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.metrics.ssim import gaussian_weights, ssim
-from tests.oracles import ssim_oracle
+from pdm_tf.metrics.arrays import luma
+from pdm_tf.metrics.ssim import gaussian_weights, ssim, ssim_y
+from tests.oracles import luma_oracle, ssim_oracle
 
 
 def _pair(seed: int, height: int, width: int, channels: int = 3, noise: float = 20.0):
@@ -90,3 +91,22 @@ def test_inverted_image_is_negative():
 def test_smaller_than_the_window_is_refused():
     with pytest.raises(UserError, match="11x11 pixels.*10x40"):
         ssim(np.zeros((40, 10, 3), np.uint8), np.zeros((40, 10, 3), np.uint8))
+
+
+def test_ssim_y_equals_the_definition():
+    rng = np.random.default_rng(3)
+    hr = rng.integers(0, 256, (21, 26, 3)).astype(np.uint8)
+    sr = np.clip(hr + rng.normal(0, 20, hr.shape), 0, 255).astype(np.uint8)
+    wanted = ssim_oracle.ssim_map(luma_oracle.luma(sr), luma_oracle.luma(hr)).mean()
+    assert ssim_y(sr, hr) == pytest.approx(wanted, abs=1e-10)
+    metrics = pytest.importorskip("skimage.metrics", reason="needs scikit-image")
+    _, whole = metrics.structural_similarity(
+        luma(sr),
+        luma(hr),
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=255,
+        full=True,
+    )
+    assert ssim_y(sr, hr) == pytest.approx(whole[5:-5, 5:-5].mean(), abs=1e-10)

@@ -7,7 +7,7 @@ from scipy.ndimage import correlate
 from pdm_tf import samples
 from pdm_tf.core.images import list_images, read_rgb_u8
 from pdm_tf.core.kernel_shapes import second_moments
-from pdm_tf.metrics.degradation import (
+from pdm_tf.metrics.degradation.coverage import (
     best_single,
     centred,
     coverage,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import uniform_filter
 
-from pdm_tf.metrics.degradation import (
+from pdm_tf.metrics.degradation.noise import (
     channel_correlation,
     level_ratios,
     noise_levels,

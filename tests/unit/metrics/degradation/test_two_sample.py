@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.stats import binomtest
 
-from pdm_tf.metrics.degradation import (
+from pdm_tf.metrics.degradation.two_sample import (
     classifier_accuracy,
     cut_patches,
     kernel_distance,
