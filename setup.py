@@ -1,8 +1,8 @@
 """Installs `pdm_tf`: what it needs, in the version ranges it was tested with.
 
-Ranges, not pins: the upper bounds are the lines that the tests have run on; the lower
-bounds too. How they were tested is in BUILD_NOTES.md. `configs/` is not installed: the
-programs are started from a checkout, `python -m pdm_tf.train --flagfile=configs/...`.
+Ranges, not pins: both ends are lines that the tests have run on (how they were tested:
+docs/decisions/0002-version-ranges.md). `configs/` is not installed: the programs are
+started from a checkout, `python -m pdm_tf.train --flagfile=configs/...`.
 """
 
 import re
@@ -31,6 +31,7 @@ EXPORT = [
 UPSCALE = [ONNXRUNTIME_GPU, "pyvips[binary]>=3.1,<4"]
 BULK = [*UPSCALE, "apache-beam>=2.77,<2.78"]
 SERVE = [*UPSCALE, "kserve>=0.21,<0.22"]
+DOCS = ["sphinx>=8.1,<10", "myst-parser>=4,<6", "furo>=2025.7"]
 
 setup(
     name="pdm_tf",
@@ -65,14 +66,17 @@ setup(
         "bulk": BULK,
         "serve": SERVE,
         "benchmark": [*UPSCALE, "torch>=2.9,<2.15"],  # the other side of ratios
+        "docs": DOCS,
         "dev": [
             TENSORBOARD,
             *EXPORT,
-            *BULK,
-            *SERVE,
+            *UPSCALE,
+            *DOCS,
             "pytest>=8.3,<10",
             "pytest-xdist>=3.6,<4",  # the tests on two cores: half the time
             "hypothesis>=6.115,<7",
+            "playwright>=1.50,<1.66",  # drives the system's Chromium
+            "pyyaml>=6,<7",
             "scikit-image>=0.25,<0.27",
             "ruff>=0.17,<0.18",  # formatting may differ from one line to the next
         ],

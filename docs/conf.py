@@ -8,4 +8,4 @@ source_suffix = {".md": "markdown"}
 myst_heading_anchors = 3  # links to headings, as on GitHub
 html_theme = "furo"  # light and dark; loads nothing from elsewhere
 html_title = "pdm_tf"
-exclude_patterns = ["conf.py"]
+exclude_patterns = ["_build"]

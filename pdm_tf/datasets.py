@@ -89,8 +89,9 @@ SPEC = ProgramSpec(
     "you download yourself: checks names and counts, and writes the unpaired halves "
     "(train/hr, train/lr) and the validation images (val/lr, and val/hr where there is "
     "ground truth). A folder appears when all of it is there; stopped and started "
-    "again with the same flags, the program goes on. docs/experiments.md has the flag "
-    "file for each dataset. Exit code: 0 done, 2 when the archives cannot be used.",
+    "again with the same flags, the program goes on. The flag file for each dataset is "
+    "in docs/guide/experiments.md. Exit code: 0 done, 2 when the archives cannot be "
+    "used.",
     examples=(
         "python -m pdm_tf.datasets --dataset=ntire2017_track2 "
         "--archives_dir=downloads --output_dir=data/ntire2017_track2",

@@ -115,14 +115,14 @@ class TrainConfig:
     )
     kernel_arg: tuple[str, ...] = flag(
         (),
-        "A setting of the learned blur kernel, e.g. kernel_size=21, the "
-        "default at x4 (5 LR pixels wide at any scale). All: docs/degradation.md.",
+        "A setting of the learned blur kernel, e.g. kernel_size=21, the default at x4 "
+        "(5 LR pixels wide at any scale). All: docs/guide/degradation.md.",
     )
     noise: bool = flag(True, "Whether the learned degradation adds noise.")
     noise_arg: tuple[str, ...] = flag(
         (),
         "A setting of the learned noise, e.g. conv_size=1 for noise "
-        "without correlation. All: docs/degradation.md.",
+        "without correlation. All: docs/guide/degradation.md.",
     )
     jpeg: bool = flag(
         False,

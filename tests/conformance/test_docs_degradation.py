@@ -1,4 +1,4 @@
-"""docs/degradation.md: its settings are the code's, and its flags can be built."""
+"""The guide to degradations: its settings are the code's, its flags can be built."""
 
 import dataclasses
 import re
@@ -10,7 +10,7 @@ from pdm_tf.degradations import KernelModuleConfig, NoiseModuleConfig
 from pdm_tf.methods.collapse import _CAUSES
 from tests.conformance.smoke import ROOT, parse
 
-PAGE = (ROOT / "docs" / "degradation.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "guide" / "degradation.md").read_text(encoding="utf-8")
 SECTIONS = dict(section.split("\n", 1) for section in ("head\n" + PAGE).split("\n## "))
 CELLS = re.findall(r"^\| [^|]+ \| (`--.*`) \|$", SECTIONS["head"], re.MULTILINE)
 OFFERED = [found for cell in CELLS for found in re.findall(r"`([^`]+)`", cell)]

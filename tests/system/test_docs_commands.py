@@ -1,21 +1,22 @@
-"""Every command in README.md does what it says.
+"""Every command in README.md and the guides does what it says.
 
 `CHECKS` maps each command, word for word, to the way it is checked; a command that is
-not in it fails, and so does an entry that README no longer has. Programs are started as
-written, in a folder that has `photos/` and `configs/` as README assumes, with flags
+not in it fails, and so does an entry that no page has any more. Programs are run as
+written, in a folder that has `photos/` and `configs/` as the pages assume, with flags
 appended that make networks and steps small. Commands that would install something or
-never end are checked for what they rely on, and `CHECKS` says so.
+never end are checked for what they rely on, and `CHECKS` says so. The pages on GPUs,
+several machines and the paper's experiments are in test_docs_pages.py.
 """
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from pdm_tf import samples
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
+from tests.support.programs import run_here
 from tests.system.html_check import check_html
 from tests.system.serving_helpers import free_ports, server_process
 from tests.unit.data.published import write_2017
@@ -36,8 +38,7 @@ from tests.unit.interop.published import edsr_arrays, vgg19_arrays
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# The slow system tests come first, so that one process is not left alone with them.
-TESTS = 'python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder'
+TESTS = "python -m pytest -n 2"
 TINY_SR = ("--sr_arg=num_blocks=1", "--sr_arg=filters=4")
 TINY_RUN = ("--steps=2", "--batch_size=2", "--log_every=1", "--validate_every=2")
 TINY_PDM = (
@@ -54,6 +55,24 @@ def commands(text: str) -> list[str]:
 
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDES = (
+    "train",
+    "evaluate",
+    "degrade",
+    "export-and-serve",
+    "weights",
+    "sharper-results",
+    "data",
+    "benchmarks",
+    "run-folder-and-exit-codes",
+    "degradation",
+    "scales",
+)
+GUIDE = {
+    name: (ROOT / f"docs/guide/{name}.md").read_text(encoding="utf-8")
+    for name in GUIDES
+}
+PAGES = "\n".join([README, *GUIDE.values()])
 
 
 @pytest.fixture(scope="module")
@@ -76,19 +95,10 @@ def place(tmp_path_factory) -> Path:
 
 
 def run(place: Path, command: str, *more: str, code: int = 0) -> str:
-    """Runs a command of README with `more` appended; returns what it printed."""
-    words = shlex.split(command)
-    assert words[:2] == ["python", "-m"], command
-    done = subprocess.run(
-        [sys.executable, *words[1:], *more],
-        cwd=place,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout
+    """Runs a command of a page with `more` appended; returns what it printed."""
+    python, dash_m, module, *arguments = shlex.split(command)
+    assert (python, dash_m) == ("python", "-m"), command
+    return run_here(module, *arguments, *more, cwd=place, code=code)
 
 
 def trains(*more: str) -> Callable[[Path, str], None]:
@@ -163,7 +173,8 @@ def measures(*more: str) -> Callable[[Path, str], None]:
 def degrades(place: Path, command: str) -> None:
     """The folder is as drawn."""
     run(place, command)
-    tree = README[README.index("photos/learned/\n") :].split("```")[0].splitlines()[1:]
+    page = GUIDE["degrade"]
+    tree = page[page.index("photos/learned/\n") :].split("```")[0].splitlines()[1:]
     drawn = {name.rstrip("/") for line in tree for name in line[:17].split()}
     made = {path.name for path in (place / "photos/learned").iterdir()}
     assert {name for name in made if not name.startswith(".")} == drawn
@@ -205,7 +216,8 @@ def prepares_pairs(place: Path, command: str) -> None:
 def helps(place: Path, command: str) -> None:
     """And names every flag of the table beside it."""
     text = run(place, command)
-    table = README[README.index("| to set | flag |") :].split("\n\n")[0]
+    page = GUIDE["train"]
+    table = page[page.index("| to set | flag |") :].split("\n\n")[0]
     flags = set(re.findall(r"`(--\w+)", table)) - {"--nonoise"}
     assert flags
     for flag in flags:
@@ -257,7 +269,8 @@ def names_extras(*needed: str) -> Callable[[Path, str], None]:
 
 def exports(place: Path, command: str) -> None:
     run(place, command)
-    tree = README[README.index("exported/\n  model.onnx") :].split("```")[0]
+    page = GUIDE["export-and-serve"]
+    tree = page[page.index("exported/\n  model.onnx") :].split("```")[0]
     names = re.findall(r"^  (\S.*?)(?:   .*)?$", tree, re.M)
     for name in " ".join(names).split():
         assert (place / "exported" / name).exists(), name
@@ -279,6 +292,19 @@ def upscales(folder: str) -> Callable[[Path, str], None]:
             assert np.abs(sr_u8.astype(int) - first).max() <= 1
 
     return check
+
+
+def with_package(
+    package: str, check: Callable[[Path, str], None]
+) -> Callable[[Path, str], None]:
+    """A command of an extra with an environment of its own, where that is there."""
+
+    def checked(place: Path, command: str) -> None:
+        if importlib.util.find_spec(package) is None:
+            pytest.skip(f"needs {package}, which has an environment of its own")
+        check(place, command)
+
+    return checked
 
 
 SERVERS = contextlib.ExitStack()  # what README starts and leaves running
@@ -353,12 +379,16 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--output=photos/lr_x4": upscales("photos/lr_x4"),
     'pip install -e ".[bulk]"': names_extras("apache-beam", "onnxruntime-gpu"),
     "python -m export.bulk --input=photos/lr --output=photos/lr_bulk "
-    "--model=exported/model.onnx": upscales("photos/lr_bulk"),
+    "--model=exported/model.onnx": with_package(
+        "apache_beam", upscales("photos/lr_bulk")
+    ),
     'pip install -e ".[serve]"': names_extras("kserve", "onnxruntime-gpu"),
     "python -m export.kserve_server --model=exported/model.onnx "
-    "--model_name=sr": serves,
+    "--model_name=sr": with_package("kserve", serves),
     "python -m export.client --server=localhost:8080 --protocol=kserve_rest "
-    "--model_name=sr --input=photos/lr --output=photos/lr_served": asks_the_server,
+    "--model_name=sr --input=photos/lr --output=photos/lr_served": with_package(
+        "kserve", asks_the_server
+    ),
     "python -m pdm_tf.train --method=supervised --hr_dir=photos/hr "
     "--run_dir=runs/bicubic": trains(),
     f"python -m pdm_tf.train {PHOTOS} --init_sr=runs/bicubic "
@@ -389,11 +419,11 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
 
 
 def test_every_command_is_checked_and_no_check_is_stale():
-    assert sorted(commands(README)) == sorted(CHECKS)
+    assert set(commands(PAGES)) == set(CHECKS)
 
 
-# In README's order: later commands use what earlier ones have written.
-@pytest.mark.parametrize("command", commands(README))
+# In the order of CHECKS: later commands use what earlier ones have written.
+@pytest.mark.parametrize("command", CHECKS)
 def test_command(place, command):
     CHECKS[command](place, command)
 
@@ -417,11 +447,12 @@ def test_the_python_example_runs_on_the_trained_network(place):
 
 
 def test_the_run_folder_is_as_drawn(place):
-    """Every name in README's tree is in the run, and the other way round."""
+    """Every name in the guide's tree is in the run, and the other way round."""
     run_dir = place / "runs" / "mine"
     if not run_dir.is_dir():
         pytest.skip("needs the run of the training command; run the whole file")
-    tree = README[README.index("runs/mine/\n") :].split("```")[0].splitlines()[1:]
+    page = GUIDE["run-folder-and-exit-codes"]
+    tree = page[page.index("runs/mine/\n") :].split("```")[0].splitlines()[1:]
     drawn = {
         name.rstrip("/") for line in tree for name in line[2:37].split() if name.strip()
     }
@@ -431,18 +462,26 @@ def test_the_run_folder_is_as_drawn(place):
         assert (run_dir / name).exists(), name
 
 
-def test_links_lead_somewhere():
-    for target in re.findall(r"\]\(([^)#]+)\)", README):
+@pytest.mark.parametrize(
+    "page", ["README.md", "BUILD_NOTES.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+)
+def test_links_lead_somewhere(page):
+    """Those of docs/ are checked by building the site, which CI does."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         if not target.startswith("https://"):
             assert (ROOT / target).exists(), target
-    for image in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+    for image in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", text):
         with Image.open(ROOT / image) as picture:
             picture.verify()
 
 
-def test_ci_ends_with_readmes_test_command():
+@pytest.mark.parametrize(("page", "most_kb"), [("README.md", 8), ("BUILD_NOTES.md", 8)])
+def test_page_stays_short(page, most_kb):
+    assert (ROOT / page).stat().st_size <= most_kb * 1024
+
+
+def test_ci_ends_with_the_test_command():
     """CI must run what README tells people to run, as its last line."""
     last = (ROOT / ".ci" / "run").read_text().strip().splitlines()[-1]
-    assert last == TESTS
-    assert f"`{last}`" in README
-    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]
+    assert last == '"$place/env/bin/' + TESTS.replace("python", 'python"', 1)

@@ -28,9 +28,10 @@ from tests.system.test_docs_commands import (
 )
 from tests.unit.data.published import write_2017
 
-GPU = commands((ROOT / "docs" / "gpu.md").read_text(encoding="utf-8"))
-EXPERIMENTS = commands((ROOT / "docs" / "experiments.md").read_text(encoding="utf-8"))
-SCALING = commands((ROOT / "docs" / "scaling.md").read_text(encoding="utf-8"))
+GPU, EXPERIMENTS, SCALING = (
+    commands((ROOT / f"docs/guide/{name}.md").read_text(encoding="utf-8"))
+    for name in ("gpu", "experiments", "scaling")
+)
 TINY = (*TINY_SR, *TINY_RUN, *TINY_PDM)
 
 
@@ -104,7 +105,7 @@ def test_an_experiment_from_archives_to_a_score(tmp_path):
 
 def test_the_page_of_experiments_names_every_dataset_and_flag_file():
     """And no others; published numbers are those of the paper's tables."""
-    page = (ROOT / "docs" / "experiments.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "guide" / "experiments.md").read_text(encoding="utf-8")
     for name in PAPER_SETS:
         assert f"| `{name}` |" in page
         archives = {a for part in PAPER_SETS[name].parts for a in part.archive.names}

@@ -15,7 +15,7 @@ def photographs(tmp_path_factory):
     return write_photographs(tmp_path_factory.mktemp("photographs"))
 
 
-@pytest.mark.slow  # half a minute; docs/scaling.md's two workers run by default
+@pytest.mark.slow  # half a minute; docs/guide/scaling.md's two workers run by default
 def test_two_workers_learn_the_degradation_and_the_network_that_one_does(
     photographs, tmp_path
 ):
