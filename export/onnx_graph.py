@@ -31,14 +31,14 @@ import tensorflow as tf
 from export import onnx_rewrite
 from pdm_tf import __version__
 from pdm_tf.core.files import write_bytes_atomic
-from pdm_tf.models.network import Network
+from pdm_tf.models.network import SRNetwork
 
 OPSET = 18
 LAYOUTS = ("NHWC", "NCHW")
 
 
 def network_to_onnx(
-    network: Network | Sequence[Network],
+    network: SRNetwork | Sequence[SRNetwork],
     path: Path | str,
     *,
     layout: str = "NHWC",
@@ -59,7 +59,7 @@ def network_to_onnx(
     Raises:
       ValueError: unknown layout, or a network that computes in another type.
     """
-    networks = (network,) if isinstance(network, Network) else tuple(network)
+    networks = (network,) if isinstance(network, SRNetwork) else tuple(network)
     if layout not in LAYOUTS:
         raise ValueError(f"`layout` must be one of {LAYOUTS}. Received: {layout!r}.")
     for entry in networks:
@@ -74,11 +74,12 @@ def network_to_onnx(
     return write_checked(model, path)
 
 
-def describe(networks: Sequence[Network], *, layout: str = "NHWC") -> dict[str, str]:
+def describe(networks: Sequence[SRNetwork], *, layout: str = "NHWC") -> dict[str, str]:
     """The metadata that follows from the networks alone.
 
-    The receptive radius, in LR pixels, is how far an output pixel can see; of several
-    networks the later ones' counts on a finer grid.
+    The receptive radius, in LR pixels, is how far an output pixel can see, and the
+    overlap what tiles should be cut with; of several networks the later ones' count on
+    a finer grid.
     """
     configs = [dataclasses.asdict(network.config) for network in networks]
     return {
@@ -89,25 +90,26 @@ def describe(networks: Sequence[Network], *, layout: str = "NHWC") -> dict[str, 
         "layout": layout,
         "range": "0..1",
         "colour_order": "RGB",
-        "receptive_radius": str(chain_radius(networks)),
+        "receptive_radius": str(chain_reach(networks, "receptive_radius")),
+        "overlap": str(chain_reach(networks, "overlap")),
         "precision": "float32",
         "pdm_tf_version": __version__,
     }
 
 
-def chain_scale(networks: Sequence[Network]) -> int:
+def chain_scale(networks: Sequence[SRNetwork]) -> int:
     """Factor of the networks in a row."""
-    return math.prod(network.config.scale for network in networks)
+    return math.prod(network.scale for network in networks)
 
 
-def chain_radius(networks: Sequence[Network]) -> int:
-    """How far an output pixel of the networks in a row sees, LR pixels of the first."""
-    radius, grid = 0, 1
+def chain_reach(networks: Sequence[SRNetwork], name: str) -> int:
+    """The "receptive_radius" or "overlap" of networks in a row, in input pixels."""
+    reach, grid = 0, 1
     for network in networks:
         # A pixel d fine pixels away lies in an LR pixel at most ceil(d / grid) away.
-        radius += math.ceil(network.config.receptive_radius / grid)
-        grid *= network.config.scale
-    return radius
+        reach += math.ceil(getattr(network, name) / grid)
+        grid *= network.scale
+    return reach
 
 
 def write_checked(model: onnx.ModelProto, path: Path | str) -> Path:
@@ -122,7 +124,7 @@ def write_checked(model: onnx.ModelProto, path: Path | str) -> Path:
     return path
 
 
-def _convert(networks: Sequence[Network], layout: str) -> onnx.ModelProto:
+def _convert(networks: Sequence[SRNetwork], layout: str) -> onnx.ModelProto:
     kernels = {
         f"weight_{i}_{j}": variable
         for i, network in enumerate(networks)

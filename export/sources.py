@@ -2,7 +2,7 @@
 
 Several in a row are how methods with a translator ship (CinCGAN): the translator's
 bundle first, then the SR network's. Scales multiply, and what an output pixel sees adds
-up (`onnx_graph.chain_radius`).
+up (`onnx_graph.chain_reach`).
 """
 
 from collections.abc import Sequence

@@ -44,7 +44,7 @@ with quiet_start():
         write_degradation_onnx,
         write_degradation_saved_model,
     )
-    from export.onnx_graph import chain_radius, network_to_onnx
+    from export.onnx_graph import chain_reach, network_to_onnx
     from export.saved_model import write_saved_model
     from export.sources import ExportSources, open_sources
     from pdm_tf.degradations import PDM, PDMConfig
@@ -108,7 +108,7 @@ def _write_sr(
     return {
         "architecture": "+".join(bundle.name for bundle in sources.bundles),
         "scale": sources.scale,
-        "receptive_radius": chain_radius(sources.networks),
+        "receptive_radius": chain_reach(sources.networks, "receptive_radius"),
         "parameters": sum(network.count_params() for network in sources.networks),
         **sources.provenance,
     }

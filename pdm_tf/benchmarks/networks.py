@@ -19,7 +19,8 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
 from pdm_tf.models.bundle import find_bundle, load_bundle
 from pdm_tf.models.network import Network
-from pdm_tf.models.sr import SR_NETS, EDSRConfig, RRDBNetConfig
+from pdm_tf.models.networks import SR_NETS
+from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from pdm_tf.models.sr.edsr import DIV2K_MEAN
 
 # Those that the TensorFlow and PyTorch sides can build.

@@ -16,7 +16,7 @@ from pdm_tf.degradations import (
 from pdm_tf.methods import PDMSRConfig
 from pdm_tf.models.bundle import find_bundle, load_bundle
 from pdm_tf.models.network import Network, recomputed
-from pdm_tf.models.sr import SR_NETS
+from pdm_tf.models.networks import SR_NETS
 from pdm_tf.train_config import TrainConfig
 
 

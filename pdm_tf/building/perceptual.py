@@ -13,9 +13,9 @@ from pdm_tf.core.seeds import stream_seed
 from pdm_tf.losses.perceptual import PERCEPTUAL_TAPS
 from pdm_tf.methods import PDMSRGANConfig
 from pdm_tf.models.bundle import load_bundle
-from pdm_tf.models.discriminators import DISCRIMINATORS
 from pdm_tf.models.features import VGG, VGGConfig
 from pdm_tf.models.network import Network
+from pdm_tf.models.networks import DISCRIMINATORS
 from pdm_tf.train_config import TrainConfig
 
 RANDOM = "random"

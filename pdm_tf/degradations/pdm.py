@@ -140,6 +140,7 @@ class PDM(Network):
     """(hr [B, H, W, 3], z_k, z_n, z_q) -> Degraded; the latents are a `Latents`."""
 
     config_class = PDMConfig
+    role = "degradation"
 
     def __init__(self, config: PDMConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)

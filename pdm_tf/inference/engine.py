@@ -67,7 +67,7 @@ class Engine:
             blend=blend,
             batch_size=info.batch or batch_size,
             radius=info.receptive_radius,
-            architecture=info.architecture,
+            advised=info.overlap,
             on_gpu=session.provider.on_gpu,
         )
         self._fallback = fallback

@@ -32,6 +32,8 @@ class ModelInfo:
       layout: "NHWC" or "NCHW", of input and output.
       precision: "float32" or "float16", of what is computed between them.
       receptive_radius: how far an output pixel sees, in LR pixels; None: unknown.
+      overlap: LR pixels to cut tiles with, as the network's author measured or derived
+        them; None: unknown.
       metadata: all that the file's metadata hold.
       sha256: of the file.
       batch: the one batch size that the graph takes; None: any.
@@ -46,6 +48,7 @@ class ModelInfo:
     metadata: Mapping[str, str]
     sha256: str
     batch: int | None = None
+    overlap: int | None = None
 
 
 def checked_path(path: PathLike) -> Path:
@@ -144,7 +147,13 @@ def read_info(
         metadata=metadata,
         sha256=_sha256(path),
         batch=batch,
+        overlap=_number(metadata, "overlap", path) or _overlap_of_old_file(metadata),
     )
+
+
+def _overlap_of_old_file(metadata: Mapping[str, str]) -> int | None:
+    """What files advise that were exported before `overlap` was in their metadata."""
+    return 24 if metadata.get("architecture") == "RRDBNet" else None
 
 
 def _number(metadata: Mapping[str, str], key: str, path: Path) -> int | None:

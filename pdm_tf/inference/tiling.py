@@ -18,14 +18,7 @@ from pdm_tf.inference.tiles import TilePlan, even_tile, plan_tiles, smallest_til
 
 # A network that sees no further than this is cut exactly.
 LARGEST_EXACT = 64
-# LR pixels, where the receptive radius is out of reach (RRDBNet, 23 blocks: 349). How
-# much a pixel depends on what is d pixels away falls fast: cutting a photograph changed
-# pixels at a distance of 8 and more by at most one 8-bit level (0.11 levels before
-# rounding), at 12 by 0.0013, at 16 by no more than float32 rounds anyway. That is the
-# worst of: initial weights, residual branches 5 and 8 times as strong, and 220 steps of
-# supervised training. Three times that, because long training may make networks look
-# further; blending covers the rest.
-RECOMMENDED_OVERLAP = {"RRDBNet": 24}
+# LR pixels, of a network that sees further and of which nobody measured what is enough.
 OVERLAP_UNKNOWN = 32
 BLEND = 8
 
@@ -82,19 +75,19 @@ def choose_cutting(
     blend: int | None,
     batch_size: int,
     radius: int | None,
-    architecture: str,
+    advised: int | None,
     on_gpu: bool,
 ) -> Cutting:
     """Fills in what was left open.
 
     Args:
       tile: side in LR pixels; 0 chooses.
-      overlap: LR pixels; None takes the receptive radius, or what is recommended where
+      overlap: LR pixels; None takes the receptive radius, or what is advised where
         that is too far, and never more than a third of a tile that was asked for.
       blend: LR pixels; None: 8 where the overlap is less than the radius, else 0.
       batch_size: tiles at once; 0: one on a CPU, on a GPU as many as make 8 of 128.
       radius: receptive radius in LR pixels; None: unknown.
-      architecture: of the model file; several in a row are joined by "+".
+      advised: overlap that the model file advises, LR pixels; None: it does not.
       on_gpu: where it is computed.
 
     Raises:
@@ -106,7 +99,7 @@ def choose_cutting(
             f"{tile}, {overlap}, {blend}, {batch_size}."
         )
     if overlap is None:
-        overlap = _usual_overlap(radius, architecture)
+        overlap = _usual_overlap(radius, advised)
         if tile:
             overlap = min(overlap, tile // 3)
     exact = radius is not None and overlap >= radius
@@ -129,11 +122,8 @@ def choose_cutting(
     return Cutting(tile, overlap, blend, batch_size, exact, even=not on_gpu)
 
 
-def _usual_overlap(radius: int | None, architecture: str) -> int:
-    if radius is not None and radius <= LARGEST_EXACT:
-        return radius
-    known = [
-        RECOMMENDED_OVERLAP.get(name, OVERLAP_UNKNOWN)
-        for name in architecture.split("+")
-    ]
-    return max(known)
+def _usual_overlap(radius: int | None, advised: int | None) -> int:
+    for overlap in (radius, advised):
+        if overlap is not None and overlap <= LARGEST_EXACT:
+            return overlap
+    return OVERLAP_UNKNOWN

@@ -15,15 +15,8 @@ from typing import Any
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_json_atomic
-from pdm_tf.degradations import PDM
-from pdm_tf.models.discriminators import (
-    PatchGAN,
-    UNetDiscriminator,
-    VGGDiscriminator,
-)
-from pdm_tf.models.features import LPIPS, VGG, AlexNet, SqueezeNet
 from pdm_tf.models.network import Network
-from pdm_tf.models.sr import EDSR, RRDBNet
+from pdm_tf.models.networks import CLASSES
 
 FORMAT = 1
 _INDEX = "bundle.json"
@@ -31,13 +24,6 @@ _KEYS = (
     *("format", "role", "network", "config", "scale", "step"),
     *("weights", "sha256", "notes"),
 )
-_CLASSES: Mapping[str, type[Network]] = {
-    cls.__name__: cls
-    for cls in (
-        *(EDSR, RRDBNet, PDM, PatchGAN, UNetDiscriminator, VGGDiscriminator),
-        *(VGG, AlexNet, SqueezeNet, LPIPS),
-    )
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,9 +111,9 @@ def load_bundle(folder: Path | str, dtype: str = "float32") -> Bundle:
     """
     folder = Path(folder)
     index = _read_index(folder)
-    if index["network"] not in _CLASSES:
+    if index["network"] not in CLASSES:
         raise UserError(
-            f"A bundle's network must be one of {', '.join(_CLASSES)}. "
+            f"A bundle's network must be one of {', '.join(CLASSES)}. "
             f"Received: {folder}, {index['network']}."
         )
     weights = folder / index["weights"]
@@ -211,7 +197,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 
 def _config_from(index: Mapping[str, Any]) -> Any:
-    config_class = _CLASSES[index["network"]].config_class
+    config_class = CLASSES[index["network"]].config_class
     fields = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in index["config"].items()

@@ -9,7 +9,6 @@ import keras
 import tensorflow as tf
 
 _PIXELS_WORTH_A_CALL = 64
-NORMALIZATIONS = ("none", "batch", "layer", "instance", "spectral")
 
 
 def fan_in_uniform() -> keras.initializers.Initializer:

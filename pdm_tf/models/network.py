@@ -3,6 +3,10 @@
 A config knows how to build its network (`build`), a network knows its config, and both
 survive Keras's own serialisation, so `model.save("x.keras")` works without custom
 objects. Networks compute in the type of their policy and return float32.
+
+SR networks answer four more questions, which `SRConfig` states and `SRNetwork` repeats:
+how much they enlarge, how far they see, with how much overlap to cut large images, and
+which of their layers may be recomputed.
 """
 
 import contextlib
@@ -17,11 +21,17 @@ import tensorflow as tf
 class Network(keras.Model):
     """A Keras model that is rebuilt from (config, dtype).
 
-    Class attribute `config_class` names the frozen dataclass; subclasses make their
-    layers in `__init__` and define `call`.
+    Subclasses make their layers in `__init__` and define `call`.
+
+    Attributes:
+      config_class: the frozen dataclass of the settings.
+      role: what it is for, which decides the programs that take its bundle: "sr",
+        "degradation", "discriminator", "features" or "lpips"; "" for a network that is
+        only a part of others.
     """
 
     config_class: ClassVar[type]
+    role: ClassVar[str] = ""
 
     def __init__(self, config: Any, *, dtype: Any = "float32", **kwargs: Any) -> None:
         super().__init__(dtype=dtype, **kwargs)
@@ -37,6 +47,11 @@ class Network(keras.Model):
     def config(self) -> Any:
         """The frozen dataclass this network was made from."""
         return self._config
+
+    @property
+    def scale(self) -> int:
+        """HR size / LR size; 1 for a network that has no scale."""
+        return getattr(self._config, "scale", 1)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -70,6 +85,65 @@ class Network(keras.Model):
     def layer_dtype(self) -> str:
         """Name of the policy, to hand to layers."""
         return self.dtype_policy.name
+
+
+class SRConfig:
+    """The settings of an SR network: the base of its frozen dataclass.
+
+    What follows from the settings alone is answered here, before anything is built.
+
+    Attributes:
+      scale: HR size / LR size.
+    """
+
+    scale: int
+
+    @property
+    def receptive_radius(self) -> int:
+        """How far an output pixel sees to each side, in LR pixels, rounded up."""
+        raise NotImplementedError
+
+    @property
+    def overlap(self) -> int:
+        """LR pixels to cut tiles with, so that their seams do not show.
+
+        The receptive radius, with which tiles equal the whole image, unless less was
+        measured to be enough.
+        """
+        return self.receptive_radius
+
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """Names of the layers that --recompute may compute twice, see `recomputed`."""
+        return ()
+
+    def build(self, dtype: str = "float32", name: str | None = None) -> "SRNetwork":
+        """The network, with its variables."""
+        raise NotImplementedError
+
+
+class SRNetwork(Network):
+    """lr [B, h, w, 3] float32 in [0, 1] -> sr [B, h*s, w*s, 3] float32, not clipped.
+
+    Any h and w; each image of a batch is computed by itself. `config` is an `SRConfig`.
+    """
+
+    role = "sr"
+
+    @property
+    def receptive_radius(self) -> int:
+        """How far an output pixel sees to each side, in LR pixels, rounded up."""
+        return self.config.receptive_radius
+
+    @property
+    def overlap(self) -> int:
+        """LR pixels to cut tiles with, see `SRConfig.overlap`."""
+        return self.config.overlap
+
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """Names of the layers that --recompute may compute twice."""
+        return self.config.block_names
 
 
 def recomputed(layer_names: Sequence[str]) -> contextlib.AbstractContextManager[Any]:

@@ -16,9 +16,9 @@ from pdm_tf.degradations import (
     NoiseModuleConfig,
     PDMConfig,
 )
-from pdm_tf.models.discriminators import DISCRIMINATORS
-from pdm_tf.models.features import FEATURE_NETS, LPIPSConfig
-from pdm_tf.models.sr import SR_NETS, RRDBNetConfig
+from pdm_tf.models.features import LPIPSConfig
+from pdm_tf.models.networks import DISCRIMINATORS, FEATURE_NETS, SR_NETS
+from pdm_tf.models.sr import RRDBNetConfig
 
 _SMALL = {
     "filters": 4,
@@ -125,10 +125,12 @@ EXAMPLES: dict[str, Example] = {
     "kernel_module": Example(_KERNEL, "kernel_module", _on_latent),
     "kernel_module/spatial": Example(_SPATIAL, "kernel_module", _on_latent),
     "noise_module": Example(_NOISE, "noise_module", _on_latent_and_image),
-    "pdm": Example(PDMConfig(scale=2, kernel=_KERNEL, noise=_NOISE), "pdm", _degraded),
+    "pdm": Example(
+        PDMConfig(scale=2, kernel=_KERNEL, noise=_NOISE), "degradation", _degraded
+    ),
     "pdm/without_noise": Example(
         PDMConfig(scale=2, kernel=_KERNEL, noise=None, border="reflect"),
-        "pdm",
+        "degradation",
         _degraded,
     ),
     "pdm/of_image_alone": Example(
@@ -137,19 +139,19 @@ EXAMPLES: dict[str, Example] = {
             kernel=dataclasses.replace(_SPATIAL, use_image=True, latent="zero"),
             noise=dataclasses.replace(_NOISE, latent="zero", zero_mean=False),
         ),
-        "pdm",
+        "degradation",
         _degraded,
     ),
     "pdm/of_image_and_latent": Example(
         PDMConfig(
             scale=2, kernel=dataclasses.replace(_GAUSSIANS, use_image=True), noise=None
         ),
-        "pdm",
+        "degradation",
         _degraded,
     ),
     "pdm/half_pixel_gaussians": Example(
         PDMConfig(scale=2, kernel=_GAUSSIANS, noise=_NOISE, grid="half_pixel"),
-        "pdm",
+        "degradation",
         _degraded,
     ),
 }

@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.models.bundle import load_bundle, save_bundle
-from pdm_tf.models.sr import SR_NETS
+from pdm_tf.models.network import SRConfig, SRNetwork
+from pdm_tf.models.networks import SR_NETS
 from tests.conformance.networks import EXAMPLES, random_image, shrunk
 from tests.support.weights import shake
 
@@ -114,6 +115,40 @@ def test_sr_net_enlarges_any_size_by_its_scale(sr_net, scale):
         sr = network(random_image(0, 1, height, width, 3))
         assert sr.shape == (1, height * scale, width * scale, 3)
         assert sr.dtype == tf.float32
+
+
+@pytest.mark.parametrize("name", [n for n in EXAMPLES if n.startswith("sr/")])
+def test_sr_net_answers_what_every_sr_network_is_asked(name):
+    """Scale, radius, overlap and what may be recomputed: `SRConfig` and `SRNetwork`."""
+    network = built(name)
+    config = network.config
+    assert isinstance(network, SRNetwork) and isinstance(config, SRConfig)
+    assert network.scale == config.scale
+    assert 1 <= network.overlap <= network.receptive_radius
+    for answer in ("receptive_radius", "overlap", "block_names"):
+        assert getattr(network, answer) == getattr(config, answer)
+    layers = {layer.name for layer in network._flatten_layers()}
+    assert isinstance(network.block_names, tuple) and set(network.block_names) <= layers
+    # No pixel beyond the radius changes the first one; the far corner is beyond.
+    side = network.receptive_radius + 2
+    image = np.full([1, side, side, 3], 0.5, np.float32)
+    other = image.copy()
+    other[:, -1, -1] = 1.0
+    first, again = (network(x).numpy()[:, 0, 0] for x in (image, other))
+    np.testing.assert_allclose(again, first, rtol=0, atol=1e-6)
+
+
+@every_network
+def test_network_has_the_role_that_its_bundle_says(name):
+    assert type(built(name)).role == ("" if "module" in name else EXAMPLES[name].role)
+
+
+def test_deep_rrdbnets_are_cut_with_the_measured_overlap():
+    assert SR_NETS["rrdbnet"].overlap == 24
+    assert SR_NETS["rrdbnet"].receptive_radius == 349
+    shallow = dataclasses.replace(SR_NETS["rrdbnet"], num_blocks=4)
+    assert shallow.overlap == shallow.receptive_radius <= 64
+    assert SR_NETS["edsr"].overlap == SR_NETS["edsr"].receptive_radius == 36
 
 
 @every_sr_net

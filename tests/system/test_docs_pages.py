@@ -15,7 +15,7 @@ from pdm_tf.core.files import read_json
 from pdm_tf.data.paper_sets import PAPER_SETS
 from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.features import LPIPSConfig
-from pdm_tf.models.sr import SR_NETS
+from pdm_tf.models.networks import SR_NETS
 from tests.conformance.smoke import ROOT, parse
 from tests.system.serving_helpers import free_ports
 from tests.system.test_docs_commands import (

@@ -97,7 +97,7 @@ def run_dir(tmp_path):
 def _network(seed):
     import keras
 
-    from pdm_tf.models.sr import SR_NETS  # noqa: F401 - the table must import
+    from pdm_tf.models.networks import SR_NETS  # noqa: F401 - the table must import
     from pdm_tf.models.sr.edsr import EDSRConfig
 
     keras.utils.set_random_seed(seed)

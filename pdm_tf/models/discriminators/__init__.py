@@ -1,7 +1,7 @@
 """Discriminators: image [B, H, W, 3] -> raw logits [B, h, w, 1].
 
-To add one: a file with its config and network, and a line in `DISCRIMINATORS`. A config
-with an `input_size` judges patches of that size only; training sets it.
+To add one: a file with its config and network, and a line in `models/networks.py`. A
+config with an `input_size` judges patches of that size only; training sets it.
 """
 
 from pdm_tf.models.discriminators.patchgan import PatchGAN, PatchGANConfig
@@ -11,14 +11,7 @@ from pdm_tf.models.discriminators.unet import (
 )
 from pdm_tf.models.discriminators.vgg import VGGDiscriminator, VGGDiscriminatorConfig
 
-DISCRIMINATORS = {
-    "patchgan": PatchGANConfig(),
-    "unet": UNetDiscriminatorConfig(),
-    "vgg": VGGDiscriminatorConfig(),
-}
-
 __all__ = [
-    "DISCRIMINATORS",
     "PatchGAN",
     "PatchGANConfig",
     "UNetDiscriminator",

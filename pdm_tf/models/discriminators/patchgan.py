@@ -78,6 +78,7 @@ class PatchGAN(Network):
     """image [B, H, W, 3] in [0, 1] -> raw logits [B, h, w, 1] float32."""
 
     config_class = PatchGANConfig
+    role = "discriminator"
 
     def __init__(self, config: PatchGANConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)

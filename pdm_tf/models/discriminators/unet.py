@@ -55,6 +55,7 @@ class UNetDiscriminator(Network):
     """image [B, H, W, 3] in [0, 1] -> raw logits [B, H, W, 1] float32."""
 
     config_class = UNetDiscriminatorConfig
+    role = "discriminator"
 
     def __init__(self, config: UNetDiscriminatorConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)

@@ -60,6 +60,7 @@ class VGGDiscriminator(Network):
     """
 
     config_class = VGGDiscriminatorConfig
+    role = "discriminator"
 
     def __init__(self, config: VGGDiscriminatorConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)

@@ -3,7 +3,7 @@
 Geometry and layer order are torchvision's, so that its ImageNet weights fit (VGG16,
 VGG19, AlexNet, SqueezeNet 1.1); LPIPS has the heads of version 0.1 on top of them.
 Weights come by path, as a bundle; nothing is downloaded. To add a network: a file with
-its config and network, and a line in `FEATURE_NETS`.
+its config and network, and a line in `models/networks.py`.
 """
 
 from pdm_tf.models.features.alexnet import AlexNet, AlexNetConfig
@@ -11,17 +11,9 @@ from pdm_tf.models.features.lpips import LPIPS, LPIPSConfig
 from pdm_tf.models.features.squeezenet import SqueezeNet, SqueezeNetConfig
 from pdm_tf.models.features.vgg import VGG, VGGConfig
 
-FEATURE_NETS = {
-    "vgg19": VGGConfig(depth=19),
-    "vgg16": VGGConfig(depth=16),
-    "alexnet": AlexNetConfig(),
-    "squeezenet": SqueezeNetConfig(),
-}
-
 __all__ = [
     "AlexNet",
     "AlexNetConfig",
-    "FEATURE_NETS",
     "LPIPS",
     "LPIPSConfig",
     "SqueezeNet",

@@ -26,6 +26,8 @@ class FeatureNet(Network):
     Subclasses make their layers and list them in `stages`.
     """
 
+    role = "features"
+
     def stages(self) -> list[Stage]:
         """The chain from the normalised image on: (name, function) in order."""
         raise NotImplementedError

@@ -90,6 +90,7 @@ class LPIPS(Network):
     """
 
     config_class = LPIPSConfig
+    role = "lpips"
 
     def __init__(self, config: LPIPSConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)

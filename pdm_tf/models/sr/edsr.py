@@ -22,14 +22,19 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.models.layers import conv
-from pdm_tf.models.network import Network, require_positive, to_compute
+from pdm_tf.models.network import (
+    SRConfig,
+    SRNetwork,
+    require_positive,
+    to_compute,
+)
 
 # Mean RGB of DIV2K, [0, 1].
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
 
 @dataclasses.dataclass(frozen=True)
-class EDSRConfig:
+class EDSRConfig(SRConfig):
     """Settings of `EDSR`; the defaults are EDSR-baseline.
 
     Attributes:
@@ -65,9 +70,9 @@ class EDSRConfig:
         return on_lr_grid + convolution_radius(upsampling_stages(self.scale), after=1)
 
     @property
-    def block_names(self) -> list[str]:
-        """Layers that may be recomputed, see `models.network.recomputed`."""
-        return [f"block_{i}" for i in range(self.num_blocks)]
+    def block_names(self) -> tuple[str, ...]:
+        """The residual blocks."""
+        return tuple(f"block_{i}" for i in range(self.num_blocks))
 
     def build(self, dtype: str = "float32", name: str | None = None) -> "EDSR":
         """The network, with its variables."""
@@ -143,7 +148,7 @@ class ResidualBlock(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("pdm_tf")
-class EDSR(Network):
+class EDSR(SRNetwork):
     """lr [B, h, w, 3] float32 in [0, 1] -> sr [B, h*s, w*s, 3] float32, not clipped."""
 
     config_class = EDSRConfig

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from export.onnx_graph import chain_radius, network_to_onnx
+from export.onnx_graph import chain_reach, network_to_onnx
 from pdm_tf.core.images import to_float
 from pdm_tf.inference.ort import import_onnxruntime
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
@@ -135,6 +135,7 @@ def test_metadata_as_onnxruntime_reads_them(tmp_path):
         "range": "0..1",
         "colour_order": "RGB",
         "receptive_radius": str(RRDB_TINY.receptive_radius),
+        "overlap": str(RRDB_TINY.overlap),
         "precision": "float32",
         "run": "r",
         "step": "9",
@@ -161,7 +162,7 @@ def test_radius_of_several_networks_covers_what_they_see(scales):
         built(EDSRConfig(num_blocks=1, filters=2, scale=s), seed=i)
         for i, s in enumerate(scales)
     ]
-    radius = chain_radius(networks)
+    radius = chain_reach(networks, "receptive_radius")
     side = 2 * radius + 5
     middle = side // 2
     image = np.full([1, 1, side, 3], 0.5, np.float32)

@@ -49,6 +49,19 @@ def test_somebody_elses_file_is_tried_for_its_scale(tmp_path):
         assert (info.scale, info.layout, info.receptive_radius) == (3, layout, None)
 
 
+def test_the_overlap_is_what_the_file_advises(tmp_path):
+    """Files of before it was written advise what was measured for their network."""
+    common = {"scale": "2", "receptive_radius": "349"}
+    for more, overlap in (
+        ({"architecture": "RRDBNet", "overlap": "40"}, 40),
+        ({"architecture": "RRDBNet"}, 24),
+        ({"architecture": "EDSR"}, None),
+        ({}, None),
+    ):
+        path = write_sr(tmp_path / "a.onnx", metadata={**common, **more})
+        assert open_session(path, provider="cpu").info.overlap == overlap
+
+
 def test_float16_ends_are_fed_and_read(tmp_path):
     half = write_sr(tmp_path / "a.onnx", io=TensorProto.FLOAT16, metadata={})
     session = open_session(half, provider="cpu")

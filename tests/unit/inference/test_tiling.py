@@ -3,11 +3,7 @@
 import pytest
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.inference.tiling import (
-    BAND_BYTES,
-    RECOMMENDED_OVERLAP,
-    choose_cutting,
-)
+from pdm_tf.inference.tiling import BAND_BYTES, OVERLAP_UNKNOWN, choose_cutting
 
 
 def choose(**given):
@@ -17,7 +13,7 @@ def choose(**given):
         "blend": None,
         "batch_size": 0,
         "radius": 36,
-        "architecture": "EDSR",
+        "advised": None,
         "on_gpu": False,
     }
     return choose_cutting(**{**settings, **given})
@@ -32,14 +28,15 @@ def test_edsr_is_exact():
 
 
 def test_networks_that_see_far_are_approximated_and_blended():
-    cutting = choose(radius=349, architecture="RRDBNet")
-    assert cutting.overlap == RECOMMENDED_OVERLAP["RRDBNet"]
+    cutting = choose(radius=349, advised=24)
+    assert cutting.overlap == 24
     assert cutting.blend > 0
     assert not cutting.exact
-    both = choose(radius=400, architecture="EDSR+RRDBNet")
-    assert both.overlap >= RECOMMENDED_OVERLAP["RRDBNet"]
-    assert choose(radius=None, architecture="").overlap > 0
-    assert not choose(radius=None).exact
+    for radius, advised in ((400, None), (68, 68), (None, None)):
+        cutting = choose(radius=radius, advised=advised)
+        assert cutting.overlap == OVERLAP_UNKNOWN and not cutting.exact
+    # Where the radius can be afforded, tiles are exact whatever is advised.
+    assert choose(radius=36, advised=24).exact
 
 
 def test_what_is_asked_for_is_taken():

@@ -5,13 +5,13 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.models.features import (
-    FEATURE_NETS,
     AlexNetConfig,
     LPIPSConfig,
     SqueezeNetConfig,
     VGGConfig,
 )
 from pdm_tf.models.features.lpips import unit_length
+from pdm_tf.models.networks import FEATURE_NETS
 from tests.oracles import features_oracle
 from tests.support.weights import shake
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.models.sr import SR_NETS, EDSRConfig, RRDBNetConfig
+from pdm_tf.models.networks import SR_NETS
+from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from pdm_tf.models.sr.edsr import DIV2K_MEAN, upsampling_stages
 from pdm_tf.models.sr.rrdbnet import unshuffled
 from tests.oracles import sr_oracle

@@ -1,0 +1,77 @@
+"""The table of networks: what is made by name, saved as a bundle and loaded again.
+
+To add a network: a file with its config and its class, and a line in `NETWORKS`. The
+other tables are views of this one. Importing this module registers all classes with
+Keras, so that `keras.saving.load_model` opens the `.keras` file of any bundle.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pdm_tf.degradations import PDM
+from pdm_tf.models.discriminators.patchgan import PatchGAN
+from pdm_tf.models.discriminators.unet import UNetDiscriminator
+from pdm_tf.models.discriminators.vgg import VGGDiscriminator
+from pdm_tf.models.features.alexnet import AlexNet
+from pdm_tf.models.features.lpips import LPIPS
+from pdm_tf.models.features.squeezenet import SqueezeNet
+from pdm_tf.models.features.vgg import VGG
+from pdm_tf.models.network import Network
+from pdm_tf.models.sr.edsr import EDSR
+from pdm_tf.models.sr.rrdbnet import RRDBNet
+
+
+class Entry(NamedTuple):
+    """A network by name: its class, and the settings that differ from the defaults.
+
+    The role of the class (`Network.role`) decides which flags take the name.
+    """
+
+    network: type[Network]
+    settings: Mapping[str, Any] = {}
+
+    @property
+    def config(self) -> Any:
+        """The network's frozen config dataclass under this name."""
+        return self.network.config_class(**self.settings)
+
+
+NETWORKS: Mapping[str, Entry] = {
+    # SR networks, as in --sr_net
+    "edsr": Entry(EDSR),
+    "edsr_large": Entry(
+        EDSR, {"filters": 256, "num_blocks": 32, "residual_scale": 0.1}
+    ),
+    "rrdbnet": Entry(RRDBNet),
+    # Degradations that are learned
+    "pdm": Entry(PDM),
+    # Discriminators, as in --hr_discriminator
+    "patchgan": Entry(PatchGAN),
+    "unet": Entry(UNetDiscriminator),
+    "vgg": Entry(VGGDiscriminator),
+    # Feature networks, and the distance between images on top of them
+    "vgg19": Entry(VGG, {"depth": 19}),
+    "vgg16": Entry(VGG, {"depth": 16}),
+    "alexnet": Entry(AlexNet),
+    "squeezenet": Entry(SqueezeNet),
+    "lpips": Entry(LPIPS),
+}
+
+
+def named(role: str) -> dict[str, Any]:
+    """Name -> default config of the networks of a role."""
+    return {
+        name: entry.config
+        for name, entry in NETWORKS.items()
+        if entry.network.role == role
+    }
+
+
+SR_NETS = named("sr")
+DISCRIMINATORS = named("discriminator")
+FEATURE_NETS = named("features")
+
+# Class name, as in bundle.json -> class.
+CLASSES: Mapping[str, type[Network]] = {
+    entry.network.__name__: entry.network for entry in NETWORKS.values()
+}
