@@ -1,13 +1,137 @@
 """Sets several methods side by side on one set: `python -m pdm_tf.compare --help`."""
 
+import dataclasses
 import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
 from pdm_tf.cli import program
-from pdm_tf.cli.flags_compare import SPEC, CompareConfig
-from pdm_tf.evaluation.comparison_report import text
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import check_flags
+from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.files import read_json, write_text_atomic
+from pdm_tf.core.names import lookup
+from pdm_tf.evaluate import EvaluateConfig, run_evaluation
+from pdm_tf.evaluation.comparison import Row, compare
+from pdm_tf.evaluation.crops import StoredCrop, stored_crops
+from pdm_tf.evaluation.results import BASELINE
 from pdm_tf.evaluation.runner import tell_left_out
-from pdm_tf.reporting.comparison_page import FILE
-from pdm_tf.reporting.comparison_run import run_comparison
+from pdm_tf.reporting import comparison_text
+from pdm_tf.reporting.comparison_page import FILE, CropRow, comparison_page
+from pdm_tf.reporting.page import made_by
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """What `compare` is asked to do; the fields are the flags.
+
+    Raises:
+      UserError: a required flag is missing or a value is none that it takes.
+    """
+
+    model: tuple[str, ...] = flag(
+        (),
+        "NAME=PATH, once for each method, in the order of the rows: the "
+        "folder of a finished pdm_tf.evaluate, or any model that it takes, "
+        "which is evaluated first. Bicubic becomes the first row by itself. Required.",
+        section="What",
+        required=True,
+    )
+    against: str = flag(
+        "best",
+        "What differences are taken to: best (of each metric) or the name "
+        "of a method, bicubic included.",
+    )
+    hr_dir: str = flag(
+        "",
+        "Folder of HR images.",
+        section="For models that are not evaluated yet (as of pdm_tf.evaluate)",
+    )
+    lr_dir: str = flag("", "Folder of their LR images.")
+    metrics: str = flag(
+        "auto",
+        "Which, separated by commas; auto is psnr,ssim,psnr_shift with HR "
+        "images and niqe without.",
+    )
+    metric_arg: tuple[str, ...] = flag(
+        (), "NAME=PATH: the weights or parameters of a metric."
+    )
+    weights: Literal["ema", "raw"] = flag(
+        "ema", "Of a run folder: the averaged weights (ema) or the last (raw)."
+    )
+    scale: int = flag(
+        0, "HR size / LR size, where model and images do not tell; 0: they do."
+    )
+    crop_border: int = flag(
+        -1, "Pixels left out on every side before scoring; -1: the scale."
+    )
+    max_images: int = flag(0, "Evaluate at most this many images; 0 takes all.")
+    tile: int = flag(
+        448,
+        "LR images of more than TILE x TILE pixels are upscaled in tiles of "
+        "that side; 0 never cuts.",
+    )
+    overlap: int = flag(
+        48, "LR pixels around each tile that are computed and thrown away."
+    )
+    output_dir: str = flag(
+        "",
+        "Folder for comparison.json, .csv, .md and .html, and for "
+        "evaluations/NAME/ of what was not evaluated yet. Required.",
+        section="Output",
+        required=True,
+    )
+    examples: int = flag(4, "Images whose crops to show, evenly by name.", at_least=0)
+    images: str = flag("", "Or which ones: names without suffix, separated by commas.")
+
+    def __post_init__(self) -> None:
+        check_flags(self, "pdm_tf.compare")
+        names = list(self.methods)
+        if len(names) < len(self.model):
+            raise UserError(
+                "--model must give every method a name of its own. "
+                f"Received: {' '.join(self.model)}."
+            )
+
+    @property
+    def methods(self) -> dict[str, str]:
+        """Name -> path, in order.
+
+        Raises:
+          UserError: a --model that is not NAME=PATH.
+        """
+        found = {}
+        for text in self.model:
+            name, separator, path = text.partition("=")
+            if not (separator and name.strip() and path.strip()):
+                raise UserError(f"--model is written NAME=PATH. Received: {text!r}.")
+            found[name.strip()] = path.strip()
+        return found
+
+
+SPEC = ProgramSpec(
+    module="pdm_tf.compare",
+    config=CompareConfig,
+    intro="Compares several methods on one set: a table with methods as rows and "
+    "metrics as columns, the best bold and the second underlined, the differences with "
+    "their bootstrap intervals, and the same crops side by side. Takes finished "
+    "evaluations, so that nothing is computed twice, and evaluates models that have "
+    "none yet; started again, it goes on where it was.",
+    examples=(
+        "python -m pdm_tf.compare --model=ours=eval/ours --model=other=eval/other "
+        "--output_dir=eval/comparison",
+        "python -m pdm_tf.compare --model=PDM-SR=runs/a --model=ESRGAN=bundles/esrgan "
+        "--model=paper=results/paper --hr_dir=val/hr --lr_dir=val/lr "
+        "--output_dir=eval/comparison",
+    ),
+)
+
+_REPORT = "report.json"
+_NEEDED = ("model", "scale", "crop_border", "metrics", "mean", "images")
+_SHARED = ("hr_dir", "lr_dir", "metrics", "metric_arg", "weights", "scale")
+_SHARED += ("crop_border", "max_images", "tile", "overlap")
 
 
 def main(config: CompareConfig) -> None:
@@ -15,9 +139,155 @@ def main(config: CompareConfig) -> None:
     comparison, path = run_comparison(
         config, say=lambda line: print(line, file=sys.stderr), warn=tell_left_out
     )
-    print(text(comparison))
+    print(comparison_text.text(comparison))
     print(f"\npage: {path.with_name(FILE)}")
     print(f"comparison: {path}")
+
+
+def run_comparison(
+    config: CompareConfig, say: Callable[[str], None], warn: Callable[[str], None]
+) -> tuple[dict[str, Any], Path]:
+    """Evaluates what is not evaluated yet, compares, writes the files.
+
+    Args:
+      config: which methods, on what.
+      say: told what is being done.
+      warn: told what is left out.
+
+    Returns:
+      The content of comparison.json, and its path.
+
+    Raises:
+      UserError: a method that cannot be evaluated, or evaluations that do not go
+        together.
+    """
+    output = Path(config.output_dir)
+    finished = {n: p for n, p in config.methods.items() if is_evaluation(p)}
+    if len(finished) < len(config.methods) and not (config.hr_dir or config.lr_dir):
+        left = next(p for n, p in config.methods.items() if n not in finished)
+        raise UserError(
+            "--hr_dir and --lr_dir are required for what is not a finished evaluation "
+            f"(a folder with {_REPORT}). Received: {left}, without them."
+        )
+    rows, folders = [], []
+    for name, place in config.methods.items():
+        folder = Path(place)
+        if name not in finished:
+            folder = output / "evaluations" / name.replace("/", "_")
+            say(f"evaluating {name}")
+            wanted = _evaluation(config, place, folder)
+            if run_evaluation(wanted, warn, reuse=True).reused:
+                say(f"{name}: {folder / _REPORT} is of the same model and settings")
+        rows.append(Row(name, read_report(folder)))
+        folders.append(folder)
+    comparison = compare(rows, config.against)
+    crops = _crop_rows(comparison, rows, folders, config, warn)
+    write_text_atomic(output / FILE, comparison_page(comparison, crops, made_by()))
+    return comparison, comparison_text.write_comparison(comparison, output)
+
+
+def is_evaluation(place: str) -> bool:
+    """Whether a folder holds a report of pdm_tf.evaluate, and is no run or bundle."""
+    folder = Path(place)
+    return (folder / _REPORT).is_file() and not (folder / "bundle.json").is_file()
+
+
+def read_report(folder: Path) -> Mapping[str, Any]:
+    """The content of report.json.
+
+    Raises:
+      UserError: it is not one of pdm_tf.evaluate.
+    """
+    report = read_json(folder / _REPORT)
+    missing = [key for key in _NEEDED if key not in report]
+    if missing or not report["images"]:
+        raise UserError(
+            f"{folder / _REPORT} must be a report of pdm_tf.evaluate. Received: a file "
+            f"without {', '.join(missing) or 'images'}."
+        )
+    return report
+
+
+def _evaluation(config: CompareConfig, place: str, folder: Path) -> EvaluateConfig:
+    shared = {name: getattr(config, name) for name in _SHARED}
+    return dataclasses.replace(
+        EvaluateConfig(model=place, output_dir=str(folder)), panels=0, **shared
+    )
+
+
+def _crop_rows(
+    comparison: Mapping[str, Any],
+    methods: Sequence[Row],
+    folders: Sequence[Path],
+    config: CompareConfig,
+    warn: Callable[[str], None],
+) -> list[CropRow]:
+    """The crops of the images to show, in the columns of the table."""
+    stored = {m.name: stored_crops(f) for m, f in zip(methods, folders, strict=True)}
+    known = {image["name"]: image for image in comparison["images"]}
+    names = list(known)
+    if config.images:
+        chosen = [n.strip() for n in config.images.split(",") if n.strip()]
+        for name in chosen:
+            lookup(known, name, "--images")
+    else:
+        count = min(config.examples, len(names))
+        chosen = [names[i * len(names) // count] for i in range(count)]
+    metric, spec = next(iter(comparison["metrics"].items()))
+
+    def line(name: str, who: str) -> str:
+        value = comparison_text.number(spec, known[name][who][metric])
+        return f"{metric} {value} {spec['unit']}".strip()
+
+    rows = []
+    for name in chosen:
+        crops = {who: table[name] for who, table in stored.items() if name in table}
+        if not crops:
+            warn(f"{name}: no evaluation kept a crop of it (evaluate --crops)")
+            continue
+        first = next(iter(crops.values()))
+        crops = {w: c for w, c in crops.items() if c.region == first.region}
+        cells = [("LR", _any(crops, "lr", warn), "")]
+        for method in comparison["methods"]:
+            who = method["name"]
+            if who == BASELINE:
+                shown = _any(crops, "bicubic", warn)
+                shown = (
+                    _bicubic_itself(crops, methods, warn) if shown is None else shown
+                )
+            else:
+                shown = _read(crops.get(who), "sr", warn)
+            cells.append((who, shown, line(name, who)))
+        cells.append(("HR", _any(crops, "hr", warn), "the reference"))
+        ends = ("LR", "HR")
+        cells = [c for c in cells if c[1] is not None or c[0] not in ends]
+        rows.append(CropRow(name, first.region, cells))
+    return rows
+
+
+def _any(crops: Mapping[str, StoredCrop], key: str, warn: Callable[[str], None]) -> Any:
+    """The first of the methods that kept this picture."""
+    found = (_read(crop, key, warn) for crop in crops.values())
+    return next((crop_u8 for crop_u8 in found if crop_u8 is not None), None)
+
+
+def _bicubic_itself(
+    crops: Mapping[str, StoredCrop],
+    methods: Sequence[Row],
+    warn: Callable[[str], None],
+) -> Any:
+    for method in methods:
+        if method.report["model"] == BASELINE:
+            return _read(crops.get(method.name), "sr", warn)
+    return None
+
+
+def _read(crop: StoredCrop | None, key: str, warn: Callable[[str], None]) -> Any:
+    try:
+        return None if crop is None else crop.read(key)
+    except ImageError as error:
+        warn(str(error))
+        return None
 
 
 if __name__ == "__main__":

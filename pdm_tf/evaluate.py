@@ -1,23 +1,434 @@
 """Scores an SR model, or its pictures, on a set: `python -m pdm_tf.evaluate --help`."""
 
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
+from pdm_tf import __version__
 from pdm_tf.cli import program
-from pdm_tf.cli.flags_evaluate import SPEC, EvaluateConfig
-from pdm_tf.evaluation import report as reports
-from pdm_tf.evaluation.runner import tell_left_out
-from pdm_tf.reporting.evaluation_page import FILE
-from pdm_tf.reporting.evaluation_run import run_evaluation
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import check_flags, check_seed
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import read_json, write_text_atomic
+from pdm_tf.core.images import write_png
+from pdm_tf.core.quiet import quiet_start
+from pdm_tf.evaluation.crops import CropWriter
+from pdm_tf.evaluation.degradation_numbers import (
+    MeasuredDegradation,
+    measure_run,
+    read_kernels,
+)
+from pdm_tf.evaluation.exhibits import Extremes
+from pdm_tf.evaluation.image_set import (
+    ImageSet,
+    check_folders,
+    open_set,
+    set_of_names,
+)
+from pdm_tf.evaluation.panels import PanelWriter
+from pdm_tf.evaluation.results import BASELINE
+from pdm_tf.evaluation.runner import (
+    check_references,
+    evaluate_images,
+    metric_specs,
+    tell_left_out,
+)
+from pdm_tf.evaluation.subjects import Subject, SubjectRequest, open_subject
+from pdm_tf.evaluation.subjects.pictures import PictureSubject
+from pdm_tf.reporting import evaluation_text
+from pdm_tf.reporting.evaluation_page import FILE, evaluation_page
+from pdm_tf.reporting.kernel_section import kernel_comparison
+from pdm_tf.reporting.page import made_by
+
+# What `--metrics=auto` takes.
+WITH_REFERENCE = ("psnr", "ssim", "psnr_shift")
+WITHOUT_REFERENCE = ("niqe",)
+
+
+@dataclass(frozen=True)
+class EvaluateConfig:
+    """What `evaluate` is asked to do; the fields are the flags.
+
+    Raises:
+      UserError: a required flag is missing or a number is out of range.
+    """
+
+    model: str = flag(
+        "",
+        "A run folder of pdm_tf.train; a bundle (a folder with bundle.json); "
+        "an ONNX file, or the folder that python -m export wrote; a SavedModel (of "
+        "numbered versions the newest counts); a folder of finished SR pictures, named "
+        "as the images; or the word bicubic for the baseline alone. Required.",
+        section="What",
+        required=True,
+    )
+    weights: Literal["ema", "raw"] = flag(
+        "ema", "Of a run folder: the averaged weights (ema) or the last (raw)."
+    )
+    hr_dir: str = flag(
+        "",
+        "Folder of HR images, searched recursively, or shards. Empty: only "
+        "metrics that need no reference (niqe).",
+    )
+    lr_dir: str = flag(
+        "",
+        "Folder of LR images, matched to the HR images by file name; an LR "
+        "name may end in x4, x4m or the like. Finished pictures do without, but then "
+        "there is no bicubic beside them.",
+    )
+    scale: int = flag(
+        0,
+        "HR size / LR size, for bicubic and for pictures; 0 takes it from the "
+        "model or from the images.",
+        at_least=0,
+    )
+    max_images: int = flag(
+        0, "Evaluate at most this many images; 0 takes all.", at_least=0
+    )
+    metrics: str = flag(
+        "auto",
+        "Which, separated by commas; auto is psnr,ssim,psnr_shift with HR "
+        "images and niqe without. psnr (dB, RGB together), ssim; "
+        "psnr_shift (best psnr over displacements of up to 6 px, which forgives a "
+        "misaligned result); psnr_y, ssim_y (the Y channel alone); psnr_ntire2018, "
+        "ssim_ntire2018 (that challenge's shift search, images of 160 px or more) and "
+        "the same with _release (as the PDM release computes them, mistake included); "
+        "lpips_alex, lpips_vgg, lpips_squeeze (learned, lower is better); niqe (no "
+        "reference, lower is better). The last four need a --metric_arg.",
+        section="Scores",
+    )
+    metric_arg: tuple[str, ...] = flag(
+        (),
+        "NAME=PATH: the weights or parameters of a metric. Of "
+        "lpips_alex, lpips_vgg, lpips_squeeze: a bundle with backbone and heads. Of "
+        "niqe: the .npz file that pdm_tf.fit_niqe makes.",
+    )
+    crop_border: int = flag(
+        -1,
+        "Pixels left out on every side of the HR and SR images before "
+        "scoring; -1 takes the scale, the custom of the field.",
+    )
+    true_kernels: str = flag(
+        "",
+        "The true blur kernels [N, K, K] in a .npy file, to compare "
+        "the learned ones with.",
+        section="Learned degradation (of a run with one; measured as pdm_tf.report "
+        "does)",
+    )
+    pair_kernels: str = flag(
+        "",
+        "The true kernel of each pair of --hr_dir and --lr_dir, by the "
+        "order of their names, likewise: what an LR image has beyond its blurred HR "
+        "image is the true noise, to compare the learned one with.",
+    )
+    real_lr: str = flag(
+        "",
+        "Photographs with the real degradation (a folder or shards), to "
+        "compare synthesised ones with.",
+    )
+    seed: int = flag(
+        0, "Of the kernels and patches that are drawn for these.", at_least=0
+    )
+    output_dir: str = flag(
+        "",
+        "Folder for report.json, report.csv, report.md, report.html, "
+        "panels/*.png, crops/*.png and, with a learned degradation, kernels.png; made "
+        "if missing, its files of those names replaced. Required.",
+        section="Output",
+        required=True,
+    )
+    panels: int = flag(
+        4,
+        "How many side-by-side pictures to draw, of the first images; -1 draws all.",
+        at_least=-1,
+    )
+    examples: int = flag(
+        3,
+        "How many images to show in report.html of the best and of the "
+        "worst by the first metric, each.",
+        at_least=0,
+    )
+    crops: int = flag(
+        -1,
+        "Of how many images, the first ones, to keep a small crop for "
+        "pdm_tf.compare; -1 keeps all.",
+        at_least=-1,
+    )
+    tile: int = flag(
+        448,
+        "LR images of more than TILE x TILE pixels are upscaled in tiles of "
+        "that side; 0 never cuts.",
+        section="Memory",
+    )
+    overlap: int = flag(
+        48,
+        "LR pixels around each tile that are computed and thrown away; "
+        "exact when the network sees no further (36 for the default EDSR).",
+    )
+
+    def __post_init__(self) -> None:
+        check_flags(self, "pdm_tf.evaluate")
+        check_seed(self.seed)
+        if self.crop_border < -1:
+            raise UserError(
+                "--crop_border must be 0 or more, or -1 for the scale. "
+                f"Received: {self.crop_border}."
+            )
+        if self.tile and (self.overlap < 0 or self.tile <= 2 * self.overlap):
+            raise UserError(
+                "--tile must be 0 or larger than twice --overlap, which is 0 or more. "
+                f"Received: --tile={self.tile}, --overlap={self.overlap}."
+            )
+        _ = self.metric_files  # refuses what is not NAME=PATH
+
+    @property
+    def metric_names(self) -> tuple[str, ...]:
+        """The metrics asked for, in order."""
+        if self.metrics.strip() == "auto":
+            return WITH_REFERENCE if self.hr_dir else WITHOUT_REFERENCE
+        return tuple(name.strip() for name in self.metrics.split(",") if name.strip())
+
+    @property
+    def metric_files(self) -> dict[str, str]:
+        """Metric -> path of its weights or parameters; the later of two counts.
+
+        Raises:
+          UserError: a --metric_arg that is not NAME=PATH.
+        """
+        files = {}
+        for arg in self.metric_arg:
+            name, separator, path = arg.partition("=")
+            if not (separator and name.strip() and path.strip()):
+                raise UserError(
+                    f"--metric_arg is written NAME=PATH. Received: {arg!r}."
+                )
+            files[name.strip()] = path.strip()
+        return files
+
+
+SPEC = ProgramSpec(
+    module="pdm_tf.evaluate",
+    config=EvaluateConfig,
+    intro="Scores a trained network, an exported model or finished pictures on pairs "
+    "of LR and HR images, and bicubic on the same images; or, without HR images, by "
+    "metrics that need none. Writes report.json (for scripts), report.csv, report.md "
+    "and report.html (for people) and side-by-side pictures, and prints the table. "
+    "Images that cannot be paired, read or compared are named and left out. "
+    "pdm_tf.compare sets several results side by side.",
+    examples=(
+        "python -m pdm_tf.evaluate --model=runs/a --hr_dir=val/hr --lr_dir=val/lr "
+        "--output_dir=runs/a/eval/val",
+        "python -m pdm_tf.evaluate --model=bicubic --hr_dir=val/hr --lr_dir=val/lr "
+        "--output_dir=eval/bicubic --metrics=psnr,ssim",
+        "python -m pdm_tf.evaluate --model=results/other --hr_dir=val/hr "
+        "--lr_dir=val/lr --output_dir=eval/other",
+        "python -m pdm_tf.evaluate --model=exported/model.onnx --lr_dir=photos/lr "
+        "--output_dir=eval/photos --metrics=niqe --metric_arg=niqe=niqe.npz",
+        "python -m pdm_tf.evaluate --model=runs/a --hr_dir=val/hr --lr_dir=val/lr "
+        "--output_dir=runs/a/eval/val --metrics=psnr,lpips_alex,niqe "
+        "--metric_arg=lpips_alex=bundles/lpips_alex --metric_arg=niqe=niqe.npz",
+    ),
+)
+
+KERNELS = "kernels.png"
+# Settings that do not change what is measured.
+_COSMETIC = ("output_dir", "panels", "examples", "crops", "tile", "overlap")
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What came out.
+
+    Attributes:
+      report: content of report.json.
+      path: of report.json.
+      panels: pictures drawn.
+      reused: whether it was there already.
+    """
+
+    report: dict[str, Any]
+    path: Path
+    panels: tuple[Path, ...] = ()
+    reused: bool = False
 
 
 def main(config: EvaluateConfig) -> None:
     """Evaluates, writes the reports and pictures, prints the table."""
     done = run_evaluation(config, tell_left_out)
-    print(reports.text(done.report))
+    print(evaluation_text.text(done.report))
     if done.panels:
         print(f"\n{len(done.panels)} pictures: {Path(config.output_dir) / 'panels'}")
     print(f"\npage: {done.path.with_name(FILE)}")
     print(f"report: {done.path}")
+
+
+def run_evaluation(
+    config: EvaluateConfig, warn: Callable[[str], None], *, reuse: bool = False
+) -> Evaluated:
+    """Evaluates, and writes reports and pictures.
+
+    Args:
+      config: what, on what, how.
+      warn: told at once what is left out.
+      reuse: whether a report of the same settings and model in the output folder is
+        taken as it is.
+
+    Raises:
+      UserError: a request that cannot be met; most are found before an image is read.
+    """
+    check_folders([place for place in (config.hr_dir, config.lr_dir) if place])
+    kernels = _read_kernels(config)
+    with quiet_start():  # LPIPS loads TensorFlow
+        metrics = metric_specs(config.metric_names, config.metric_files)
+    check_references(metrics, config.hr_dir)
+    output = _made(Path(config.output_dir))
+    subject = open_subject(_request_of(config))
+    if subject.needs_lr and not config.lr_dir:
+        raise UserError(
+            f"--lr_dir is required: {subject.name} makes its pictures from LR images. "
+            "Received nothing."
+        )
+    sources = [f"{spec.name} {spec.source}".strip() for spec in metrics]
+    settings = _settings(config, subject, sources)
+    if reuse and (done := _finished(output, settings)) is not None:
+        return done
+    images = _open_images(config, subject)
+    measured = _degradation(config, kernels)
+    problems = [*images.problems, *subject.unused(item.name for item in images.items)]
+    for name, reason in problems:
+        warn(f"{name}: {reason}")
+
+    panels = PanelWriter(output / "panels", config.panels, label=subject.label)
+    crops = CropWriter(output, config.crops)
+    extremes = Extremes(metrics[0], config.examples, label=subject.label)
+    result = evaluate_images(
+        subject.picture,
+        images.items,
+        metrics=metrics,
+        crop_border=subject.scale if config.crop_border < 0 else config.crop_border,
+        scale=subject.scale,
+        baseline=subject.name != BASELINE,
+        progress=True,
+        on_image=lambda image: [f(image) for f in (panels, crops, extremes)],
+        on_problem=warn,
+    )
+    crops.finish()
+    report = result.to_report(subject.name)
+    if subject.name == BASELINE:
+        report["baseline"] = {BASELINE: report["mean"]}
+        report["interval"]["baseline"] = {BASELINE: report["interval"]["mean"]}
+    report["problems"] = [
+        *({"name": name, "reason": reason} for name, reason in problems),
+        *report["problems"],
+    ]
+    report |= {
+        "model_facts": dict(subject.facts),
+        "set": {"hr": config.hr_dir, "lr": config.lr_dir},
+        **(_degradation_report(measured, config) if measured else {}),
+        "settings": settings,
+        "pdm_tf": __version__,
+    }
+    if measured:
+        write_png(output / KERNELS, kernel_comparison(measured.kernels))
+    else:
+        (output / KERNELS).unlink(missing_ok=True)  # of an evaluation before
+    page = evaluation_page(report, extremes.worst(), extremes.best(), made_by())
+    write_text_atomic(output / FILE, page)
+    return Evaluated(
+        report, evaluation_text.write_report(report, output), tuple(panels.written)
+    )
+
+
+def _request_of(config: EvaluateConfig) -> SubjectRequest:
+    names = [field.name for field in dataclasses.fields(SubjectRequest)]
+    values = {name: getattr(config, name) for name in names if name != "location"}
+    return SubjectRequest(config.model, **values)
+
+
+def _open_images(config: EvaluateConfig, subject: Subject) -> ImageSet:
+    if config.hr_dir or config.lr_dir:
+        return open_set(config.hr_dir, config.lr_dir, subject.scale, config.max_images)
+    assert isinstance(subject, PictureSubject)  # others need LR images
+    return set_of_names(subject.pictures.stems, config.max_images)
+
+
+def _read_kernels(config: EvaluateConfig) -> dict[str, Any]:
+    """Flag -> the kernels that it names; read before any work is done."""
+    paths = {"true_kernels": config.true_kernels, "pair_kernels": config.pair_kernels}
+    return {flag: read_kernels(path, flag) for flag, path in paths.items() if path}
+
+
+def _degradation(
+    config: EvaluateConfig, kernels: dict[str, Any]
+) -> MeasuredDegradation | None:
+    """The model's learned degradation, where it is asked for."""
+    if not (kernels or config.real_lr):
+        return None
+    return measure_run(
+        config.model,
+        config.weights,
+        hr_dir=config.hr_dir,
+        lr_dir=config.lr_dir,
+        real_lr=config.real_lr,
+        seed=config.seed,
+        **kernels,
+    )
+
+
+def _degradation_report(
+    measured: MeasuredDegradation, config: EvaluateConfig
+) -> dict[str, Any]:
+    """The part of report.json on the learned degradation."""
+    return {
+        "degradation": measured.numbers,
+        "degradation_settings": {
+            "sha256": measured.sha256,
+            "step": measured.step,
+            "photographs": measured.photographs,
+            "true_kernels": config.true_kernels,
+            "pair_kernels": config.pair_kernels,
+            "real_lr": config.real_lr,
+            "seed": config.seed,
+        },
+    }
+
+
+def _settings(
+    config: EvaluateConfig, subject: Subject, metrics: Sequence[str]
+) -> dict[str, Any]:
+    """What decides the numbers, JSON-ready; `metrics` say what they are made from."""
+    values = dataclasses.asdict(config)
+    kept = {name: value for name, value in values.items() if name not in _COSMETIC}
+    kept |= {
+        "metrics": list(metrics),
+        "metric_arg": list(config.metric_arg),
+        "model_sha256": subject.facts.get("sha256", ""),
+    }
+    return kept
+
+
+def _finished(output: Path, settings: dict[str, Any]) -> Evaluated | None:
+    path = output / "report.json"
+    if not path.is_file():
+        return None
+    report = read_json(path)
+    if report.get("settings") != settings or report["pdm_tf"] != __version__:
+        return None
+    return Evaluated(report, path, reused=True)
+
+
+def _made(folder: Path) -> Path:
+    """Makes the output folder now: not after minutes of work."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--output_dir must be a folder that can be written. Received: {folder} "
+            f"({error.strerror})."
+        ) from error
+    return folder
 
 
 if __name__ == "__main__":

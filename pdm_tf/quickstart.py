@@ -29,7 +29,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8, write_png
 from pdm_tf.core.quiet import quiet_start
-from pdm_tf.evaluation.kernels import kernel_comparison
+from pdm_tf.reporting.kernel_section import kernel_comparison
 from pdm_tf.samples.blur_track import Track, make_track
 
 # The held-out photograph that the picture shows: it has hair, edges and calm areas.
@@ -282,13 +282,10 @@ def _picture(output: Path, track: Track) -> Path:
 
 def _report(output: Path, track: Track) -> None:
     """Leaves report.html: what was learned, beside the truth."""
-    from pdm_tf.reporting.degradation_report import (
-        ReportRequest,
-        write_degradation_report,
-    )
+    from pdm_tf.report import ReportConfig, write_report
 
-    write_degradation_report(
-        ReportRequest(
+    write_report(
+        ReportConfig(
             model=str(output / "run"),
             real_lr=str(track.lr),
             hr_dir=str(track.hr),

@@ -2,22 +2,261 @@
 
 import dataclasses
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
 
+from pdm_tf import samples
 from pdm_tf.cli import program
-from pdm_tf.cli.flags_report import SPEC, ReportConfig
-from pdm_tf.reporting.degradation_report import ReportRequest, write_degradation_report
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import check_flags, check_seed
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import write_text_atomic
+from pdm_tf.core.images import list_images
+from pdm_tf.core.quiet import quiet_start
+from pdm_tf.evaluation.degradation_numbers import read_kernels
+from pdm_tf.evaluation.opened_run import OpenedRun, open_run
+from pdm_tf.reporting.run_page import FILE, RunPage
+
+if TYPE_CHECKING:
+    from pdm_tf.evaluation.sampling import Photographs
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """What `report` is asked to do; the fields are the flags.
+
+    Raises:
+      UserError: a required flag is missing or a number is out of range.
+    """
+
+    model: str = flag(
+        "",
+        "A run folder of pdm_tf.train, or one bundle (a folder with "
+        "bundle.json). Required.",
+        section="What",
+        required=True,
+    )
+    weights: Literal["ema", "raw"] = flag(
+        "ema", "Of a run folder: the averaged weights (ema) or the last (raw)."
+    )
+    real_lr: str = flag(
+        "",
+        "Photographs with the real degradation: a folder, or shards of "
+        "pdm_tf.prepare. Empty: the run's --lr_dir.",
+    )
+    hr_dir: str = flag(
+        "",
+        "High-resolution photographs to put through the learned degradation. "
+        "Empty: the run's --hr_dir, or else the project's sample photographs.",
+    )
+    true_kernels: str = flag(
+        "",
+        "If the true blur is known: its kernels [N, K, K] in a .npy "
+        "file, shown and measured beside the learned ones.",
+    )
+    val_hr_dir: str = flag(
+        "",
+        "Pairs to score the SR network on, high resolution. Empty: the "
+        "run's, if it has some.",
+    )
+    val_lr_dir: str = flag("", "Their low-resolution partners, matched by file name.")
+    output: str = flag(
+        "",
+        "The HTML file. Empty: report.html in the run folder, or in the "
+        "current folder for a bundle on its own.",
+        section="Output",
+    )
+    sliders: int = flag(
+        4,
+        "Photographs to show before and after, evenly by name; 0 for none.",
+        at_least=0,
+    )
+    seed: int = flag(0, "Of the kernels, noise and patches that are drawn.", at_least=0)
+
+    def __post_init__(self) -> None:
+        check_flags(self, "pdm_tf.report")
+        check_seed(self.seed)
+        if bool(self.val_hr_dir) != bool(self.val_lr_dir):
+            raise UserError(
+                "--val_hr_dir and --val_lr_dir go together (paired photographs). "
+                f"Received: {self.val_hr_dir!r}, {self.val_lr_dir!r}."
+            )
+
+
+SPEC = ProgramSpec(
+    module="pdm_tf.report",
+    config=ReportConfig,
+    intro="Shows what a run has learned, in one HTML file that needs nothing else: "
+    "sampled kernels and noise, observed and synthesised LR patches, measurements, "
+    "training curves, and the SR network before and after on real photographs. A line "
+    "at the top says whether the degradation is healthy. pdm_tf.train writes the same "
+    "report when it has finished.",
+    examples=(
+        "python -m pdm_tf.report --model=runs/a",
+        "python -m pdm_tf.report --model=runs/a/bundles/pdm_ema --real_lr=photos/lr "
+        "--true_kernels=true_kernels.npy --output=report.html",
+    ),
+)
+
+_SAMPLES = "the project's sample photographs"
+
+
+@dataclass(frozen=True)
+class Written:
+    """What came out.
+
+    Attributes:
+      path: of the page.
+      headline: the verdict in words.
+      left_out: what could not be used, each with its reason.
+    """
+
+    path: Path
+    headline: str
+    left_out: tuple[str, ...]
 
 
 def main(config: ReportConfig) -> None:
     """Makes the report; prints the verdict and, last, where the page is."""
-    request = ReportRequest(**dataclasses.asdict(config))
-    written = write_degradation_report(
-        request, say=lambda line: print(line, file=sys.stderr)
-    )
+    written = write_report(config, say=lambda line: print(line, file=sys.stderr))
     for line in written.left_out:
         print(f"left out: {line}", file=sys.stderr)
     print(written.headline)
     print(f"report: {written.path}")
+
+
+def report_on_run(run_dir: Path | str, say: Callable[[str], None]) -> Path | None:
+    """Writes report.html into a run folder, or says why not and how to try again.
+
+    Raises nothing: the networks are trained and saved, and a picture book about them is
+    no reason for a script to think that they are not. Ctrl-C skips the report.
+
+    Args:
+      run_dir: of a run with bundles.
+      say: gets a line, for the screen and the log.
+
+    Returns:
+      The page, or None.
+    """
+    again = f"python -m pdm_tf.report --model={run_dir}"
+    try:
+        written = write_report(ReportConfig(model=str(run_dir)))
+    except UserError as error:
+        say(f"no report: {error} To try again: {again}")
+    except KeyboardInterrupt:
+        say(f"no report: interrupted. To make it: {again}")
+    except Exception as error:  # noqa: BLE001 - see above; named, with its type
+        say(f"no report: {type(error).__name__}: {error}. To try again: {again}")
+    else:
+        say(f"report: {written.path}: {written.headline}")
+        return written.path
+    return None
+
+
+def write_report(
+    config: ReportConfig, say: Callable[[str], None] = lambda line: None
+) -> Written:
+    """Makes the page and writes it.
+
+    Args:
+      config: what to report on.
+      say: told what is being done.
+
+    Raises:
+      UserError: no such model, or images that are needed and missing.
+    """
+    true_kernels = read_kernels(config.true_kernels) if config.true_kernels else None
+    _check_places(config)
+    say(f"opening {config.model}")
+    run = open_run(config.model, config.weights)
+    with quiet_start():
+        from pdm_tf.evaluation.run_findings import degradation_findings
+
+    page = RunPage(run.to_json(), run.records)
+    lr_place = config.real_lr or run.folder("lr_dir")
+    if not lr_place and run.pdm is None:
+        lr_place = config.val_lr_dir or run.folder("val_lr_dir")
+    real_lr = _photographs(page, lr_place, "LR photographs") if lr_place else None
+    if run.pdm is not None:
+        hr_place = config.hr_dir or run.folder("hr_dir")
+        hr = _photographs(
+            page,
+            hr_place or str(samples.PHOTOS_FOR_HR),
+            "HR photographs, degraded here",
+            hr_place or _SAMPLES,
+        )
+        say("drawing kernels and degrading photographs")
+        found = degradation_findings(run.pdm, hr, real_lr, true_kernels, config.seed)
+        page.add_degradation(**found._asdict())
+    if run.sr is not None:
+        _add_sr(page, config, run, real_lr, say)
+    if config.true_kernels:
+        page.sources.append(("true kernels", config.true_kernels))
+    text, verdict = page.render()
+    path = Path(config.output) if config.output else (run.run_dir or Path()) / FILE
+    write_text_atomic(path, text)
+    return Written(path, verdict.headline, tuple(page.left_out))
+
+
+def _photographs(
+    page: RunPage, place: str, what: str, shown: str = ""
+) -> "Photographs":
+    """Reads some photographs of a place, and says so on the page."""
+    from pdm_tf.evaluation.sampling import read_photographs
+
+    found = dataclasses.replace(read_photographs(place), place=shown or place)
+    page.sources.append((what, f"{found.place}, {len(found.names)} of {found.count}"))
+    page.left_out += [f"{name}: {reason}" for name, reason in found.problems]
+    return found
+
+
+def _add_sr(
+    page: RunPage,
+    config: ReportConfig,
+    run: OpenedRun,
+    real_lr: "Photographs | None",
+    say: Callable[[str], None],
+) -> None:
+    """Before and after on photographs, and scores on pairs, as far as there are any."""
+    from pdm_tf.evaluation.run_findings import compare_regions, score_pairs
+    from pdm_tf.evaluation.upscale import keras_upscaler
+
+    scale = run.sr.scale
+    upscale = keras_upscaler(run.sr.network, scale)
+    if real_lr is not None and config.sliders:
+        say("upscaling photographs")
+        page.add_comparisons(
+            compare_regions(upscale, scale, real_lr, config.sliders),
+            scale=scale,
+            place=real_lr.place,
+            available=real_lr.count,
+            grid=run.pdm.config.grid if run.pdm is not None else "",
+        )
+    hr_dir = config.val_hr_dir or run.folder("val_hr_dir")
+    lr_dir = config.val_lr_dir or run.folder("val_lr_dir")
+    if hr_dir and lr_dir:
+        say("scoring pairs")
+        scores = score_pairs(upscale, scale, hr_dir, lr_dir)
+        page.add_scores(
+            scores.report,
+            count=scores.count,
+            available=scores.available,
+            place=f"{hr_dir} and {lr_dir}",
+        )
+        page.left_out += [f"{name}: {reason}" for name, reason in scores.problems]
+
+
+def _check_places(config: ReportConfig) -> None:
+    """What can be wrong with the folders, before TensorFlow is loaded."""
+    for name in ("real_lr", "hr_dir"):
+        place = getattr(config, name)
+        if place and not Path(place).exists():
+            raise UserError(f"--{name} must exist. Received: {place}.")
+    for place in (config.val_hr_dir, config.val_lr_dir):
+        if place:
+            list_images(place)
 
 
 if __name__ == "__main__":

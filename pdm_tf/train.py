@@ -123,14 +123,15 @@ def open_run_folder(config: TrainConfig, worker: int = 0) -> "RunFolder":
 
 def _report(config: TrainConfig, run: "RunFolder") -> None:
     """Writes report.html, once per run and not on each of its workers."""
-    from pdm_tf.reporting.after_training import report_on_run
+    if config.report != "auto" or not run.is_chief:
+        return
+    from pdm_tf.report import report_on_run  # with all that draws: only when asked for
 
     def say(line: str) -> None:
         run.log(line)
         print(line, flush=True)
 
-    if config.report == "auto" and run.is_chief:
-        report_on_run(run.root, say)
+    report_on_run(run.root, say)
 
 
 def _advice(checkpoints: Path) -> str:

@@ -51,6 +51,12 @@ def require_at_least(config: Any, **least: int) -> None:
             raise UserError(f"--{name} must be {minimum} or more. Received: {value}.")
 
 
+def check_seed(seed: int) -> None:
+    """Raises UserError for a seed that 32-bit random numbers cannot be drawn from."""
+    if seed >= 2**31:
+        raise UserError(f"--seed must be below 2**31. Received: {seed}.")
+
+
 def check_cut_tiles(tile: int, tile_step: int) -> None:
     """Raises UserError where tiles that are cut out of photographs leave gaps."""
     if not 0 <= tile_step <= tile:

@@ -27,7 +27,7 @@ Values = dict[str, list[float]]  # metric -> one value per image
 
 
 @dataclass(frozen=True)
-class Method:
+class Row:
     """A row of the table.
 
     Attributes:
@@ -39,7 +39,7 @@ class Method:
     report: Report
 
 
-def compare(methods: Sequence[Method], against: str = BEST) -> dict[str, Any]:
+def compare(methods: Sequence[Row], against: str = BEST) -> dict[str, Any]:
     """The content of comparison.json.
 
     Args:
@@ -99,7 +99,7 @@ def compare(methods: Sequence[Method], against: str = BEST) -> dict[str, Any]:
     }
 
 
-def _check_settings(methods: Sequence[Method]) -> None:
+def _check_settings(methods: Sequence[Row]) -> None:
     names = [method.name for method in methods]
     taken = [name for name in names if names.count(name) > 1 or name == BASELINE]
     if taken:
@@ -114,7 +114,7 @@ def _check_settings(methods: Sequence[Method]) -> None:
             raise UserError(f"Evaluations must have one {key}. Received: {told}.")
 
 
-def _common_metrics(methods: Sequence[Method]) -> dict[str, Any]:
+def _common_metrics(methods: Sequence[Row]) -> dict[str, Any]:
     """Metrics that all have, in the order of the first, made from the same files."""
     common = {
         name: spec
@@ -136,7 +136,7 @@ def _common_metrics(methods: Sequence[Method]) -> dict[str, Any]:
     return common
 
 
-def _common_images(methods: Sequence[Method]) -> list[str]:
+def _common_images(methods: Sequence[Row]) -> list[str]:
     having = [{image["name"] for image in m.report["images"]} for m in methods]
     names = [
         image["name"]
@@ -152,7 +152,7 @@ def _common_images(methods: Sequence[Method]) -> list[str]:
 
 
 def _rows(
-    methods: Sequence[Method], names: Sequence[str], metrics: Mapping[str, Any]
+    methods: Sequence[Row], names: Sequence[str], metrics: Mapping[str, Any]
 ) -> dict[str, Values]:
     """Row -> metric -> values; bicubic first, where an evaluation has it."""
     rows: dict[str, Values] = {}
@@ -235,7 +235,7 @@ def _differences(
 
 
 def _left_out(
-    methods: Sequence[Method], names: set[str], metrics: set[str]
+    methods: Sequence[Row], names: set[str], metrics: set[str]
 ) -> list[dict[str, str]]:
     """Images and metrics that not all methods have."""
     out = []
@@ -247,7 +247,7 @@ def _left_out(
     return out
 
 
-def _model_of(who: str, methods: Sequence[Method]) -> str:
+def _model_of(who: str, methods: Sequence[Row]) -> str:
     found = [m.report["model"] for m in methods if m.name == who]
     return found[0] if found else BASELINE
 

@@ -84,6 +84,17 @@ def metric_specs(
     return tuple(s.opened(files[s.name]) if s.name in files else s for s in specs)
 
 
+def check_references(metrics: Sequence[MetricSpec], hr_dir: str) -> None:
+    """Raises UserError if metrics compare with HR images and there are none."""
+    needing = [spec.name for spec in metrics if spec.needs_reference]
+    if needing and not hr_dir:
+        raise UserError(
+            f"--hr_dir is required for {', '.join(needing)}, which compare with HR "
+            "images; without it, leave them out of --metrics (niqe needs none). "
+            "Received no --hr_dir."
+        )
+
+
 def evaluate_image(
     picture_of: PictureOf,
     item: Item,
@@ -115,11 +126,6 @@ def evaluate_image(
         seconds=seconds,
     )
     return EvaluatedImage(row, lr_u8, sr_u8, hr_u8, bicubic_u8)
-
-
-def evaluate_pair(upscale: Upscaler, pair: Item, **settings: Any) -> EvaluatedImage:
-    """`evaluate_image` of an upscaler."""
-    return evaluate_image(_by_image(upscale), pair, **settings)
 
 
 def evaluate_images(

@@ -4,28 +4,29 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pdm_tf.reporting.markup import Markup, tag
-from pdm_tf.reporting.opening import Subject
 from pdm_tf.reporting.page import Section
 from pdm_tf.reporting.tables import facts_table, plain_table
 
 
-def about_section(subject: Subject, sources: Sequence[tuple[str, str]]) -> Section:
+def about_section(
+    run: Mapping[str, Any], sources: Sequence[tuple[str, str]]
+) -> Section:
     """The last section: everything to repeat the run and the report.
 
     Args:
-      subject: of the report.
+      run: `evaluation.opened_run.OpenedRun.to_json`.
       sources: (what, where from) of the images that the report used.
     """
-    settings = subject.settings
+    settings, networks = run["settings"], run["networks"]
     facts = [
-        ("run folder", subject.run_dir or "none: a bundle on its own"),
+        ("run folder", run["run_dir"] or "none: a bundle on its own"),
         ("method", _joined(settings, ("method", "preset"))),
-        ("step", _steps(subject)),
-        ("scale", f"x{subject.scale}"),
+        ("step", _steps(run)),
+        ("scale", f"x{run['scale']}"),
         ("seed", settings.get("seed")),
-        *((f"network {role}", _network(subject, role)) for role in subject.bundles),
+        *((f"network {role}", _network(found)) for role, found in networks.items()),
         *sources,
-        *_environment(subject.environment),
+        *_environment(run["environment"]),
     ]
     body: list[Markup] = [
         facts_table(
@@ -35,14 +36,9 @@ def about_section(subject: Subject, sources: Sequence[tuple[str, str]]) -> Secti
     ]
     if settings:
         body.append(_folded("All settings of the run", "setting", settings))
-    for role in subject.bundles:
-        bundle = getattr(subject, role)
-        config = {
-            key: value
-            for key, value in vars(bundle.config).items()
-            if not key.startswith("_")
-        }
-        body.append(_folded(f"Settings of {bundle.name}", "setting", config))
+    for found in networks.values():
+        title = f"Settings of {found['name']}"
+        body.append(_folded(title, "setting", found["config"]))
     return Section(
         "about",
         "About this run",
@@ -68,19 +64,19 @@ def _joined(settings: Mapping[str, Any], names: Sequence[str]) -> str:
     return ", ".join(str(settings[name]) for name in names if settings.get(name))
 
 
-def _steps(subject: Subject) -> str:
-    planned = subject.settings.get("steps")
+def _steps(run: Mapping[str, Any]) -> str:
+    planned = run["settings"].get("steps")
     if planned is None:
-        return f"{subject.step:,}"
-    return f"{subject.step:,} of {planned:,}"
+        return f"{run['step']:,}"
+    return f"{run['step']:,} of {planned:,}"
 
 
-def _network(subject: Subject, role: str) -> str:
-    bundle, folder = getattr(subject, role), subject.bundles[role]
-    weights = "averaged weights" if folder.name.endswith("_ema") else "last weights"
+def _network(found: Mapping[str, Any]) -> str:
+    bundle = found["bundle"]
+    weights = "averaged weights" if bundle.endswith("_ema") else "last weights"
     return (
-        f"{bundle.name}, {bundle.network.count_params():,} parameters, {weights} of "
-        f"step {bundle.step:,}, bundle {folder.name}, sha256 {bundle.sha256[:12]}"
+        f"{found['name']}, {found['parameters']:,} parameters, {weights} of "
+        f"step {found['step']:,}, bundle {bundle}, sha256 {found['sha256'][:12]}"
     )
 
 

@@ -5,11 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from pdm_tf.evaluation import comparison_report as reports
-from pdm_tf.reporting.exhibits import columns
+from pdm_tf.reporting import comparison_text as texts
 from pdm_tf.reporting.markup import Markup, join, tag
 from pdm_tf.reporting.page import Section, render_page
-from pdm_tf.reporting.pictures import figure, picture
+from pdm_tf.reporting.pictures import columns, figure, picture
 from pdm_tf.reporting.tables import Column, facts_table, plain_table, sortable_table
 
 FILE = "comparison.html"
@@ -51,11 +50,11 @@ def comparison_page(
     """
     sections = [Section("table", "Scores", _TABLE, _scores(comparison))]
     if len(comparison["methods"]) > 1:
-        head, *rows = reports.difference_rows(comparison)
+        head, *rows = texts.difference_rows(comparison)
         rows = [[_minus(cell) for cell in row] for row in rows]
         body = join(
-            plain_table(reports.differences_title(comparison), head, rows),
-            (tag("p", n, class_="note") for n in reports.notes(comparison)),
+            plain_table(texts.differences_title(comparison), head, rows),
+            (tag("p", n, class_="note") for n in texts.notes(comparison)),
         )
         sections.append(Section("differences", "Differences", None, body))
     if crops:
@@ -68,7 +67,7 @@ def comparison_page(
     count = len(comparison["methods"])
     return render_page(
         f"{count} method{'' if count == 1 else 's'} on one set",
-        reports.setting(comparison),
+        texts.setting(comparison),
         None,
         sections,
         footer,
@@ -79,7 +78,7 @@ def _scores(comparison: Mapping[str, Any]) -> Markup:
     metrics = comparison["metrics"]
     cells = [Column("method")]
     cells += [
-        Column(reports.heading(name, spec), spec["decimals"])
+        Column(texts.heading(name, spec), spec["decimals"])
         for name, spec in metrics.items()
     ]
     rows, marks = [], {}
@@ -102,7 +101,7 @@ def _images(comparison: Mapping[str, Any]) -> Section:
             [image["name"], *(image[name][metric] for name in names)]
             for image in comparison["images"]
         ]
-        title = reports.heading(metric, spec)
+        title = texts.heading(metric, spec)
         table = sortable_table(f"{title} of each image", heads, rows)
         summary = tag("summary", title)
         tables.append(tag("details", summary, table, open=number == 0))

@@ -6,14 +6,26 @@ Made from the content of report.json and the pictures that were kept beside it.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pdm_tf.evaluation import report as reports
-from pdm_tf.reporting.exhibits import Exhibit, exhibit_markup
-from pdm_tf.reporting.markup import Child, join, tag
+import numpy as np
+
+from pdm_tf.reporting import evaluation_text as texts
+from pdm_tf.reporting.markup import Child, Markup, join, tag
 from pdm_tf.reporting.measured_section import measured_section
 from pdm_tf.reporting.page import Section, Verdict, render_page
+from pdm_tf.reporting.pictures import columns, figure, picture
 from pdm_tf.reporting.tables import Column, facts_table, plain_table, sortable_table
 
 FILE = "report.html"
+
+# One image of a set: its name; (top, left, height, width) of the region to enlarge, in
+# SR pixels; and of each picture the whole, small, its region, and lines of text, the
+# title first. What `evaluation.exhibits.Exhibit` is.
+Exhibit = tuple[
+    str,
+    tuple[int, int, int, int],
+    Sequence[tuple[np.ndarray, np.ndarray, Sequence[str]]],
+]
+
 _WORST = (
     "By {metric}, the worst first. Above the whole pictures, below them the marked "
     "region, pixel by pixel: the most textured one, chosen before any network saw it. "
@@ -35,7 +47,7 @@ def evaluation_page(
     """The whole document.
 
     Args:
-      report: content of report.json, as `run_evaluation` completes it.
+      report: content of report.json, as `pdm_tf.evaluate` completes it.
       worst, best: pictures of images, in order.
       footer: who made it and when.
     """
@@ -46,7 +58,7 @@ def evaluation_page(
         ("best", "The best images", _BEST, best),
     ):
         if exhibits:
-            body = [exhibit_markup(exhibit) for exhibit in exhibits]
+            body = [_exhibit(exhibit) for exhibit in exhibits]
             sections.append(Section(anchor, title, lead.format(metric=metric), body))
     sections.append(Section("images", "All images", _IMAGES, _images(report)))
     if "degradation" in report:
@@ -58,7 +70,7 @@ def evaluation_page(
     sections.append(_about(report))
     return render_page(
         f"Evaluation of {report['model']}",
-        reports.setting(report),
+        texts.setting(report),
         Verdict("plain", headline(report)),
         sections,
         footer,
@@ -88,7 +100,7 @@ def headline(report: Mapping[str, Any]) -> str:
 
 
 def _means(report: Mapping[str, Any]) -> Section:
-    head, *rows = reports.summary_rows(report)
+    head, *rows = texts.summary_rows(report)
     rows = [[_minus(cell) for cell in row] for row in rows]
     arrows = [
         f"{cell} {'↑' if spec['higher_is_better'] else '↓'}"
@@ -96,26 +108,47 @@ def _means(report: Mapping[str, Any]) -> Section:
     ]
     body = join(
         plain_table("Means over the images", [head[0], *arrows], rows),
-        (tag("p", note, class_="note") for note in reports.notes_of(report)),
+        (tag("p", note, class_="note") for note in texts.notes_of(report)),
     )
     lead = "Arrows point to what is better."
     return Section("mean", "Means and their intervals", lead, body)
+
+
+def _exhibit(exhibit: Exhibit) -> Markup:
+    """Whole pictures above, the marked region enlarged below."""
+    name, (top, left, height, width), pictures = exhibit
+    wholes, crops = [], []
+    for whole_u8, crop_u8, lines in pictures:
+        title, *more = lines
+        alt = f"{name}, {title}"
+        wholes.append(figure(picture(whole_u8, f"{alt}, whole", exact=False), None))
+        caption = join(
+            tag("strong", title), ((tag("br"), line) for line in more if line)
+        )
+        crops.append(figure(picture(crop_u8, f"{alt}, enlarged"), caption))
+    return tag(
+        "div",
+        tag("h3", name),
+        columns(wholes, f"{name}: whole pictures"),
+        columns(crops, f"{name}: region {width} x {height} at {left}, {top}"),
+        class_="group exhibit",
+    )
 
 
 def _images(report: Mapping[str, Any]) -> Child:
     metrics = report["metrics"]
     others = [who for who in report["baseline"] if who != report["model"]]
     with_shift = any("shift" in image for image in report["images"])
-    columns = [Column("image")]
-    columns += [_column(name, spec) for name, spec in metrics.items()]
+    heads = [Column("image")]
+    heads += [_column(name, spec) for name, spec in metrics.items()]
     for who in others:
-        columns += [
+        heads += [
             Column(f"{name} over {who}", spec["decimals"], signed=True)
             for name, spec in metrics.items()
         ]
     if with_shift:
-        columns += [Column("shift down, px", 0, True), Column("right, px", 0, True)]
-    columns.append(Column("seconds", 2))
+        heads += [Column("shift down, px", 0, True), Column("right, px", 0, True)]
+    heads.append(Column("seconds", 2))
     rows = []
     for image in report["images"]:
         row: list[Any] = [image["name"], *(image[name] for name in metrics)]
@@ -123,7 +156,7 @@ def _images(report: Mapping[str, Any]) -> Child:
             row += [_difference(image[name], image[who][name]) for name in metrics]
         row += image["shift"] if with_shift else []
         rows.append([*row, image["seconds"]])
-    return sortable_table("Each image", columns, rows)
+    return sortable_table("Each image", heads, rows)
 
 
 def _about(report: Mapping[str, Any]) -> Section:

@@ -1,14 +1,14 @@
 """All degradation metrics: the telling ones with their meaning, then every number.
 
-Made from `DegradationReport.to_json`, so a metric that is added there is in the full
-list here without a change.
+Made from `evaluation.degradation.DegradationReport.to_json` alone, so a metric that is
+added there is in the full list here without a change. The telling ones are rows of text
+(`degradation_rows`), for HTML and Markdown alike.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pdm_tf.core.numbers import number
-from pdm_tf.evaluation.degradation_rows import HEADINGS, degradation_rows
 from pdm_tf.reporting.markup import Markup, join, tag
 from pdm_tf.reporting.page import Section
 from pdm_tf.reporting.tables import plain_table
@@ -17,6 +17,10 @@ _LEAD = (
     "The same in numbers, beside what they would be for a perfect and for a collapsed "
     "degradation where that is known."
 )
+
+
+HEADINGS = ("metric", "value", "to compare")
+Row = tuple[str, str, str]
 
 
 def measured_section(report: Mapping[str, Any], missing: str = "") -> Section:
@@ -59,3 +63,104 @@ def _cell(value: Any) -> str:
     if isinstance(value, list):
         return f"({', '.join(_cell(item) for item in value)})"
     return number(value, 4) if isinstance(value, int | float) else str(value).lower()
+
+
+def degradation_rows(report: Mapping[str, Any]) -> list[Row]:
+    """(metric, value, what it would be for a perfect or a collapsed degradation)."""
+    return [*_self(report), *_truth(report), *_noise(report), *_real(report)]
+
+
+def _self(report: Mapping[str, Any]) -> Iterator[Row]:
+    kernels = report.get("kernels")
+    if not kernels:
+        return
+    spread = kernels["spread"]
+    yield (
+        "spread of the kernels' widths, HR px",
+        f"{_text(spread['long'])} long, {_text(spread['short'])} short axis",
+        "0: collapsed",
+    )
+    yield "entropy of a kernel, nats", _text(kernels["entropy"]), "0: a single tap"
+    yield "mass at the rim", _percent(kernels["border_mass"]), "near 0 %"
+
+
+def _truth(report: Mapping[str, Any]) -> Iterator[Row]:
+    truth = report.get("true_kernels")
+    if truth:
+        learned, single, fresh = (
+            truth[name] for name in ("learned", "best_single", "fresh")
+        )
+        yield (
+            "true kernels covered",
+            _percent(learned["coverage"]),
+            f"{_percent(fresh['coverage'])} by other true kernels, "
+            f"{_percent(single['coverage'])} by the best single kernel",
+        )
+        yield (
+            "density",
+            _text(learned["density"]),
+            f"{_text(fresh['density'])} of other true kernels",
+        )
+        yield (
+            "distance of second moments, HR px",
+            _text(learned["moment_distance_px"]),
+            f"{_text(fresh['moment_distance_px'])} of other true kernels, "
+            f"{_text(single['moment_distance_px'])} of the best single kernel",
+        )
+        ratio = truth["spread_ratio"]
+        yield (
+            "spread, learned over true",
+            f"{_text(ratio['long'])} long, {_text(ratio['short'])} short axis",
+            "1; from 0.5 to 1.5 is fair",
+        )
+    noise = report.get("true_noise")
+    if noise:
+        yield "noise, learned over true", _text(noise["ratio"]), "1"
+        ratios = ", ".join(_text(ratio) for ratio in noise["ratio_by_level"])
+        yield "the same by eighths of the range, dark to bright", ratios, "1"
+
+
+def _noise(report: Mapping[str, Any]) -> Iterator[Row]:
+    noise = report.get("noise")
+    if noise:
+        levels = _text(noise["std"] * 255)
+        yield "noise within a patch, 8-bit levels", levels, "0: vanished"
+
+
+def _real(report: Mapping[str, Any]) -> Iterator[Row]:
+    real = report.get("real_lr")
+    if not real:
+        return
+    found, among = real["synthesised"], real["real"]
+    classifier, distance = found["classifier"], found["kernel_distance"]
+    beside = "50 %: it guesses"
+    if among:
+        beside += f"; {_interval(among['classifier'])} between halves of the observed"
+    yield (
+        "observed and synthesised patches told apart",
+        _interval(classifier),
+        beside,
+    )
+    beside = "0: no difference"
+    if among:
+        beside += f"; {_distance(among['kernel_distance'])} between halves"
+    yield "distance of their features (MMD\u00b2)", _distance(distance), beside
+
+
+def _interval(found: Mapping[str, Any]) -> str:
+    return (
+        f"{_percent(found['accuracy'])} of cases (95 % interval "
+        f"{_percent(found['low'])} to {_percent(found['high'])})"
+    )
+
+
+def _distance(found: Mapping[str, Any]) -> str:
+    return f"{_text(found['mmd2'])} (p = {_text(found['p_value'])})"
+
+
+def _text(value: float | None) -> str:
+    return "none" if value is None else number(float(value))
+
+
+def _percent(value: float | None) -> str:
+    return "none" if value is None else f"{100 * value:.0f} %"

@@ -6,12 +6,14 @@ would still do nothing.
 """
 
 import base64
+import datetime
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
+from pdm_tf import __version__
 from pdm_tf.reporting.markup import Child, Markup, join, tag
 
 STATES = ("good", "warning", "bad", "plain")
@@ -87,6 +89,13 @@ def render_page(
     )
     document = tag("html", _head(title, style, script), body, lang="en")
     return f"<!doctype html>\n{document}\n"
+
+
+def made_by(left_out: Sequence[str] = ()) -> str:
+    """A page's footer: version and time, and what could not be used, with reasons."""
+    now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
+    text = f"Made by pdm_tf {__version__} at {now}. This file needs no network."
+    return f"{text} Left out: {'; '.join(left_out)}." if left_out else text
 
 
 @cache

@@ -63,5 +63,17 @@ def tiles(title: str, figures: Sequence[Markup], *, size: str = "small") -> Mark
     )
 
 
+def columns(figures: Sequence[Markup], label: str) -> Markup:
+    """Figures in one row, which scrolls by itself where the window is too narrow."""
+    return tag(
+        "div",
+        tag("div", figures, class_="columns"),
+        class_="scroll",
+        role="region",
+        aria_label=label,
+        tabindex=0,
+    )
+
+
 def _uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"

@@ -1,23 +1,19 @@
 """What the SR network makes of real photographs, and how it scores on pairs."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from pdm_tf.evaluation.panels import textured_region
 from pdm_tf.reporting.markup import join, tag
 from pdm_tf.reporting.page import Section
 from pdm_tf.reporting.slider import slider
 from pdm_tf.reporting.tables import Column, plain_table, sortable_table
 
-Upscaler = Callable[[np.ndarray], np.ndarray]
-
-# LR pixels: of what is shown, and around it, so that the region's rim is right.
-WIDTH = 128
-ASPECT = 4 / 3  # width / height; pictures of one shape stand in line
-CONTEXT = 32
+# A region of one photograph in two ways: its name; (top, left, height, width) in LR
+# pixels; bicubic's and the network's picture, [height * scale, width * scale, 3] uint8.
+# What `evaluation.run_findings.Comparison` is.
+Comparison = tuple[str, tuple[int, int, int, int], np.ndarray, np.ndarray]
 
 _LEAD = (
     "Left of the line bicubic upsampling, right of it the network's result. Drag the "
@@ -26,50 +22,6 @@ _LEAD = (
     "that becomes a pattern means that the learned noise is too weak; wax-like "
     "surfaces, that it is too strong."
 )
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """A region of one photograph, upscaled in two ways.
-
-    Attributes:
-      name: of the photograph.
-      place: (top, left, height, width) of the region, LR pixels.
-      bicubic_u8, sr_u8: [height * scale, width * scale, 3] uint8.
-    """
-
-    name: str
-    place: tuple[int, int, int, int]
-    bicubic_u8: np.ndarray
-    sr_u8: np.ndarray
-
-
-def compare(
-    name: str, lr_u8: np.ndarray, scale: int, upscale: Upscaler, bicubic: Upscaler
-) -> Comparison:
-    """Upscales the most textured region of an LR photograph.
-
-    Args:
-      name: of the photograph.
-      lr_u8: [h, w, 3] uint8.
-      scale: of both upscalers.
-      upscale, bicubic: lr_u8 -> [h * scale, w * scale, 3] uint8.
-    """
-    width = min(WIDTH, lr_u8.shape[1], int(lr_u8.shape[0] * ASPECT))
-    height = max(1, int(width / ASPECT))
-    top, left = textured_region(lr_u8, height, width, 1)
-    above, before = max(0, top - CONTEXT), max(0, left - CONTEXT)
-    part = lr_u8[above : top + height + CONTEXT, before : left + width + CONTEXT]
-    inner = np.s_[
-        (top - above) * scale : (top - above + height) * scale,
-        (left - before) * scale : (left - before + width) * scale,
-    ]
-    return Comparison(
-        name,
-        (top, left, height, width),
-        bicubic(part)[inner],
-        upscale(part)[inner],
-    )
 
 
 def sr_section(comparisons: Sequence[Comparison], note: str = "") -> Section:
@@ -81,16 +33,13 @@ def sr_section(comparisons: Sequence[Comparison], note: str = "") -> Section:
     """
     sliders = [
         slider(
-            c.bicubic_u8,
-            c.sr_u8,
+            bicubic_u8,
+            sr_u8,
             labels=("bicubic", "network"),
-            alt=c.name,
-            caption=(
-                f"{c.name}: {c.place[3]} \u00d7 {c.place[2]} LR pixels at "
-                f"{c.place[1]}, {c.place[0]}"
-            ),
+            alt=name,
+            caption=f"{name}: {width} \u00d7 {height} LR pixels at {left}, {top}",
         )
-        for c in comparisons
+        for name, (top, left, height, width), bicubic_u8, sr_u8 in comparisons
     ]
     body = join(
         tag("div", sliders, class_="sliders"),

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 
 from pdm_tf.cli import program
-from pdm_tf.cli.flags_evaluate import SPEC
 from pdm_tf.core.images import read_rgb_u8, to_float, to_u8, write_png
-from pdm_tf.evaluate import main
+from pdm_tf.evaluate import SPEC, main
 from pdm_tf.evaluation.runner import bicubic_upscaler
 from pdm_tf.fit_niqe import SPEC as FIT_SPEC
 from pdm_tf.fit_niqe import main as fit_main

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pdm_tf import compare, evaluate
-from pdm_tf.cli import flags_compare, flags_evaluate, program
+from pdm_tf.cli import program
 from pdm_tf.core.images import read_rgb_u8, write_png
 from pdm_tf.evaluation.runner import bicubic_upscaler
 from tests.oracles import psnr_oracle
@@ -24,11 +24,11 @@ SIZES = [(96, 128), (128, 96), (88, 200), (120, 120), (96, 96)]
 
 
 def evaluated(*flags):
-    return program.call(flags_evaluate.SPEC, evaluate.main, list(flags))
+    return program.call(evaluate.SPEC, evaluate.main, list(flags))
 
 
 def compared(*flags):
-    return program.call(flags_compare.SPEC, compare.main, list(flags))
+    return program.call(compare.SPEC, compare.main, list(flags))
 
 
 def write_set(folder):

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from pdm_tf import report, samples, train
-from pdm_tf.cli import flags_report, program
+from pdm_tf.cli import program
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
 from tests.system.browser import running_browser
@@ -69,7 +69,7 @@ def run_dir(photos, tmp_path_factory):
 
 def reported(*flags):
     """Runs the program in this process; returns the exit code."""
-    return program.call(flags_report.SPEC, report.main, list(flags))
+    return program.call(report.SPEC, report.main, list(flags))
 
 
 @pytest.fixture(scope="module")

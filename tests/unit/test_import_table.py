@@ -7,6 +7,7 @@ to be entered here before anything in it passes.
 """
 
 import ast
+import subprocess
 import sys
 from pathlib import Path
 
@@ -45,25 +46,24 @@ TABLE = {
         KERAS | {"PIL", "tqdm", "tensorboard"},
         {"methods.base", "train_config", "core"},
     ),
+    # Beside training, of which it reads one file: metrics.jsonl. samples: something to
+    # degrade for whoever has a bundle and no HR photographs.
     "evaluation": (
-        KERAS | {"PIL", "tqdm"},
-        {"metrics", "data", "inference", "models.bundle", "cli", "core"},
-    ),
-    # Above evaluation and beside training, of which it reads one file: metrics.jsonl.
-    # samples: something to degrade for whoever has a bundle and no HR photographs.
-    "reporting": (
-        TENSOR,
+        KERAS | {"tqdm"},
         {
-            *("evaluation", "metrics", "data", "models.bundle", "cli", "core"),
-            *("samples", "training.metrics_file"),
+            *("metrics", "data", "inference", "models.bundle", "core", "samples"),
+            "training.metrics_file",
         },
     ),
     # A training run as values: what its program, build.py and benchmark speak of.
     "train_config": (set(), {"cli", "core"}),
+    # Draws from JSON and arrays.
+    "reporting": ({"numpy"}, {"core"}),
     # The composition root: build.py, and its parts in a room of their own.
     "build": (KERAS | {"tqdm"}, {*BELOW_BUILD, "building", "train_config"}),
     "building": (KERAS | {"tqdm"}, {*BELOW_BUILD, "train_config"}),
     # models.interpolation: bundles in, a bundle out, and no room above for it.
+    # evaluate, report: what compare, train and quickstart call for a part of theirs.
     "programs": (
         # TensorFlow: to be loaded without its start-up lines before a room loads it.
         {"numpy", "tqdm", "tensorflow"},
@@ -71,6 +71,8 @@ TABLE = {
             *("build", "cli", "evaluation", "training", "inference", "interop"),
             *("core", "data", "samples", "models.bundle", "benchmarks", "reporting"),
             *("models.interpolation", "train_config"),
+            *("models.interpolation", "evaluate", "report"),
+            "metrics",  # fit_niqe makes the parameters of one
         },
     ),
     # The torch side of ratios is in modules torch_*.py, loaded when it is asked for. A
@@ -186,6 +188,15 @@ def test_the_table_lets_no_tensorflow_into_light_rooms():
         assert rooms <= {"core"}
 
 
+def test_the_report_generator_loads_no_tensorflow():
+    """Reports are drawn from JSON and arrays; importing all of it shows it."""
+    names = [p.stem for p in (ROOT / "pdm_tf" / "reporting").glob("*.py")]
+    lines = [f"import pdm_tf.reporting.{name}" for name in names if name != "__init__"]
+    check = "assert not {'tensorflow', 'keras', 'matplotlib'} & set(sys.modules)"
+    code = "\n".join(["import sys", *lines, check])
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_rooms_on_disk_have_a_docstring():
     """Every room says at its door what belongs there."""
     for init in sorted((ROOT / "pdm_tf").rglob("__init__.py")):
@@ -206,11 +217,16 @@ def test_rooms_on_disk_have_a_docstring():
         ),
         ("evaluation/x.py", "from ..models import bundle", []),
         ("evaluation/x.py", "from ..models import sr", ["pdm_tf.models.sr"]),
-        ("reporting/x.py", "from pdm_tf.training import metrics_file", []),
+        ("evaluation/x.py", "from pdm_tf.training import metrics_file", []),
         (
-            "reporting/x.py",
+            "evaluation/x.py",
             "from pdm_tf.training import loop",
             ["pdm_tf.training.loop"],
+        ),
+        (
+            "reporting/x.py",
+            "from pdm_tf.evaluation import panels",
+            ["pdm_tf.evaluation.panels"],
         ),
         ("cli/component.py", "from absl import flags", ["absl.flags"]),
         ("cli/flag_set.py", "from absl import flags", []),

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.evaluation import comparison_report as reports
 from pdm_tf.evaluation.bootstrap import paired_interval
-from pdm_tf.evaluation.comparison import Method, compare
+from pdm_tf.evaluation.comparison import Row, compare
+from pdm_tf.reporting import comparison_text as texts
 
 SPECS = {
     "psnr": {"unit": "dB", "higher_is_better": True, "decimals": 2},
@@ -44,8 +44,8 @@ def report(psnr, lpips, model="EDSR", bicubic=BICUBIC, names="abc"):
 
 def two():
     return [
-        Method("A", report([21.0, 24.0, 25.5], [0.3, 0.35, 0.4])),
-        Method("B", report([21.5, 23.0, 24.5], [0.2, 0.25, 0.5])),
+        Row("A", report([21.0, 24.0, 25.5], [0.3, 0.35, 0.4])),
+        Row("B", report([21.5, 23.0, 24.5], [0.2, 0.25, 0.5])),
     ]
 
 
@@ -101,7 +101,7 @@ def test_only_common_images_and_metrics_count_and_the_others_are_named():
         {"method": "A", "name": "c"},
         {"method": "A", "name": "ssim"},
     ]
-    assert "left out: of A c, ssim." in reports.markdown(comparison)
+    assert "left out: of A c, ssim." in texts.markdown(comparison)
 
 
 def _broken(change):
@@ -138,14 +138,12 @@ def test_what_cannot_be_compared_is_refused(change, message):
 
 def test_bicubic_as_a_method_is_one_row():
     plain = report(*BICUBIC.values(), model="bicubic", bicubic=None)
-    comparison = compare([Method("cubic", plain), *two()])
+    comparison = compare([Row("cubic", plain), *two()])
     assert list(table(comparison, "mean")) == ["bicubic", "A", "B"]
 
 
 def test_without_bicubic_anywhere():
-    methods = [
-        Method(m.name, report([1, 2, 3], [1, 2, 3], bicubic=None)) for m in two()
-    ]
+    methods = [Row(m.name, report([1, 2, 3], [1, 2, 3], bicubic=None)) for m in two()]
     assert list(table(compare(methods), "mean")) == ["A", "B"]
 
 
@@ -163,7 +161,7 @@ def test_infinite_scores():
 
 def test_files_say_the_same(tmp_path):
     comparison = compare(two())
-    path = reports.write_comparison(comparison, tmp_path)
+    path = texts.write_comparison(comparison, tmp_path)
     assert json.loads(path.read_text()) == json.loads(json.dumps(comparison))
     markdown = (tmp_path / "comparison.md").read_text()
     assert "| A | **23.50** | <u>0.3500</u> |" in markdown
@@ -173,7 +171,7 @@ def test_files_say_the_same(tmp_path):
     row = next(r for r in rows if (r["method"], r["metric"]) == ("B", "psnr"))
     assert float(row["mean"]) == pytest.approx(23.0) and row["rank"] == "2"
     assert row["compared_with"] == "A" and float(row["difference"]) < 0
-    text = reports.text(comparison)
+    text = texts.text(comparison)
     assert "23.50*" in text and "0.3500+" in text
     lines = text.splitlines()
     assert len({len(line) for line in lines[:2]}) == 1
@@ -182,6 +180,6 @@ def test_files_say_the_same(tmp_path):
 def test_a_difference_that_may_be_chance_is_marked():
     spec = SPECS["psnr"]
     found = {"to": "A", "mean": -0.5, "interval": [-1.0, 0.2]}
-    assert reports.difference_cell(spec, found) == "~ -0.50 (-1.00 to +0.20)"
+    assert texts.difference_cell(spec, found) == "~ -0.50 (-1.00 to +0.20)"
     found["interval"] = [-1.0, -0.2]
-    assert reports.difference_cell(spec, found) == "-0.50 (-1.00 to -0.20)"
+    assert texts.difference_cell(spec, found) == "-0.50 (-1.00 to -0.20)"

@@ -13,14 +13,15 @@ from pdm_tf.evaluation.panels import (
     textured_region,
 )
 from pdm_tf.evaluation.results import EvaluatedImage
-from pdm_tf.evaluation.runner import bicubic_upscaler, evaluate_pair
+from pdm_tf.evaluation.runner import bicubic_upscaler, evaluate_image
 from pdm_tf.evaluation.runner import metric_specs as specs
 from tests.unit.evaluation.fakes import MemoryPair, bicubic_pair
 
 
 def _evaluated(pair, baseline=True, metrics=("psnr", "ssim", "psnr_shift")):
-    return evaluate_pair(
-        bicubic_upscaler(4),
+    upscale = bicubic_upscaler(4)
+    return evaluate_image(
+        lambda name, lr_u8: upscale(lr_u8),
         pair,
         metrics=specs(metrics),
         crop_border=4,

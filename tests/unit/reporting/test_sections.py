@@ -5,9 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from pdm_tf.reporting.kernel_section import kernel_section
+from pdm_tf.reporting.kernel_section import kernel_comparison, kernel_section
 from pdm_tf.reporting.page import Section, render_page
-from pdm_tf.reporting.sr_section import compare
 from pdm_tf.reporting.tables import Column, sortable_table
 from pdm_tf.reporting.training_section import (
     curve,
@@ -53,21 +52,6 @@ def test_curves_known_and_unknown():
     assert last_text(looks, "alarm/active") == "" == last_text([], "alarm/active")
 
 
-def test_compared_region_is_cut_from_the_same_place():
-    """With an upscaler that repeats pixels: the region is the LR region, enlarged."""
-    lr_u8 = np.random.default_rng(0).integers(0, 255, (150, 220, 3)).astype(np.uint8)
-
-    def repeat(image):
-        return image.repeat(4, axis=0).repeat(4, axis=1)
-
-    found = compare("x", lr_u8, 4, repeat, repeat)
-    top, left, height, width = found.place
-    part = lr_u8[top : top + height, left : left + width]
-    assert (height, width) == (96, 128)
-    np.testing.assert_array_equal(found.sr_u8[::4, ::4], part)
-    np.testing.assert_array_equal(found.bicubic_u8, found.sr_u8)
-
-
 def test_table_numbers():
     made = sortable_table("t", [Column("n"), Column("x", 2, True)], [("a", -0.001)])
     assert ">0.00<" in made and 'data-value="-0.001"' in made
@@ -79,3 +63,25 @@ def test_two_sections_with_one_anchor_are_refused():
     twice = [Section("a", "A", "", ""), Section("a", "B", "", "")]
     with pytest.raises(ValueError, match="Anchors must differ"):
         render_page("t", "", None, twice, "")
+
+
+def _delta(row, column, side=41):
+    kernel = np.zeros((side, side))
+    kernel[row, column] = 1.0
+    return kernel
+
+
+def test_kernel_comparison_draws_every_group():
+    """Two groups of different kernel sizes below each other."""
+    picture = kernel_comparison(
+        [
+            ("learned", np.stack([_delta(3, 3, 7)] * 5)),
+            ("true", np.stack([_delta(10, 10, 21)] * 30)),
+        ],
+        columns=4,
+        rows=2,
+    )
+    alone = kernel_comparison(
+        [("learned", np.stack([_delta(3, 3, 7)] * 5))], columns=4, rows=2
+    )
+    assert picture.dtype == np.uint8 and picture.shape[0] > alone.shape[0]

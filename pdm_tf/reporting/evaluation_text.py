@@ -4,15 +4,14 @@ All are made from the JSON content alone, so that what a person reads is what a 
 reads.
 """
 
-import csv
-import io
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pdm_tf.core import text_table
 from pdm_tf.core.files import write_json_atomic, write_text_atomic
-from pdm_tf.evaluation.degradation_rows import HEADINGS, degradation_rows
+from pdm_tf.reporting.measured_section import HEADINGS, degradation_rows
 
 Report = Mapping[str, Any]
 
@@ -44,14 +43,19 @@ def write_report(report: Report, folder: Path) -> Path:
 def markdown(report: Report) -> str:
     """The report as Markdown: means first, then one row per image."""
     lines = [f"# Evaluation of {report['model']}", "", setting(report), ""]
-    lines += markdown_table(summary_rows(report))
+    lines += text_table.markdown_table(summary_rows(report))
     notes = notes_of(report)
     if notes:
         lines += ["", *(f"- {note}" for note in notes)]
-    lines += ["", "## Images", "", *markdown_table(_per_image(report))]
+    lines += ["", "## Images", "", *text_table.markdown_table(_per_image(report))]
     if "degradation" in report:
         rows = [HEADINGS, *degradation_rows(report["degradation"])]
-        lines += ["", "## The learned degradation", "", *markdown_table(rows)]
+        lines += [
+            "",
+            "## The learned degradation",
+            "",
+            *text_table.markdown_table(rows),
+        ]
     if report["problems"]:
         lines += ["", "## Left out", ""]
         lines += [f"- {p['name']}: {p['reason']}" for p in report["problems"]]
@@ -75,21 +79,13 @@ def csv_text(report: Report) -> str:
         row = [image["name"], *("inf" if v is None else v for v in values)]
         row += image["shift"] if with_shift else []
         rows.append([*row, image["seconds"]])
-    return csv_of(rows)
-
-
-def csv_of(rows: Sequence[Sequence[Any]]) -> str:
-    """Rows as CSV by RFC 4180, but lines end in a line feed alone."""
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\n").writerows(rows)
-    # Names of files that are not UTF-8 hold lone surrogates.
-    return out.getvalue().encode("utf-8", "replace").decode("utf-8")
+    return text_table.csv_text(rows)
 
 
 def text(report: Report) -> str:
     """The report for a terminal: one row per image, then the means."""
-    lines = aligned(_per_image(report))
-    lines += ["", setting(report), "", *aligned(summary_rows(report))]
+    lines = text_table.aligned(_per_image(report))
+    lines += ["", setting(report), "", *text_table.aligned(summary_rows(report))]
     for note in notes_of(report):
         lines += ["", *textwrap.wrap(note, 88)]
     return "\n".join(lines)
@@ -198,23 +194,3 @@ def _per_image(report: Report) -> list[list[str]]:
         row += [_number(s, image[who][n]) for who in others for n, s in metrics.items()]
         rows.append(row)
     return rows
-
-
-def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells, the headings first, as Markdown."""
-    rule = ["---", *("---:" for _ in rows[0][1:])]
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return [f"| {' | '.join(row)} |" for row in (escaped[0], rule, *escaped[1:])]
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The same for a terminal: columns padded, a line below the headings."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]]

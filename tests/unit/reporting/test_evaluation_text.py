@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from pdm_tf.evaluation import report as reports
 from pdm_tf.evaluation.runner import evaluate_pairs
+from pdm_tf.reporting import evaluation_text as texts
 from tests.unit.evaluation.fakes import BrokenPair, MemoryPair, bicubic_pair
 
 
@@ -25,7 +25,7 @@ def _report(metrics=("psnr", "ssim", "psnr_shift"), baseline=True):
 
 def test_files(tmp_path):
     """report.json has the layout that scripts rely on; nothing else is left behind."""
-    path = reports.write_report(_report(), tmp_path)
+    path = texts.write_report(_report(), tmp_path)
     assert path == tmp_path / "report.json"
     names = ["report.csv", "report.json", "report.md"]
     assert sorted(p.name for p in tmp_path.iterdir()) == names
@@ -38,7 +38,7 @@ def test_files(tmp_path):
 def test_markdown_tables_are_well_formed_and_hold_the_numbers():
     """Every row of a table has the same number of cells; a | in a name is escaped."""
     report = _report()
-    text = reports.markdown(report)
+    text = texts.markdown(report)
     tables = [line for line in text.splitlines() if line.startswith("|")]
     cells = [line.replace("\\|", "").count("|") for line in tables]
     assert len(set(cells[:7])) == 1 and len(set(cells[7:])) == 1
@@ -54,7 +54,7 @@ def test_markdown_tables_are_well_formed_and_hold_the_numbers():
 
 
 def test_terminal_table_is_aligned():
-    lines = reports.text(_report()).splitlines()
+    lines = texts.text(_report()).splitlines()
     assert len({len(line) for line in lines[:4]}) == 1
     assert any(line.startswith("gain over bicubic") for line in lines)
 
@@ -68,12 +68,12 @@ def test_infinite_is_written_out():
         crop_border=4,
         scale=4,
     )
-    text = reports.markdown(result.to_report("copy"))
+    text = texts.markdown(result.to_report("copy"))
     assert "| same | inf |" in text and "identical to its reference" in text
 
 
 @pytest.mark.parametrize("metrics", [["ssim"], ["psnr_shift"], ["psnr", "ssim"]])
 def test_any_choice_of_metrics_and_no_baseline(metrics):
     report = _report(metrics, baseline=False)
-    assert "bicubic" not in reports.markdown(report)
-    assert metrics[0] in reports.text(report)
+    assert "bicubic" not in texts.markdown(report)
+    assert metrics[0] in texts.text(report)

@@ -15,8 +15,6 @@ from pdm_tf.evaluation.crops import cut
 from pdm_tf.evaluation.panels import MAX_COLUMN, region_of, views
 from pdm_tf.evaluation.results import EvaluatedImage
 from pdm_tf.metrics import MetricSpec
-from pdm_tf.reporting.markup import Markup, join, tag
-from pdm_tf.reporting.pictures import figure, picture
 
 
 class Shown(NamedTuple):
@@ -92,36 +90,3 @@ def exhibit_of(image: EvaluatedImage, label: str) -> Exhibit:
         crop = np.ascontiguousarray(cut(view.picture_u8, region))
         shown.append(Shown(draw.outlined(small, box), crop, view.lines))
     return Exhibit(image.row.name, region, shown)
-
-
-def exhibit_markup(exhibit: Exhibit) -> Markup:
-    """Whole pictures above, the marked region enlarged below."""
-    top, left, height, width = exhibit.region
-    wholes, crops = [], []
-    for whole_u8, crop_u8, lines in exhibit.shown:
-        title, *more = lines
-        alt = f"{exhibit.name}, {title}"
-        wholes.append(figure(picture(whole_u8, f"{alt}, whole", exact=False), None))
-        caption = join(
-            tag("strong", title), ((tag("br"), line) for line in more if line)
-        )
-        crops.append(figure(picture(crop_u8, f"{alt}, enlarged"), caption))
-    return tag(
-        "div",
-        tag("h3", exhibit.name),
-        columns(wholes, f"{exhibit.name}: whole pictures"),
-        columns(crops, f"{exhibit.name}: region {width} x {height} at {left}, {top}"),
-        class_="group exhibit",
-    )
-
-
-def columns(figures: Sequence[Markup], label: str) -> Markup:
-    """Figures in one row, which scrolls by itself where the window is too narrow."""
-    return tag(
-        "div",
-        tag("div", figures, class_="columns"),
-        class_="scroll",
-        role="region",
-        aria_label=label,
-        tabindex=0,
-    )

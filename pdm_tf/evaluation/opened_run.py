@@ -1,4 +1,4 @@
-"""What a report is about: a run folder or a bundle, opened once.
+"""What a run has learned: its folder, or one bundle of it, opened once.
 
 A bundle that lies in a run folder brings the run with it: its settings, its curves.
 Settings are read as they were written, not as this version's flags, so that runs of
@@ -17,7 +17,7 @@ from pdm_tf.training.metrics_file import read_metrics
 
 
 @dataclass(frozen=True)
-class Subject:
+class OpenedRun:
     """The networks of a run, and what is known about it.
 
     Attributes:
@@ -50,13 +50,43 @@ class Subject:
         """HR size / LR size."""
         return (self.pdm or self.sr).scale
 
+    def to_json(self) -> dict[str, Any]:
+        """What a page says about the run: JSON-ready but for values of settings.
+
+        Returns:
+          {"name", "run_dir" ("" for a bundle on its own), "step", "scale", "settings",
+          "environment", "networks": {role: {"name", "parameters", "step", "bundle",
+          "sha256", "config": {setting: value}}}}.
+        """
+        networks = {}
+        for role, folder in self.bundles.items():
+            bundle = getattr(self, role)
+            config = vars(bundle.config).items()
+            networks[role] = {
+                "name": bundle.name,
+                "parameters": bundle.network.count_params(),
+                "step": bundle.step,
+                "bundle": folder.name,
+                "sha256": bundle.sha256,
+                "config": {k: v for k, v in config if not k.startswith("_")},
+            }
+        return {
+            "name": self.name,
+            "run_dir": str(self.run_dir or ""),
+            "step": self.step,
+            "scale": self.scale,
+            "settings": self.settings,
+            "environment": self.environment,
+            "networks": networks,
+        }
+
     def folder(self, name: str) -> str:
         """A folder that the run's settings name, if it is still there, else ""."""
         place = self.settings.get(name) or ""
         return place if place and Path(place).exists() else ""
 
 
-def open_subject(location: str, weights: str = "ema") -> Subject:
+def open_run(location: str, weights: str = "ema") -> OpenedRun:
     """Loads what there is.
 
     Args:
@@ -96,7 +126,7 @@ def open_subject(location: str, weights: str = "ema") -> Subject:
         for role, folder in found.items():
             loaded.setdefault(role, load_bundle(folder))
     run = run_dir if run_dir and (run_dir / "config.json").is_file() else None
-    return Subject(
+    return OpenedRun(
         name=(run or place).resolve().name,
         run_dir=run,
         pdm=loaded.get("pdm"),

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pdm_tf.core import text_table
 from pdm_tf.core.files import write_json_atomic, write_text_atomic
-from pdm_tf.evaluation.report import aligned, csv_of, markdown_table
 
 Comparison = Mapping[str, Any]
 _MARKS = {1: "**{}**", 2: "<u>{}</u>"}
@@ -23,21 +23,21 @@ def write_comparison(comparison: Comparison, folder: Path) -> Path:
 def markdown(comparison: Comparison) -> str:
     """The table with the best bold and the second underlined, and the differences."""
     lines = ["# Comparison", "", setting(comparison), ""]
-    lines += markdown_table(score_rows(comparison, _MARKS))
+    lines += text_table.markdown_table(score_rows(comparison, _MARKS))
     if len(comparison["methods"]) > 1:
         lines += ["", f"## {differences_title(comparison)}", ""]
-        lines += markdown_table(difference_rows(comparison))
+        lines += text_table.markdown_table(difference_rows(comparison))
     lines += [f"\n{note}" for note in notes(comparison)]
     return "\n".join(lines) + "\n"
 
 
 def text(comparison: Comparison) -> str:
     """The table for a terminal: * the best, + the second."""
-    lines = aligned(score_rows(comparison, {1: "{}*", 2: "{}+"}, "{} "))
+    lines = text_table.aligned(score_rows(comparison, {1: "{}*", 2: "{}+"}, "{} "))
     lines += ["", f"{setting(comparison)} * best, + second."]
     if len(comparison["methods"]) > 1:
         lines += ["", differences_title(comparison)]
-        lines += aligned(difference_rows(comparison))
+        lines += text_table.aligned(difference_rows(comparison))
     return "\n".join([*lines, *("\n" + note for note in notes(comparison))])
 
 
@@ -56,7 +56,7 @@ def csv_text(comparison: Comparison) -> str:
             if found:
                 row += [found["to"], found["mean"], *_ends(found["interval"])]
             rows.append([*row, *[""] * (10 - len(row))])
-    return csv_of(rows)
+    return text_table.csv_text(rows)
 
 
 def score_rows(

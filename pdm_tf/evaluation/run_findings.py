@@ -1,0 +1,227 @@
+"""What a report shows of a run's networks: sampled, measured, upscaled, scored.
+
+The results are arrays and JSON, which `reporting.run_page` makes a page of.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.data.pairs import ImagePair, load_pairs
+from pdm_tf.evaluation.degradation import DegradationReport, measure_degradation
+from pdm_tf.evaluation.panels import textured_region
+from pdm_tf.evaluation.runner import Upscaler, bicubic_upscaler, evaluate_pairs
+from pdm_tf.evaluation.sampling import Photographs, sample_degradation
+from pdm_tf.models.bundle import Bundle
+
+METRICS = ("psnr", "ssim", "psnr_shift")
+# HR pixels scored at most (16 images of 481x321): a report takes seconds.
+PAIR_PIXELS = 2_500_000
+# LR pixels: of what is shown, and around it, so that the region's rim is right.
+WIDTH = 128
+ASPECT = 4 / 3  # width / height; pictures of one shape stand in line
+CONTEXT = 32
+
+
+class DegradationFindings(NamedTuple):
+    """A learned degradation at work, and all that can be measured of it.
+
+    Attributes:
+      kernels: [N, K, K] drawn from it.
+      true_kernels: [M, K, K] of the true one, or None.
+      centre_px: where a centred kernel lies off its middle tap, HR pixels.
+      one_kernel: whether the settings ask for a single kernel.
+      clean_lr: [P, s, s, 3] float, patches before noise.
+      noise: [P, s, s, 1 or 3] float, what was added to them; None without a noise
+        module.
+      fake_lr_u8: [P, s, s, 3] uint8, HR patches that it degraded.
+      real_lr_u8: [P, s, s, 3] uint8, patches of observed images, or None.
+      measured: `DegradationReport.to_json`; {} if nothing could be measured.
+      missing: why something could not be measured, or "".
+    """
+
+    kernels: np.ndarray
+    true_kernels: np.ndarray | None
+    centre_px: float
+    one_kernel: bool
+    clean_lr: np.ndarray
+    noise: np.ndarray | None
+    fake_lr_u8: np.ndarray
+    real_lr_u8: np.ndarray | None
+    measured: dict[str, Any]
+    missing: str
+
+
+class Comparison(NamedTuple):
+    """A region of one photograph, upscaled in two ways.
+
+    Attributes:
+      name: of the photograph.
+      place: (top, left, height, width) of the region, LR pixels.
+      bicubic_u8, sr_u8: [height * scale, width * scale, 3] uint8.
+    """
+
+    name: str
+    place: tuple[int, int, int, int]
+    bicubic_u8: np.ndarray
+    sr_u8: np.ndarray
+
+
+class PairScores(NamedTuple):
+    """Scores on the first pairs of a set.
+
+    Attributes:
+      report: `EvaluationResult.to_report`.
+      count: pairs that were scored or tried.
+      available: pairs in the set.
+      problems: (name, reason) of what could not be used.
+    """
+
+    report: dict[str, Any]
+    count: int
+    available: int
+    problems: Sequence[tuple[str, str]]
+
+
+def degradation_findings(
+    bundle: Bundle,
+    hr: Photographs,
+    real_lr: Photographs | None,
+    true_kernels: np.ndarray | None,
+    seed: int,
+) -> DegradationFindings:
+    """Draws from a learned degradation, and measures it.
+
+    Args:
+      bundle: of a PDM.
+      hr: photographs to degrade.
+      real_lr: photographs it was learned from, if at hand.
+      true_kernels: [N, K, K], or None.
+      seed: of what is drawn.
+
+    Raises:
+      UserError: no photograph is large enough for a patch.
+    """
+    drawn = sample_degradation(bundle, hr, real_lr, seed=seed)
+    report, missing = _measured(bundle, hr, real_lr, true_kernels, seed)
+    return DegradationFindings(
+        kernels=drawn.kernels,
+        true_kernels=true_kernels,
+        centre_px=bundle.network.centre_px,
+        one_kernel=bundle.config.kernel.latent == "zero",
+        clean_lr=drawn.clean_lr,
+        noise=drawn.noise,
+        fake_lr_u8=drawn.fake_lr_u8,
+        real_lr_u8=drawn.real_lr_u8,
+        measured=report.to_json() if report else {},
+        missing=missing,
+    )
+
+
+def compare_regions(
+    upscale: Upscaler, scale: int, photographs: Photographs, count: int
+) -> list[Comparison]:
+    """Upscales the most textured region of some photographs, evenly chosen by name.
+
+    Args:
+      upscale: of the network.
+      scale: its factor.
+      photographs: LR ones.
+      count: of how many.
+    """
+    available = len(photographs.names)
+    chosen = np.linspace(0, available - 1, min(count, available)).round().astype(int)
+    bicubic = bicubic_upscaler(scale)
+    return [
+        compare_region(
+            photographs.names[i], photographs.images_u8[i], scale, upscale, bicubic
+        )
+        for i in chosen
+    ]
+
+
+def compare_region(
+    name: str, lr_u8: np.ndarray, scale: int, upscale: Upscaler, bicubic: Upscaler
+) -> Comparison:
+    """Upscales the most textured region of an LR photograph.
+
+    Args:
+      name: of the photograph.
+      lr_u8: [h, w, 3] uint8.
+      scale: of both upscalers.
+      upscale, bicubic: lr_u8 -> [h * scale, w * scale, 3] uint8.
+    """
+    width = min(WIDTH, lr_u8.shape[1], int(lr_u8.shape[0] * ASPECT))
+    height = max(1, int(width / ASPECT))
+    top, left = textured_region(lr_u8, height, width, 1)
+    above, before = max(0, top - CONTEXT), max(0, left - CONTEXT)
+    part = lr_u8[above : top + height + CONTEXT, before : left + width + CONTEXT]
+    inner = np.s_[
+        (top - above) * scale : (top - above + height) * scale,
+        (left - before) * scale : (left - before + width) * scale,
+    ]
+    return Comparison(
+        name,
+        (top, left, height, width),
+        bicubic(part)[inner],
+        upscale(part)[inner],
+    )
+
+
+def score_pairs(upscale: Upscaler, scale: int, hr_dir: str, lr_dir: str) -> PairScores:
+    """Scores on pairs, the first by name up to PAIR_PIXELS.
+
+    Args:
+      upscale: of the network.
+      scale: its factor.
+      hr_dir, lr_dir: folders of pairs.
+
+    Raises:
+      UserError: no pairs.
+    """
+    found = load_pairs(hr_dir, lr_dir, scale)
+    pairs = _first_pixels(found.pairs)
+    result = evaluate_pairs(
+        upscale, pairs, metrics=METRICS, crop_border=scale, scale=scale
+    )
+    problems = [*found.problems, *result.problems]
+    return PairScores(result.to_report(), len(pairs), len(found.pairs), problems)
+
+
+def _measured(
+    bundle: Bundle,
+    hr: Photographs,
+    real_lr: Photographs | None,
+    true_kernels: np.ndarray | None,
+    seed: int,
+) -> tuple[DegradationReport | None, str]:
+    """All metrics, or those without comparisons, and why some are missing."""
+    network, photographs = bundle.network, hr.images_u8
+    try:
+        report = measure_degradation(
+            network,
+            photographs,
+            true_kernels=true_kernels,
+            real_lr=real_lr.images_u8 if real_lr else (),
+            seed=seed,
+        )
+        return report, ""
+    except UserError as error:
+        missing = str(error)
+    try:
+        return measure_degradation(network, photographs, seed=seed), missing
+    except UserError as error:
+        return None, str(error)
+
+
+def _first_pixels(pairs: Sequence[ImagePair]) -> Sequence[ImagePair]:
+    """As many as PAIR_PIXELS allow, one at least."""
+    total = 0
+    for number, pair in enumerate(pairs):
+        height, width = pair.hr.size()
+        total += height * width
+        if number and total > PAIR_PIXELS:
+            return pairs[:number]
+    return pairs

@@ -1,0 +1,192 @@
+"""The page of a run: what its networks have learned, judged in a line at the top.
+
+Made from arrays and JSON alone. The program `pdm_tf.report` adds what there is, in the
+order of the page, and renders it; the facts that the verdict needs are taken from the
+same arrays and numbers that are shown.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pdm_tf.core.kernel_shapes import kernel_moments
+from pdm_tf.reporting.about_section import about_section
+from pdm_tf.reporting.kernel_section import kernel_section
+from pdm_tf.reporting.measured_section import measured_section
+from pdm_tf.reporting.noise_section import (
+    colour_cast,
+    content_correlation,
+    noise_section,
+)
+from pdm_tf.reporting.page import Section, Verdict, made_by, render_page
+from pdm_tf.reporting.patch_section import patch_section
+from pdm_tf.reporting.sr_section import Comparison, scores_section, sr_section
+from pdm_tf.reporting.training_section import (
+    Records,
+    last_text,
+    last_value,
+    training_section,
+)
+from pdm_tf.reporting.verdict import Facts, verdict_on
+
+FILE = "report.html"
+
+
+class RunPage:
+    """A page that grows by what is found.
+
+    Attributes:
+      sources: (what, where from) of the images that were used.
+      left_out: what could not be used, each with its reason.
+    """
+
+    def __init__(self, run: Mapping[str, Any], records: Records) -> None:
+        """Begins an empty page.
+
+        Args:
+          run: `evaluation.opened_run.OpenedRun.to_json`.
+          records: the numbers that the run logged; empty for a bundle on its own.
+        """
+        self.sources: list[tuple[str, str]] = []
+        self.left_out: list[str] = []
+        self._run = run
+        self._records = records
+        self._sections: list[Section] = []
+        self._facts: dict[str, Any] = _facts_of(records)
+
+    def add_degradation(
+        self,
+        *,
+        kernels: np.ndarray,
+        true_kernels: np.ndarray | None,
+        centre_px: float,
+        one_kernel: bool,
+        clean_lr: np.ndarray,
+        noise: np.ndarray | None,
+        fake_lr_u8: np.ndarray,
+        real_lr_u8: np.ndarray | None,
+        measured: Mapping[str, Any],
+        missing: str,
+    ) -> None:
+        """Kernels, noise and patches of a learned degradation, and its metrics.
+
+        Args: see `evaluation.run_findings.DegradationFindings`.
+        """
+        moments = kernel_moments(kernels)
+        offset = moments.offset.mean(axis=0) - centre_px
+        facts: dict[str, Any] = {
+            "width_std_px": float(moments.sigma[:, 0].std()),
+            "one_kernel": one_kernel,
+            "centre_px": float(np.hypot(*offset)),
+        }
+        if true_kernels is not None:
+            true_widths = kernel_moments(true_kernels).sigma[:, 0]
+            facts["true_width_std_px"] = float(true_widths.std())
+        sections = [kernel_section(kernels, true_kernels, centre_px=centre_px)]
+        if noise is not None:
+            facts |= {
+                "noise_std": float(noise.std()) * 255,
+                "noise_cast": colour_cast(noise) * 255,
+                "noise_content": content_correlation(clean_lr, noise),
+            }
+            sections.append(noise_section(clean_lr, noise))
+        sections.append(patch_section(real_lr_u8, fake_lr_u8))
+        sections.append(measured_section(measured, missing))
+        if real := measured.get("real_lr"):
+            classifier = real["synthesised"]["classifier"]
+            facts |= {
+                "told_apart": classifier["accuracy"],
+                "told_apart_low": classifier["low"],
+            }
+        self._sections += sections
+        self._facts |= facts
+
+    def add_comparisons(
+        self,
+        comparisons: Sequence[Comparison],
+        *,
+        scale: int,
+        place: str,
+        available: int,
+        grid: str = "",
+    ) -> None:
+        """Before and after on photographs.
+
+        Args:
+          comparisons: one for each slider.
+          scale: of the network.
+          place: where the photographs are from.
+          available: how many there are.
+          grid: sampling grid of the degradation, for a note; "" if unknown.
+        """
+        note = (
+            f"{len(comparisons)} of {available} photographs of {place}, evenly by "
+            "name, not by looks; of each the most textured region."
+        )
+        if grid == "pixel0" and scale > 1:
+            note += (
+                f" The network puts LR pixel i on HR pixel {scale}i, where it was "
+                "sampled; bicubic takes pixels for areas, so its picture lies "
+                f"{(scale - 1) / 2:g} pixels further down and right."
+            )
+        self._sections.append(sr_section(comparisons, note))
+
+    def add_scores(
+        self, report: Mapping[str, Any], *, count: int, available: int, place: str
+    ) -> None:
+        """Scores on pairs; they take precedence over those of the run's log.
+
+        Args:
+          report: content of a report.json with psnr, ssim, psnr_shift and bicubic.
+          count, available: pairs that were scored, and that there are.
+          place: where they are from.
+        """
+        mean, bicubic = report["mean"], report["baseline"]["bicubic"]
+        note = (
+            f"The first {count} of {available} pairs of {place}, RGB, "
+            f"{report['crop_border']} pixels cropped off every side; a shift is where "
+            "the network's content lies against the original."
+        )
+        self._sections.append(scores_section(report, note))
+        self._facts |= {
+            "psnr": mean["psnr"],
+            "psnr_shift": mean["psnr_shift"],
+            "bicubic_psnr": bicubic["psnr"],
+        }
+
+    def render(self) -> tuple[str, Verdict]:
+        """The document, curves and the run's settings last, and its verdict."""
+        sections = list(self._sections)
+        training = training_section(self._records)
+        if training is not None:
+            sections.append(training)
+        sections.append(about_section(self._run, self.sources))
+        verdict = verdict_on(Facts(**self._facts))
+        page = render_page(
+            f"What \u201c{self._run['name']}\u201d has learned",
+            _subtitle(self._run),
+            verdict,
+            sections,
+            made_by(self.left_out),
+        )
+        return page, verdict
+
+
+def _facts_of(records: Records) -> dict[str, Any]:
+    """What the run itself logged."""
+    kind = "val_ema" if last_value(records, "val_ema/psnr") else "val"
+    return {
+        "psnr": last_value(records, f"{kind}/psnr"),
+        "psnr_shift": last_value(records, f"{kind}/psnr_shift"),
+        "bicubic_psnr": last_value(records, "val/bicubic/psnr"),
+        "alarm": last_text(records, "alarm/active"),
+    }
+
+
+def _subtitle(run: Mapping[str, Any]) -> str:
+    networks = run["networks"]
+    what = "a learned degradation" if "pdm" in networks else "an SR network"
+    if "pdm" in networks and "sr" in networks:
+        what = "a learned degradation, and the SR network trained with it"
+    return f"{what[0].upper()}{what[1:]}: x{run['scale']}, step {run['step']:,}."
