@@ -25,7 +25,6 @@ EXPORT = [
     "tf2onnx>=1.17,<1.18",
     "onnx>=1.17,<1.24",
     ONNXRUNTIME_GPU,
-    "sympy>=1.12,<2",  # imported, not required, by onnxruntime's converter
     "tensorflow-serving-api>=2.21,<2.22",  # messages and stubs: warm-up, the client
 ]
 UPSCALE = [ONNXRUNTIME_GPU, "pyvips[binary]>=3.1,<4"]

@@ -3,24 +3,152 @@
 import importlib.util
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from export import certificate, publish
-from export.cases import read_photo
+from export.certificate import Built, Limits
 from export.comparing import Record
-from export.flags_export import LIMIT_BROKEN, SPEC, ExportConfig
+from export.parity import read_photo
+from export.publish import CERTIFICATE, FAILED_CERTIFICATE, MODEL_FP16, SAVED_MODEL
 from export.serving_files import write_serving_files
+from export.signatures import check_name
 from export.stages import run_stage
-from export.workspace import (
-    CERTIFICATE,
-    FAILED_CERTIFICATE,
-    MODEL_FP16,
-    SAVED_MODEL,
-    Built,
-)
 from pdm_tf.cli import program
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import write_json_atomic
+
+# Besides the codes of pdm_tf.cli.program: an artefact differs too much from Keras.
+LIMIT_BROKEN = 4
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """What `export` is asked to do; the fields are the flags.
+
+    Raises:
+      UserError: a required flag is missing or a value is out of range.
+    """
+
+    model: str = flag(
+        "",
+        "A run folder of pdm_tf.train or one bundle (a folder with "
+        "bundle.json); several with commas between become one model, each working on "
+        "the output of the one before. Required.",
+        section="What",
+        required=True,
+    )
+    weights: Literal["ema", "raw"] = flag(
+        "ema", "Of a run folder: the averaged weights (ema) or the last (raw)."
+    )
+    fp16: bool = flag(True, "Write model_fp16.onnx too, half the size, for GPUs.")
+    degradation: bool = flag(
+        True, "Write the learned degradation of a run folder too, if it has one."
+    )
+    layout: Literal["nhwc", "nchw"] = flag(
+        "nhwc",
+        "Axes of the ONNX files' input and output; nchw saves two "
+        "transpositions and suits TensorRT. pdm_tf.upscale takes either.",
+    )
+    output_dir: str = flag(
+        "",
+        "Folder for saved_model/VERSION/, model.onnx, model_fp16.onnx, "
+        "degradation/, certificate.json and serving/; made if missing. Required.",
+        section="Output",
+        required=True,
+    )
+    version: int = flag(
+        0,
+        "Number of the SavedModel, which servers take the largest of; 0 "
+        "takes the next free one.",
+        at_least=0,
+    )
+    model_name: str = flag("sr", "Name of the model in the files for servers.")
+    tile: int = flag(
+        128,
+        "Side in LR pixels of the warm-up requests, and of what the serving "
+        "files advise clients to send.",
+        at_least=1,
+    )
+    photo: str = flag(
+        "",
+        "Photograph on which the exported models are compared with Keras; "
+        "without it one of pdm_tf/samples.",
+        section="Certificate",
+    )
+    parity: Literal["standard", "full"] = flag(
+        "standard",
+        "standard leaves out sizes that would take minutes for a large "
+        "network and names them in the certificate; full compares on all, up to "
+        "512 x 300 pixels.",
+    )
+    max_abs_diff: float = flag(
+        1e-4,
+        "Largest difference from Keras of a float32 model, where white is 1.",
+        at_least=0,
+    )
+    max_level_diffs: int = flag(
+        0,
+        "How many 8-bit values of a float32 model may differ from "
+        "Keras's for another reason than that Keras's lies within max_abs_diff of the "
+        "border between two levels.",
+        at_least=0,
+    )
+    min_fp16_psnr: float = flag(
+        60.0, "Least PSNR of the float16 model against Keras, dB."
+    )
+    max_degradation_diff: float = flag(
+        1e-4,
+        "Largest difference from Keras of the exported "
+        "degradation; its kernels are a softmax, which makes more of rounding than a "
+        "convolution does.",
+        at_least=0,
+    )
+
+    def __post_init__(self) -> None:
+        check_flags(self, "export")
+        if not self.locations:
+            raise UserError(
+                "--model must name a run folder or a bundle, or several with commas "
+                f"between. Received: {self.model!r}."
+            )
+        check_name(self.model_name)
+
+    @property
+    def locations(self) -> tuple[str, ...]:
+        """The run folders or bundles named by --model, in order."""
+        return tuple(part.strip() for part in self.model.split(",") if part.strip())
+
+    @property
+    def limits(self) -> Limits:
+        """How far the exported models may be from Keras."""
+        return Limits(
+            max_abs_diff=self.max_abs_diff,
+            max_level_diffs=self.max_level_diffs,
+            min_fp16_psnr_db=self.min_fp16_psnr,
+            max_degradation_diff=self.max_degradation_diff,
+        )
+
+
+SPEC = ProgramSpec(
+    module="export",
+    config=ExportConfig,
+    intro="Writes a trained network as a TensorFlow SavedModel and as ONNX files, with "
+    "files for TF Serving and Triton. Each is compared with the Keras network on a "
+    "photograph first; certificate.json holds the numbers. If one breaks a limit, "
+    f"nothing is published, and the exit code is {LIMIT_BROKEN}. A new version appears "
+    "as a whole or not at all.",
+    examples=(
+        "python -m export --model=runs/bicubic --output_dir=exported",
+        "python -m export --model=runs/bicubic/bundles/sr --output_dir=exported "
+        "--layout=nchw --nofp16",
+        "python -m export --model=runs/translate/bundles/clean,runs/bicubic "
+        "--output_dir=exported",
+    ),
+)
 
 _NEEDED = ("tf2onnx", "onnx", "onnxruntime", "tensorflow_serving")
 
@@ -37,7 +165,12 @@ def main(config: ExportConfig) -> int:
         built = work.write()
         records = work.compare(built)
         content = certificate.make_certificate(
-            config, built, records, work.peaks, version
+            built,
+            records,
+            limits=config.limits,
+            photo=config.photo,
+            peaks=work.peaks,
+            version=version,
         )
         print()
         print(certificate.table(built, records))
@@ -79,13 +212,23 @@ class _Work:
 
     def write(self) -> Built:
         """SavedModels and ONNX files, and Keras's outputs."""
+        config = self._config
         built = self._step(
             "write SavedModel and ONNX, run Keras",
-            "export.write_models:build",
-            *(self._config, self._folder, self._version),
+            "export.write_models:write_models",
+            self._folder,
+            self._version,
+            locations=config.locations,
+            weights=config.weights,
+            degradation=config.degradation,
+            layout=config.layout.upper(),
+            model_name=config.model_name,
+            tile=config.tile,
+            photo=config.photo,
+            parity=config.parity,
         )
         self.peaks["write alone"] = built.write_peak_bytes
-        if built.networks and self._config.fp16:
+        if built.networks and config.fp16:
             self._step(
                 f"write {MODEL_FP16}", "export.comparing:write_half", self._folder
             )
@@ -93,41 +236,62 @@ class _Work:
 
     def compare(self, built: Built) -> list[Record]:
         """Everything written against Keras."""
-        config, records = self._config, []
-        common = (config.photo, built.cases, config.max_abs_diff)
-        layout = config.layout.upper()
-        if built.networks:
-            records += self._step(
-                f"compare {SAVED_MODEL}",
-                "export.comparing:compare_saved_model",
-                *(self._folder, self._version, *common),
-            )
-            for precision in ("float32", *(["float16"] if config.fp16 else [])):
-                records += self._step(
-                    f"compare ONNX, {precision}",
-                    "export.comparing:compare_onnx",
-                    *(self._folder, precision, layout, *common),
-                )
+        records = self._compare_networks(built) if built.networks else []
         if built.degradation:
-            latents = [z for z in ("z_k", "z_n") if built.degradation[z]]
-            names = ("hr", *latents)
-            limit = config.max_degradation_diff
+            records += self._compare_degradation(built)
+        return records
+
+    def _compare_networks(self, built: Built) -> list[Record]:
+        config = self._config
+        given = {
+            "photo": config.photo,
+            "cases": built.cases,
+            "tolerance": config.max_abs_diff,
+        }
+        records = self._step(
+            f"compare {SAVED_MODEL}",
+            "export.comparing:compare_saved_model",
+            self._folder,
+            self._version,
+            **given,
+        )
+        for precision in ("float32", "float16") if config.fp16 else ("float32",):
             records += self._step(
-                "compare degradation, SavedModel",
-                "export.comparing:compare_degradation",
-                *(self._folder, self._version, names, limit),
-            )
-            records += self._step(
-                "compare degradation, ONNX",
-                "export.comparing:compare_degradation_onnx",
-                *(self._folder, names, limit),
+                f"compare ONNX, {precision}",
+                "export.comparing:compare_onnx",
+                self._folder,
+                precision,
+                config.layout.upper(),
+                **given,
             )
         return records
 
-    def _step(self, title: str, target: str, *args: object) -> object:
+    def _compare_degradation(self, built: Built) -> list[Record]:
+        latents = [name for name in ("z_k", "z_n") if built.degradation[name]]
+        given = {
+            "inputs": ("hr", *latents),
+            "tolerance": self._config.max_degradation_diff,
+        }
+        return [
+            *self._step(
+                "compare degradation, SavedModel",
+                "export.comparing:compare_degradation",
+                self._folder,
+                self._version,
+                **given,
+            ),
+            *self._step(
+                "compare degradation, ONNX",
+                "export.comparing:compare_degradation_onnx",
+                self._folder,
+                **given,
+            ),
+        ]
+
+    def _step(self, title: str, target: str, *args: object, **given: object) -> Any:
         print(f"{title} ...", end=" ", flush=True)
         try:
-            stage = run_stage(target, *args)
+            stage = run_stage(target, *args, **given)
         except BaseException:
             print()  # the reason gets a line of its own
             raise

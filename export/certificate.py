@@ -6,26 +6,74 @@
  "peak_memory_bytes": {"write": ..., ...}, "versions": {...}, "machine": {...}}
 """
 
+import dataclasses
 import importlib.metadata
 import os
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.cases import DEFAULT_PHOTO, LATENCY_CASE
 from export.comparing import Record
-from export.flags_export import ExportConfig
-from export.workspace import Built, sha256
+from export.parity import DEFAULT_PHOTO, LATENCY_CASE, Case
+from export.publish import sha256
 from pdm_tf import __version__
+from pdm_tf.core.numbers import aligned
 
 _DISTRIBUTIONS = (
-    *("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime-gpu", "onnxruntime"),
-    *("numpy", "protobuf"),
+    "tensorflow",
+    "keras",
+    "tf2onnx",
+    "onnx",
+    "onnxruntime-gpu",
+    "onnxruntime",
+    "numpy",
+    "protobuf",
 )
 
 
-def broken_limits(config: ExportConfig, records: Sequence[Record]) -> list[str]:
+@dataclass(frozen=True)
+class Built:
+    """What the step with Keras has written.
+
+    Attributes:
+      networks: facts about the SR networks, JSON-ready; empty without one.
+      degradation: the same for the degradation.
+      cases: what to compare the SR models on.
+      left_out: labels of the cases that would take too long.
+      latency_ms: best time of the Keras network on `parity.LATENCY_CASE`; None without
+        one.
+      write_peak_bytes: largest resident memory until the files were written; what
+        running Keras on the cases takes comes on top.
+    """
+
+    networks: dict[str, object]
+    degradation: dict[str, object]
+    cases: tuple[Case, ...]
+    left_out: tuple[str, ...]
+    latency_ms: float | None
+    write_peak_bytes: int
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How far the exported models may be from Keras; images are in [0, 1].
+
+    Attributes:
+      max_abs_diff: largest difference of a float32 model.
+      max_level_diffs: 8-bit values of it that may differ beyond rounding ties.
+      min_fp16_psnr_db: least PSNR of the float16 model.
+      max_degradation_diff: largest difference of the degradation.
+    """
+
+    max_abs_diff: float = 1e-4
+    max_level_diffs: int = 0
+    min_fp16_psnr_db: float = 60.0
+    max_degradation_diff: float = 1e-4
+
+
+def broken_limits(limits: Limits, records: Sequence[Record]) -> list[str]:
     """Says for each limit that does not hold which artefact breaks it and by how much.
 
     PSNR is over all cases together: a crop of one pixel has too few values for a mean.
@@ -39,59 +87,57 @@ def broken_limits(config: ExportConfig, records: Sequence[Record]) -> list[str]:
             continue
         if record.precision == "float16":
             psnr = worst.psnr_db
-            if psnr is not None and psnr < config.min_fp16_psnr:
+            if psnr is not None and psnr < limits.min_fp16_psnr_db:
                 broken.append(
-                    f"{name}: PSNR {psnr:.1f} dB, at least {config.min_fp16_psnr:g} "
+                    f"{name}: PSNR {psnr:.1f} dB, at least {limits.min_fp16_psnr_db:g} "
                     "wanted"
                 )
             continue
-        limit = _abs_limit(config, record)
+        is_degradation = record.precision == "degradation"
+        limit = limits.max_degradation_diff if is_degradation else limits.max_abs_diff
         if worst.max_abs is not None and worst.max_abs > limit:
             broken.append(
                 f"{name}: largest difference {worst.max_abs:.2e}, at most {limit:.2e} "
                 "allowed"
             )
-        if record.precision != "degradation":
-            if worst.beyond_ties > config.max_level_diffs:
-                broken.append(
-                    f"{name}: {worst.beyond_ties} 8-bit values differ beyond rounding "
-                    f"ties, at most {config.max_level_diffs} allowed"
-                )
+        if not is_degradation and worst.beyond_ties > limits.max_level_diffs:
+            broken.append(
+                f"{name}: {worst.beyond_ties} 8-bit values differ beyond rounding "
+                f"ties, at most {limits.max_level_diffs} allowed"
+            )
     return broken
 
 
 def make_certificate(
-    config: ExportConfig,
     built: Built,
     records: Sequence[Record],
+    *,
+    limits: Limits,
+    photo: str,
     peaks: Mapping[str, int],
     version: int,
 ) -> dict[str, Any]:
     """The whole content, JSON-ready.
 
     Args:
-      config: of the export.
       built: what was written.
       records: the comparisons.
+      limits: what they must keep to.
+      photo: the photograph they were made on; "" for `DEFAULT_PHOTO`.
       peaks: step -> largest resident memory, bytes.
       version: of the SavedModels.
     """
-    broken = broken_limits(config, records)
-    photo = Path(config.photo) if config.photo else DEFAULT_PHOTO
+    broken = broken_limits(limits, records)
+    photo_file = Path(photo) if photo else DEFAULT_PHOTO
     return {
         "passed": not broken,
         "broken": broken,
-        "limits": {
-            "max_abs_diff": config.max_abs_diff,
-            "max_level_diffs": config.max_level_diffs,
-            "min_fp16_psnr_db": config.min_fp16_psnr,
-            "max_degradation_diff": config.max_degradation_diff,
-        },
+        "limits": dataclasses.asdict(limits),
         "pdm_tf": __version__,
         "version": version,
         "networks": built.networks,
         "degradation": built.degradation,
-        "photo": {"name": photo.name, "sha256": sha256(photo)},
+        "photo": {"name": photo_file.name, "sha256": sha256(photo_file)},
         "cases_left_out": list(built.left_out),
         "latency_case": LATENCY_CASE.label,
         "keras_latency_ms": built.latency_ms,
@@ -109,7 +155,7 @@ def make_certificate(
 def table(built: Built, records: Sequence[Record]) -> str:
     """The key numbers for the terminal, one line per artefact."""
     head = ("artefact", "MB", "load s", "ms", "max diff", "PSNR dB", "levels", "ties")
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     if built.latency_ms is not None:
         rows.append(("Keras", "", "", f"{built.latency_ms:.0f}", "", "", "", ""))
     for record in records:
@@ -127,19 +173,7 @@ def table(built: Built, records: Sequence[Record]) -> str:
                 str(worst.ties),
             )
         )
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0])]
-        cells += [cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
-
-
-def _abs_limit(config: ExportConfig, record: Record) -> float:
-    if record.precision == "degradation":
-        return config.max_degradation_diff
-    return config.max_abs_diff
+    return "\n".join(aligned(rows))
 
 
 def _artefact(record: Record) -> dict[str, Any]:

@@ -13,19 +13,26 @@ from pathlib import Path
 import numpy as np
 
 from export import parity
-from export.cases import DEGRADATION_CASES, LATENCY_CASE, Case, crops, mixed, read_photo
-from export.parity import Difference
-from export.workspace import (
+from export.parity import (
+    DEGRADATION_CASES,
+    LATENCY_CASE,
+    Case,
+    Difference,
+    crops,
+    load_reference,
+    mixed,
+    read_photo,
+)
+from export.publish import (
     DEGRADATION_ONNX,
     DEGRADATION_SAVED_MODEL,
     MODEL,
     MODEL_FP16,
     SAVED_MODEL,
-    best_ms,
-    load_reference,
     sha256,
     size_bytes,
 )
+from export.stages import best_ms
 from pdm_tf.core.images import decode_rgb_u8, encode_png, to_float
 from pdm_tf.core.quiet import quiet_start
 
@@ -176,7 +183,7 @@ def compare_onnx(
 
 def write_half(folder: Path) -> None:
     """Makes model_fp16.onnx of model.onnx."""
-    from export.fp16 import write_fp16
+    from export.onnx_rewrite import write_fp16
 
     write_fp16(folder / MODEL, folder / MODEL_FP16)
 

@@ -21,7 +21,7 @@ import onnx
 import tensorflow as tf
 
 from export import onnx_rewrite
-from export.onnx_graph import from_function, tidy, write_checked
+from export.onnx_graph import from_function, tidy
 from export.saved_model import save_quietly
 from pdm_tf import __version__
 from pdm_tf.degradations import PDM, Degraded
@@ -99,7 +99,7 @@ def write_degradation_onnx(
     onnx_rewrite.name_axes(model.graph.output, axes)
     model.graph.name = "PDM"
     onnx.helper.set_model_props(model, describe(pdm) | (provenance or {}))
-    return write_checked(model, path)
+    return onnx_rewrite.write_checked(model, path)
 
 
 def blur_by_taps(

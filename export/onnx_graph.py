@@ -30,7 +30,6 @@ import tensorflow as tf
 
 from export import onnx_rewrite
 from pdm_tf import __version__
-from pdm_tf.core.files import write_bytes_atomic
 from pdm_tf.models.network import SRNetwork
 
 OPSET = 18
@@ -71,7 +70,7 @@ def network_to_onnx(
     model = _convert(networks, layout)
     props = {**describe(networks, layout=layout), **(metadata or {})}
     onnx.helper.set_model_props(model, props)
-    return write_checked(model, path)
+    return onnx_rewrite.write_checked(model, path)
 
 
 def describe(networks: Sequence[SRNetwork], *, layout: str = "NHWC") -> dict[str, str]:
@@ -110,18 +109,6 @@ def chain_reach(networks: Sequence[SRNetwork], name: str) -> int:
         reach += math.ceil(getattr(network, name) / grid)
         grid *= network.scale
     return reach
-
-
-def write_checked(model: onnx.ModelProto, path: Path | str) -> Path:
-    """Writes a model atomically and runs ONNX's own checker over the file.
-
-    Raises:
-      onnx.checker.ValidationError: the model breaks the standard; a defect of ours.
-    """
-    path = Path(path)
-    write_bytes_atomic(path, model.SerializeToString(deterministic=True))
-    onnx.checker.check_model(str(path), full_check=True)
-    return path
 
 
 def _convert(networks: Sequence[SRNetwork], layout: str) -> onnx.ModelProto:

@@ -12,13 +12,24 @@ a graph of another shape stays correct and is merely less tidy:
   pixel i is input pixel floor(i / factor) either way;
 - automatic padding becomes explicit where it does not depend on the size;
 - axes of the inputs and outputs get names.
+
+`write_fp16` makes the file that computes in float16 with float32 ends. Whether half
+precision is good enough is measured afterwards on the network's own weights
+(`certificate.py`): a network whose activations pass 65504 overflows.
 """
 
+import logging
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
+from graphlib import TopologicalSorter
+from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
+
+from pdm_tf.core.files import write_bytes_atomic
+from pdm_tf.inference.ort import import_onnxruntime
 
 # What may stand between a Resize and the Shape that its size is computed from.
 _SHAPE_OPS = ("Shape", "Slice", "Gather", "Cast", "Mul", "Concat", "Squeeze")
@@ -156,6 +167,62 @@ def name_axes(
         for axis in wanted:
             key = "dim_value" if isinstance(axis, int) else "dim_param"
             shape.dim.add(**{key: axis})
+
+
+def sort_nodes(graph: onnx.GraphProto) -> None:
+    """Orders the nodes so that each comes after those it reads from.
+
+    onnxruntime forgives another order; the standard and its checker do not.
+    """
+    makers = {
+        name: index
+        for index, node in enumerate(graph.node)
+        for name in node.output
+        if name
+    }
+    reads = {
+        index: [makers[name] for name in _inputs_of(node) if name in makers]
+        for index, node in enumerate(graph.node)
+    }
+    ordered = [graph.node[index] for index in TopologicalSorter(reads).static_order()]
+    del graph.node[:]
+    graph.node.extend(ordered)
+
+
+def write_checked(model: onnx.ModelProto, path: Path | str) -> Path:
+    """Writes a model atomically and runs ONNX's own checker over the file.
+
+    Raises:
+      onnx.checker.ValidationError: the model breaks the standard; a defect of ours.
+    """
+    path = Path(path)
+    write_bytes_atomic(path, model.SerializeToString(deterministic=True))
+    onnx.checker.check_model(str(path), full_check=True)
+    return path
+
+
+def write_fp16(source: Path, path: Path) -> Path:
+    """Converts `source` and writes `path`, checked; inputs and outputs stay float32.
+
+    Metadata are kept; `precision` becomes "float16".
+    """
+    import_onnxruntime()  # its setting comes before any import of its parts
+    from onnxruntime.transformers import float16
+
+    model = onnx.load(source)
+    logger = logging.getLogger("onnxruntime.transformers")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        # A warning per tensor with values below 1e-7, which become 1e-7.
+        warnings.simplefilter("ignore", UserWarning)
+        half = float16.convert_float_to_float16(model, keep_io_types=True)
+    logger.setLevel(level)
+    sort_nodes(half.graph)  # the converter appends its casts at the end of the list
+    for entry in half.metadata_props:
+        if entry.key == "precision":
+            entry.value = "float16"
+    return write_checked(half, path)
 
 
 def _factor(

@@ -8,21 +8,24 @@ set is mixed then, and the certificate's hashes say so.
 """
 
 import contextlib
+import hashlib
 import os
 import shutil
 import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from export.workspace import (
-    DEGRADATION_ONNX,
-    DEGRADATION_SAVED_MODEL,
-    FAILED_CERTIFICATE,
-    MODEL,
-    MODEL_FP16,
-    SAVED_MODEL,
-)
 from pdm_tf.core.errors import UserError
+
+# Below the output folder.
+SAVED_MODEL = "saved_model"
+MODEL = "model.onnx"
+MODEL_FP16 = "model_fp16.onnx"
+DEGRADATION = "degradation"
+DEGRADATION_ONNX = f"{DEGRADATION}/degradation.onnx"
+DEGRADATION_SAVED_MODEL = f"{DEGRADATION}/{SAVED_MODEL}"
+CERTIFICATE = "certificate.json"
+FAILED_CERTIFICATE = "certificate.failed.json"
 
 _PREFIX = ".export-"
 _BASES = (SAVED_MODEL, DEGRADATION_SAVED_MODEL)
@@ -159,3 +162,25 @@ def _flush_entry(folder: Path) -> None:
 def relative(paths: Sequence[Path], output: Path) -> list[str]:
     """The paths as seen from the output folder."""
     return [path.relative_to(output).as_posix() for path in paths]
+
+
+def size_bytes(path: Path) -> int:
+    """Of a file, or of all files in a folder."""
+    return sum(file.stat().st_size for file in _files(path))
+
+
+def sha256(path: Path) -> str:
+    """Of a file; of a folder, over the names and contents of its files."""
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256()
+    for file in _files(path):
+        digest.update(file.relative_to(path).as_posix().encode() + b"\0")
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return sorted(file for file in path.rglob("*") if file.is_file())

@@ -4,14 +4,19 @@ The folder is what TF Serving wants: `<base>/<integer>/saved_model.pb`, `variabl
 `assets.extra/`. Warm-up requests are replayed while a version is loaded, before it
 becomes available, so that the first client does not wait for what is prepared per
 shape.
+
+`ServingModule` tracks the raw TensorFlow variables and nothing else. A SavedModel
+stores whatever a module tracks: a Keras model comes with its optimiser's moments, and
+Keras's own export stores every weight twice.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from export.serving_module import ServingModule
 from export.signatures import SIGNATURES
 from export.sources import ExportSources
 from pdm_tf.core.images import encode_png, to_float
@@ -84,3 +89,61 @@ def write_warmup(folder: Path, model_name: str, tile_u8: np.ndarray) -> Path:
             )
             writer.write(log.SerializeToString())
     return path
+
+
+class ServingModule(tf.Module):
+    """float32, uint8 and encoded images in; the same kind out.
+
+    Args:
+      function: image [B, h, w, 3] float32 in [0, 1] -> sr float32, not clipped.
+      variables: all that `function` reads.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[tf.Tensor], tf.Tensor],
+        variables: Sequence[keras.Variable],
+    ) -> None:
+        super().__init__(name="serving")
+        self._function = lambda image: function(image)  # a lambda is not tracked
+        self.weights = [variable.value for variable in variables]
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, "image")]
+    )
+    def float32(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`image` float32 in [0, 1] -> `sr` float32, not clipped."""
+        return {"sr": self._function(image)}
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image")]
+    )
+    def uint8(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`image` uint8 -> `sr` uint8, clipped and rounded half up."""
+        return {"sr": self._levels(image)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+    def encoded(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`image_bytes` [B] PNG, JPEG, WebP, BMP or GIF -> `sr_bytes` [B] PNG.
+
+        Images of a batch may differ in size: they are upscaled one by one, so that a
+        request needs the memory of its largest. Alpha is dropped, 16 bits become 8, of
+        an animation the first frame is used, and EXIF orientation is not applied.
+        """
+
+        def one(data: tf.Tensor) -> tf.Tensor:
+            image = tf.io.decode_image(data, channels=3, expand_animations=False)
+            image = tf.ensure_shape(image, [None, None, 3])
+            return tf.io.encode_png(self._levels(image[tf.newaxis])[0])
+
+        sr_bytes = tf.map_fn(
+            one,
+            image_bytes,
+            fn_output_signature=tf.TensorSpec([], tf.string),
+            parallel_iterations=1,
+        )
+        return {"sr_bytes": sr_bytes}
+
+    def _levels(self, image: tf.Tensor) -> tf.Tensor:
+        sr = self._function(tf.cast(image, tf.float32) / 255.0)
+        return tf.cast(tf.floor(tf.clip_by_value(sr, 0.0, 1.0) * 255.0 + 0.5), tf.uint8)

@@ -15,11 +15,11 @@ import re
 import shutil
 from pathlib import Path
 
+from export.signatures import check_name
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import write_text_atomic
+from pdm_tf.core.files import atomic_file, write_text_atomic
 
 TEMPLATES = Path(__file__).with_name("templates")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _DIMS = {"NHWC": ("-1, -1, 3", "{0}, {0}, 3"), "NCHW": ("3, -1, -1", "3, {0}, {0}")}
 
 
@@ -51,11 +51,7 @@ def write_serving_files(
       UserError: an unusable name, or there is no `output/model.onnx`.
       ValueError: a number below 1, or an unknown layout.
     """
-    if not _NAME.fullmatch(model_name):
-        raise UserError(
-            "A model name consists of letters, digits, `_`, `-` and `.`, because it "
-            f"stands in URLs and folder names. Received: {model_name!r}."
-        )
+    check_name(model_name)
     for name, value in (("scale", scale), ("version", version), ("tile", tile)):
         if value < 1:
             raise ValueError(f"`{name}` must be 1 or more. Received: {value}.")
@@ -98,15 +94,8 @@ def _filled(template: str, values: dict[str, str]) -> str:
 
 def _link(source: Path, target: Path) -> None:
     """Puts the file `source` under `target` too; an older `target` is replaced."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
+    with atomic_file(target) as temporary:
         try:
             os.link(source, temporary)
         except OSError:  # no hard links here, or `source` is on another disk
             shutil.copyfile(source, temporary)
-        os.replace(temporary, target)
-    finally:
-        # Two names of one file: os.replace then does nothing and leaves the first.
-        temporary.unlink(missing_ok=True)

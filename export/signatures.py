@@ -1,4 +1,4 @@
-"""Names in an exported SavedModel: what the exporter writes and a client asks for.
+"""Names of an exported model: what the exporter writes and a client asks for.
 
 Three ways into one network. All take a batch in axis 0, because servers split results
 along it.
@@ -12,7 +12,12 @@ along it.
   what makes TF Serving's REST front encode the strings in base64.
 """
 
+import re
 from typing import NamedTuple
+
+from pdm_tf.core.errors import UserError
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class Signature(NamedTuple):
@@ -28,3 +33,12 @@ SIGNATURES = {
     "serving_uint8": Signature("image", "sr", "uint8"),
     "serving_bytes": Signature("image_bytes", "sr_bytes", "string"),
 }
+
+
+def check_name(text: str, flag: str = "--model_name") -> None:
+    """Raises UserError unless `text` can name a model, or one version of it."""
+    if not _NAME.fullmatch(text):
+        raise UserError(
+            f"{flag} must be letters, digits, `_`, `-` and `.`, because it stands in "
+            f"URLs and folder names. Received: {text!r}."
+        )

@@ -9,18 +9,19 @@ import contextlib
 import importlib
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
-from export.workspace import peak_bytes
 from pdm_tf.core.errors import UserError
 
 
@@ -43,12 +44,12 @@ class StageError(RuntimeError):
     """A step failed for a reason that is not the user's; its traceback is printed."""
 
 
-def run_stage(target: str, *args: Any) -> Stage:
+def run_stage(target: str, *args: Any, **given: Any) -> Stage:
     """Runs a function in a new process.
 
     Args:
       target: "package.module:function", so that only the new process imports it.
-      *args: picklable, as is what it returns.
+      *args, **given: what it is called with; picklable, as is what it returns.
 
     Raises:
       UserError: the function raised one.
@@ -56,7 +57,7 @@ def run_stage(target: str, *args: Any) -> Stage:
     """
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(theirs, target, args))
+    process = context.Process(target=_child, args=(theirs, target, args, given))
     start = time.monotonic()
     with _interrupts_held() as held:
         process.start()
@@ -107,12 +108,14 @@ def _interrupts_held() -> Iterator[list[int]]:
         signal.signal(signal.SIGINT, before)
 
 
-def _child(connection: Connection, target: str, args: tuple[Any, ...]) -> None:
+def _child(
+    connection: Connection, target: str, args: tuple[Any, ...], given: dict[str, Any]
+) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     try:
         module, _, name = target.partition(":")
         function = getattr(importlib.import_module(module), name)
-        message = ("result", function(*args))
+        message = ("result", function(*args, **given))
     except UserError as error:
         message = ("error", str(error))
     except Exception:  # noqa: BLE001 - handed to the parent, which reports and fails
@@ -126,3 +129,32 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def best_ms(call: Callable[[], object], least: int = 2, budget_s: float = 5.0) -> float:
+    """Best of some calls after a first one that is not counted, milliseconds.
+
+    At least `least` calls; more while `budget_s` lasts, ten at most.
+    """
+    call()
+    times: list[float] = []
+    while len(times) < least or (sum(times) < budget_s and len(times) < 10):
+        start = time.perf_counter()
+        call()
+        times.append(time.perf_counter() - start)
+    return round(min(times) * 1000.0, 2)
+
+
+def peak_bytes() -> int:
+    """Largest resident memory of this process so far.
+
+    VmHWM where there is one: ru_maxrss begins at what the process that started this one
+    had in use then.
+    """
+    with contextlib.suppress(OSError):
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        for line in status.splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

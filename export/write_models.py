@@ -5,30 +5,29 @@ go to files, which the later steps compare the exported models with; so those ne
 Keras, and what they measure is what a user of the files would see.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from export.cases import (
+from export.certificate import Built
+from export.parity import (
     DEGRADATION_CASES,
     LATENCY_CASE,
     Case,
     choose,
     crops,
     read_photo,
+    save_reference,
 )
-from export.flags_export import ExportConfig
-from export.workspace import (
+from export.publish import (
     DEGRADATION,
     DEGRADATION_ONNX,
     DEGRADATION_SAVED_MODEL,
     MODEL,
     SAVED_MODEL,
-    Built,
-    best_ms,
-    peak_bytes,
-    save_reference,
 )
+from export.stages import best_ms, peak_bytes
 from pdm_tf.core.images import to_float
 from pdm_tf.core.quiet import quiet_start
 
@@ -50,26 +49,60 @@ with quiet_start():
     from pdm_tf.degradations import PDM, PDMConfig
 
 
-def build(config: ExportConfig, folder: Path, version: int) -> Built:
+def write_models(
+    folder: Path,
+    version: int,
+    *,
+    locations: Sequence[str],
+    weights: str,
+    degradation: bool,
+    layout: str,
+    model_name: str,
+    tile: int,
+    photo: str,
+    parity: str,
+) -> Built:
     """Writes the models below `folder`, and Keras's outputs.
 
+    Args:
+      folder: of this export, temporary.
+      version: of the SavedModels.
+      locations, weights, degradation: what to export, see `sources.open_sources`.
+      layout: of the ONNX file, "NHWC" or "NCHW".
+      model_name: what warm-up requests ask for.
+      tile: side of the image in them, LR pixels.
+      photo: photograph to run Keras on; "" for one of the samples.
+      parity: which crops of it, see `parity.choose`.
+
     Raises:
-      UserError: --model or --photo cannot be used.
+      UserError: the networks or the photograph cannot be used.
     """
-    photo_u8 = read_photo(config.photo)
-    sources = open_sources(config.locations, config.weights, config.degradation)
+    photo_u8 = read_photo(photo)
+    sources = open_sources(locations, weights, degradation)
+    sr: dict[str, object] = {}
+    pdm: dict[str, object] = {}
+    if sources.bundles:
+        write_saved_model(
+            sources,
+            folder / SAVED_MODEL / str(version),
+            model_name=model_name,
+            tile_u8=crops(photo_u8, Case(1, tile, tile))[0],
+        )
+        network_to_onnx(
+            sources.networks,
+            folder / MODEL,
+            layout=layout,
+            metadata=sources.provenance,
+        )
+        sr = _facts(sources)
+    if sources.degradation is not None:
+        pdm = _write_degradation(sources, folder, version)
+    write_peak = peak_bytes()
     cases: list[Case] = []
     left_out: list[Case] = []
-    networks: dict[str, object] = {}
-    degradation: dict[str, object] = {}
     latency = None
     if sources.bundles:
-        networks = _write_sr(sources, config, folder, version, photo_u8)
-    if sources.degradation is not None:
-        degradation = _write_degradation(sources, folder, version)
-    write_peak = peak_bytes()
-    if sources.bundles:
-        cases, left_out = choose(networks["parameters"], config.parity)
+        cases, left_out = choose(sr["parameters"], parity)
         for case in cases:
             image = to_float(crops(photo_u8, case))
             save_reference(folder, case.label, sources(image).numpy())
@@ -78,8 +111,8 @@ def build(config: ExportConfig, folder: Path, version: int) -> Built:
     if sources.degradation is not None:
         _run_degradation(sources.degradation.network, folder, photo_u8)
     return Built(
-        networks=networks,
-        degradation=degradation,
+        networks=sr,
+        degradation=pdm,
         cases=tuple(cases),
         left_out=tuple(case.label for case in left_out),
         latency_ms=latency,
@@ -87,24 +120,8 @@ def build(config: ExportConfig, folder: Path, version: int) -> Built:
     )
 
 
-def _write_sr(
-    sources: ExportSources,
-    config: ExportConfig,
-    folder: Path,
-    version: int,
-    photo_u8: np.ndarray,
-) -> dict[str, object]:
-    tile = Case(1, config.tile, config.tile)
-    write_saved_model(
-        sources,
-        folder / SAVED_MODEL / str(version),
-        model_name=config.model_name,
-        tile_u8=crops(photo_u8, tile)[0],
-    )
-    layout = config.layout.upper()
-    network_to_onnx(
-        sources.networks, folder / MODEL, layout=layout, metadata=sources.provenance
-    )
+def _facts(sources: ExportSources) -> dict[str, object]:
+    """What the certificate says of the SR networks."""
     return {
         "architecture": "+".join(bundle.name for bundle in sources.bundles),
         "scale": sources.scale,

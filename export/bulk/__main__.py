@@ -6,13 +6,142 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
-from export.bulk.flags import LOCAL_RUNNER, SOME_FAILED, SPEC, BulkConfig
+from export.bulk import LOCAL_RUNNER
 from pdm_tf.cli import program
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class BulkConfig:
+    """What `bulk` is asked to do; the fields are the flags.
+
+    Raises:
+      UserError: a required flag is missing or a number is out of range.
+    """
+
+    input: str = flag(
+        "",
+        "Photographs: a folder, searched recursively for image suffixes "
+        "(hidden files are left out); a pattern, in which * stays within a folder and "
+        "** does not; or one file. Local, or any place that Apache Beam can read, such "
+        "as gs://bucket/photos. Required.",
+        section="What",
+        required=True,
+    )
+    output: str = flag(
+        "",
+        "Folder for the results, in which the tree of the input is built "
+        "again. Local or remote. Required.",
+        required=True,
+    )
+    model: str = flag(
+        "",
+        "An ONNX file of a super-resolution network, as python -m export "
+        "writes it. Workers on other machines must be able to read it. Required.",
+        required=True,
+    )
+    fallback_model: str = flag(
+        "",
+        "Float32 ONNX file with which images are made again on which "
+        "a float16 --model overflows; empty: they fail.",
+    )
+    manifest: str = flag(
+        "",
+        "Path, without suffix, of the manifest: JSON lines, one for each "
+        "photograph. Empty: OUTPUT/manifest/ and the time of the start.",
+    )
+    format: Literal["same", "png", "jpeg", "webp", "tiff"] = flag(
+        "same",
+        "Of the results. `same`: as the source (PNG for BMP and GIF).",
+        section="Result",
+    )
+    quality: int = flag(95, "1 to 100, of JPEG and WebP.")
+    outscale: float = flag(
+        0.0,
+        "Size of the result / size of the photograph, such as 2.5. 0 takes "
+        "the network's scale.",
+    )
+    ensemble: bool = flag(
+        False,
+        "Average the network over the eight flips and quarter turns: eight "
+        "times slower.",
+    )
+    overwrite: bool = flag(
+        False,
+        "Make everything again and replace files that exist. Without it "
+        "finished results are kept, those of another source or other settings made "
+        "again, and files that this program did not make never replaced.",
+    )
+    runner: str = flag(
+        LOCAL_RUNNER,
+        "Apache Beam's runner: DirectRunner (this machine), DataflowRunner, "
+        "FlinkRunner, SparkRunner, ... Its own flags follow after a lone --.",
+        section="Workers",
+    )
+    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = flag(
+        "auto",
+        "Where a worker runs the network. `auto`: on an NVIDIA GPU if that "
+        "really works, else on the CPU; each row of the manifest says which it was.",
+    )
+    strict: bool = flag(
+        False,
+        "Fail when the provider asked for cannot be had, instead of going on "
+        "elsewhere.",
+    )
+    threads: int = flag(
+        0,
+        "Threads of the network on the CPU, of each worker process; 0 takes "
+        "one per core.",
+        at_least=0,
+    )
+    tile: int = flag(
+        0,
+        "Side of the LR tiles that the network sees, in pixels; memory grows "
+        "with its square. 0 takes what suits the network.",
+        at_least=0,
+    )
+    memory_mb: int = flag(
+        256,
+        "MB of pixels that may wait in a worker's memory; the rest waits "
+        "in scratch files.",
+        at_least=0,
+    )
+
+    def __post_init__(self) -> None:
+        check_flags(self, "export.bulk")
+        if not 1 <= self.quality <= 100:
+            raise UserError(f"--quality must be 1 to 100. Received: {self.quality}.")
+        if not 0 <= self.outscale <= 64:
+            raise UserError(
+                "--outscale must be above 0 and at most 64, or 0 for the network's "
+                f"scale. Received: {self.outscale:g}."
+            )
+
+
+SPEC = ProgramSpec(
+    module="export.bulk",
+    config=BulkConfig,
+    intro="Upscales photographs by the bucket, as an Apache Beam pipeline: on this "
+    "machine, or on Dataflow, Flink or Spark. Every photograph becomes a row of the "
+    "manifest: done, skipped (finished before) or failed, with the reason; one that "
+    "fails does not stop the others. Started again with the same flags, the job goes "
+    'on where it was. Needs pip install -e ".[bulk]". Exit code: 0 when all were done, '
+    "1 when some failed, 2 when the job cannot be started.",
+    examples=(
+        "python -m export.bulk --input=photos --output=photos_x4 "
+        "--model=exported/model.onnx",
+        "python -m export.bulk --input=gs://b/photos/**.jpg --output=gs://b/x4 "
+        "--model=gs://b/model.onnx --runner=DataflowRunner -- --project=p "
+        "--region=europe-west4 --temp_location=gs://b/tmp --sdk_container_image=...",
+    ),
+)
 
 _SEPARATOR = "--"  # what follows it is for Beam
 
@@ -45,33 +174,34 @@ def main(config: BulkConfig, beam_flags: Sequence[str] = ()) -> int:
         f"{outcome.counts[status]} {status}" for status in ("done", "skipped", "failed")
     )
     print(f"{counts}; manifest: {manifest}-*.jsonl")
-    return SOME_FAILED if outcome.counts["failed"] else program.OK
+    return program.SOME_LEFT_OUT if outcome.counts["failed"] else program.OK
 
 
 def _work(config: BulkConfig, output: str) -> Any:
-    """What workers are told. Opens the model, so that a wrong one is told at once."""
-    from export.bulk import records, storage, worker
+    """What workers need. Opens the model, so that a wrong one is reported at once."""
+    from export.bulk import pipeline, storage
 
-    given = {
-        field.name: getattr(config, field.name) for field in dataclasses.fields(config)
-    }
-    fields = {field.name for field in dataclasses.fields(worker.Work)}
-    work = worker.Work(
-        **{
-            **{name: value for name, value in given.items() if name in fields},
-            "output": output,
-            "model": storage.absolute(config.model),
-            "fallback_model": config.fallback_model
-            and storage.absolute(config.fallback_model),
-            "outscale": config.outscale or None,
-            "settings": "",
-        }
+    fallback = config.fallback_model
+    work = pipeline.Work(
+        output=output,
+        model=storage.absolute(config.model),
+        fallback_model=storage.absolute(fallback) if fallback else "",
+        settings="",
+        outscale=config.outscale or None,
+        quality=config.quality,
+        ensemble=config.ensemble,
+        overwrite=config.overwrite,
+        provider=config.provider,
+        strict=config.strict,
+        threads=config.threads,
+        tile=config.tile,
+        memory_mb=config.memory_mb,
     )
     # Other machines may have a GPU where this one has none.
     here = work
     if config.runner != LOCAL_RUNNER:
         here = dataclasses.replace(work, provider="cpu", strict=False)
-    model = worker.open_model(work.model, here)
+    model = pipeline.open_model(work.model, here)
     print(f"{model.info.architecture or 'network'} x{model.info.scale}: {config.model}")
     settings = {
         "model": model.info.sha256,
@@ -79,7 +209,7 @@ def _work(config: BulkConfig, output: str) -> Any:
         "quality": work.quality,
         "ensemble": work.ensemble,
     }
-    return dataclasses.replace(work, settings=records.digest(settings))
+    return dataclasses.replace(work, settings=storage.digest(settings))
 
 
 @contextlib.contextmanager

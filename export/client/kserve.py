@@ -14,10 +14,14 @@ import numpy as np
 
 from export.client import messages
 from export.client.errors import Asked, RequestError, ServerError
-from export.client.grpc import GrpcCaller
-from export.client.rest import HttpCaller
-from export.client.service import Payload, png_of_array
-from export.client.tensors import KSERVE_DTYPES, raw_bytes, shaped
+from export.client.payload import (
+    KSERVE_DTYPES,
+    Payload,
+    png_of_array,
+    raw_bytes,
+    shaped,
+)
+from export.client.transport import GrpcCaller, HttpCaller
 from pdm_tf.core.images import to_float
 
 _JSON_LENGTH = "Inference-Header-Content-Length"

@@ -26,6 +26,7 @@ from pdm_tf.core.errors import UserError
 
 OK = 0
 UNEXPECTED = 1  # a defect of ours; the traceback is printed
+SOME_LEFT_OUT = 1  # everything was done but for some files, which are named
 BAD_INPUT = 2  # flags or data that cannot be used; the message says which
 NON_FINITE_LOSS = 3  # training diverged; the last good checkpoint is intact
 INTERRUPTED = 75  # stopped by a signal after saving; start again to go on (EX_TEMPFAIL)

@@ -5,8 +5,10 @@ the final name by a rename, so that a killed program leaves no half-written file
 name that anyone reads. Hidden leftovers are never read, and overwritten next time.
 """
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,19 +31,30 @@ def why_missing(path: PathLike) -> str:
     return "is a link that leads nowhere" if lost else "does not exist"
 
 
-def write_bytes_atomic(path: PathLike, data: bytes) -> None:
-    """Writes `data` under `path`, making the folders above it."""
+@contextlib.contextmanager
+def atomic_file(path: PathLike) -> Iterator[Path]:
+    """Yields the hidden name to write a file under, which becomes `path` at the end.
+
+    The folders above it are made. After an error nothing is left of the new file, and
+    `path` is as it was.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
     try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
+        yield temporary
+        with open(temporary, "rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_bytes_atomic(path: PathLike, data: bytes) -> None:
+    """Writes `data` under `path`, making the folders above it."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(data)
 
 
 def write_text_atomic(path: PathLike, text: str) -> None:

@@ -5,8 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from export.__main__ import main
-from export.flags_export import SPEC
+from export.__main__ import SPEC, main
 from pdm_tf.cli import program
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -43,8 +43,7 @@ def run_client(*flags, timeout=60):
 
 def call_client(*flags):
     """The same in this process, which is quicker: for errors and small pictures."""
-    from export.client.__main__ import main
-    from export.client.flags import SPEC
+    from export.client.__main__ import SPEC, main
     from pdm_tf.cli import program
 
     out, err = io.StringIO(), io.StringIO()

@@ -14,8 +14,8 @@ import numpy as np
 import onnx
 import pytest
 
-from export.flags_export import ExportConfig
-from export.workspace import sha256, size_bytes
+from export.__main__ import ExportConfig
+from export.publish import sha256, size_bytes
 from pdm_tf.cli import program
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import decode_rgb_u8, encode_png, to_float, to_u8, write_png

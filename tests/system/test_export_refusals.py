@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from export.flags_export import LIMIT_BROKEN
+from export.__main__ import LIMIT_BROKEN
 from pdm_tf.cli import program
 from pdm_tf.core.files import read_json
 from pdm_tf.models.bundle import save_bundle

@@ -10,8 +10,8 @@ slow: minutes each. x3 has sides and a patch that are no multiples of anything.
 import numpy as np
 import pytest
 
+from export.__main__ import SPEC as EXPORT
 from export.__main__ import main as export_main
-from export.flags_export import SPEC as EXPORT
 from pdm_tf import degrade, evaluate, prepare, train, upscale
 from pdm_tf.cli import program
 from pdm_tf.core.files import read_json

@@ -101,7 +101,7 @@ def test_saved_model_of_the_exporter(tmp_path):
     import keras
     import tensorflow as tf
 
-    from export.serving_module import ServingModule
+    from export.saved_model import ServingModule
     from pdm_tf.models.sr.edsr import EDSRConfig
 
     keras.utils.set_random_seed(3)

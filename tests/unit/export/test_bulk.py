@@ -14,10 +14,9 @@ from apache_beam.io.filesystem import FileMetadata
 from PIL import Image
 
 from export.bulk import __main__ as bulk
-from export.bulk import pipeline, storage, worker
-from export.bulk.flags import BulkConfig
-from export.bulk.records import ResultRecord
-from export.bulk.storage import Facts
+from export.bulk import pipeline, storage
+from export.bulk.__main__ import BulkConfig
+from export.bulk.storage import Facts, ResultRecord
 from export.onnx_graph import network_to_onnx
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference.engine import Engine
@@ -74,7 +73,7 @@ def work(**changes):
         "tile": 0,
         "memory_mb": 64,
     }
-    return worker.Work(**{**values, **changes})
+    return pipeline.Work(**{**values, **changes})
 
 
 @pytest.mark.parametrize(
@@ -236,8 +235,8 @@ def test_the_network_is_opened_once_in_a_process_and_never_travels(model, monkey
         opened.append(path)
         return open_session(path, **options)
 
-    monkeypatch.setattr(worker, "open_session", counting)
-    sent = pickle.dumps(worker.UpscaleFn(work(model=str(model))))
+    monkeypatch.setattr(pipeline, "open_session", counting)
+    sent = pickle.dumps(pipeline.UpscaleFn(work(model=str(model))))
     assert len(sent) < 5000 < model.stat().st_size
     copies = [pickle.loads(sent) for _ in range(3)]
     for copy in copies:

@@ -8,12 +8,10 @@ import platform
 import numpy as np
 import pytest
 
-from export.cases import DEFAULT_PHOTO, LATENCY_CASE
-from export.certificate import broken_limits, make_certificate, table
+from export.certificate import Built, Limits, broken_limits, make_certificate, table
 from export.comparing import Record
-from export.flags_export import ExportConfig
-from export.parity import compare
-from export.workspace import Built, sha256, size_bytes
+from export.parity import DEFAULT_PHOTO, LATENCY_CASE, compare
+from export.publish import sha256, size_bytes
 from pdm_tf import __version__
 from pdm_tf.core.images import write_png
 from tests.unit.export.tiny_nets import photo
@@ -21,13 +19,13 @@ from tests.unit.export.tiny_nets import photo
 LIMITS = {
     "max_abs_diff": 1e-4,
     "max_level_diffs": 2,
-    "min_fp16_psnr": 60.0,
+    "min_fp16_psnr_db": 60.0,
     "max_degradation_diff": 1e-3,
 }
 
 
-def config(**changes):
-    return ExportConfig(model="run", output_dir="out", **(LIMITS | changes))
+def limits(**changes):
+    return Limits(**(LIMITS | changes))
 
 
 def image(*off):
@@ -64,7 +62,7 @@ EVERY = (
 
 
 def test_what_keeps_the_limits_breaks_none():
-    assert broken_limits(config(), EVERY) == []
+    assert broken_limits(limits(), EVERY) == []
 
 
 @pytest.mark.parametrize(
@@ -104,7 +102,7 @@ def test_what_keeps_the_limits_breaks_none():
 )
 def test_each_limit_when_broken(record, said):
     """One artefact breaks it, and the others are not blamed."""
-    broken = broken_limits(config(), [*EVERY, record])
+    broken = broken_limits(limits(), [*EVERY, record])
     assert any(said in line for line in broken)
     assert all(line.startswith(record.artefact) for line in broken)
 
@@ -113,15 +111,15 @@ def test_a_limit_is_still_allowed():
     """At most, at least: the number itself passes, the next one does not."""
     worst = record(a=image(0.2))
     exact = worst.worst.max_abs
-    assert broken_limits(config(max_abs_diff=exact), [worst]) == []
-    assert broken_limits(config(max_abs_diff=np.nextafter(exact, 0)), [worst])
+    assert broken_limits(limits(max_abs_diff=exact), [worst]) == []
+    assert broken_limits(limits(max_abs_diff=np.nextafter(exact, 0)), [worst])
     levels = record(precision="levels", a=image(1, 1))
-    assert broken_limits(config(max_abs_diff=1.0), [levels]) == []
-    assert broken_limits(config(max_abs_diff=1.0, max_level_diffs=1), [levels])
+    assert broken_limits(limits(max_abs_diff=1.0), [levels]) == []
+    assert broken_limits(limits(max_abs_diff=1.0, max_level_diffs=1), [levels])
     half = record("model_fp16.onnx", "float16", a=image(1))
     psnr = half.worst.psnr_db
-    assert broken_limits(config(min_fp16_psnr=psnr), [half]) == []
-    assert broken_limits(config(min_fp16_psnr=psnr + 1e-9), [half])
+    assert broken_limits(limits(min_fp16_psnr_db=psnr), [half]) == []
+    assert broken_limits(limits(min_fp16_psnr_db=psnr + 1e-9), [half])
 
 
 def test_float16_is_judged_by_its_psnr_alone():
@@ -129,23 +127,24 @@ def test_float16_is_judged_by_its_psnr_alone():
     half = record("model_fp16.onnx", "float16", a=image(*[1.0] * 10))
     assert half.worst.max_abs > LIMITS["max_abs_diff"]
     assert half.worst.beyond_ties > LIMITS["max_level_diffs"]
-    assert broken_limits(config(), [half]) == []
+    assert broken_limits(limits(), [half]) == []
     # Equal images have no PSNR in numbers, which no limit may turn into a failure.
     assert (
-        broken_limits(config(min_fp16_psnr=500), [record("h", "float16", a=GOOD)]) == []
+        broken_limits(limits(min_fp16_psnr_db=500), [record("h", "float16", a=GOOD)])
+        == []
     )
 
 
 def test_a_degradation_is_judged_by_its_values_alone():
     """Its outputs are kernels too, whose levels mean nothing."""
     levels = record("d", "degradation", a=image(*[1.0] * 5))
-    assert broken_limits(config(max_degradation_diff=0.01), [levels]) == []
+    assert broken_limits(limits(max_degradation_diff=0.01), [levels]) == []
 
 
 def test_all_that_is_broken_is_said():
     both = record(a=image(1, 1, 1))
     half = record("model_fp16.onnx", "float16", a=image(np.inf))
-    first, second, third = broken_limits(config(), [both, half])
+    first, second, third = broken_limits(limits(), [both, half])
     assert "largest difference" in first and "3 8-bit values" in second
     assert third == "model_fp16.onnx: not all outputs are finite"
 
@@ -164,16 +163,17 @@ def built(**changes):
 
 def test_the_certificate_tells_all_of_it(tmp_path):
     write_png(tmp_path / "a.png", photo(8, 9))
-    settings = config(photo=str(tmp_path / "a.png"))
-    content = make_certificate(settings, built(), EVERY, {"write": 7}, 3)
+    content = make_certificate(
+        built(),
+        EVERY,
+        limits=limits(),
+        photo=str(tmp_path / "a.png"),
+        peaks={"write": 7},
+        version=3,
+    )
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     assert content["passed"] is True and content["broken"] == []
-    assert content["limits"] == {
-        "max_abs_diff": 1e-4,
-        "max_level_diffs": 2,
-        "min_fp16_psnr_db": 60.0,
-        "max_degradation_diff": 1e-3,
-    }
+    assert content["limits"] == LIMITS
     assert (content["version"], content["pdm_tf"]) == (3, __version__)
     assert content["networks"] == {"scale": 2}
     assert content["cases_left_out"] == ["2x128x96"]
@@ -202,7 +202,9 @@ def test_the_certificate_tells_all_of_it(tmp_path):
 def test_a_failed_certificate_can_be_written_too():
     """With the photograph that comes along, and numbers that JSON does not have."""
     bad = [record(a=image(np.nan)), record("model_fp16.onnx", "float16", a=image(9e9))]
-    content = make_certificate(config(), built(latency_ms=None), bad, {}, 1)
+    content = make_certificate(
+        built(latency_ms=None), bad, limits=limits(), photo="", peaks={}, version=1
+    )
     json.dumps(content, allow_nan=False)
     assert content["passed"] is False and len(content["broken"]) == 2
     assert content["photo"]["name"] == DEFAULT_PHOTO.name

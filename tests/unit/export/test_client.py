@@ -2,9 +2,8 @@
 
 import pytest
 
-from export.client.__main__ import plan
+from export.client.__main__ import SPEC, plan
 from export.client.errors import Asked, RequestError, ServerError, explain
-from export.client.flags import SPEC
 from export.client.kserve import Contract, contract_of
 from pdm_tf.cli.flag_set import parse
 from pdm_tf.core.errors import UserError

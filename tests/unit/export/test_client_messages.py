@@ -6,7 +6,7 @@ from google.protobuf import descriptor
 
 from export.client import messages
 from export.client.errors import RequestError
-from export.client.tensors import (
+from export.client.payload import (
     array_of,
     check_size,
     image_of,

@@ -1,5 +1,7 @@
 """The passes over ONNX graphs: the same output, and hands off what they do not know."""
 
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -7,8 +9,12 @@ import tensorflow as tf
 from onnx import TensorProto, helper, numpy_helper
 
 from export import onnx_rewrite
-from export.onnx_graph import from_function
+from export.onnx_graph import from_function, network_to_onnx
+from export.parity import compare
+from pdm_tf.core.images import to_float
 from pdm_tf.inference.ort import import_onnxruntime
+from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
+from tests.unit.export.tiny_nets import built, photo
 
 
 def _run(model, feeds):
@@ -177,3 +183,90 @@ def test_axes_must_fit():
     value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2])
     with pytest.raises(ValueError, match="axes"):
         onnx_rewrite.name_axes([value], {"x": ("batch", "height", 3)})
+
+
+def test_nodes_are_sorted_into_the_order_that_the_standard_wants():
+    nodes = [
+        helper.make_node("Add", ["a", "b"], ["sum"]),
+        helper.make_node("Relu", ["x"], ["a"]),
+        helper.make_node("Dropout", ["a"], ["b", ""]),  # "": an output left out
+        helper.make_node("Clip", ["sum", "", "most"], ["y"]),  # and an input
+    ]
+    x, y = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in "xy"
+    )
+    most = numpy_helper.from_array(np.float32(3.0), "most")
+    graph = helper.make_graph(nodes, "g", [x], [y], [most])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)])
+    with pytest.raises(onnx.checker.ValidationError, match="sorted"):
+        onnx.checker.check_model(model)
+    onnx_rewrite.sort_nodes(model.graph)
+    onnx.checker.check_model(model)
+    assert [node.op_type for node in model.graph.node] == [
+        "Relu",
+        "Dropout",
+        "Add",
+        "Clip",
+    ]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        EDSRConfig(num_blocks=2, filters=16),
+        RRDBNetConfig(num_blocks=1, filters=16, growth=8),
+    ],
+    ids=["edsr", "rrdb"],
+)
+@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+def test_float16_file(tmp_path, monkeypatch, config, layout):
+    monkeypatch.setitem(sys.modules, "sympy", None)  # what export does not require
+    network = built(config)
+    full = network_to_onnx(network, tmp_path / "m.onnx", layout=layout)
+    half = onnx_rewrite.write_fp16(full, tmp_path / "h.onnx")
+
+    model = onnx.load(half)
+    onnx.checker.check_model(model, full_check=True)  # topological order too
+    kinds = {t.data_type for t in model.graph.initializer if len(t.dims) == 4}
+    assert kinds == {onnx.TensorProto.FLOAT16}
+    # Casts at the ends alone: one inside would bring memory traffic and float32.
+    assert sum(node.op_type == "Cast" for node in model.graph.node) == 2
+    assert half.stat().st_size < 0.7 * full.stat().st_size
+
+    session = import_onnxruntime().InferenceSession(
+        str(half), providers=["CPUExecutionProvider"]
+    )
+    assert session.get_inputs()[0].type == "tensor(float)"
+    assert session.get_outputs()[0].type == "tensor(float)"
+    found = session.get_modelmeta().custom_metadata_map
+    whole = {entry.key: entry.value for entry in onnx.load(full).metadata_props}
+    assert found == whole | {"precision": "float16"}
+
+    image = to_float(photo(24, 19)[None])
+    keras = network(image).numpy()
+    fed = image if layout == "NHWC" else image.transpose(0, 3, 1, 2)
+    output = session.run(["sr"], {"image": np.ascontiguousarray(fed)})[0]
+    output = output if layout == "NHWC" else output.transpose(0, 2, 3, 1)
+    difference = compare(output, keras, 1e-4)
+    assert difference.finite and difference.psnr_db > 60
+    assert difference.max_abs > 0  # it is half precision indeed
+
+
+@pytest.mark.parametrize(("scale", "unshuffle"), [(2, 2), (1, 4)])
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (2, 1503)])
+def test_sizes_are_no_float16_numbers(scale, unshuffle, size, tmp_path):
+    """Real-ESRGAN's x2 and x1: above 2048 float16 has no odd numbers."""
+    config = RRDBNetConfig(
+        num_blocks=1, filters=4, growth=2, scale=scale, unshuffle=unshuffle
+    )
+    network = built(config)
+    full = network_to_onnx(network, tmp_path / "m.onnx")
+    half = onnx_rewrite.write_fp16(full, tmp_path / "h.onnx")
+    session = import_onnxruntime().InferenceSession(
+        str(half), providers=["CPUExecutionProvider"]
+    )
+    image = np.random.default_rng(5).random((2, *size, 3), np.float32)
+    found = session.run(["sr"], {"image": image})[0]
+    keras = network(image).numpy()
+    assert found.shape == keras.shape
+    np.testing.assert_allclose(found, keras, rtol=0, atol=2e-3)

@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
-from export.client.flags import SPEC as CLIENT
-from export.flags_kserve_server import SPEC as KSERVE
+from export.client.__main__ import SPEC as CLIENT
+from export.kserve_server import SPEC as KSERVE
 from export.serving_files import write_serving_files
 from export.signatures import SIGNATURES
 from pdm_tf.cli.flag_set import parse

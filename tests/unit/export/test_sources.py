@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from export import sources as sources_module
-from export.flags_export import ExportConfig
+from export.__main__ import ExportConfig
 from export.sources import open_sources, source_name
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json

@@ -33,7 +33,7 @@ def test_large_results_come_through():
 
 def test_a_users_error_comes_back_as_one(capfd):
     with pytest.raises(UserError, match="--photo must .* /nowhere.png: does not exist"):
-        run_stage("export.cases:read_photo", "/nowhere.png")
+        run_stage("export.parity:read_photo", "/nowhere.png")
     assert capfd.readouterr() == ("", "")  # the program prints it, once
 
 

@@ -1,23 +1,60 @@
-"""Images to the tensors of the wire and back, in plain NumPy.
+"""What the four protocols have in common: a picture in, a PNG out.
 
-Raw bytes are little-endian and row-major in both protocols. Servers answer in either of
-two ways, as they are set up: the raw bytes, or one number after the other in a typed
+Images become the tensors of the wire and come back in plain NumPy. Raw bytes are
+little-endian and row-major in both protocols. Servers answer in either of two ways,
+depending on their settings: the raw bytes, or one number after the other in a typed
 field. Both are read.
 """
 
 import sys
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from export.client import messages
 from export.client.errors import RequestError
-from pdm_tf.core.images import to_u8
+from pdm_tf.core.errors import ImageError
+from pdm_tf.core.images import decode_rgb_u8, encode_png, to_u8
 
 # TensorFlow's DataType numbers, from tensorflow/core/framework/types.proto.
 DT_FLOAT, DT_UINT8, DT_STRING = 1, 4, 7
 _TF_DTYPES = {DT_FLOAT: np.dtype("<f4"), DT_UINT8: np.dtype("u1")}
 KSERVE_DTYPES = {"FP32": np.dtype("<f4"), "UINT8": np.dtype("u1")}
+
+
+@dataclass(frozen=True)
+class Payload:
+    """One picture to send.
+
+    Attributes:
+      lr_u8: [H, W, 3] uint8 RGB, upright: what the file shows.
+      file: a whole image file, for signatures that take one.
+    """
+
+    lr_u8: np.ndarray
+    file: bytes
+
+
+class Service(Protocol):
+    """A model on a server. Threads may call it at the same time."""
+
+    def check(self) -> str:
+        """Returns what is served, as "sr: version 3 AVAILABLE".
+
+        Raises:
+          ServerError: no server, or not this model, version, label or protocol.
+        """
+
+    def upscale(self, payload: Payload) -> bytes:
+        """Returns the upscaled picture as a PNG file.
+
+        Raises:
+          RequestError: this picture failed. ServerError: every other would, too.
+        """
+
+    def close(self) -> None:
+        """Ends the connection."""
 
 
 def tensor_of(image: np.ndarray) -> Any:
@@ -113,6 +150,30 @@ def check_size(sr_size: tuple[int, ...], lr_size: tuple[int, ...]) -> None:
             f"{lr_size[1]}x{lr_size[0]}; if it sets pad_variable_length_inputs, that "
             "has to go"
         )
+
+
+def png_of_array(answer: np.ndarray, payload: Payload) -> bytes:
+    """Returns the PNG of an answer [1, H*s, W*s, 3], having checked it."""
+    return encode_png(image_of(answer, payload.lr_u8))
+
+
+def checked_png(data: bytes, payload: Payload) -> bytes:
+    """Returns `data` as it is, if it is an image of the right size.
+
+    Raises:
+      RequestError: it is not.
+    """
+    try:
+        sr_u8 = decode_rgb_u8(data, "the server's answer")
+    except ImageError as error:
+        raise RequestError(f"the server's answer {error.reason}") from error
+    lr_size = payload.lr_u8.shape[:2]
+    # A file sent as it is may have been turned here, by EXIF, and not there.
+    turned = payload.lr_u8.shape[1::-1]
+    if sr_u8.shape[0] * lr_size[1] != sr_u8.shape[1] * lr_size[0]:
+        lr_size = turned
+    check_size(sr_u8.shape[:2], lr_size)
+    return data
 
 
 if sys.byteorder != "little":

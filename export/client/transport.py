@@ -1,32 +1,67 @@
-"""TF Serving over REST, and the HTTP calls that `client/kserve.py` shares.
+"""Calls to a server by gRPC and by HTTP, whose errors are explained.
 
-Standard library only. Encoded files go as base64, which costs a third more than the
-bytes; numbers go as JSON text, which costs about twenty bytes each.
+The message limits are the point of the gRPC side: gRPC refuses answers above 4 MiB
+unless the client says otherwise, and a photograph x4 is larger. The HTTP side is the
+standard library's.
 """
 
-import base64
 import http.client
 import json
 import urllib.error
 import urllib.request
 from typing import Any
 
-import numpy as np
+import grpc
 
 from export.client.errors import (
     HTTP_CODES,
     Asked,
-    RequestError,
-    ServerError,
     explain,
     not_there,
     too_large_answer,
     too_slow,
 )
-from export.client.grpc import is_loopback, versions_text
-from export.client.service import Payload, checked_png, png_of_array
-from export.signatures import SIGNATURES
-from pdm_tf.core.images import to_float
+
+_LOOPBACK = ("localhost:", "127.", "[::1]:")
+
+
+class GrpcCaller:
+    """One channel, and calls on it whose errors are explained."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        limit = (asked.max_message_mb << 20) or -1
+        options = [
+            ("grpc.max_send_message_length", limit),
+            ("grpc.max_receive_message_length", limit),
+        ]
+        if _is_loopback(asked.server):  # a proxy could not reach it
+            options.append(("grpc.enable_http_proxy", 0))
+        self._channel = grpc.insecure_channel(asked.server, options)
+
+    def call(self, path: str, request: Any, answer: type, loaded: str = "") -> Any:
+        """Calls the method at `path` ("/package.Service/Method").
+
+        Raises:
+          ServerError, RequestError: see `client/errors.explain`; `loaded` goes there.
+        """
+        size = request.ByteSize()
+        if size >= 1 << 31:  # protobuf's own limit
+            raise too_large_answer(size, self.asked)
+        method = self._channel.unary_unary(
+            path,
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=answer.FromString,
+        )
+        try:
+            return method(request, timeout=self.asked.timeout)
+        except grpc.RpcError as error:
+            code, text = error.code().name, error.details() or ""
+            raise explain(code, text, self.asked, loaded) from error
+
+    def close(self) -> None:
+        """Ends the connection."""
+        self._channel.close()
 
 
 class HttpCaller:
@@ -34,7 +69,9 @@ class HttpCaller:
 
     def __init__(self, asked: Asked) -> None:
         self.asked = asked
-        proxies = urllib.request.ProxyHandler({} if is_loopback(asked.server) else None)
+        proxies = urllib.request.ProxyHandler(
+            {} if _is_loopback(asked.server) else None
+        )
         self._opener = urllib.request.build_opener(proxies)
 
     def call(
@@ -93,66 +130,9 @@ class HttpCaller:
         self._opener.close()
 
 
-class TfServingRest:
-    """A model on TF Serving's REST port; a `Service`."""
-
-    def __init__(
-        self, asked: Asked, *, model_name: str, version: int, label: str
-    ) -> None:
-        self._caller = HttpCaller(asked)
-        self._name, self._version = model_name, version
-        which = f"/versions/{version}" if version else ""
-        which = f"/labels/{label}" if label else which
-        self._path = f"/v1/models/{model_name}{which}:predict"
-        self._signature = asked.signature
-
-    def check(self) -> str:
-        body, _ = self._caller.call(f"/v1/models/{self._name}")
-        try:
-            found = {
-                int(status["version"]): str(status["state"])
-                for status in json.loads(body)["model_version_status"]
-            }
-        except (ValueError, KeyError, TypeError) as error:
-            raise ServerError(
-                f"{self._caller.asked.server} answers, but not as TF Serving does. "
-                "Check --server and --protocol."
-            ) from error
-        if self._version and found.get(self._version) != "AVAILABLE":
-            raise explain("NOT_FOUND", "", self._caller.asked, versions_text(found))
-        return f"{self._name}: {versions_text(found)}"
-
-    def upscale(self, payload: Payload) -> bytes:
-        signature = SIGNATURES[self._signature]
-        request: dict[str, Any] = {"signature_name": self._signature}
-        if signature.dtype == "string":
-            request["instances"] = [{"b64": base64.b64encode(payload.file).decode()}]
-        else:
-            image = payload.lr_u8
-            image = image if signature.dtype == "uint8" else to_float(image)
-            request["inputs"] = {signature.input: image[None].tolist()}
-        body, _ = self._caller.call(
-            self._path,
-            json.dumps(request).encode(),
-            {"Content-Type": "application/json"},
-        )
-        try:
-            answer = json.loads(body)
-            if signature.dtype == "string":
-                data = base64.b64decode(answer["predictions"][0]["b64"], validate=True)
-            else:
-                array = np.asarray(answer["outputs"], signature.dtype)
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise RequestError(
-                "the server's answer is not what this signature gives "
-                f"({type(error).__name__}: {error})"
-            ) from error
-        if signature.dtype == "string":
-            return checked_png(data, payload)
-        return png_of_array(array, payload)
-
-    def close(self) -> None:
-        self._caller.close()
+def _is_loopback(server: str) -> bool:
+    """Whether HOST:PORT is this machine, which no proxy leads to."""
+    return server.startswith(_LOOPBACK)
 
 
 def _error_text(body: bytes) -> str:
