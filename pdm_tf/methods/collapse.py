@@ -1,7 +1,6 @@
 """What has collapsed in a degradation model, seen on a few fixed samples.
 
-Without ground truth only the samples themselves can be judged, so every threshold is a
-statement about them that holds for any data; each is argued where it stands. A source
+The thresholds are in `core/degradation_limits.py`, each with its reason. A source
 with one constant degradation is legitimate: the findings say what is seen and what it
 means if the photographs do vary, and nothing stops the run. With
 `--kernel_arg=latent=zero` kernels are alike by request, and no finding; nor is noise
@@ -11,12 +10,13 @@ One look is 64 latents through the kernel module and two draws of noise on four 
 0.02 to 0.6 s without, 1.6 to 2.8 s with the full noise module (two busy cores).
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from pdm_tf.core import degradation_limits as limits
 from pdm_tf.core.kernel_shapes import covariance_roots, second_moments
 from pdm_tf.degradations import PDM
 from pdm_tf.methods.base import Finding, Health
@@ -25,79 +25,75 @@ from pdm_tf.ops.blur import kernel_side
 LATENTS = 64
 IMAGES = 4
 _SEED = (20_220_310, 0)
+_INVISIBLE = limits.INVISIBLE_NOISE_255 / 255.0  # images are in [0, 1] here
 
-# Widths that vary by less than a twentieth: the mildest real spread measured here
-# (Gaussians of 0.6 to 2.2 px) is a third, paper mode's kernels are at 0.16 to 0.34. A
-# source with one blur is below it rightly; the advice says so.
-ALIKE = 0.05
-# Nine tenths of the mass in one tap: what is left over changes an image by less than
-# a tenth of what a pixel differs from its neighbours. No LR photograph is that sharp.
-DELTA = 0.9
-# The outermost ring of a box blur over 21 x 21 taps has 0.18 of the mass; more means
-# that the window is too small or that kernels are pushed against it.
-BORDER = 0.2
-# Standard deviation of the error of rounding to 8 bits: weaker noise cannot be seen.
-VANISHED = 1.0 / 255.0 / np.sqrt(12.0)
-# More than half of the noise's energy: it is rather a cast than noise. White noise has
-# 1 / pixels of its energy there.
-CAST = 0.5
-# More than half of what is left is the same for any z_n: the module redraws the image.
-REPEATED = 0.5
-# Noise stronger than the contrast of the images that it is added to.
-SWALLOWED = 1.0
 
-_CAUSES: Mapping[str, tuple[Callable[[float, float], bool], float, str, str]] = {
-    "kernels_alike": (
-        float.__lt__,
-        ALIKE,
+class _Cause(NamedTuple):
+    """When a number is a finding, what is then seen, and what to do."""
+
+    threshold: float
+    side: Literal["above", "below"]
+    what: str
+    advice: str
+
+    def holds_for(self, value: float) -> bool:
+        if self.side == "below":
+            return value < self.threshold
+        return value > self.threshold
+
+
+_CAUSES: Mapping[str, _Cause] = {
+    "kernels_alike": _Cause(
+        limits.ALIKE_SPREAD,
+        "below",
         "the kernels of different latents are alike (spread of their widths over the "
         "mean width)",
         "If the photographs do vary in blur, start again with "
         "--kernel_arg=initial=gaussians or a larger initial_diversity; if they do not, "
         "--kernel_arg=latent=zero says so.",
     ),
-    "kernels_delta": (
-        float.__gt__,
-        DELTA,
+    "kernels_delta": _Cause(
+        limits.DELTA_MASS,
+        "above",
         "the kernels are single taps (mean mass of the heaviest tap)",
-        "Nothing is blurred any more and softmax hardly leads back: start again with "
+        "Nothing is blurred any more and softmax hardly recovers: start again with "
         "--kernel_arg=initial=gaussians, or a lower --method_arg=noise_weight if noise "
         "is being imitated by aliasing.",
     ),
-    "kernels_at_border": (
-        float.__gt__,
-        BORDER,
+    "kernels_at_border": _Cause(
+        limits.BORDER_MASS,
+        "above",
         "the kernels lean on the border of their window (mean mass of its outermost "
         "ring)",
         "Raise --kernel_arg=kernel_size if blur is that wide, or "
         "--method_arg=centroid_weight if the kernels have drifted.",
     ),
-    "noise_vanished": (
-        float.__lt__,
-        VANISHED,
+    "noise_vanished": _Cause(
+        _INVISIBLE,
+        "below",
         "the noise has vanished below what 8 bits show (standard deviation)",
         "If the photographs are noisy, lower --method_arg=noise_weight; if they are "
         "not, train with --nonoise.",
     ),
-    "noise_cast": (
-        float.__gt__,
-        CAST,
+    "noise_cast": _Cause(
+        limits.CAST_ENERGY,
+        "above",
         "the noise is a colour cast (share of its energy that is constant over an "
         "image)",
         "Raise --method_arg=noise_weight, or match the colours of --hr_dir to those of "
         "--lr_dir.",
     ),
-    "noise_repeats": (
-        float.__gt__,
-        REPEATED,
+    "noise_repeats": _Cause(
+        limits.REPEATED_VARIANCE,
+        "above",
         "the noise redraws the image (share of its variance that is the same for any "
         "latent)",
         "It does the kernel's work: raise --method_arg=noise_weight, or keep the image "
         "from it with --noise_arg=use_image=false.",
     ),
-    "noise_swallows": (
-        float.__gt__,
-        SWALLOWED,
+    "noise_swallows": _Cause(
+        limits.SWALLOWED_CONTRAST,
+        "above",
         "the noise swallows the content (its standard deviation over that of the clean "
         "images)",
         "Raise --method_arg=noise_weight, or lower --learning_rate.",
@@ -125,7 +121,7 @@ def degradation_health(pdm: PDM, hr: tf.Tensor) -> Health:
         numbers |= noise_numbers(clean, *(x.noise.numpy() for x in draws))
         if pdm.config.noise.latent == "zero":
             del numbers["noise_repeats"]
-    return judged(numbers)
+    return health_from(numbers)
 
 
 def kernel_numbers(kernels: np.ndarray) -> dict[str, float]:
@@ -162,20 +158,22 @@ def noise_numbers(
         "noise_cast": float(np.square(cast).mean() / max(energy, 1e-20)),
         # Independent draws have products of mean zero; what is left repeats.
         "noise_repeats": float((own[0] * own[1]).mean() / max(variance, 1e-20)),
-        "noise_swallows": float(np.sqrt(variance) / max(contrast, VANISHED)),
+        "noise_swallows": float(np.sqrt(variance) / max(contrast, _INVISIBLE)),
     }
 
 
-def judged(numbers: Mapping[str, float]) -> Health:
+def health_from(numbers: Mapping[str, float]) -> Health:
     """Names the causes whose numbers are beyond their thresholds.
 
     Noise too weak to be seen has no other fault.
     """
     findings = []
     for cause, value in numbers.items():
-        is_beyond, threshold, what, advice = _CAUSES[cause]
-        if is_beyond(value, float(threshold)):
-            findings.append(Finding(cause, value, float(threshold), what, advice))
+        rule = _CAUSES[cause]
+        if rule.holds_for(value):
+            findings.append(
+                Finding(cause, value, rule.threshold, rule.what, rule.advice)
+            )
     if any(finding.cause == "noise_vanished" for finding in findings):
         findings = [
             finding

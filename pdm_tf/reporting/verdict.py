@@ -1,31 +1,14 @@
 """The line at the top: is this degradation, and this network, any good?
 
-Plain rules on a few numbers, worst first. The limits are meant to catch what is plainly
-wrong; between them a person has to look.
+Plain rules on a few numbers, worst first. The limits (`core/degradation_limits.py`) are
+meant to catch what is plainly wrong; between them a person has to look.
 """
 
 import math
 from dataclasses import dataclass
 
+from pdm_tf.core import degradation_limits as limits
 from pdm_tf.reporting.page import Verdict
-
-# Standard deviation of the kernels' major width in HR pixels. Collapsed runs measured
-# 0.02 to 0.05; distributions of real blur have 0.5 and more.
-COLLAPSED_PX, NARROW_PX = 0.1, 0.25
-# Mean centre, HR pixels: half a pixel costs some tenths of a dB, one pixel half a dB.
-OFF_PX, FAR_OFF_PX = 0.25, 0.75
-# Standard deviation of the noise, in 8-bit levels.
-VANISHED = 0.3
-# Root mean square of the patches' mean noise: in levels, and in parts of the noise's
-# standard deviation. Real noise has a mean of 0 over thousands of pixels.
-CAST, CAST_PART = 1.0, 0.25
-# Of the noise with the picture's detail.
-CONTENT = 0.3
-# Of LR patches told apart, the lower end of the interval: chance is 0.5. Halves of one
-# set of real photographs measured 0.53 to 0.55, a delta with learned noise 0.96.
-TOLD_APART = 0.7
-# Best-shift PSNR minus PSNR, dB.
-GAP_DB, LARGE_GAP_DB = 0.1, 0.5
 
 
 @dataclass(frozen=True)
@@ -93,14 +76,18 @@ def _kernels(facts: Facts) -> list[Finding]:
     if facts.true_width_std_px:
         ratio = spread / facts.true_width_std_px
         found += f", {ratio:.2f} times that of the true kernels"
-        if not facts.one_kernel and spread >= COLLAPSED_PX and not 0.5 <= ratio <= 1.5:
+        if (
+            not facts.one_kernel
+            and spread >= limits.COLLAPSED_WIDTHS_PX
+            and not 0.5 <= ratio <= 1.5
+        ):
             word = "too little" if ratio < 0.5 else "too much"
             return [("warning", f"The kernels vary {word}: {found}.")]
     if facts.one_kernel:
         return [("plain", "One kernel for all images, as the settings say.")]
-    if spread < COLLAPSED_PX:
+    if spread < limits.COLLAPSED_WIDTHS_PX:
         return [("bad", f"The kernels have collapsed into one: {found}.")]
-    if spread < NARROW_PX:
+    if spread < limits.NARROW_WIDTHS_PX:
         return [("warning", f"The kernels vary little: {found}.")]
     return [("good", f"The kernels vary: {found}.")]
 
@@ -109,9 +96,9 @@ def _centre(facts: Facts) -> list[Finding]:
     offset = facts.centre_px
     if offset is None:
         return []
-    if offset < OFF_PX:
+    if offset < limits.OFF_CENTRE_PX:
         return [("good", f"They are centred: {offset:.2f} HR px off on average.")]
-    state = "bad" if offset >= FAR_OFF_PX else "warning"
+    state = "bad" if offset >= limits.FAR_OFF_CENTRE_PX else "warning"
     return [
         (
             state,
@@ -125,7 +112,7 @@ def _noise(facts: Facts) -> list[Finding]:
     if facts.noise_std is None:
         return []
     found = []
-    if facts.noise_std < VANISHED:
+    if facts.noise_std < limits.INVISIBLE_NOISE_255:
         found.append(
             (
                 "warning",
@@ -138,14 +125,19 @@ def _noise(facts: Facts) -> list[Finding]:
             ("good", f"There is noise, of {facts.noise_std:.1f} of 255 levels.")
         )
     cast = facts.noise_cast
-    if cast is not None and cast > max(CAST, CAST_PART * facts.noise_std):
+    if cast is not None and cast > max(
+        limits.PATCH_CAST_255, limits.PATCH_CAST_PART * facts.noise_std
+    ):
         found.append(
             (
                 "warning",
                 f"The noise tints whole patches, by {cast:.1f} levels: a colour cast.",
             )
         )
-    if facts.noise_content is not None and abs(facts.noise_content) > CONTENT:
+    if (
+        facts.noise_content is not None
+        and abs(facts.noise_content) > limits.CONTENT_CORRELATION
+    ):
         found.append(
             (
                 "warning",
@@ -163,7 +155,12 @@ def _patches(facts: Facts) -> list[Finding]:
         f"A classifier tells synthesised from real LR patches in "
         f"{facts.told_apart:.0%} of cases; 50% is chance."
     )
-    return [("warning" if facts.told_apart_low > TOLD_APART else "good", text)]
+    return [
+        (
+            "warning" if facts.told_apart_low > limits.TOLD_APART_ACCURACY else "good",
+            text,
+        )
+    ]
 
 
 def _alarm(facts: Facts) -> list[Finding]:
@@ -195,9 +192,9 @@ def _alignment(facts: Facts) -> list[Finding]:
     gap = facts.psnr_shift - facts.psnr
     if not math.isfinite(gap):
         return []
-    if gap <= GAP_DB:
+    if gap <= limits.SHIFT_GAP_DB:
         return [("good", f"It is aligned: best-shift PSNR differs by {gap:+.2f} dB.")]
-    state = "bad" if gap > LARGE_GAP_DB else "warning"
+    state = "bad" if gap > limits.LARGE_SHIFT_GAP_DB else "warning"
     return [(state, f"SR images are displaced: that costs {gap:.2f} dB of PSNR.")]
 
 

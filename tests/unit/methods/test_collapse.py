@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pdm_tf.core.degradation_limits import INVISIBLE_NOISE_255
 from pdm_tf.methods.collapse import (
-    VANISHED,
     degradation_health,
-    judged,
+    health_from,
     kernel_numbers,
     noise_numbers,
 )
@@ -18,7 +18,7 @@ from tests.unit.methods import tiny
 
 
 def _causes(numbers):
-    return {finding.cause for finding in judged(numbers).findings}
+    return {finding.cause for finding in health_from(numbers).findings}
 
 
 def _flat(kernels):
@@ -62,7 +62,7 @@ def test_white_noise_is_no_finding_and_its_numbers_are_known():
 
 
 def test_noise_that_vanished_has_no_other_fault():
-    clean, first, _ = _noise(0.9 * VANISHED)
+    clean, first, _ = _noise(0.9 * INVISIBLE_NOISE_255 / 255)
     assert _causes(noise_numbers(clean, first, first)) == {"noise_vanished"}
 
 
