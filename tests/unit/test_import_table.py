@@ -47,9 +47,9 @@ TABLE = {
         {"methods.base", "train_config", "core"},
     ),
     # Beside training, of which it reads one file: metrics.jsonl. samples: something to
-    # degrade for whoever has a bundle and no HR photographs.
+    # degrade for whoever has a bundle and no HR photographs. scipy: the bootstrap.
     "evaluation": (
-        KERAS | {"tqdm"},
+        KERAS | {"scipy", "tqdm"},
         {
             *("metrics", "data", "inference", "models.bundle", "core", "samples"),
             "training.metrics_file",
@@ -70,8 +70,7 @@ TABLE = {
         {
             *("build", "cli", "evaluation", "training", "inference", "interop"),
             *("core", "data", "samples", "models.bundle", "benchmarks", "reporting"),
-            *("models.interpolation", "train_config"),
-            *("models.interpolation", "evaluate", "report"),
+            *("models.interpolation", "train_config", "evaluate", "report"),
             "metrics",  # fit_niqe makes the parameters of one
         },
     ),

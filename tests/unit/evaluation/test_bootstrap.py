@@ -1,10 +1,9 @@
-"""Bootstrap intervals: the definition, SciPy's, coverage, pairs, and the edges."""
+"""Bootstrap intervals: the definition, pairs, and the edges."""
 
 import math
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from pdm_tf.evaluation.bootstrap import (
     bootstrap_interval,
@@ -19,34 +18,13 @@ def skewed(count, seed):
 
 
 def test_equals_the_definition_on_the_same_draws():
-    """Catches a wrong sign of bias or skewness, a percentile of the wrong end."""
+    """Catches another method than BCa, other draws than those of the seed."""
     values = skewed(23, 0)
     rng = np.random.default_rng(7)
     means = values[rng.integers(0, 23, (3000, 23))].mean(1)
     wanted = bootstrap_oracle.bca(values.tolist(), means.tolist(), 0.9)
     found = bootstrap_interval(values, level=0.9, resamples=3000, seed=7)
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
-
-
-def test_equals_scipy_within_the_noise_of_the_draws():
-    values = skewed(40, 1)
-    found = bootstrap_interval(values, resamples=60_000)
-    theirs = stats.bootstrap(
-        (values,), np.mean, n_resamples=60_000, method="BCa", rng=0
-    ).confidence_interval
-    width = theirs.high - theirs.low
-    np.testing.assert_allclose(found, (theirs.low, theirs.high), atol=0.02 * width)
-    middle = (found[0] + found[1]) / 2
-    assert middle > values.mean()  # skewed to the right, as the values are
-
-
-def test_holds_the_truth_about_as_often_as_it_says():
-    """200 samples of 30 images from a skewed distribution; 95% asked for."""
-    hits = 0
-    for seed in range(200):
-        low, high = bootstrap_interval(skewed(30, seed), resamples=1000)
-        hits += low <= 23.0 <= high
-    assert 0.88 <= hits / 200 <= 0.98
 
 
 def test_pairs_are_compared_image_by_image():
