@@ -184,7 +184,7 @@ def operations(method: Any, subject: TrainingSubject) -> int:
     import tensorflow as tf
 
     from pdm_tf.benchmarks import graph_flops
-    from pdm_tf.methods.base import WHOLE
+    from pdm_tf.methods.base import FULL_BATCH
 
     streams = {"hr": subject.hr_patch, "real_lr": subject.lr_patch}
     specs = {
@@ -195,7 +195,7 @@ def operations(method: Any, subject: TrainingSubject) -> int:
 
     @tf.function(autograph=False)
     def step(batch: Any, index: tf.Tensor) -> Any:
-        return train_step(batch, index, WHOLE)
+        return train_step(batch, index, FULL_BATCH)
 
     index = tf.TensorSpec([], tf.int64)
     return graph_flops.count(step.get_concrete_function(specs, index))

@@ -9,13 +9,39 @@ image with the same window of what was drawn (`whole_image.py`).
 
 import dataclasses
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, NamedTuple
 
 import tensorflow as tf
 
 from pdm_tf.degradations.pdm import Degraded
 
 Latents = tuple[tf.Tensor | None, ...]
+
+
+class BatchShard(NamedTuple):
+    """Which rows of a global batch are at hand: part `index` of `count`.
+
+    Randomness of a training step is drawn for the whole batch and cut, so that the
+    parts together are what one device would have computed.
+
+    Attributes:
+      index: from 0, a number or a scalar tensor.
+      count: parts of equal size.
+    """
+
+    index: int | tf.Tensor = 0
+    count: int = 1
+
+    def of(self, whole: tf.Tensor) -> tf.Tensor:
+        """Rows of this shard, of a tensor [B, ...] for the global batch."""
+        if self.count == 1:
+            return whole
+        rows = whole.shape[0] // self.count
+        part = tf.reshape(whole, [self.count, rows, *whole.shape[1:]])
+        return part[self.index]
+
+
+FULL_BATCH = BatchShard()
 
 
 @dataclasses.dataclass(frozen=True)

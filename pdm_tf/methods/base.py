@@ -13,39 +13,28 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pdm_tf.degradations.base import FULL_BATCH, BatchShard
+
 Batch = Mapping[str, tf.Tensor]
 Scalars = dict[str, tf.Tensor]
 Gradients = dict[str, list[tf.Tensor | None]]
 
-
-class Share(NamedTuple):
-    """Which rows of the global batch a step is given: part `index` of `count`.
-
-    Randomness of a step is drawn for the whole batch and cut, so that the parts
-    together are what one device would have computed.
-
-    Attributes:
-      index: from 0, a number or a scalar tensor.
-      count: parts of equal size.
-    """
-
-    index: int | tf.Tensor = 0
-    count: int = 1
-
-    def of(self, whole: tf.Tensor) -> tf.Tensor:
-        """Rows of this share, of a tensor [B, ...] for the global batch."""
-        if self.count == 1:
-            return whole
-        rows = whole.shape[0] // self.count
-        part = tf.reshape(whole, [self.count, rows, *whole.shape[1:]])
-        return part[self.index]
+__all__ = [
+    "FULL_BATCH",
+    "Batch",
+    "BatchShard",
+    "Finding",
+    "Gradients",
+    "Health",
+    "Method",
+    "Scalars",
+    "StepResult",
+    "TrainStep",
+]
 
 
-WHOLE = Share()
-
-
-class Learned(NamedTuple):
-    """What one step found out.
+class StepResult(NamedTuple):
+    """Result of one step: scalars and gradients.
 
     Attributes:
       scalars: means over the batch, named "loss/..." and "stat/...".
@@ -87,7 +76,7 @@ class Health(NamedTuple):
     findings: tuple[Finding, ...]
 
 
-TrainStep = Callable[[Batch, tf.Tensor, Share], Learned]
+TrainStep = Callable[[Batch, tf.Tensor, BatchShard], StepResult]
 
 
 class Method(Protocol):
@@ -114,8 +103,8 @@ class Method(Protocol):
     def train_step_for(self, step: int) -> TrainStep:
         """The function to trace for this step; one and the same within a phase.
 
-        It takes the batch, the step's index (scalar int64 tensor, from 0) and the share
-        of the global batch that this is. It changes no trainable variable; the networks
+        It takes the batch, the step's index (scalar int64 tensor, from 0) and which
+        shard of the global batch this is. It changes no trainable variable; networks
         whose gradients it returns have an optimiser of that name.
         """
         ...

@@ -31,12 +31,12 @@ from pdm_tf.degradations import PDM, Degraded
 from pdm_tf.losses.adversarial import lsgan_discriminator_loss, lsgan_generator_loss
 from pdm_tf.losses.regularisers import centroid_loss, noise_energy_loss
 from pdm_tf.methods.base import (
-    WHOLE,
+    FULL_BATCH,
     Batch,
+    BatchShard,
     Health,
-    Learned,
     Scalars,
-    Share,
+    StepResult,
     TrainStep,
 )
 from pdm_tf.methods.collapse import degradation_health
@@ -243,7 +243,7 @@ class PDMSR:
         """Rows of real lr, fake lr, sr, hr; and a gallery of sampled kernels."""
         whole_hr = batch["hr"][:4]
         zero = tf.constant(0, tf.int64)
-        degraded, hr = self._degrade(whole_hr, zero, WHOLE, training=False)
+        degraded, hr = self._degrade(whole_hr, zero, FULL_BATCH, training=False)
         fake_lr = quantise_8bit(degraded.lr)
         columns = {"fake lr": fake_lr}
         if "real_lr" in batch:
@@ -258,14 +258,14 @@ class PDMSR:
         }
 
     def _degrade(
-        self, hr: tf.Tensor, step: tf.Tensor, share: Share, training: bool
+        self, hr: tf.Tensor, step: tf.Tensor, shard: BatchShard, training: bool
     ) -> tuple[Degraded, tf.Tensor]:
         """The fakes, and the part of `hr` that their `lr` shows."""
-        batch = hr.shape[0] * share.count
+        batch = hr.shape[0] * shard.count
         size = (hr.shape[1] - 2 * self._margin) // self._scale
         seed = step_seed(self._seed, "latents", step)
         latents = self._pdm.draw_latents(batch, size, size, seed)
-        latents = [None if z is None else share.of(z) for z in latents]
+        latents = [None if z is None else shard.of(z) for z in latents]
         degraded = self._pdm(hr, *latents, training=training)
         hr = crop_margin(hr, self._margin)
         if self._period:
@@ -274,7 +274,7 @@ class PDMSR:
                 [batch, 2], seed, 0, self._period, tf.int32
             )
             lr, hr = cut_at_phase(
-                degraded.lr, hr, share.of(corners), self._lr_patch, self._scale
+                degraded.lr, hr, shard.of(corners), self._lr_patch, self._scale
             )
             degraded = degraded._replace(lr=lr)
         return degraded, hr
@@ -293,29 +293,33 @@ class PDMSR:
             else (soft_quantise_8bit(degraded.lr))
         )
 
-    def _joint_step(self, batch: Batch, step: tf.Tensor, share: Share) -> Learned:
-        degradation, fake_lr, hr = self._learn_degradation(batch, step, share)
+    def _joint_step(
+        self, batch: Batch, step: tf.Tensor, shard: BatchShard
+    ) -> StepResult:
+        degradation, fake_lr, hr = self._learn_degradation(batch, step, shard)
         sr = self._learn_sr(hr, fake_lr)
-        return Learned(
+        return StepResult(
             {**degradation.scalars, **sr.scalars},
             {**degradation.gradients, **sr.gradients},
         )
 
-    def _degradation_step(self, batch: Batch, step: tf.Tensor, share: Share) -> Learned:
-        return self._learn_degradation(batch, step, share)[0]
+    def _degradation_step(
+        self, batch: Batch, step: tf.Tensor, shard: BatchShard
+    ) -> StepResult:
+        return self._learn_degradation(batch, step, shard)[0]
 
-    def _sr_step(self, batch: Batch, step: tf.Tensor, share: Share) -> Learned:
+    def _sr_step(self, batch: Batch, step: tf.Tensor, shard: BatchShard) -> StepResult:
         # training=False: a frozen network's moving statistics must not move either.
-        degraded, hr = self._degrade(batch["hr"], step, share, training=False)
+        degraded, hr = self._degrade(batch["hr"], step, shard, training=False)
         return self._learn_sr(hr, degraded.lr)
 
     def _learn_degradation(
-        self, batch: Batch, step: tf.Tensor, share: Share
-    ) -> tuple[Learned, tf.Tensor, tf.Tensor]:
+        self, batch: Batch, step: tf.Tensor, shard: BatchShard
+    ) -> tuple[StepResult, tf.Tensor, tf.Tensor]:
         """What PDM and discriminator learn, the fakes, and their part of HR."""
         config, discriminator = self._config, self._discriminator
         with tf.GradientTape(persistent=True) as tape:
-            degraded, hr = self._degrade(batch["hr"], step, share, training=True)
+            degraded, hr = self._degrade(batch["hr"], step, shard, training=True)
             fake_logits = discriminator(self._as_seen(degraded), training=True)
             real_logits = discriminator(batch["real_lr"], training=True)
             g_adv = lsgan_generator_loss(fake_logits)
@@ -350,9 +354,9 @@ class PDMSR:
         if degraded.quality is not None:
             scalars["stat/quality_mean"] = tf.reduce_mean(degraded.quality)
             scalars["stat/quality_std"] = tf.math.reduce_std(degraded.quality)
-        return Learned(scalars, gradients), degraded.lr, hr
+        return StepResult(scalars, gradients), degraded.lr, hr
 
-    def _learn_sr(self, hr: tf.Tensor, fake_lr: tf.Tensor) -> Learned:
+    def _learn_sr(self, hr: tf.Tensor, fake_lr: tf.Tensor) -> StepResult:
         lr = tf.stop_gradient(quantise_8bit(fake_lr))
         return self._sr_part.learn(lr, hr, self.optimizers)
 

@@ -29,7 +29,7 @@ from pdm_tf.degradations import PDM
 from pdm_tf.losses.adversarial import GAN_LOSSES
 from pdm_tf.losses.perceptual import PERCEPTUAL_TAPS, perceptual_loss
 from pdm_tf.losses.pixel import l1_loss
-from pdm_tf.methods.base import Learned, Scalars
+from pdm_tf.methods.base import Scalars, StepResult
 from pdm_tf.methods.pdm_sr import PDMSR, PDMSRConfig
 from pdm_tf.methods.settings import require_not_negative, require_one_of
 from pdm_tf.methods.sr_part import Optimizers
@@ -114,7 +114,7 @@ class GANSR:
         if discriminator is not None:
             self.networks = {"sr": sr, "hr_discriminator": discriminator}
 
-    def learn(self, lr: tf.Tensor, hr: tf.Tensor, optimizers: Optimizers) -> Learned:
+    def learn(self, lr: tf.Tensor, hr: tf.Tensor, optimizers: Optimizers) -> StepResult:
         """What SR network and HR discriminator learn, at one point."""
         sr_net, hr_features = self.networks["sr"], self._features_of(hr)
         with tf.GradientTape(persistent=True) as tape:
@@ -141,7 +141,7 @@ class GANSR:
             for name, loss in scaled.items()
         }
         del tape
-        return Learned(scalars, gradients)
+        return StepResult(scalars, gradients)
 
     def _features_of(self, image: tf.Tensor) -> Mapping[str, tf.Tensor] | None:
         if self._features is None:

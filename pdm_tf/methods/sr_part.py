@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from pdm_tf.losses.pixel import l1_loss
-from pdm_tf.methods.base import Learned
+from pdm_tf.methods.base import StepResult
 
 Optimizers = Mapping[str, keras.optimizers.Optimizer]
 
@@ -25,7 +25,7 @@ class SRPart(Protocol):
 
     networks: Mapping[str, keras.Model]
 
-    def learn(self, lr: tf.Tensor, hr: tf.Tensor, optimizers: Optimizers) -> Learned:
+    def learn(self, lr: tf.Tensor, hr: tf.Tensor, optimizers: Optimizers) -> StepResult:
         """Losses of one step and their gradients for `networks`, and for no other.
 
         Args:
@@ -46,11 +46,11 @@ class PixelSR:
     def __init__(self, sr: keras.Model) -> None:
         self.networks: Mapping[str, keras.Model] = {"sr": sr}
 
-    def learn(self, lr: tf.Tensor, hr: tf.Tensor, optimizers: Optimizers) -> Learned:
+    def learn(self, lr: tf.Tensor, hr: tf.Tensor, optimizers: Optimizers) -> StepResult:
         """Mean absolute difference and its gradient."""
         sr = self.networks["sr"]
         with tf.GradientTape() as tape:
             loss = l1_loss(sr(lr, training=True), hr)
             scaled = optimizers["sr"].scale_loss(loss)
         gradient = tape.gradient(scaled, sr.trainable_variables)
-        return Learned({"loss/sr_l1": loss}, {"sr": gradient})
+        return StepResult({"loss/sr_l1": loss}, {"sr": gradient})

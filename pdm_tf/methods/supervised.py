@@ -15,7 +15,14 @@ import tensorflow as tf
 
 from pdm_tf.core.names import lookup
 from pdm_tf.degradations import DEGRADATIONS
-from pdm_tf.methods.base import WHOLE, Batch, Health, Learned, Share, TrainStep
+from pdm_tf.methods.base import (
+    FULL_BATCH,
+    Batch,
+    BatchShard,
+    Health,
+    StepResult,
+    TrainStep,
+)
 from pdm_tf.methods.settings import require_one_of
 from pdm_tf.methods.sr_part import PixelSR
 from pdm_tf.methods.steps import (
@@ -112,26 +119,28 @@ class Supervised:
     def previews(self, batch: Batch, step: int) -> Mapping[str, np.ndarray]:
         """Rows of lr, sr, hr."""
         few = {name: images[:4] for name, images in batch.items()}
-        lr, hr = self._pair(few, tf.constant(step, tf.int64), WHOLE)
+        lr, hr = self._pair(few, tf.constant(step, tf.int64), FULL_BATCH)
         return {
             "patches": patch_rows({"lr": lr, "sr": self._sr(lr), "hr": hr}, self._scale)
         }
 
     def _pair(
-        self, batch: Batch, step: tf.Tensor, share: Share
+        self, batch: Batch, step: tf.Tensor, shard: BatchShard
     ) -> tuple[tf.Tensor, tf.Tensor]:
         degradation, hr = self._degradation, batch["hr"]
         if degradation is None:
             return batch["lr"], hr
         seed = step_seed(self._seed, "degradation", step)
-        whole = hr.shape[0] * share.count
+        whole = hr.shape[0] * shard.count
         latents = degradation.draw(whole, *degradation.lr_size(hr), seed)
-        parts = [None if latent is None else share.of(latent) for latent in latents]
+        parts = [None if latent is None else shard.of(latent) for latent in latents]
         lr = degradation.apply(hr, *parts).lr
         if self._config.quantise:
             lr = quantise_8bit(lr)
         return lr, crop_margin(hr, degradation.margin)
 
-    def _train_step(self, batch: Batch, step: tf.Tensor, share: Share) -> Learned:
-        lr, hr = self._pair(batch, step, share)
+    def _train_step(
+        self, batch: Batch, step: tf.Tensor, shard: BatchShard
+    ) -> StepResult:
+        lr, hr = self._pair(batch, step, shard)
         return self._part.learn(lr, hr, self.optimizers)

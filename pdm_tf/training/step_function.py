@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
-from pdm_tf.methods.base import Learned, Share
+from pdm_tf.methods.base import BatchShard, StepResult
 from pdm_tf.train_config import TrainConfig
 from pdm_tf.training.ema import EMA
 from pdm_tf.training.health import LossMonitor
@@ -154,46 +154,46 @@ class StepFunction:
 
     def _learn(
         self, train_step: "TrainStep", batch: _Batch, step: tf.Tensor
-    ) -> Learned:
+    ) -> StepResult:
         """Scalars and gradients of this replica's rows, in `accumulate` parts."""
         if self._replicas.uses_xla(self._config.xla):
             train_step = _compiled_by_xla(train_step)
         parts, replicas = self._config.accumulate, self._replicas.count
         place = self._replicas.index_in_graph()
         if parts == 1:
-            return train_step(batch, step, Share(place, replicas))
+            return train_step(batch, step, BatchShard(place, replicas))
         learned = None
         for part in range(parts):
             piece = {
                 name: tf.split(images, parts)[part] for name, images in batch.items()
             }
-            share = Share(place * parts + part, replicas * parts)
+            shard = BatchShard(place * parts + part, replicas * parts)
             if learned is None:
-                learned = train_step(piece, step, share)
+                learned = train_step(piece, step, shard)
                 continue
             # One after the other: their memory must not be in use at the same time.
             done = [g for group in learned.gradients.values() for g in group]
             with tf.control_dependencies([g for g in done if g is not None]):
                 piece = {name: tf.identity(images) for name, images in piece.items()}
-            learned = _sum(learned, train_step(piece, step, share))
+            learned = _sum(learned, train_step(piece, step, shard))
         return _divided(learned, parts)
 
 
 def _compiled_by_xla(train_step: "TrainStep") -> "TrainStep":
     """The method's part alone: reading batches and reducing stay outside."""
 
-    def compiled(batch: _Batch, step: tf.Tensor, share: Share) -> Learned:
+    def compiled(batch: _Batch, step: tf.Tensor, shard: BatchShard) -> StepResult:
         @tf.function(jit_compile=True, autograph=False)
-        def run(batch: _Batch, step: tf.Tensor) -> Learned:
-            return train_step(batch, step, share)
+        def run(batch: _Batch, step: tf.Tensor) -> StepResult:
+            return train_step(batch, step, shard)
 
         return run(batch, step)
 
     return compiled
 
 
-def _sum(a: Learned, b: Learned) -> Learned:
-    return Learned(
+def _sum(a: StepResult, b: StepResult) -> StepResult:
+    return StepResult(
         {name: value + b.scalars[name] for name, value in a.scalars.items()},
         {
             name: [
@@ -205,8 +205,8 @@ def _sum(a: Learned, b: Learned) -> Learned:
     )
 
 
-def _divided(learned: Learned, parts: int) -> Learned:
-    return Learned(
+def _divided(learned: StepResult, parts: int) -> StepResult:
+    return StepResult(
         {name: value / parts for name, value in learned.scalars.items()},
         {
             name: [None if g is None else g / parts for g in group]

@@ -13,7 +13,7 @@ from pdm_tf.benchmarks import train_sides
 from pdm_tf.benchmarks.learning_subject import DegradationSubject
 from pdm_tf.cli.flags_benchmark_train import TrainBenchmarkConfig
 from pdm_tf.core.errors import UserError
-from pdm_tf.methods.base import WHOLE
+from pdm_tf.methods.base import FULL_BATCH
 from pdm_tf.methods.steps import step_seed
 
 pytest.importorskip(
@@ -60,7 +60,7 @@ def our_first_step(method, images):
     """Losses and gradients, by network and path."""
     batch = {name: tf.constant(image) for name, image in images.items()}
     step = method.train_step_for(0)
-    learned = step(batch, tf.constant(0, tf.int64), WHOLE)
+    learned = step(batch, tf.constant(0, tf.int64), FULL_BATCH)
     gradients = {
         name: {
             variable.path.partition("/")[2]: np.array(gradient)

@@ -48,7 +48,7 @@ def test_a_photograph_equals_what_training_makes_of_it():
     degraded, _ = method._degrade(
         tf.constant(padded[None] / 255.0, tf.float32),
         tf.constant(0, tf.int64),
-        tiny.WHOLE,
+        tiny.FULL_BATCH,
         training=False,
     )
     del method._pdm.draw_latents

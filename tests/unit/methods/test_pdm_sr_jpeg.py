@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.degradations import JPEGModuleConfig
-from pdm_tf.methods.base import WHOLE, Share
+from pdm_tf.methods.base import FULL_BATCH, BatchShard
 from pdm_tf.methods.steps import cut_at_phase, step_seed
 from tests.unit.methods import tiny
 
@@ -42,7 +42,7 @@ def test_fakes_begin_anywhere_on_the_grid_and_are_parts_of_a_compressed_image():
     for step in range(40):
         batch = tiny.batch_for(of, step)
         index = tf.constant(step, tf.int64)
-        degraded, hr = of._degrade(batch["hr"], index, WHOLE, training=False)
+        degraded, hr = of._degrade(batch["hr"], index, FULL_BATCH, training=False)
         assert degraded.lr.shape == (3, 8, 8, 3) and hr.shape == (3, 16, 16, 3)
         inner = batch["hr"][:, 2:-2, 2:-2].numpy()
         for image, patch in zip(inner, hr.numpy(), strict=True):
@@ -75,11 +75,11 @@ def test_two_shares_make_the_fakes_of_the_whole_batch():
     of = method()
     hr = tf.concat([tiny.batch_for(of)["hr"][:2]] * 2, axis=0)
     index = tf.constant(5, tf.int64)
-    whole, whole_hr = of._degrade(hr, index, WHOLE, training=False)
+    whole, whole_hr = of._degrade(hr, index, FULL_BATCH, training=False)
     for part in range(2):
         rows = slice(2 * part, 2 * part + 2)
-        share = Share(part, 2)
-        degraded, cut_hr = of._degrade(hr[rows], index, share, training=False)
+        shard = BatchShard(part, 2)
+        degraded, cut_hr = of._degrade(hr[rows], index, shard, training=False)
         np.testing.assert_array_equal(degraded.quality, whole.quality[rows])
         np.testing.assert_array_equal(cut_hr, whole_hr[rows])
         off = np.abs(degraded.lr - whole.lr[rows])
@@ -103,6 +103,6 @@ def test_one_step_moves_all_of_the_degradation_and_reports_quality():
 def test_the_discriminator_sees_levels_of_8_bit(fakes):
     of = method(fakes=fakes)
     batch, index = tiny.batch_for(of), tf.constant(0, tf.int64)
-    degraded, _ = of._degrade(batch["hr"], index, WHOLE, training=True)
+    degraded, _ = of._degrade(batch["hr"], index, FULL_BATCH, training=True)
     levels = of._as_seen(degraded).numpy() * 255.0
     np.testing.assert_allclose(levels, np.rint(levels), rtol=0, atol=1e-4)

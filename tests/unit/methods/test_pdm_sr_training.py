@@ -9,7 +9,7 @@ import tensorflow as tf
 from pdm_tf.core.errors import UserError
 from pdm_tf.degradations.pdm import Degraded
 from pdm_tf.methods import METHODS, PDMSRConfig
-from pdm_tf.methods.base import WHOLE
+from pdm_tf.methods.base import FULL_BATCH
 from pdm_tf.models.discriminators import PatchGAN
 from pdm_tf.ops.quantise import soft_quantise_8bit
 from tests.support.weights import shake
@@ -151,7 +151,7 @@ def test_released_fakes_without_noise_module_are_softly_rounded():
     method = tiny.pdm_sr({"pdm": pdm, "discriminator": watch}, fakes="release")
     batch = tiny.batch_for(method, 0)
     index = tf.constant(0, tf.int64)
-    clean = method._degrade(batch["hr"], index, WHOLE, training=False)[0].lr
+    clean = method._degrade(batch["hr"], index, FULL_BATCH, training=False)[0].lr
     tiny.run(method, 1)
     fake = watch.__dict__["seen"][0]
     np.testing.assert_allclose(fake, soft_quantise_8bit(clean), rtol=0, atol=1e-6)
@@ -263,7 +263,9 @@ def test_latents_are_new_at_each_step_and_a_function_of_it():
     batch = tiny.batch_for(method, 0)
 
     def loss(step):
-        learned = method.train_step_for(step)(batch, tf.constant(step, tf.int64), WHOLE)
+        learned = method.train_step_for(step)(
+            batch, tf.constant(step, tf.int64), FULL_BATCH
+        )
         return float(learned.scalars["loss/sr_l1"])
 
     assert loss(3) == loss(3)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from pdm_tf.core.errors import UserError
 from pdm_tf.losses.adversarial import GAN_LOSSES
 from pdm_tf.methods import PDMSRGANConfig
-from pdm_tf.methods.base import WHOLE, Share
+from pdm_tf.methods.base import FULL_BATCH, BatchShard
 from pdm_tf.models.discriminators import (
     PatchGAN,
     UNetDiscriminatorConfig,
@@ -132,14 +132,14 @@ def test_the_logged_losses_are_those_of_the_family(family):
     bare = tiny.DISCRIMINATOR.build(name="hr_discriminator")
     method = tiny.pdm_srgan({"hr_discriminator": bare}, gan_loss=family)
     batch = tiny.batch_for(method)
-    learned = method.train_step_for(0)(batch, tf.constant(0, tf.int64), WHOLE)
+    learned = method.train_step_for(0)(batch, tf.constant(0, tf.int64), FULL_BATCH)
     hr = batch["hr"][:, 2:-2, 2:-2]
     real = bare(hr).numpy()
     assert float(learned.scalars["stat/d_hr_real"]) == pytest.approx(
         float(real.mean()), rel=1e-5
     )
     degraded, _ = method._degrade(
-        batch["hr"], tf.constant(0, tf.int64), WHOLE, training=True
+        batch["hr"], tf.constant(0, tf.int64), FULL_BATCH, training=True
     )
     lr = np.round(np.clip(degraded.lr, 0, 1) * 255) / 255
     sr = method.networks["sr"](tf.constant(lr, tf.float32)).numpy()
@@ -232,9 +232,9 @@ def test_parts_of_a_batch_sum_up_to_the_whole():
     method = tiny.pdm_srgan()
     rows = {n: x[:2] for n, x in tiny.batch_for(method).items()}
     step, index = method.train_step_for(0), tf.constant(0, tf.int64)
-    whole = step(rows, index, WHOLE)
+    whole = step(rows, index, FULL_BATCH)
     parts = [
-        step({n: x[i : i + 1] for n, x in rows.items()}, index, Share(i, 2))
+        step({n: x[i : i + 1] for n, x in rows.items()}, index, BatchShard(i, 2))
         for i in (0, 1)
     ]
     for name, gradients in whole.gradients.items():
@@ -259,7 +259,7 @@ def test_float16_keeps_losses_in_float32_and_scales_each():
         half[name].set_weights(network.get_weights())
     method = tiny.pdm_srgan(half)
     batch = tiny.batch_for(method)
-    learned = method.train_step_for(0)(batch, tf.constant(0, tf.int64), WHOLE)
+    learned = method.train_step_for(0)(batch, tf.constant(0, tf.int64), FULL_BATCH)
     losses = {k: v for k, v in learned.scalars.items() if k.startswith("loss/")}
     assert {v.dtype for v in losses.values()} == {tf.float32}
     (wanted,) = tiny.run(reference, 1)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.methods import SupervisedConfig
-from pdm_tf.methods.base import WHOLE, Share
+from pdm_tf.methods.base import FULL_BATCH, BatchShard
 from tests.oracles import imresize_oracle
 from tests.unit.methods import tiny
 
@@ -58,9 +58,11 @@ def test_shares_of_a_batch_see_what_the_whole_batch_would():
     side = method.patches["hr"]
     hr = tf.constant(rng.random((4, side, side, 3)), tf.float32)
     step = tf.constant(5, tf.int64)
-    whole, _ = method._pair({"hr": hr}, step, WHOLE)
+    whole, _ = method._pair({"hr": hr}, step, FULL_BATCH)
     parts = [
-        method._pair({"hr": hr[2 * index : 2 * index + 2]}, step, Share(index, 2))[0]
+        method._pair({"hr": hr[2 * index : 2 * index + 2]}, step, BatchShard(index, 2))[
+            0
+        ]
         for index in range(2)
     ]
     # Convolutions of another batch size may round a value to the next level.

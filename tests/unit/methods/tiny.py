@@ -25,7 +25,7 @@ from pdm_tf.methods import (
     Supervised,
     SupervisedConfig,
 )
-from pdm_tf.methods.base import WHOLE
+from pdm_tf.methods.base import FULL_BATCH
 from pdm_tf.models.discriminators import PatchGAN, PatchGANConfig
 from pdm_tf.models.features import VGGConfig
 from pdm_tf.models.sr import EDSR, EDSRConfig
@@ -192,7 +192,7 @@ def batch_for(method: Any, seed: int = 0) -> dict[str, tf.Tensor]:
 
 def step(method: Any, batch: Any, index: tf.Tensor) -> dict[str, tf.Tensor]:
     """One step: gradients, updates; also within a graph, of the first phase."""
-    learned = method.train_step_for(0)(batch, index, WHOLE)
+    learned = method.train_step_for(0)(batch, index, FULL_BATCH)
     norms = update_networks(method.networks, method.optimizers, learned.gradients)
     return {**learned.scalars, **norms}
 
@@ -202,7 +202,7 @@ def run(method: Any, steps: int, start: int = 0) -> list[dict[str, float]]:
     traces = []
     for index in range(start, start + steps):
         learned = method.train_step_for(index)(
-            batch_for(method, index), tf.constant(index, tf.int64), WHOLE
+            batch_for(method, index), tf.constant(index, tf.int64), FULL_BATCH
         )
         norms = update_networks(method.networks, method.optimizers, learned.gradients)
         scalars = {**learned.scalars, **norms}

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.methods.base import WHOLE, Learned
+from pdm_tf.methods.base import FULL_BATCH, StepResult
 from pdm_tf.methods.steps import make_adam
 from pdm_tf.models.layers import batch_norm
 from pdm_tf.train_config import TrainConfig
@@ -102,20 +102,20 @@ class ToyMethod:
         hr_u8 = np.uint8(batch["hr"].numpy()[0] * 255)
         return {"patches": np.concatenate([hr_u8, 255 - hr_u8], axis=1)}
 
-    def _step(self, batch, step, share=WHOLE):
-        return self._both(batch, step, share, 1.0)
+    def _step(self, batch, step, shard=FULL_BATCH):
+        return self._both(batch, step, shard, 1.0)
 
-    def _late_step(self, batch, step, share=WHOLE):
-        learned = self._both(batch, step, share, 0.5)
+    def _late_step(self, batch, step, shard=FULL_BATCH):
+        learned = self._both(batch, step, shard, 0.5)
         scalars = {**learned.scalars, "loss/late": tf.constant(1.0)}
-        return Learned(scalars, learned.gradients)
+        return StepResult(scalars, learned.gradients)
 
-    def _both(self, batch, step, share, weight):
+    def _both(self, batch, step, shard, weight):
         self.extra_state["seen"].assign_add(1)
         hr = batch["hr"]
         seed = tf.stack([tf.cast(step, tf.int32), 7])
-        whole = [hr.shape[0] * share.count, *hr.shape[1:]]
-        noisy = hr + 0.05 * share.of(tf.random.stateless_normal(whole, seed))
+        whole = [hr.shape[0] * shard.count, *hr.shape[1:]]
+        noisy = hr + 0.05 * shard.of(tf.random.stateless_normal(whole, seed))
         sr, sr_loss, sr_gradient = self._slope(
             "sr", lambda out: weight * tf.reduce_mean(tf.abs(out - (1.0 - hr))), noisy
         )
@@ -131,7 +131,7 @@ class ToyMethod:
             "loss/critic": critic_loss,
             "stat/sr_mean": tf.reduce_mean(sr),
         }
-        return Learned(scalars, {"sr": sr_gradient, "critic": critic_gradient})
+        return StepResult(scalars, {"sr": sr_gradient, "critic": critic_gradient})
 
     def _slope(self, key, loss_of, inputs):
         network, optimizer = self.networks[key], self.optimizers[key]
