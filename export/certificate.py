@@ -19,7 +19,7 @@ from export.comparing import Record
 from export.parity import DEFAULT_PHOTO, LATENCY_CASE, Case
 from export.publish import sha256
 from pdm_tf import __version__
-from pdm_tf.core.numbers import aligned
+from pdm_tf.core.text_table import aligned
 
 _DISTRIBUTIONS = (
     "tensorflow",

@@ -1,7 +1,6 @@
-"""Numbers as people write them, and tables of them for a terminal."""
+"""Numbers as people write them."""
 
 import math
-from collections.abc import Sequence
 
 
 def number(value: float, digits: int = 3) -> str:
@@ -18,19 +17,3 @@ def number(value: float, digits: int = 3) -> str:
         short = f"{digit.removesuffix('.0')}e{int(power)}"
         return short.replace("-", "\u2212")
     return f"{value:.{digits}g}".replace("-", "\u2212")
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table for a terminal: the first column to the left, others right.
-
-    Args:
-      rows: texts, equally many in each row; the headings are a row like any other.
-    """
-    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]

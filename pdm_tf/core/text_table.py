@@ -8,24 +8,23 @@ from typing import Any
 Rows = Sequence[Sequence[str]]
 
 
-def aligned(rows: Rows, *, rule: bool = True) -> list[str]:
-    """Rows, the headings first, as lines for a terminal.
-
-    The first column is aligned left and the others right.
+def aligned(rows: Rows, *, rule: bool = False) -> list[str]:
+    """The lines of a table for a terminal: the first column to the left, others right.
 
     Args:
-      rows: of as many cells each.
-      rule: whether a line of dashes follows the headings.
+      rows: texts, equally many in each row; the headings are a row like any other.
+      rule: whether a line of dashes follows the first row.
     """
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     lines = [
         "  ".join(
             cell.ljust(width) if i == 0 else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
+        ).rstrip()
         for row in rows
     ]
-    return [lines[0], "-" * len(lines[0]), *lines[1:]] if rule else lines
+    ruler = ["-" * (sum(widths) + 2 * len(widths) - 2)] if rule else []
+    return [*lines[:1], *ruler, *lines[1:]]
 
 
 def markdown_table(rows: Rows) -> list[str]:

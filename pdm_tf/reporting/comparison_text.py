@@ -33,11 +33,13 @@ def markdown(comparison: Comparison) -> str:
 
 def text(comparison: Comparison) -> str:
     """The table for a terminal: * the best, + the second."""
-    lines = text_table.aligned(score_rows(comparison, {1: "{}*", 2: "{}+"}, "{} "))
+    lines = text_table.aligned(
+        score_rows(comparison, {1: "{}*", 2: "{}+"}, "{} "), rule=True
+    )
     lines += ["", f"{setting(comparison)} * best, + second."]
     if len(comparison["methods"]) > 1:
         lines += ["", differences_title(comparison)]
-        lines += text_table.aligned(difference_rows(comparison))
+        lines += text_table.aligned(difference_rows(comparison), rule=True)
     return "\n".join([*lines, *("\n" + note for note in notes(comparison))])
 
 

@@ -84,8 +84,13 @@ def csv_text(report: Report) -> str:
 
 def text(report: Report) -> str:
     """The report for a terminal: one row per image, then the means."""
-    lines = text_table.aligned(_per_image(report))
-    lines += ["", setting(report), "", *text_table.aligned(summary_rows(report))]
+    lines = text_table.aligned(_per_image(report), rule=True)
+    lines += [
+        "",
+        setting(report),
+        "",
+        *text_table.aligned(summary_rows(report), rule=True),
+    ]
     for note in notes_of(report):
         lines += ["", *textwrap.wrap(note, 88)]
     return "\n".join(lines)

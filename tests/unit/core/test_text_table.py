@@ -1,6 +1,6 @@
 """Numbers and tables as people read them."""
 
-from pdm_tf.core.numbers import aligned
+from pdm_tf.core.text_table import aligned
 
 
 def test_the_first_column_is_to_the_left_and_numbers_to_the_right():
