@@ -34,11 +34,11 @@ from apache_beam.utils.shared import Shared
 from export.bulk import LOCAL_RUNNER, storage
 from export.bulk.storage import Facts, ResultRecord, Search
 from pdm_tf.core.errors import ImageError, UserError
-from pdm_tf.inference.encoding import FORMATS
 from pdm_tf.inference.engine import Engine
 from pdm_tf.inference.file_pipeline import upscale_file
 from pdm_tf.inference.files import FileOptions, FileResult
 from pdm_tf.inference.headers import PICTURE_SUFFIXES
+from pdm_tf.inference.result_files import FORMATS
 from pdm_tf.inference.session import SrSession, open_session
 
 NAMESPACE = "pdm_tf.bulk"  # of the counters

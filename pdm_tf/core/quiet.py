@@ -1,10 +1,11 @@
-"""Importing TensorFlow without its start-up chatter.
+"""File descriptor 2, kept from what libraries write to it while they start.
 
 TensorFlow 2.21 writes a dozen lines to standard error while it is imported: notes on
 oneDNN, CUDA stubs and CPU instructions. Some of them come from static initialisers
 before any log level is read, so no environment variable silences them; only redirecting
 the file descriptor does. What is not a mere note (warnings, errors, a traceback) is
-passed on.
+passed on. onnxruntime's native part writes there too; of what it says, the reasons are
+found out and told properly (`inference/providers.py`).
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import os
 import re
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 
 # glog lines of severity I, their pre-initialisation banner, and the one continuation.
@@ -19,6 +21,35 @@ _NOTE = re.compile(
     r"^(I\d{4} |\d{4}-\d\d-\d\d [\d:.]+: I |WARNING: All log messages before absl::"
     r"|To enable the following instructions: )"
 )
+_descriptor_lock = threading.RLock()
+
+
+class NativeLog:
+    """What was written to file descriptor 2 within `captured_native`."""
+
+    text = ""
+
+
+@contextlib.contextmanager
+def captured_native() -> Iterator[NativeLog]:
+    """Within it, what is written to file descriptor 2 goes into the log, not further.
+
+    One thread at a time: the descriptor belongs to the process. The log is filled when
+    it ends, also after an exception.
+    """
+    log = NativeLog()
+    with _descriptor_lock, tempfile.TemporaryFile() as captured:
+        sys.stderr.flush()
+        saved = os.dup(2)
+        os.dup2(captured.fileno(), 2)
+        try:
+            yield log
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+            captured.seek(0)
+            log.text = captured.read().decode("utf-8", errors="replace")
 
 
 @contextlib.contextmanager
@@ -30,18 +61,11 @@ def quiet_start() -> Iterator[None]:
     errors of the C++ part, which the Python part reports anyway.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    saved = os.dup(2)
-    with tempfile.TemporaryFile() as captured:
-        os.dup2(captured.fileno(), 2)
-        try:
+    log = NativeLog()
+    try:
+        with captured_native() as log:
             yield
-        finally:
-            sys.stderr.flush()
-            os.dup2(saved, 2)
-            os.close(saved)
-            captured.seek(0)
-            text = captured.read().decode("utf-8", errors="replace")
-            for line in text.splitlines():
-                if not _NOTE.match(line):
-                    print(line, file=sys.stderr)
+    finally:
+        for line in log.text.splitlines():
+            if not _NOTE.match(line):
+                print(line, file=sys.stderr)

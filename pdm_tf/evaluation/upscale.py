@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from pdm_tf.core.images import to_float, to_u8
 from pdm_tf.evaluation.runner import Upscaler
-from pdm_tf.inference.tiles import OVERLAP, TILE, upscale_in_tiles
+from pdm_tf.inference.tiling import OVERLAP, TILE, upscale_in_tiles
 
 
 def keras_upscaler(

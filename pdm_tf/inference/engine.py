@@ -1,12 +1,16 @@
 """Images of any size through one network, tile by tile.
 
-`Engine` holds the network and how images are cut for it. What happens in a call is in
-`tile_pipeline.py`, what passes through it in `work.py`. Tiles of different images share
-a batch when their shapes agree.
+`Engine` holds the network and how images are cut for it; what happens in a call is in
+`tile_pipeline.py`. Tiles of different images share a batch when their shapes agree.
 
 A float16 network can overflow (65504 is its largest number) and then gives inf or nan.
 That is looked for in every tile, and such an image is redone from its first row with
 the float32 network.
+
+The ensemble is the 8-fold self-ensemble of EDSR (Lim et al. 2017, arXiv:1707.02921,
+"EDSR+"): the network sees the image turned by 0, 90, 180 and 270 degrees, as it is and
+mirrored; each result is turned back, and their mean is the output, at eight times the
+work.
 """
 
 from collections.abc import Callable, Iterable
@@ -16,12 +20,11 @@ import numpy as np
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_float, to_u8
-from pdm_tf.inference.ensemble import self_ensemble
 from pdm_tf.inference.session import SrSession
-from pdm_tf.inference.tile_pipeline import TilePipeline
-from pdm_tf.inference.tiles import TilePlan
-from pdm_tf.inference.tiling import Cutting, choose_cutting
-from pdm_tf.inference.work import LrSource, SrSink
+from pdm_tf.inference.tile_pipeline import LrSource, SrSink, TilePipeline
+from pdm_tf.inference.tiling import Cutting, TilePlan, choose_cutting
+
+_IMAGE_AXES = (1, 2)
 
 Fallback = SrSession | Callable[[], SrSession] | None
 
@@ -215,3 +218,31 @@ class _ArraySink:
 
     def abort(self) -> None:
         pass
+
+
+def self_ensemble(
+    run: Callable[[np.ndarray], np.ndarray], lr: np.ndarray
+) -> np.ndarray:
+    """Returns the mean over the eight symmetries of the square.
+
+    Args:
+      run: [B, h, w, 3] -> [B, h * s, w * s, 3] float32, for any h and w. Tiles that are
+        not square come in two shapes.
+      lr: [B, h, w, 3] float32.
+
+    Returns:
+      [B, h * s, w * s, 3] float32.
+    """
+    total: np.ndarray | None = None
+    for turns in (0, 2, 1, 3):  # the two shapes of a tile one after the other
+        for mirrored in (False, True):
+            part = np.rot90(lr, turns, axes=_IMAGE_AXES)
+            part = run(part[:, :, ::-1] if mirrored else part)
+            part = part[:, :, ::-1] if mirrored else part
+            part = np.rot90(part, -turns, axes=_IMAGE_AXES)
+            if total is None:
+                total = np.array(part)
+            else:
+                total += part
+    total /= np.float32(8)
+    return total

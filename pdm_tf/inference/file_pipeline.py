@@ -22,11 +22,9 @@ from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.inference.files import FileOptions, FileResult, FileTask
 from pdm_tf.inference.outputs import PictureSink
 from pdm_tf.inference.pictures import Picture, read_picture
+from pdm_tf.inference.result_files import cannot_write
 from pdm_tf.inference.stores import MemoryBudget
-from pdm_tf.inference.targets import cannot_write
-
-_POLL = 0.1  # s between two looks at whether the run is being given up
-_PATIENCE = 5.0  # s that a thread is waited for when the run is given up
+from pdm_tf.inference.threads import Threads, Worker
 
 
 class FileUpscaler(Protocol):
@@ -73,61 +71,66 @@ def upscale_files(
       The results, in the order of `tasks`. A file that fails is a result, not an
       exception.
     """
-    run = _FilesInWork(engine, tasks, options or FileOptions(), on_done, on_pixels)
-    return run.run()
+    work = _FilesInWork(
+        engine,
+        list(tasks),
+        options or FileOptions(),
+        on_done or (lambda result: None),
+        on_pixels or (lambda count: None),
+    )
+    work.threads.start()
+    try:
+        engine.upscale(work.jobs(), work.on_engine_done)
+        work.threads.put(work.saving, None)
+        work.threads.finish()
+    except BaseException:
+        work.give_up()
+        raise
+    return [work.results[index] for index in sorted(work.results)]
 
 
 class _FilesInWork:
+    """What the threads of one `upscale_files` share.
+
+    Attributes:
+      threads: one reads, one saves.
+      saving: what is to be saved; None: no more will come.
+      results: index of a task -> what became of it.
+    """
+
     def __init__(
         self,
         engine: FileUpscaler,
-        tasks: Iterable[FileTask],
+        tasks: list[FileTask],
         options: FileOptions,
-        on_done: Callable[[FileResult], None] | None,
-        on_pixels: Callable[[int], None] | None,
+        on_done: Callable[[FileResult], None],
+        on_pixels: Callable[[int], None],
     ) -> None:
-        self._engine, self._tasks, self._options = engine, list(tasks), options
-        self._on_done = on_done or (lambda result: None)
-        self._on_pixels = on_pixels or (lambda count: None)
+        self._engine, self._tasks, self._options = engine, tasks, options
+        self._on_done, self._on_pixels = on_done, on_pixels
         self._budget = MemoryBudget(options.memory_mb * 10**6)
         self._ready: queue.Queue[_FileInWork | None] = queue.Queue(1)
-        self._saving: queue.Queue[_FileInWork | None] = queue.Queue(1)
+        self.saving: queue.Queue[_FileInWork | None] = queue.Queue(1)
         self._given: list[_FileInWork | None] = []  # to the engine, in its order
-        self._active: set[_FileInWork] = set()  # the same until their results are known
-        self._results: dict[int, FileResult] = {}
+        self._active: set[_FileInWork] = set()  # the same until results are known
+        self.results: dict[int, FileResult] = {}
         self._lock = threading.Lock()
-        self._stop = threading.Event()
-        self._defect: BaseException | None = None
+        self.threads = Threads(
+            {
+                "upscale-read": Worker(self._read_all),
+                "upscale-save": Worker(self._save_all),
+            }
+        )
 
-    def run(self) -> list[FileResult]:
-        threads = [
-            threading.Thread(
-                target=self._guarded, args=(work,), daemon=True, name=f"upscale-{name}"
-            )
-            for name, work in (("read", self._read_all), ("save", self._save_all))
-        ]
-        for thread in threads:
-            thread.start()
-        try:
-            self._engine.upscale(self._jobs(), self._on_engine_done)
-            self._put(self._saving, None)
-            for thread in threads:
-                thread.join()
-        except BaseException:
-            self._give_up(threads)
-            raise
-        if self._defect is not None:
-            self._give_up(threads)
-            raise self._defect
-        return [self._results[index] for index in sorted(self._results)]
-
-    def _jobs(self) -> Iterator[tuple[Picture, PictureSink]]:
-        while (work := self._get(self._ready)) is not None:
+    def jobs(self) -> Iterator[tuple[Picture, PictureSink]]:
+        """Yields what the engine is to do, as it is read."""
+        while (work := self.threads.get(self._ready)) is not None:
             self._given.append(work)
             self._active.add(work)
             yield work.sink.picture, work.sink
 
-    def _on_engine_done(self, index: int, error: Exception | None) -> None:
+    def on_engine_done(self, index: int, error: Exception | None) -> None:
+        """Notes what failed in the engine; the rest is told when it is saved."""
         work = self._given[index]
         self._given[index] = None  # its pictures may be many
         if error is not None:
@@ -136,7 +139,7 @@ class _FilesInWork:
 
     def _read_all(self) -> None:
         for index, task in enumerate(self._tasks):
-            if self._stop.is_set():
+            if self.threads.stopped:
                 return
             work = _FileInWork(index, task)
             try:
@@ -147,9 +150,9 @@ class _FilesInWork:
             except (UserError, OSError, MemoryError) as error:
                 self._report(work, work.failed(error))
                 continue
-            if not self._put(self._ready, work):
+            if not self.threads.put(self._ready, work):
                 work.sink.abort()
-        self._put(self._ready, None)
+        self.threads.put(self._ready, None)
 
     def _is_finished(self, task: FileTask) -> bool:
         """Raises ImageError: something exists that must not be replaced."""
@@ -185,11 +188,11 @@ class _FilesInWork:
             raise
 
     def _hand_over(self, work: "_FileInWork") -> None:
-        if not self._put(self._saving, work):
+        if not self.threads.put(self.saving, work):
             work.sink.close()  # no saver is left to do it
 
     def _save_all(self) -> None:
-        while (work := self._get(self._saving)) is not None:
+        while (work := self.threads.get(self.saving)) is not None:
             try:
                 work.sink.save(lambda facts, task=work.task: self._note(task, facts))
                 result = work.result("done")
@@ -197,7 +200,7 @@ class _FilesInWork:
                 result = work.failed(error)
             finally:
                 work.sink.close()
-            if not self._stop.is_set() or result.status == "done":
+            if not self.threads.stopped or result.status == "done":
                 self._report(work, result)
 
     def _note(self, task: FileTask, facts: Any) -> None:
@@ -207,44 +210,20 @@ class _FilesInWork:
     def _report(self, work: "_FileInWork", result: FileResult) -> None:
         self._active.discard(work)
         with self._lock:
-            self._results[work.index] = result
+            self.results[work.index] = result
             self._on_done(result)
 
     def _count(self, pixels: int) -> None:
         with self._lock:
             self._on_pixels(pixels)
 
-    def _put(self, where: queue.Queue, item: "_FileInWork | None") -> bool:
-        while not self._stop.is_set():
-            try:
-                where.put(item, timeout=_POLL)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def _get(self, where: queue.Queue) -> "_FileInWork | None":
-        while not self._stop.is_set():
-            try:
-                return where.get(timeout=_POLL)
-            except queue.Empty:
-                continue
-        return None
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - raised again by `run`
-            self._defect = error
-            self._stop.set()
-
-    def _give_up(self, threads: list[threading.Thread]) -> None:
-        self._stop.set()
+    def give_up(self) -> None:
+        """Ends the threads; nothing of what is in work remains."""
+        self.threads.stop()
         for work in list(self._active):
             work.sink.abort()
-        for thread in threads:  # a reader may be deep in one file; it ends by itself
-            thread.join(_PATIENCE)
-        for where in (self._ready, self._saving):
+        self.threads.leave()
+        for where in (self._ready, self.saving):
             while not where.empty():
                 work = where.get_nowait()
                 if work is not None:

@@ -13,9 +13,9 @@ from typing import Literal
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import list_images
-from pdm_tf.inference.encoding import FORMATS, format_of
 from pdm_tf.inference.headers import PICTURE_SUFFIXES
 from pdm_tf.inference.records import Record
+from pdm_tf.inference.result_files import FORMATS, format_of
 
 SAME = "same"
 # Suffixes of pictures that are not written. As --output of one photograph such a name

@@ -25,10 +25,15 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.core.errors import ImageError
-from pdm_tf.inference.encoding import FORMATS, check_holds, encode, format_of
 from pdm_tf.inference.pictures import Picture
+from pdm_tf.inference.result_files import (
+    FORMATS,
+    TargetFile,
+    check_holds,
+    encode,
+    format_of,
+)
 from pdm_tf.inference.stores import MemoryBudget, PixelStore, open_store
-from pdm_tf.inference.targets import TargetFile
 
 # LR pixels around one that all have to be opaque for the SR pixels of it to be. Two is
 # what bicubic reaches; beyond it a result of a linear upscaler cannot depend on alpha.

@@ -10,7 +10,6 @@ import numpy as np
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference import providers
-from pdm_tf.inference.cores import usable_cores
 from pdm_tf.inference.model_file import (
     FLOATS,
     ModelInfo,
@@ -26,9 +25,11 @@ from pdm_tf.inference.ort import (
     import_onnxruntime,
     native_errors,
     reason_of,
+    release_unused,
+    session_options,
+    usable_cores,
 )
 from pdm_tf.inference.providers import ProviderReport
-from pdm_tf.inference.session_options import release_unused, session_options
 
 __all__ = ["ModelInfo", "ProviderReport", "SrSession", "open_session"]
 

@@ -10,22 +10,170 @@ fails its own image only; what belongs to no image (Ctrl-C, a defect) ends the r
 
 import queue
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference.session import SrSession
-from pdm_tf.inference.tiles import TilePlan
-from pdm_tf.inference.tiling import Cutting
-from pdm_tf.inference.work import Batcher, ImageJob, LrSource, SrSink, Tile
+from pdm_tf.inference.threads import Threads, Worker
+from pdm_tf.inference.tiling import Assembler, Cutting, TilePlan
 
-_POLL = 0.1  # s between two looks at whether the run is being given up
+_PORTION = 16 * 2**20  # bytes of rows that a sink gets at once
+_POLL = 0.1  # s that the caller's thread waits before it tells what is done
 _LINGER = 0.02  # s that a batch waits for more tiles of its shape
-# When the run is given up, s that threads are waited for. The reader may sit in the
-# iterator of the jobs, which may learn of it only when `upscale` has raised.
-_PATIENCE = {"tiles in": 0.5, "rows out": 5.0}
+# s that the reader is waited for when the run is given up: it may sit in the iterator
+# of the jobs, which may learn of it only when `upscale` has raised.
+_READER_PATIENCE = 0.5
+
+
+class LrSource(Protocol):
+    """An image to upscale. Only one thread at a time calls it.
+
+    Attributes:
+      height, width: in pixels.
+      layers: 2 when it has transparency (colour multiplied by alpha, and alpha in three
+        equal channels), else 1.
+    """
+
+    height: int
+    width: int
+    layers: int
+
+    def read(self, top: int, bottom: int, left: int, right: int) -> np.ndarray:
+        """Returns a part as [layers, h, w, 3] float32 in [0, 1]."""
+
+
+class SrSink(Protocol):
+    """Where an upscaled image goes. Only one thread at a time calls it."""
+
+    def write_rows(self, rows: np.ndarray) -> None:
+        """Takes the next rows [layers, n, W * scale, 3] float32, not clipped.
+
+        The array is used again after the call: what is kept must be copied.
+        """
+
+    def finish(self) -> None:
+        """All rows have come."""
+
+    def restart(self) -> None:
+        """All rows so far are void; the first one comes next."""
+
+    def abort(self) -> None:
+        """No more rows will come, and those that came are of no use."""
+
+
+class ImageJob:
+    """One image in work.
+
+    Attributes:
+      index: its place in the order of the jobs.
+      attempt: 0, or 1 when it is being redone in float32.
+      closed: nothing more is to be done for it.
+    """
+
+    def __init__(
+        self, index: int, source: LrSource, sink: SrSink, plan: TilePlan, scale: int
+    ) -> None:
+        self.index, self.source, self.sink = index, source, sink
+        self.attempt, self.closed = 0, False
+        self._plan, self._scale = plan, scale
+        self._reading = threading.Lock()
+        self._layers = source.layers
+        self.assembler = self._new_assembler()
+
+    def tiles(self, attempt: int) -> Iterator["Tile"]:
+        """Yields the tiles in the order that the assembler wants.
+
+        Reads one row of tiles at a time, ends when the job is closed or another attempt
+        is made, and raises what the source raises.
+        """
+        width = self._plan.width
+        for y in self._plan.rows:
+            with self._reading:
+                if self.closed or attempt != self.attempt:
+                    return
+                band = self.source.read(y.start, y.stop, 0, width)
+            expected = (self._layers, y.stop - y.start, width, 3)
+            if band.shape != expected:
+                raise ValueError(
+                    f"`source.read` must return {expected}. Received: {band.shape}."
+                )
+            for x in self._plan.columns:
+                for layer in band[:, :, x.start : x.stop]:
+                    yield Tile(self, attempt, layer)
+
+    def begin_again(self) -> int:
+        """Makes tiles of earlier attempts void; returns the new attempt."""
+        with self._reading:  # not while another thread is in the source
+            self.attempt += 1
+            return self.attempt
+
+    def restart(self) -> None:
+        """Forgets all rows; for the thread that assembles."""
+        self.assembler = self._new_assembler()
+        self.sink.restart()
+
+    def _new_assembler(self) -> Assembler:
+        return Assembler(self._plan, self._scale, self._write, layers=self._layers)
+
+    def _write(self, rows: np.ndarray) -> None:
+        """In portions, because a sink makes copies of what it gets."""
+        count = max(1, _PORTION // max(rows[:, :1].nbytes, 1))
+        for top in range(0, rows.shape[1], count):
+            self.sink.write_rows(rows[:, top : top + count])
+
+
+class Tile(NamedTuple):
+    """A part of an image: pixels [h, w, 3] float32."""
+
+    job: ImageJob
+    attempt: int
+    pixels: np.ndarray
+
+    @property
+    def wanted(self) -> bool:
+        """Whether its result is still of use."""
+        return not self.job.closed and self.attempt == self.job.attempt
+
+
+class Batcher:
+    """Tiles that wait for others of their shape.
+
+    Tiles of different images go together. Those of one image all have one shape, so
+    they keep their order.
+    """
+
+    def __init__(self, size: int) -> None:
+        """`size`: tiles that make a batch."""
+        self._size = size
+        self._groups: dict[tuple[int, ...], list[Tile]] = {}
+
+    def __len__(self) -> int:
+        return sum(len(group) for group in self._groups.values())
+
+    def add(self, tile: Tile) -> None:
+        """Takes one tile in."""
+        self._groups.setdefault(tile.pixels.shape, []).append(tile)
+
+    def full(self) -> list[Tile] | None:
+        """A batch that is worth running; None when it is better to wait."""
+        for shape, group in self._groups.items():
+            if len(group) >= self._size:
+                return self._take(shape)
+        # Odd shapes must not pile up: two batches of waiting tiles are enough.
+        return self.oldest() if len(self) > 2 * self._size else None
+
+    def oldest(self) -> list[Tile]:
+        """What has waited longest, up to a batch of it."""
+        return self._take(next(iter(self._groups)))
+
+    def _take(self, shape: tuple[int, ...]) -> list[Tile]:
+        group = self._groups.pop(shape)
+        if len(group) > self._size:
+            self._groups[shape] = group[self._size :]
+        return group[: self._size]
 
 
 class Upscaler(Protocol):
@@ -62,27 +210,22 @@ class TilePipeline:
         )
         self._batcher = Batcher(size)
         self._open: dict[int, ImageJob] = {}
-        self._stop = threading.Event()
-        self._defect: BaseException | None = None
-        self._threads = [
-            threading.Thread(target=self._guarded, args=(work,), name=name, daemon=True)
-            for work, name in ((self._read, "tiles in"), (self._assemble, "rows out"))
-        ]
+        self._threads = Threads(
+            {
+                "tiles in": Worker(self._read, patience=_READER_PATIENCE),
+                "rows out": Worker(self._assemble),
+            }
+        )
 
     def run(self) -> None:
         """Does it, and returns when all threads have ended."""
-        for thread in self._threads:
-            thread.start()
+        self._threads.start()
         try:
             while (batch := self._next_batch()) is not None:
                 self._compute(batch)
                 self._tell()
-            self._put(self._results, None)
-            while any(thread.is_alive() for thread in self._threads):
-                self._threads[-1].join(_POLL)
-                self._tell()
-            self._tell()
-            self._raise_defect()
+            self._threads.put(self._results, None)
+            self._threads.finish(meanwhile=self._tell)
         except BaseException as error:
             self._give_up(error)
             raise
@@ -92,7 +235,7 @@ class TilePipeline:
     def _next_batch(self) -> list[Tile] | None:
         """Waits for tiles; None when the last one has been computed."""
         while (batch := self._batcher.full()) is None:
-            self._raise_defect()
+            self._threads.raise_defect()
             waiting = len(self._batcher)
             try:
                 tile = self._tiles.get(timeout=_LINGER if waiting else _POLL)
@@ -134,7 +277,7 @@ class TilePipeline:
             pair for pair in zip(batch, sr, strict=True) if pair[0].job not in broken
         ]
         if good:
-            self._put(self._results, lambda: self._place(good))
+            self._threads.put(self._results, lambda: self._place(good))
         for job in broken:
             self._redo(job)
 
@@ -146,7 +289,7 @@ class TilePipeline:
             if session is None:
                 raise UserError(_not_finite(engine.session, job.attempt))
             attempt = job.begin_again()
-            self._put(self._results, lambda: self._on_sink(job, job.restart))
+            self._threads.put(self._results, lambda: self._on_sink(job, job.restart))
             batcher = Batcher(engine.cutting.batch_size)
             for tile in job.tiles(attempt):
                 batcher.add(tile)
@@ -161,16 +304,10 @@ class TilePipeline:
         while not self._outcomes.empty():
             self._on_done(*self._outcomes.get())
 
-    def _raise_defect(self) -> None:
-        if self._defect is not None:
-            raise self._defect
-
     def _give_up(self, error: BaseException) -> None:
         """Ends the threads; one that is stuck in somebody's code is left behind."""
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(_PATIENCE[thread.name])
-        if not self._threads[-1].is_alive():
+        self._threads.stop()
+        if self._threads.leave():
             for job in list(self._open.values()):
                 job.closed = True
                 _aborted(job.sink, error)
@@ -190,16 +327,16 @@ class TilePipeline:
             self._open[index] = job
             try:
                 for tile in job.tiles(0):
-                    if not self._put(self._tiles, tile):
+                    if not self._threads.put(self._tiles, tile):
                         return
             except Exception as error:  # noqa: BLE001 - the source's, of any kind
                 self._fail(job, error)
-        self._put(self._tiles, None)
+        self._threads.put(self._tiles, None)
 
     # In the assembler's thread.
 
     def _assemble(self) -> None:
-        while (action := self._get(self._results)) is not None:
+        while (action := self._threads.get(self._results)) is not None:
             action()
 
     def _place(self, results: list[tuple[Tile, np.ndarray]]) -> None:
@@ -232,33 +369,7 @@ class TilePipeline:
     # In any thread.
 
     def _fail(self, job: ImageJob, error: Exception) -> None:
-        self._put(self._results, lambda: self._abort(job, error))
-
-    def _guarded(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
-            self._defect = error
-            self._stop.set()
-
-    def _put(self, target: queue.Queue, item: Any) -> bool:
-        """Waits for a place; False when the run is being given up."""
-        while not self._stop.is_set():
-            try:
-                target.put(item, timeout=_POLL)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def _get(self, source: queue.Queue) -> Any:
-        """Waits for an item; None when the run is being given up."""
-        while not self._stop.is_set():
-            try:
-                return source.get(timeout=_POLL)
-            except queue.Empty:
-                continue
-        return None
+        self._threads.put(self._results, lambda: self._abort(job, error))
 
 
 def _not_finite(session: SrSession, attempt: int) -> str:

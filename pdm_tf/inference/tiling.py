@@ -1,20 +1,290 @@
-"""How images are cut for a network: overlap, tile and batch where nobody chose them.
+"""Large images in overlapping tiles, so that memory does not grow with the image.
 
-The overlap is the network's receptive radius where that can be afforded: then tiles
-equal the whole image. Where the network sees further than is practical, the overlap is
-one that was measured to be enough, and seams are blended.
+One border policy, for tiles and whole images alike: the network's own zero padding, at
+the image's true border and nowhere else. A tile at a border starts exactly there; each
+other side of a tile has `overlap` LR pixels of real context that are computed and
+thrown away. So whenever the network's receptive radius is at most `overlap`, the tiled
+result is the result of one pass over the whole image, borders included. (Padding an
+image by reflection instead, as tilers often do, changes its border by up to 75 levels.)
 
-The tile follows from the overlap. A tile of side T computes T^2 pixels and keeps
-(T - 2 * overlap)^2 of them, so small tiles waste work (128 with EDSR's 36: 5.2 times
-the image) and large ones need memory (about 12 kB per LR pixel at x4 under onnxruntime:
-0.8 GB at 256). 256 is where both are bearable.
+Where the overlap is smaller than the radius, tiles only approximate the whole, and a
+seam between two of them can be blended: over `blend` more LR pixels, which both tiles
+compute with full context, one fades into the other linearly. The weights of the two
+sum to one, and the fade is written so that equal values stay exactly what they are:
+blending costs work, never exactness.
+
+All tiles of an image have one size: the last one is moved back inside. An axis shorter
+than the tile is not cut.
+
+`choose_cutting` fills in what nobody chose. The overlap is the network's receptive
+radius where that can be afforded; where the network sees further than is practical, it
+is one that was measured to be enough, and seams are blended. The tile follows from the
+overlap. A tile of side T computes T^2 pixels and keeps (T - 2 * overlap)^2 of them, so
+small tiles waste work (128 with EDSR's 36: 5.2 times the image) and large ones need
+memory (about 12 kB per LR pixel at x4 under onnxruntime: 0.8 GB at 256). 256 is where
+both are bearable.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.inference.tiles import TilePlan, even_tile, plan_tiles, smallest_tile
+
+# For `upscale_in_tiles`. 448^2 is a little more than the LR images of DIV2K at x4
+# (510x384 and smaller): these stay whole. EDSR-baseline at x4 then takes 2.4 GB
+# (TensorFlow, float32, measured on a CPU).
+TILE = 448
+OVERLAP = 48
+
+
+class Span(NamedTuple):
+    """One tile along one axis: it reads [start, stop) and fills [first, last).
+
+    The first `blend` pixels that it fills are filled by the tile before it too.
+    """
+
+    start: int
+    stop: int
+    first: int
+    last: int
+
+
+def spans(length: int, tile: int, overlap: int, blend: int = 0) -> list[Span]:
+    """Cuts an axis into tiles of one size.
+
+    Args:
+      length: of the axis, >= 1.
+      tile: size of a tile, > 2 * overlap and >= 2 * (overlap + blend).
+      overlap: context that a filled pixel has to each side, or the axis ends there.
+      blend: pixels that two neighbours both fill.
+
+    Returns:
+      Spans whose [first, last) cover [0, length): side by side, or with `blend` pixels
+      in common between neighbours and never between three.
+
+    Raises:
+      ValueError: a tile that is nothing but overlap and blend.
+    """
+    if overlap < 0 or blend < 0 or tile < smallest_tile(overlap, blend):
+        raise ValueError(
+            "`tile` must be larger than twice the `overlap` and at least twice "
+            "`overlap` + `blend`, which are 0 or more. "
+            f"Received: tile={tile}, overlap={overlap}, blend={blend}."
+        )
+    if length <= tile:
+        return [Span(0, length, 0, length)]
+    out = [Span(0, tile, 0, tile - overlap)]
+    while out[-1].last < length:
+        first = out[-1].last - blend
+        # The last tile is moved back inside, so that all have one size.
+        start = min(first - overlap, length - tile)
+        stop = start + tile
+        out.append(
+            Span(start, stop, first, length if stop == length else stop - overlap)
+        )
+    return out
+
+
+def smallest_tile(overlap: int, blend: int = 0) -> int:
+    """The smallest tile that `spans` takes."""
+    return max(2 * overlap + 1, 2 * (overlap + blend))
+
+
+def even_tile(length: int, tile: int, overlap: int, blend: int = 0) -> int:
+    """The smallest tile that cuts an axis into no more tiles than `tile` does.
+
+    The last tile of an axis repeats work of the one before it; with this size there is
+    as little of that as can be.
+    """
+    count = len(spans(length, tile, overlap, blend))
+    if count == 1:
+        return min(length, tile)
+    # count tiles reach count * tile - (count - 1) * (2 * overlap + blend) pixels.
+    even = math.ceil((length + (count - 1) * (2 * overlap + blend)) / count)
+    return max(even, smallest_tile(overlap, blend))
+
+
+class TilePlan(NamedTuple):
+    """How one image is cut: every tile is one of `rows` times one of `columns`."""
+
+    height: int
+    width: int
+    rows: list[Span]
+    columns: list[Span]
+    blend: int
+
+    @property
+    def tile_shape(self) -> tuple[int, int]:
+        """Height and width of each tile, in LR pixels."""
+        row, column = self.rows[0], self.columns[0]
+        return row.stop - row.start, column.stop - column.start
+
+    @property
+    def work(self) -> float:
+        """LR pixels computed per LR pixel of the image, 1 or more."""
+        height, width = self.tile_shape
+        computed = len(self.rows) * height * len(self.columns) * width
+        return computed / (self.height * self.width)
+
+
+def plan_tiles(
+    height: int, width: int, tile: tuple[int, int], overlap: int, blend: int = 0
+) -> TilePlan:
+    """Plans an image; `tile` is (height, width). See `spans` for what is required."""
+    return TilePlan(
+        height,
+        width,
+        spans(height, tile[0], overlap, blend),
+        spans(width, tile[1], overlap, blend),
+        blend,
+    )
+
+
+class Assembler:
+    """Puts upscaled tiles together and hands finished rows on, top to bottom.
+
+    Tiles come row by row, from left to right, all layers of a tile before the next. One
+    row of tiles is held, of an image of any height, and of the row above the `blend`
+    pixels that fade into it.
+    """
+
+    def __init__(
+        self,
+        plan: TilePlan,
+        scale: int,
+        emit: Callable[[np.ndarray], None],
+        *,
+        layers: int = 1,
+    ) -> None:
+        """Prepares for the first tile.
+
+        Args:
+          plan: of the image; its `blend` needs tiles of floats, 0 takes any type.
+          scale: SR pixels per LR pixel.
+          emit: takes finished rows [layers, n, width * scale, C]. The array is used
+            again after the call.
+          layers: images that are put together alike.
+        """
+        self._plan, self._scale, self._emit = plan, scale, emit
+        self._layers = layers
+        self._next = 0
+        self._band: np.ndarray | None = None
+        self._carry: np.ndarray | None = None
+        self._fade = fade_in(plan.blend * scale)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(x.nbytes for x in (self._band, self._carry) if x is not None)
+
+    @property
+    def complete(self) -> bool:
+        """Whether all tiles have come and all rows have gone."""
+        plan = self._plan
+        return self._next == len(plan.rows) * len(plan.columns) * self._layers
+
+    def add(self, tile: np.ndarray) -> None:
+        """Takes the next tile, [h * scale, w * scale, C]."""
+        place, layer = divmod(self._next, self._layers)
+        row, column = divmod(place, len(self._plan.columns))
+        y, x = self._plan.rows[row], self._plan.columns[column]
+        if self._band is None:
+            self._band = self._new_band(y, tile)
+        scale = self._scale
+        band = self._band[layer, : (y.last - y.first) * scale]
+        part = tile[
+            (y.first - y.start) * scale : (y.last - y.start) * scale,
+            (x.first - x.start) * scale : (x.last - x.start) * scale,
+        ]
+        left, middle = x.first * scale, 0
+        if column and self._plan.blend:
+            middle = len(self._fade)
+            shared = band[:, left : left + middle]
+            shared += (part[:, :middle] - shared) * self._fade[:, None]
+        band[:, left + middle : x.last * scale] = part[:, middle:]
+        self._next += 1
+        if column == len(self._plan.columns) - 1 and layer == self._layers - 1:
+            self._finish(row)
+
+    def _new_band(self, y: Span, tile: np.ndarray) -> np.ndarray:
+        rows = max(span.last - span.first for span in self._plan.rows)
+        shape = (self._layers, rows * self._scale, self._plan.width * self._scale)
+        return np.empty((*shape, tile.shape[2]), tile.dtype)
+
+    def _finish(self, row: int) -> None:
+        """Fades the row of tiles into the one above it and hands on what is done."""
+        y = self._plan.rows[row]
+        band = self._band[:, : (y.last - y.first) * self._scale]
+        fade = len(self._fade)
+        if row and fade:
+            shared = band[:, :fade]
+            # From the row above to this one; equal values stay as they are.
+            shared -= self._carry
+            shared *= self._fade[:, None, None]
+            shared += self._carry
+        if row == len(self._plan.rows) - 1:
+            self._emit(band)
+            self._band = self._carry = None
+            return
+        done = band.shape[1] - fade
+        self._carry = band[:, done:].copy() if fade else None
+        self._emit(band[:, :done])
+
+
+def fade_in(length: int) -> np.ndarray:
+    """Weights [length] float32 of the tile that comes in; the other has 1 - weight."""
+    return (np.arange(length, dtype=np.float32) + np.float32(0.5)) / np.float32(
+        max(length, 1)
+    )
+
+
+def upscale_in_tiles(
+    upscale: Callable[[np.ndarray], np.ndarray],
+    lr: np.ndarray,
+    scale: int,
+    *,
+    tile: int = TILE,
+    overlap: int = OVERLAP,
+    blend: int = 0,
+) -> np.ndarray:
+    """Applies `upscale` to the whole image, or to tiles of a large one.
+
+    Args:
+      upscale: [h, w, C] -> [h * scale, w * scale, C].
+      lr: [h, w, C], any type.
+      scale: the factor of `upscale`.
+      tile: images of more than tile * tile pixels are cut into tiles of at most tile x
+        tile; 0 never cuts.
+      overlap: LR pixels of context around what is kept.
+      blend: LR pixels over which neighbours fade; `upscale` must give floats then.
+
+    Returns:
+      [h * scale, w * scale, C] of the type that `upscale` gives.
+    """
+    height, width = lr.shape[:2]
+    if not tile or height * width <= tile * tile:
+        return upscale(lr)
+    out: np.ndarray | None = None
+    filled = 0
+
+    def collect(rows: np.ndarray) -> None:
+        nonlocal out, filled
+        if out is None:
+            out = np.empty((height * scale, *rows.shape[2:]), rows.dtype)
+        out[filled : filled + rows.shape[1]] = rows[0]
+        filled += rows.shape[1]
+
+    plan = plan_tiles(height, width, (tile, tile), overlap, blend)
+    assembler = Assembler(plan, scale, collect)
+    for y in plan.rows:
+        for x in plan.columns:
+            assembler.add(upscale(lr[y.start : y.stop, x.start : x.stop]))
+    return out
+
 
 # A network that sees no further than this is cut exactly.
 LARGEST_EXACT = 64

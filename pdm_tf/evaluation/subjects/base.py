@@ -10,7 +10,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.evaluation.image_set import find_scale
 from pdm_tf.evaluation.results import BASELINE
 from pdm_tf.evaluation.runner import Upscaler, bicubic_upscaler
-from pdm_tf.inference.tiles import OVERLAP, TILE
+from pdm_tf.inference.tiling import OVERLAP, TILE
 
 BICUBIC = BASELINE
 
@@ -48,7 +48,7 @@ class SubjectRequest:
     Attributes:
       location: a path, or BICUBIC.
       weights: of a run folder: "ema" or "raw".
-      tile, overlap: for large images, see `inference/tiles.py`.
+      tile, overlap: for large images, see `inference/tiling.py`.
       scale: HR size / LR size as far as the user said it; 0: not said.
       hr_dir, lr_dir: the set, from which kinds without a scale of their own find it.
     """

@@ -14,7 +14,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_float, to_u8
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.evaluation.subjects.base import SubjectRequest, UpscalingSubject
-from pdm_tf.inference.tiles import upscale_in_tiles
+from pdm_tf.inference.tiling import upscale_in_tiles
 
 _GRAPH = "saved_model.pb"
 _SIGNATURE = "serving_default"

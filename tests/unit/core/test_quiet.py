@@ -1,9 +1,12 @@
 """TensorFlow's start-up notes are hidden, what matters is not."""
 
+import os
 import subprocess
 import sys
 
 import pytest
+
+from pdm_tf.core.quiet import captured_native
 
 PROLOGUE = "from pdm_tf.core.quiet import quiet_start\nimport os, sys\n"
 
@@ -50,3 +53,12 @@ def test_an_exception_within_is_not_lost(error):
     assert result.returncode != 0
     assert result.stderr.startswith("why it failed\n")
     assert ("no libcudart" in result.stderr) == error.startswith("Import")
+
+
+def test_native_output_is_caught_and_the_terminal_given_back(capfd):
+    with pytest.raises(ZeroDivisionError), captured_native() as log:
+        os.write(2, b"from the depths\n")
+        raise ZeroDivisionError
+    os.write(2, b"seen\n")
+    assert log.text == "from the depths\n"
+    assert capfd.readouterr().err == "seen\n"

@@ -14,11 +14,11 @@ import pytest
 
 from pdm_tf.core.errors import ImageError
 from pdm_tf.inference import file_pipeline, outputs, stores
-from pdm_tf.inference.encoding import encode
 from pdm_tf.inference.file_pipeline import upscale_file, upscale_files
 from pdm_tf.inference.files import FileOptions, FileTask
 from pdm_tf.inference.pictures import read_picture
 from pdm_tf.inference.records import RECORD_NAME, Record
+from pdm_tf.inference.result_files import encode
 from tests.unit.inference.fakes import FakeEngine, repeated
 from tests.unit.inference.images import samples, write_odd_files, write_png
 

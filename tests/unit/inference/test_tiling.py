@@ -1,13 +1,235 @@
-"""What is chosen where nobody chose: exact where that is affordable, bounded memory."""
+"""Tiles: a cover without gaps, equal to one pass; what is chosen where nobody chose."""
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.inference.tiling import BAND_BYTES, OVERLAP_UNKNOWN, choose_cutting
+from pdm_tf.inference.tiling import (
+    BAND_BYTES,
+    OVERLAP_UNKNOWN,
+    Assembler,
+    choose_cutting,
+    even_tile,
+    plan_tiles,
+    smallest_tile,
+    spans,
+    upscale_in_tiles,
+)
 
 
-def choose(**given):
-    settings = {
+def _box_sum(image, radius):
+    """A local operation that sees `radius` pixels and pads with zeros, as nets do."""
+    padded = np.pad(image, ((radius, radius), (radius, radius), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(
+        padded, (2 * radius + 1, 2 * radius + 1), axis=(0, 1)
+    )
+    return windows.sum(axis=(-1, -2))
+
+
+def _upscaler(radius, scale, dtype=np.int64):
+    def upscale(lr):
+        sr = _box_sum(lr, radius).repeat(scale, axis=0).repeat(scale, axis=1)
+        # Each SR pixel of one LR pixel its own, so that shifts show.
+        phase = np.arange(scale)
+        shape = (lr.shape[0], lr.shape[1], 1)
+        return (sr + np.tile(phase[:, None, None] * 3 + phase[:, None], shape)).astype(
+            dtype
+        )
+
+    return upscale
+
+
+SIZES = st.tuples(st.integers(1, 40), st.integers(1, 40))
+
+
+@settings(max_examples=60)
+@given(
+    size=SIZES,
+    radius=st.integers(0, 3),
+    slack=st.integers(0, 2),
+    inner=st.integers(0, 12),
+    blend=st.integers(0, 4),
+    scale=st.integers(1, 3),
+)
+def test_equals_one_pass(size, radius, slack, inner, blend, scale):
+    """Any size around the tile, strips of one pixel included; no clipping inside.
+
+    With blending exactly too: these are integers in float64.
+    """
+    overlap = radius + slack
+    lr = np.random.default_rng(size).integers(-50, 50, (*size, 2))
+    upscale = _upscaler(radius, scale, np.float64 if blend else np.int64)
+    tile = smallest_tile(overlap, blend) + inner
+    tiled = upscale_in_tiles(
+        upscale, lr, scale, tile=tile, overlap=overlap, blend=blend
+    )
+    assert tiled.dtype == upscale(lr).dtype
+    np.testing.assert_array_equal(tiled, upscale(lr))
+
+
+@pytest.mark.parametrize("size", [(1, 200), (200, 1), (7, 200), (200, 7)])
+def test_thin_strips_equal_one_pass(size):
+    """They are cut along one axis only (the area of the first two is below tile^2)."""
+    lr = np.random.default_rng(0).integers(-50, 50, (*size, 1))
+    upscale = _upscaler(3, 2)
+    plan = plan_tiles(*size, (16, 16), 3)
+    assert len(plan.rows) == 1 or len(plan.columns) == 1
+    assert len(plan.rows) * len(plan.columns) > 10
+    got = []
+    assembler = Assembler(plan, 2, lambda rows: got.append(rows[0].copy()))
+    for y in plan.rows:
+        for x in plan.columns:
+            assembler.add(upscale(lr[y.start : y.stop, x.start : x.stop]))
+    assert assembler.complete
+    np.testing.assert_array_equal(np.concatenate(got), upscale(lr))
+
+
+def test_too_little_overlap_shows():
+    """The tests above can fail: a network that sees further leaves seams."""
+    lr = np.random.default_rng(0).integers(0, 50, (30, 30, 1))
+    upscale = _upscaler(3, 1)
+    tiled = upscale_in_tiles(upscale, lr, 1, tile=12, overlap=2)
+    assert np.any(tiled != upscale(lr))
+
+
+@settings(max_examples=200)
+@given(
+    length=st.integers(1, 300),
+    overlap=st.integers(0, 20),
+    blend=st.integers(0, 9),
+    inner=st.integers(0, 30),
+)
+def test_spans_cover_with_context(length, overlap, blend, inner):
+    """Once each, or twice in the `blend` pixels between neighbours, never thrice."""
+    tile = smallest_tile(overlap, blend) + inner
+    cut = spans(length, tile, overlap, blend)
+    filled = np.zeros(length, int)
+    for span in cut:
+        filled[span.first : span.last] += 1
+        assert span.stop - span.start == min(tile, length)
+        assert span.first - span.start >= overlap or span.start == span.first == 0
+        assert span.stop - span.last >= overlap or span.stop == span.last == length
+    assert filled.min() == 1
+    assert filled.max() <= 2
+    assert filled.sum() - length == blend * (len(cut) - 1)
+    for before, after in zip(cut, cut[1:], strict=False):
+        assert before.last - after.first == blend
+
+
+@settings(max_examples=200)
+@given(
+    length=st.integers(1, 400),
+    overlap=st.integers(0, 20),
+    blend=st.integers(0, 9),
+    inner=st.integers(0, 90),
+)
+def test_even_tiles_are_as_few_and_no_larger(length, overlap, blend, inner):
+    tile = smallest_tile(overlap, blend) + inner
+    even = even_tile(length, tile, overlap, blend)
+    count = len(spans(length, tile, overlap, blend))
+    assert even <= tile
+    least = smallest_tile(overlap, blend)
+    assert len(spans(length, max(even, least), overlap, blend)) == count
+    if even > least:
+        # One pixel less would not do.
+        assert len(spans(length, even - 1, overlap, blend)) > count or count == 1
+
+
+@settings(max_examples=40)
+@given(size=SIZES, overlap=st.integers(0, 2), blend=st.integers(1, 4))
+def test_weights_sum_to_one_and_stay_in_context(size, overlap, blend):
+    """Each tile paints a channel of its own: the result is the weights themselves."""
+    plan = plan_tiles(*size, (2 * (overlap + blend) + 3,) * 2, overlap, blend)
+    tiles = [(y, x) for y in plan.rows for x in plan.columns]
+    got = []
+    assembler = Assembler(plan, 2, lambda rows: got.append(rows[0].copy()))
+    for index in range(len(tiles)):
+        height, width = plan.tile_shape
+        painted = np.zeros((2 * height, 2 * width, len(tiles)), np.float32)
+        painted[..., index] = 1
+        assembler.add(painted)
+    weights = np.concatenate(got)
+    assert weights.shape == (2 * size[0], 2 * size[1], len(tiles))
+    assert weights.min() >= 0
+    np.testing.assert_allclose(weights.sum(axis=-1), 1, atol=1e-6)
+    for index, (y, x) in enumerate(tiles):
+        outside = weights[..., index].copy()
+        outside[2 * y.first : 2 * y.last, 2 * x.first : 2 * x.last] = 0
+        assert not outside.any()
+    # A fade, not a step: along a row, neighbours differ by no more than one part.
+    assert np.abs(np.diff(weights, axis=1)).max(initial=0) <= 1 / (2 * blend) + 1e-6
+
+
+def test_rows_come_as_soon_as_they_are_finished():
+    """Before the next row of tiles is begun; each portion whole and in order."""
+    plan = plan_tiles(50, 30, (16, 16), 2, 3)
+    lr = np.random.default_rng(0).random((50, 30, 3))
+    tops, portions = [], []
+
+    def emit(rows):
+        portions.append(rows[0].copy())
+
+    assembler = Assembler(plan, 1, emit)
+    for y in plan.rows:
+        for x in plan.columns:
+            assembler.add(lr[y.start : y.stop, x.start : x.stop])
+        tops.append(sum(len(part) for part in portions))
+    expected = [y.last - 3 for y in plan.rows[:-1]] + [50]
+    assert tops == expected
+    np.testing.assert_array_equal(np.concatenate(portions), lr)
+
+
+@pytest.mark.parametrize("height", [40, 4000])
+def test_holds_one_row_of_tiles_whatever_the_height(height):
+    width, scale, blend, overlap, tile = 50, 2, 4, 3, 20
+    plan = plan_tiles(height, width, (tile, tile), overlap, blend)
+    most = 0
+    assembler = Assembler(plan, scale, lambda rows: None, layers=2)
+    part = np.zeros((tile * scale, tile * scale, 3), np.float32)
+    for _ in range(len(plan.rows) * len(plan.columns) * 2):
+        assembler.add(part)
+        most = max(most, assembler.nbytes)
+    row = width * scale * 3 * 4 * scale  # bytes that make one LR row, of one layer
+    assert most <= 2 * row * (tile - overlap + blend)
+    assert assembler.nbytes == 0
+
+
+def test_layers_do_not_mix():
+    """Colour and alpha of one image go their own ways, blended alike."""
+    plan = plan_tiles(30, 30, (16, 16), 2, 3)
+    lr = np.random.default_rng(0).random((2, 30, 30, 3))
+    got = []
+    assembler = Assembler(plan, 1, lambda rows: got.append(rows.copy()), layers=2)
+    for y in plan.rows:
+        for x in plan.columns:
+            for layer in lr:
+                assembler.add(layer[y.start : y.stop, x.start : x.stop])
+    np.testing.assert_array_equal(np.concatenate(got, axis=1), lr)
+
+
+def test_small_images_and_tile_zero_are_never_cut():
+    """One call with the whole image, also when only one side exceeds the tile."""
+    calls = []
+
+    def upscale(lr):
+        calls.append(lr.shape)
+        return lr
+
+    for shape, tile in (((10, 10, 3), 10), ((5, 20, 3), 10), ((50, 50, 3), 0)):
+        upscale_in_tiles(upscale, np.zeros(shape), 1, tile=tile, overlap=2)
+    assert calls == [(10, 10, 3), (5, 20, 3), (50, 50, 3)]
+
+
+@pytest.mark.parametrize("tile, overlap, blend", [(8, 4, 0), (9, 3, 2), (9, -1, 0)])
+def test_refuses_a_tile_of_overlap_alone(tile, overlap, blend):
+    with pytest.raises(ValueError, match=f"tile={tile}, overlap={overlap}"):
+        spans(100, tile, overlap, blend)
+
+
+def choose(**chosen):
+    usual = {
         "tile": 0,
         "overlap": None,
         "blend": None,
@@ -16,7 +238,7 @@ def choose(**given):
         "advised": None,
         "on_gpu": False,
     }
-    return choose_cutting(**{**settings, **given})
+    return choose_cutting(**{**usual, **chosen})
 
 
 def test_edsr_is_exact():

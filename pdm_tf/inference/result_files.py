@@ -1,4 +1,4 @@
-"""The formats that results are written in: what they can hold, and writing them.
+"""Result files: what each format can hold, encoding, and files that appear in full.
 
 | | bits | alpha | longest side | memory while written |
 | --- | --- | --- | --- | --- |
@@ -11,8 +11,16 @@ PNG is lossless; TIFF too (deflate, tiled; BigTIFF beyond 4 GB). JPEG takes half
 colour samples below quality 90, as libvips does by itself. WebP is written lossy with
 the chroma sampled at its sharpest. EXIF is kept in all but TIFF, where libvips
 writes none.
+
+A result appears in full or not at all, with one writer at a time. The content goes into
+`.NAME.part` beside the final name, is flushed to the disk and renamed. The hidden file
+is locked while it is written, so two programs that work on the same folder do not mix
+their bytes; what a killed program left is locked by nobody, and is overwritten.
 """
 
+import contextlib
+import errno
+import fcntl
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,7 +29,6 @@ from typing import Any
 
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.inference.pictures import EXIF, Metadata, Picture
-from pdm_tf.inference.targets import cannot_write
 from pdm_tf.inference.vips import import_pyvips, in_brackets
 
 _VIPS_SIDE = 10_000_000
@@ -181,3 +188,93 @@ def _with_metadata(image: Any, metadata: Metadata) -> Any:
     if EXIF in metadata.blobs:
         image.set_type(values.gint_type, "orientation", 1)
     return image
+
+
+class TargetFile:
+    """One file being written.
+
+        with TargetFile(path) as target:
+            write_to(target.descriptor)
+            target.commit()
+
+    Left without `commit`, it leaves nothing behind.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Raises ImageError: another program is writing it, or it cannot be written."""
+        self._path = path
+        self._part = path.with_name(f".{path.name}.part")
+        self._descriptor: int | None = None
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = _locked(self._part)
+        except BlockingIOError as error:
+            raise ImageError(path, "is being written by another program") from error
+        except OSError as error:
+            raise ImageError(path, cannot_write(error)) from error
+
+    @property
+    def descriptor(self) -> int:
+        """The open file, for reading and writing."""
+        return self._descriptor
+
+    def commit(self, before: Callable[[os.stat_result], None] | None = None) -> None:
+        """Gives the file its name.
+
+        Args:
+          before: called when the content is safe on the disk and the name is not yet
+            there, with the facts of the file.
+        """
+        os.fsync(self._descriptor)
+        if before is not None:
+            before(os.fstat(self._descriptor))
+        os.replace(self._part, self._path)
+        self._close()
+
+    def discard(self) -> None:
+        """Removes what was written, if it was not committed."""
+        if self._descriptor is not None:
+            self._part.unlink(missing_ok=True)
+            self._close()
+
+    def __enter__(self) -> "TargetFile":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.discard()
+
+    def _close(self) -> None:
+        os.close(self._descriptor)
+        self._descriptor = None
+
+
+def cannot_write(error: OSError) -> str:
+    """Returns the reason that follows a file's name."""
+    return f"cannot be written ({error.strerror or error})"
+
+
+def _locked(path: Path) -> int:
+    """Opens and locks the file `path`, empty; BlockingIOError when someone else has."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:  # some network disks know no locks: go on without
+                if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                    raise
+            # Between the two calls the owner may have renamed it: then it is the result
+            # of someone else that is locked here, and must not be touched.
+            if _is_named(descriptor, path):
+                os.ftruncate(descriptor, 0)
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_named(descriptor: int, path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+    return False
