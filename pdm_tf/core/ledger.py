@@ -1,0 +1,174 @@
+"""What is finished, given these inputs: the memory of a folder of results.
+
+Beside the results lies a hidden file of JSON lines. One line says what a result was
+made from (a digest of all that decides it), which files it consists of with their
+sizes, and what else is to be remembered of it. A result is finished while all of that
+agrees. So a second start keeps what it would make again just so, makes again what came
+from other inputs, and can tell what it did not make, or what was changed since.
+
+A line is added when the files have their names, so that a program killed before leaves
+work to be done again, and never a result that is taken for finished. A program that
+must not replace other people's files announces its own with `begin` before they appear:
+of whatever it leaves when it is killed, it then knows that it may be replaced. Lines
+that were cut off, and lines of other programs, tell nothing.
+"""
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from pdm_tf.core.files import file_status
+
+# missing: nothing of it is there. old: made by this program, but of other inputs, or
+# not to the end. foreign: there is a file that this program did not make as it is now.
+State = Literal["missing", "finished", "old", "foreign"]
+
+
+def digest(inputs: Any) -> str:
+    """Returns a short hash of all that decides a result, any value of JSON."""
+    text = json.dumps(inputs, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def stamp(path: str | Path) -> list[int]:
+    """Returns what tells one version of a file from another: [bytes, mtime in ns]."""
+    facts = file_status(path)
+    return [facts.st_size, facts.st_mtime_ns]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is remembered of one result.
+
+    Attributes:
+      inputs: `digest` of what it was made from; "" if that is not known.
+      outputs: its files, relative path -> bytes.
+      facts: what else is to be remembered, any value of JSON.
+      begun: (file, bytes) announced since, without word that it is there.
+    """
+
+    inputs: str
+    outputs: Mapping[str, int]
+    facts: Any = None
+    begun: frozenset[tuple[str, int]] = frozenset()
+
+    @property
+    def names(self) -> set[str]:
+        """The files that there may be of it."""
+        return {*self.outputs, *(name for name, _ in self.begun)}
+
+    def state(self, inputs: str, sizes: Mapping[str, int | None]) -> State:
+        """Returns what a result is that should be of `inputs` (a digest).
+
+        Args:
+          inputs: the digest of now.
+          sizes: bytes of each file in `names`; None: it is not there.
+        """
+        found = {name: sizes.get(name) for name in self.names}
+        if not self.begun and found == dict(self.outputs):
+            return "finished" if inputs == self.inputs else "old"
+        left = {(name, size) for name, size in found.items() if size is not None}
+        if left - self.begun - set(self.outputs.items()):
+            return "foreign"
+        return "old" if left else "missing"
+
+
+class Ledger:
+    """The results in a folder; may be used from several threads and programs.
+
+    Args:
+      folder: where the results go; need not exist.
+      name: of the hidden file in it.
+    """
+
+    def __init__(self, folder: str | Path, name: str) -> None:
+        self._folder, self._path = Path(folder), Path(folder) / name
+        self._lock = threading.Lock()
+        self._entries = _read(self._path)
+
+    def state(self, key: str, inputs: Any) -> State:
+        """Returns what the result `key` is, which should be made of `inputs`.
+
+        A result that is not in the ledger is a file of that name, or missing.
+        """
+        entry = self._entries.get(key) or Entry("", {}, begun=frozenset({(key, -1)}))
+        sizes = {name: self._size(name) for name in entry.names}
+        return entry.state(digest(inputs), sizes)
+
+    def is_finished(self, key: str, inputs: Any) -> bool:
+        """Whether all files of `key` are there, made of these `inputs`."""
+        return self.state(key, inputs) == "finished"
+
+    def begin(self, key: str, outputs: Mapping[str, int]) -> None:
+        """Notes, on the disk, that files (path -> bytes) are about to appear."""
+        self._add({"key": key, "begun": dict(outputs)}, sync=True)
+
+    def add(
+        self, key: str, inputs: Any, outputs: Mapping[str, int], facts: Any = None
+    ) -> None:
+        """Notes that the files (path -> bytes) have their names.
+
+        The line may reach the disk later: one that is lost costs work, nothing else.
+        """
+        line = {"key": key, "inputs": digest(inputs), "outputs": dict(outputs)}
+        self._add(line if facts is None else {**line, "facts": facts}, sync=False)
+
+    def facts(self, key: str) -> Any:
+        """Returns what was remembered with the result `key`, which was added."""
+        return self._entries[key].facts
+
+    def keys(self) -> set[str]:
+        """Returns the results that are known, finished or not."""
+        return set(self._entries)
+
+    def _size(self, name: str) -> int | None:
+        path = self._folder / name
+        return path.stat().st_size if path.is_file() else None
+
+    def _add(self, line: dict[str, Any], *, sync: bool) -> None:
+        # One write at the end of the file: lines of other programs do not mix in. It
+        # begins a new line, in case the last one was cut off.
+        data = f"\n{json.dumps(line)}\n".encode("ascii")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        with self._lock:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path, flags, 0o666)
+            try:
+                os.write(descriptor, data)
+                if sync:
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            _enter(self._entries, line)
+
+
+def _read(path: Path) -> dict[str, Entry]:
+    entries: dict[str, Entry] = {}
+    try:
+        text = path.read_text(encoding="ascii", errors="replace")
+    except FileNotFoundError:
+        return entries
+    for line in text.splitlines():
+        try:
+            _enter(entries, json.loads(line))
+        except (AttributeError, KeyError, TypeError, ValueError):
+            continue
+    return entries
+
+
+def _enter(entries: dict[str, Entry], line: dict[str, Any]) -> None:
+    """Takes one line into account; raises what a line of another form brings."""
+    if "target" in line:  # of a version before: made by this program, of what is lost
+        entries[line["target"]] = Entry("", {line["target"]: int(line["bytes"])})
+        return
+    key = line["key"]
+    if "begun" in line:
+        entry = entries.get(key, Entry("", {}))
+        entries[key] = replace(entry, begun=entry.begun | line["begun"].items())
+    else:
+        entries[key] = Entry(line["inputs"], {**line["outputs"]}, line.get("facts"))
