@@ -15,7 +15,7 @@ from pdm_tf.cli import program
 from pdm_tf.cli.flags_upscale import SPEC
 from pdm_tf.core.images import write_png
 from pdm_tf.upscale import main as upscale
-from tests.unit.export.tiny_nets import EDSR_TINY, built, photo
+from tests.support.tiny_nets import EDSR_TINY, built, photo
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -27,7 +27,7 @@ from pdm_tf.core.images import (
     to_u8,
     write_png,
 )
-from tests.system.serving_helpers import (
+from tests.support.serving import (
     PHOTO,
     REPOSITORY,
     call_client,
@@ -52,7 +52,7 @@ def sources(tmp_path_factory):
 def server(sources, tmp_path_factory):
     """Versions 1 and 3 of the exported SavedModel, and a folder that is no version."""
     from export.saved_model import write_saved_model
-    from tests.system.serving_contract import ContractServer, Models
+    from tests.support.serving_contract import ContractServer, Models
 
     base = tmp_path_factory.mktemp("saved_model")
     tile_u8 = read_rgb_u8(PHOTO)[:16, :16]
@@ -174,7 +174,7 @@ def foreign(tmp_path_factory):
     """A model that is not of our exporter: one signature, another input name."""
     import tensorflow as tf
 
-    from tests.system.serving_contract import ContractServer, Models
+    from tests.support.serving_contract import ContractServer, Models
 
     class Twice(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], name="x")])

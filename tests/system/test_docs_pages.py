@@ -17,7 +17,7 @@ from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.features import LPIPSConfig
 from pdm_tf.models.networks import SR_NETS
 from tests.conformance.smoke import ROOT, parse
-from tests.system.serving_helpers import free_ports
+from tests.support.serving import free_ports
 from tests.system.test_docs_commands import (
     TINY_PDM,
     TINY_RUN,

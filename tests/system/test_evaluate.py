@@ -342,7 +342,7 @@ def test_degradation_of_a_run(tmp_path, capfd):
     from pdm_tf.core.files import write_json_atomic
     from pdm_tf.evaluation.degradation import measure_degradation
     from pdm_tf.samples.blur_track import gaussian_kernel
-    from tests.unit.export.tiny_nets import tiny_pdm
+    from tests.support.tiny_nets import tiny_pdm
 
     for index in range(4):
         pair = bicubic_pair(index, 176, 184)

@@ -21,10 +21,10 @@ from pdm_tf.core.files import read_json
 from pdm_tf.core.images import decode_rgb_u8, encode_png, to_float, to_u8, write_png
 from pdm_tf.inference.ort import import_onnxruntime
 from pdm_tf.models.bundle import save_bundle
-from tests.system.export_helpers import hidden, start, tree, visible
-from tests.unit.export.processes import children, ended, wait_for
-from tests.unit.export.tiny_nets import built, photo
-from tests.unit.export.tiny_runs import X1, run_folder
+from tests.support.exporting import hidden, start, tree, visible
+from tests.support.processes import children, ended, wait_for
+from tests.support.tiny_nets import built, photo
+from tests.support.tiny_runs import X1, run_folder
 
 WRITTEN = {
     *("model.onnx", "model_fp16.onnx", "certificate.json"),

@@ -10,9 +10,9 @@ from export.__main__ import LIMIT_BROKEN
 from pdm_tf.cli import program
 from pdm_tf.core.files import read_json
 from pdm_tf.models.bundle import save_bundle
-from tests.system.export_helpers import REPOSITORY, call, hidden, start, tree, visible
-from tests.unit.export.processes import children, ended, wait_for
-from tests.unit.export.tiny_nets import EDSR_TINY, built
+from tests.support.exporting import REPOSITORY, call, hidden, start, tree, visible
+from tests.support.processes import children, ended, wait_for
+from tests.support.tiny_nets import EDSR_TINY, built
 
 
 @pytest.fixture(scope="module")

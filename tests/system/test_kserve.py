@@ -13,7 +13,7 @@ import pytest
 
 from pdm_tf.cli import program
 from pdm_tf.core.images import read_rgb_u8
-from tests.system.serving_helpers import (
+from tests.support.serving import (
     PHOTO,
     call_client,
     free_ports,
@@ -29,7 +29,7 @@ pytest.importorskip("kserve", reason="needs kserve: pip install 'pdm_tf[dev]'")
 @pytest.fixture(scope="module")
 def onnx_file(tmp_path_factory):
     """A small EDSR x4 as `python -m export` writes it."""
-    from tests.system.serving_helpers import small_onnx
+    from tests.support.serving import small_onnx
 
     return small_onnx(tmp_path_factory.mktemp("onnx"))
 

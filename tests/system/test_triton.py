@@ -21,7 +21,7 @@ import pytest
 
 from pdm_tf.cli import program
 from pdm_tf.core.images import read_rgb_u8, write_png
-from tests.system.serving_helpers import (
+from tests.support.serving import (
     PHOTO,
     free_ports,
     run_client,

@@ -79,7 +79,7 @@ def content(folder):
 def test_as_a_user_runs_it_with_an_exported_network(tmp_path, repository):
     """A trained kind of network, against Keras; no TensorFlow where it runs."""
     from export.onnx_graph import network_to_onnx
-    from tests.unit.export.tiny_nets import EDSR_TINY, built
+    from tests.support.tiny_nets import EDSR_TINY, built
 
     network = built(EDSR_TINY)
     network_to_onnx(network, tmp_path / "model.onnx")

@@ -17,7 +17,7 @@ from pdm_tf.benchmarks.rounds import Summary
 from pdm_tf.benchmarks.subject import Subject
 from pdm_tf.cli.flags_benchmark_inference import InferenceBenchmarkConfig
 from pdm_tf.core.errors import UserError
-from tests.unit.export.tiny_nets import EDSR_TINY, built
+from tests.support.tiny_nets import EDSR_TINY, built
 
 SECONDS = {
     "onnxruntime": [0.2, 0.4, 0.3],

@@ -13,7 +13,7 @@ from pdm_tf.benchmarks.subject import Subject
 from pdm_tf.cli.flags_benchmark_inference import InferenceBenchmarkConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.models.sr import EDSRConfig
-from tests.unit.export.tiny_nets import EDSR_TINY, RRDB_TINY, built, sr_bundle
+from tests.support.tiny_nets import EDSR_TINY, RRDB_TINY, built, sr_bundle
 
 LR = np.random.default_rng(3).random((2, 7, 5, 3), np.float32)
 

@@ -7,7 +7,7 @@ import pytest
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
-from tests.unit.export.tiny_nets import EDSR_TINY, RRDB_TINY, built
+from tests.support.tiny_nets import EDSR_TINY, RRDB_TINY, built
 
 pytest.importorskip(
     "torch", reason='needs PyTorch, the other side: pip install -e ".[benchmark]"'

@@ -21,8 +21,8 @@ from export.onnx_graph import network_to_onnx
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference.engine import Engine
 from pdm_tf.inference.session import open_session
+from tests.support.tiny_nets import EDSR_TINY, built, photo
 from tests.unit.export import box_storage
-from tests.unit.export.tiny_nets import EDSR_TINY, built, photo
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from export.parity import DEFAULT_PHOTO, LATENCY_CASE, compare
 from export.publish import sha256, size_bytes
 from pdm_tf import __version__
 from pdm_tf.core.images import write_png
-from tests.unit.export.tiny_nets import photo
+from tests.support.tiny_nets import photo
 
 LIMITS = {
     "max_abs_diff": 1e-4,

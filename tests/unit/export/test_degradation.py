@@ -16,7 +16,7 @@ from pdm_tf.degradations import KernelModuleConfig, NoiseModuleConfig
 from pdm_tf.inference.ort import import_onnxruntime
 from pdm_tf.ops.blur import BORDERS, GRIDS
 from tests.oracles import blur_oracle
-from tests.unit.export.tiny_nets import photo, tiny_pdm
+from tests.support.tiny_nets import photo, tiny_pdm
 
 SMALL = {"kernel_size": 5, "latent_channels": 4, "filters": 8, "num_blocks": 1}
 KINDS = {

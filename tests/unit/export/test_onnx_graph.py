@@ -11,7 +11,7 @@ from export.onnx_graph import chain_reach, network_to_onnx
 from pdm_tf.core.images import to_float
 from pdm_tf.inference.ort import import_onnxruntime
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
-from tests.unit.export.tiny_nets import EDSR_TINY, RRDB_TINY, built, photo
+from tests.support.tiny_nets import EDSR_TINY, RRDB_TINY, built, photo
 
 SIZES = [(1, 1, 1), (4, 1, 3), (3, 17, 23), (2, 40, 24)]
 

@@ -14,7 +14,7 @@ from export.parity import compare
 from pdm_tf.core.images import to_float
 from pdm_tf.inference.ort import import_onnxruntime
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
-from tests.unit.export.tiny_nets import built, photo
+from tests.support.tiny_nets import built, photo
 
 
 def _run(model, feeds):

@@ -17,7 +17,7 @@ from export.sources import ExportSources
 from pdm_tf.core.images import decode_rgb_u8, to_float, to_u8
 from pdm_tf.models.bundle import Bundle
 from pdm_tf.models.sr import EDSRConfig
-from tests.unit.export.tiny_nets import EDSR_TINY, RRDB_TINY, built, photo
+from tests.support.tiny_nets import EDSR_TINY, RRDB_TINY, built, photo
 
 TILE = 12
 

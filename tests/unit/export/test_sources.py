@@ -11,8 +11,8 @@ from pdm_tf.core.files import read_json
 from pdm_tf.core.images import to_float
 from pdm_tf.degradations import JPEGModuleConfig
 from pdm_tf.models.bundle import save_bundle
-from tests.unit.export.tiny_nets import built, photo, sr_bundle, tiny_pdm
-from tests.unit.export.tiny_runs import X1, X2, pdm_bundle, run_folder
+from tests.support.tiny_nets import built, photo, sr_bundle, tiny_pdm
+from tests.support.tiny_runs import X1, X2, pdm_bundle, run_folder
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 
 from export.stages import StageError, run_stage
 from pdm_tf.core.errors import UserError
-from tests.unit.export.processes import ended, wait_for
+from tests.support.processes import ended, wait_for
 
 MIB = 2**20
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tests.system.serving_helpers import free_ports
+from tests.support.serving import free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 

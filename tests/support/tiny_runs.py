@@ -3,7 +3,7 @@
 from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.discriminators import PatchGANConfig
 from pdm_tf.models.sr import EDSRConfig
-from tests.unit.export.tiny_nets import sr_bundle, tiny_pdm
+from tests.support.tiny_nets import sr_bundle, tiny_pdm
 
 X1 = EDSRConfig(num_blocks=1, filters=3, scale=1)
 X2 = EDSRConfig(num_blocks=1, filters=4, scale=2)
