@@ -9,32 +9,195 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pdm_tf import __version__
 from pdm_tf.cli import program
-from pdm_tf.cli.flags_upscale import SOME_FAILED, SPEC, UpscaleConfig
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import write_json_atomic
+from pdm_tf.core.progress import ProgressBar, Show
+
+# Besides those of `program`: everything was done but for the files that were named.
+SOME_FAILED = 1
+MAX_OUTSCALE = 64.0
+
+
+@dataclass(frozen=True)
+class UpscaleConfig:
+    """What `upscale` is asked to do; the fields are the flags.
+
+    Raises:
+      UserError: a required flag is missing or a number is out of range.
+    """
+
+    model: str = flag(
+        "",
+        "An ONNX file of a super-resolution network, or the folder that "
+        "`python -m export` wrote, of which model.onnx is taken. Required.",
+        section="What",
+        required=True,
+    )
+    input: str = flag(
+        "",
+        "A photograph (PNG, JPEG, WebP, TIFF, BMP, still GIF, by content), or "
+        "a folder of them, searched recursively; hidden files are left out. Required.",
+        required=True,
+    )
+    output: str = flag(
+        "",
+        "Where the result goes. For one photograph a file name, whose suffix "
+        "gives the format, or a folder; for a folder a folder, in which its tree is "
+        "built again. Made if missing. Required.",
+        required=True,
+    )
+    format: Literal["same", "png", "jpeg", "webp", "tiff"] = flag(
+        "same",
+        "Of the files in the output folder. `same`: as the source (PNG for "
+        "BMP and GIF). PNG and TIFF keep 16 bits; JPEG ends at 65500 pixels a side and "
+        "has no transparency; WebP ends at 16383.",
+        section="Result",
+    )
+    quality: int = flag(95, "1 to 100, of JPEG and WebP.", at_least=1)
+    outscale: float = flag(
+        0.0,
+        "Size of the result / size of the photograph, such as 2.5: the "
+        "network's result is resized (lanczos3 if made smaller, else bicubic). 0 takes "
+        "the network's scale.",
+    )
+    ensemble: bool = flag(
+        False,
+        "Average the network over the eight flips and quarter turns: a "
+        "little better, eight times slower.",
+    )
+    overwrite: bool = flag(
+        False,
+        "Make everything again and replace files that exist. Without it "
+        "finished results are kept, those of another source or other settings made "
+        "again, and files that this program did not make never replaced.",
+    )
+    report: str = flag("", "Write what became of every file to this JSON file.")
+    provider: Literal["auto", "cpu", "cuda", "tensorrt"] = flag(
+        "auto",
+        "Where the network runs. `auto`: on an NVIDIA GPU if that really "
+        "works, else on the CPU; which it was, and why, is printed.",
+        section="Device",
+    )
+    strict: bool = flag(
+        False,
+        "Stop when the provider asked for cannot be had, or runs only part "
+        "of the network, instead of going on elsewhere.",
+    )
+    device: int = flag(0, "Number of the GPU.", at_least=0)
+    threads: int = flag(
+        0,
+        "Threads of the network on the CPU; 0 takes one per physical core.",
+        at_least=0,
+    )
+    fp16: bool = flag(
+        False,
+        "Use model_fp16.onnx beside the model: half the memory and faster on "
+        "GPUs, slower on most CPUs. An image for which it overflows is made again with "
+        "the model itself.",
+    )
+    tile: int = flag(
+        0,
+        "Side of the LR tiles that the network sees, in pixels; memory grows "
+        "with its square. 0 takes what suits the network.",
+        section="Memory and speed",
+        at_least=0,
+    )
+    overlap: int = flag(
+        -1,
+        "LR pixels of real surroundings that each tile gets. -1 takes as "
+        "many as the network sees, so that tiles equal the whole image, or what was "
+        "measured to be enough where it sees too far for that.",
+        at_least=-1,
+    )
+    blend: int = flag(
+        -1,
+        "LR pixels over which neighbouring tiles fade into each other. -1: "
+        "none where tiles equal the whole image, else 8.",
+        at_least=-1,
+    )
+    batch_size: int = flag(
+        0, "Tiles at once; 0: 1 on a CPU, on a GPU as many as fill it.", at_least=0
+    )
+    memory_mb: int = flag(
+        256,
+        "MB of pixels, photographs and results together, that may wait in "
+        "memory; the rest waits in scratch files in the output folder.",
+        at_least=0,
+    )
+    progress: Show = flag(
+        "auto",
+        "Progress bar with the time left on standard error; `auto`: when "
+        "it is a terminal. Otherwise a line for each file.",
+    )
+
+    def __post_init__(self) -> None:
+        check_flags(self, "pdm_tf.upscale")
+        if self.quality > 100:
+            raise UserError(f"--quality must be 1 to 100. Received: {self.quality}.")
+        if not 0 <= self.outscale <= MAX_OUTSCALE:
+            raise UserError(
+                f"--outscale must be above 0 and at most {MAX_OUTSCALE:g}, or 0 for "
+                f"the network's scale. Received: {self.outscale:g}."
+            )
+
+
+SPEC = ProgramSpec(
+    module="pdm_tf.upscale",
+    config=UpscaleConfig,
+    intro="Upscales photographs with an exported network; needs no TensorFlow. Depth "
+    "(8 or 16 bits), grey, transparency, ICC profile, EXIF and XMP are kept, and EXIF "
+    "orientation is applied. Every file appears in full or not at all. Started again "
+    "with the same flags after a stop, a folder goes on where it was. A file that "
+    "cannot be used (damaged, an animation, not an image) is named, and the others are "
+    "done. Exit code: 0 when all files were done, 1 when some failed, 2 when nothing "
+    "could be done, 75 when a folder was stopped by Ctrl-C or SIGTERM (start it again "
+    "to go on), 130 when one file was.",
+    examples=(
+        "python -m pdm_tf.upscale --model=exported --input=photo.jpg "
+        "--output=photo_x4.png",
+        "python -m pdm_tf.upscale --model=exported/model.onnx --input=photos "
+        "--output=photos_x4 --format=png --report=photos_x4.json",
+        "python -m pdm_tf.upscale --model=exported --input=photos --output=photos_x2 "
+        "--outscale=2 --provider=cuda --strict --fp16",
+    ),
+)
 
 if TYPE_CHECKING:
     from pdm_tf.inference.engine import Engine
     from pdm_tf.inference.files import FilePlan, FileResult, FileTask
-    from pdm_tf.inference.session import SrSession
 
 
 def main(config: UpscaleConfig) -> int:
     """Upscales, prints what became of it, returns the exit code."""
+    from pdm_tf.inference.engine import open_engine
     from pdm_tf.inference.files import plan_files
 
     work = plan_files(Path(config.input), Path(config.output), config.format)
     display = Display(config.progress, len(work.tasks) + len(work.problems))
     for result in work.problems:
         display.result(result)
-    engine = open_engine(config)
+    engine = open_engine(
+        Path(config.model),
+        fp16=config.fp16,
+        provider=config.provider,
+        strict=config.strict,
+        device_id=config.device,
+        threads=config.threads,
+        tile=config.tile,
+        overlap=config.overlap if config.overlap >= 0 else None,
+        blend=config.blend if config.blend >= 0 else None,
+        batch_size=config.batch_size,
+        ensemble=config.ensemble,
+    )
     display.say(engine_line(engine))
     start, stopped = time.monotonic(), False
     _write_report(config, engine, display, finished=False)  # fails now, if it does
@@ -52,61 +215,6 @@ def main(config: UpscaleConfig) -> int:
     if not counts["failed"]:
         return program.OK
     return SOME_FAILED if counts["done"] + counts["skipped"] else program.BAD_INPUT
-
-
-def open_engine(config: UpscaleConfig) -> "Engine":
-    """Returns the engine with the network.
-
-    Raises:
-      UserError: no such model, or it cannot run as asked.
-    """
-    from pdm_tf.inference.engine import Engine
-    from pdm_tf.inference.session import open_session
-
-    path, fallback = model_files(Path(config.model), config.fp16)
-
-    def opened(file: Path) -> "SrSession":
-        return open_session(
-            file,
-            provider=config.provider,
-            strict=config.strict,
-            device_id=config.device,
-            threads=config.threads,
-        )
-
-    session = opened(path)
-    return Engine(
-        session,
-        tile=config.tile,
-        overlap=config.overlap if config.overlap >= 0 else None,
-        blend=config.blend if config.blend >= 0 else None,
-        batch_size=config.batch_size,
-        ensemble=config.ensemble,
-        fallback=None if fallback is None else lambda: opened(fallback),
-    )
-
-
-def model_files(model: Path, fp16: bool) -> tuple[Path, Path | None]:
-    """Returns the model file to run, and the one to fall back to.
-
-    Raises:
-      UserError: one of them is missing.
-    """
-    path = model / "model.onnx" if model.is_dir() else model
-    if not path.is_file():
-        raise UserError(
-            "--model must be an ONNX file, or a folder with model.onnx as "
-            f"`python -m export` writes it. Received: {model}."
-        )
-    if not fp16:
-        return path, None
-    half = path.with_name(f"{path.stem}_fp16{path.suffix}")
-    if not half.is_file():
-        raise UserError(
-            f"--fp16 needs {half.name} beside {path.name}; `python -m export` writes "
-            f"it. Received: {path.parent}, which has none."
-        )
-    return half, path
 
 
 def engine_line(engine: "Engine") -> str:
@@ -142,21 +250,11 @@ class Display:
       results: of all files so far.
     """
 
-    def __init__(self, mode: str, files: int) -> None:
-        from tqdm import tqdm
-
+    def __init__(self, show: Show, files: int) -> None:
         self.results: list[FileResult] = []
         self._files, self._sizes = files, {}
-        hidden = {"on": False, "off": True, "auto": None}[mode]
-        self._lines = mode == "auto" and not sys.stderr.isatty()
-        self._bar = tqdm(
-            total=0,
-            unit="px",
-            unit_scale=True,
-            disable=hidden,
-            dynamic_ncols=True,
-            smoothing=0.05,
-        )
+        self._lines = show == "auto" and not sys.stderr.isatty()
+        self._bar = ProgressBar("", "px", show, scaled=True)
         self._total = self._done = 0
         self._start = self._told = time.monotonic()
 
@@ -169,13 +267,13 @@ class Display:
     def expect(self, sizes: dict[Path, int]) -> None:
         """LR pixels of the files to come, for the time left."""
         self._sizes, self._total = sizes, sum(sizes.values())
-        self._bar.reset(total=self._total)
+        self._bar.restart(self._total)
         self._start = self._told = time.monotonic()
 
     def pixels(self, count: int) -> None:
         """So many LR pixels more are done."""
         self._done += count
-        self._bar.update(count)
+        self._bar.update(self._done, max(self._total, 0))
         if self._lines and time.monotonic() - self._told > 30:
             self._told = time.monotonic()
             print(f"all pixels: {self._share()}", file=sys.stderr)
@@ -186,7 +284,7 @@ class Display:
         place = f"[{len(self.results)}/{self._files}]"
         if result.status != "done":  # nothing to wait for
             self._total -= self._sizes.get(result.source, 0)
-            self._bar.total = max(self._total, 0)
+            self._bar.update(self._done, max(self._total, 0))
         if result.status == "failed":
             self.say(f"failed: {result.source}: {result.reason}", sys.stderr)
             return
@@ -202,7 +300,7 @@ class Display:
 
     def say(self, line: str, stream: Any = None) -> None:
         """Prints a line, above the bar if there is one."""
-        self._bar.write(line, file=stream or sys.stdout)
+        self._bar.say(line, stream or sys.stdout)
 
     def counts(self) -> dict[str, int]:
         """Returns how many files were done, skipped and failed."""

@@ -14,13 +14,15 @@ work.
 """
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_float, to_u8
-from pdm_tf.inference.session import SrSession
+from pdm_tf.inference.model_file import model_files
+from pdm_tf.inference.session import SrSession, open_session
 from pdm_tf.inference.tile_pipeline import LrSource, SrSink, TilePipeline
 from pdm_tf.inference.tiling import Cutting, TilePlan, choose_cutting
 
@@ -182,6 +184,46 @@ class Engine:
         if session.info.batch:
             return session.info.batch
         return self.cutting.batch_size if session.provider.on_gpu else 0
+
+
+def open_engine(
+    model: Path,
+    *,
+    fp16: bool = False,
+    provider: str = "auto",
+    strict: bool = False,
+    device_id: int = 0,
+    threads: int = 0,
+    **cutting: Any,
+) -> Engine:
+    """Opens a model's files and returns the engine with the network.
+
+    Args:
+      model: an ONNX file, or the folder that `python -m export` wrote.
+      fp16: run the float16 file beside it; an image on which that overflows is redone
+        with the model itself.
+      provider, strict, device_id, threads: as in `open_session`.
+      **cutting: as in `Engine`: tile, overlap, blend, batch_size, ensemble.
+
+    Raises:
+      UserError: no such model, or it cannot run as asked.
+    """
+    path, fallback = model_files(model, fp16)
+
+    def opened(file: Path) -> SrSession:
+        return open_session(
+            file,
+            provider=provider,
+            strict=strict,
+            device_id=device_id,
+            threads=threads,
+        )
+
+    return Engine(
+        opened(path),
+        fallback=None if fallback is None else lambda: opened(fallback),
+        **cutting,
+    )
 
 
 class _ArraySource:

@@ -67,6 +67,33 @@ def checked_path(path: PathLike) -> Path:
     return path
 
 
+def model_files(model: Path, fp16: bool) -> tuple[Path, Path | None]:
+    """Returns the model file to run, and the one to fall back to.
+
+    Args:
+      model: an ONNX file, or the folder that `python -m export` wrote.
+      fp16: whether to run the float16 file beside it, and fall back to it.
+
+    Raises:
+      UserError: one of them is missing.
+    """
+    path = model / "model.onnx" if model.is_dir() else model
+    if not path.is_file():
+        raise UserError(
+            "--model must be an ONNX file, or a folder with model.onnx as "
+            f"`python -m export` writes it. Received: {model}."
+        )
+    if not fp16:
+        return path, None
+    half = path.with_name(f"{path.stem}_fp16{path.suffix}")
+    if not half.is_file():
+        raise UserError(
+            f"--fp16 needs {half.name} beside {path.name}; `python -m export` writes "
+            f"it. Received: {path.parent}, which has none."
+        )
+    return half, path
+
+
 def check_tensors(session: Any, path: Path) -> None:
     """Raises UserError unless the graph takes an image and gives an image."""
     kind = session.get_modelmeta().custom_metadata_map.get("kind", "sr")

@@ -12,8 +12,8 @@ from PIL import Image
 
 from export.onnx_graph import network_to_onnx
 from pdm_tf.cli import program
-from pdm_tf.cli.flags_upscale import SPEC
 from pdm_tf.core.images import write_png
+from pdm_tf.upscale import SPEC
 from pdm_tf.upscale import main as upscale
 from tests.support.tiny_nets import EDSR_TINY, built, photo
 
