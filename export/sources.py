@@ -16,7 +16,8 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.models.bundle import Bundle, find_bundle, load_bundle
 from pdm_tf.models.network import Network
 
-_PDM, _DISCRIMINATOR = "pdm", "discriminator"
+# Folder of the degradation in a run.
+_PDM = "pdm"
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def _open_run(location: Path, weights: str) -> ExportSources:
     if not has_pdm:
         path = find_bundle(location, "sr", weights)
         bundle = load_bundle(path)
-        if bundle.role == _PDM:
+        if bundle.role == "degradation":
             return ExportSources((), bundle, (), source_name(path))
         return ExportSources((_checked(bundle, path),), None, (source_name(path),), "")
     pdm = find_bundle(location, _PDM, weights)
@@ -137,8 +138,8 @@ def _sources(paths: Sequence[Path], pdm: Path | None) -> ExportSources:
 
 def _checked(bundle: Bundle, path: Path) -> Bundle:
     advice = {
-        _PDM: "Give it alone, without --nodegradation.",
-        _DISCRIMINATOR: "Give the run folder, or its bundle sr_ema or sr.",
+        "degradation": "Give it alone, without --nodegradation.",
+        "discriminator": "Give the run folder, or its bundle sr_ema or sr.",
         "features": "It serves losses and metrics.",
         "lpips": "It serves --metrics of pdm_tf.evaluate.",
     }

@@ -140,8 +140,6 @@ def bundle_saver(
             save_bundle(
                 network,
                 folder / name,
-                role=name.removesuffix("_ema"),
-                scale=config.scale,
                 step=step,
                 notes={
                     "method": config.method,

@@ -52,8 +52,6 @@ def main(config: ImportConfig) -> None:
     save_bundle(
         network,
         output,
-        role=plan.role,
-        scale=plan.scale,
         step=0,
         notes=_notes(config, file, layout, ignored),
     )

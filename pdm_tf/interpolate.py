@@ -30,8 +30,6 @@ def main(config: InterpolateConfig) -> None:
         save_bundle(
             interpolated(a.network, b.network, alpha),
             folder,
-            role="sr",
-            scale=a.scale,
             step=0,  # as of imported weights: none of our training
             notes={
                 "interpolated": {"alpha": alpha, "a": _origin(a), "b": _origin(b)},

@@ -70,9 +70,9 @@ def open_learned(
     """
     path = find_bundle(location, role="pdm", weights=weights)
     bundle = load_bundle(path)
-    if bundle.role != "pdm":
+    if bundle.role != "degradation":
         raise UserError(
-            "A learned degradation must be a bundle of the role 'pdm'. "
+            "A learned degradation must be a bundle of the role 'degradation'. "
             f"Received: {path}, which has the role {bundle.role!r}."
         )
     return LearnedDegradation(bundle.network), bundle

@@ -60,7 +60,7 @@ def build_pdm(config: TrainConfig, settings: PDMSRConfig) -> Network:
         refuse(config, "--init_degradation", given)
         path = find_bundle(config.init_degradation, role="pdm")
         bundle = load_bundle(path, policy_of(config))
-        if bundle.role != "pdm" or bundle.scale != config.scale:
+        if bundle.role != "degradation" or bundle.scale != config.scale:
             raise UserError(
                 f"--init_degradation must be a PDM for --scale={config.scale}. "
                 f"Received: {path}, role {bundle.role}, scale {bundle.scale}."

@@ -107,8 +107,9 @@ def open_run(location: str, weights: str = "ema") -> OpenedRun:
         if (place / "bundle.json").is_file():
             run_dir = _run_of(place)
             bundle = load_bundle(place)
-            found = {bundle.role: place}
-            loaded = {bundle.role: bundle}
+            name = "pdm" if bundle.role == "degradation" else bundle.role
+            found = {name: place}
+            loaded = {name: bundle}
             if run_dir is not None and bundle.role != "sr":
                 other = _named(run_dir, "sr", weights)
                 found |= {"sr": other} if other else {}

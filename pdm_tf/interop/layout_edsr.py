@@ -55,7 +55,7 @@ def edsr(tensors: Tensors, options: Options) -> Plan:
     if shifted:
         _shifted_ends(wires, np.array(mean) * RGB_RANGE)
         remarks = ("its mean shift was trained; taken into rgb_mean, head and tail",)
-        return Plan(config, "sr", config.scale, wires.done(), {}, remarks)
+        return Plan(config, wires.done(), {}, remarks)
     wires.conv("head", "head.0")
     wires.conv("tail", "tail.1")
     ignored = {
@@ -63,7 +63,7 @@ def edsr(tensors: Tensors, options: Options) -> Plan:
         for name in tensors
         if name.startswith(("sub_mean.", "add_mean."))
     }
-    return Plan(config, "sr", config.scale, wires.done(), ignored)
+    return Plan(config, wires.done(), ignored)
 
 
 def edsr_basicsr(tensors: Tensors, options: Options) -> Plan:
@@ -86,7 +86,7 @@ def edsr_basicsr(tensors: Tensors, options: Options) -> Plan:
     wires.conv("body_end", "conv_after_body")
     _upsamplers(wires, config, upsamplers)
     wires.conv("tail", "conv_last")
-    return Plan(config, "sr", config.scale, wires.done())
+    return Plan(config, wires.done())
 
 
 def _config(

@@ -88,7 +88,7 @@ def features(net: str, tensors: Tensors, options: Options) -> Plan:
         for name in tensors
         if name.startswith("classifier.")
     }
-    return Plan(_CONFIGS[net](filters), "features", 1, wires.done(), ignored)
+    return Plan(_CONFIGS[net](filters), wires.done(), ignored)
 
 
 def is_lpips(names: set[str]) -> bool:
@@ -121,7 +121,7 @@ def lpips(tensors: Tensors, options: Options) -> Plan:
         elif name.startswith(f"{BACKBONE}classifier."):
             ignored[name] = "the classifier; only the convolutions are used"
     filters = widths[0] // units[0]
-    return Plan(LPIPSConfig(net, filters), "lpips", 1, wires.done(), ignored)
+    return Plan(LPIPSConfig(net, filters), wires.done(), ignored)
 
 
 def _net_of(widths: list[int]) -> str:

@@ -66,7 +66,7 @@ def pdm(tensors: Tensors, options: Options) -> Plan:
         scale=scale, kernel=kernel, noise=noise, grid="pixel0", border="reflect"
     )
     ignored = counters(tensors)
-    return Plan(config, "pdm", scale, wires.done(), ignored, tuple(remarks))
+    return Plan(config, wires.done(), ignored, tuple(remarks))
 
 
 def _kernel_config(tensors: Tensors) -> KernelModuleConfig:

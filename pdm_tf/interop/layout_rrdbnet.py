@@ -135,7 +135,7 @@ def _plan(tensors: Tensors, options: Options, names: _Names, blocks: int) -> Pla
         wires.conv(f"upsample_{i}", name)
     wires.conv("refine", names.refine)
     wires.conv("tail", names.tail)
-    return Plan(config, "sr", config.scale, wires.done())
+    return Plan(config, wires.done())
 
 
 def _scale(upsamplers: int, unshuffle: int, options: Options) -> int:

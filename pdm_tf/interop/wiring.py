@@ -38,19 +38,20 @@ class Plan:
 
     Attributes:
       config: of the network.
-      role: of the bundle.
-      scale: of the bundle.
       wires: one per variable.
       ignored: name in the file -> why it is not used.
       remarks: what the user should know.
     """
 
     config: Any
-    role: str
-    scale: int
     wires: tuple[Wire, ...]
     ignored: Mapping[str, str] = dataclasses.field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+
+    @property
+    def scale(self) -> int:
+        """The network's; 1 for those that have none."""
+        return getattr(self.config, "scale", 1)
 
 
 @dataclasses.dataclass(frozen=True)

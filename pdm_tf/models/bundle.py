@@ -1,14 +1,27 @@
 """Bundles: one network saved for use, with all it takes to rebuild it.
 
 A bundle is a folder with `bundle.json` (what it is, its config, scale, step, hash) and
-one weights file named after its hash. The JSON is replaced last and atomically, so a
-bundle that is being rewritten is always the old one or the new one. A checkpoint, by
-contrast, holds everything needed to go on training (`training/checkpoint.py`).
+one `.keras` file named after the hash of its weights. The JSON is replaced last and
+atomically, so a bundle that is being rewritten is always the old one or the new one. A
+checkpoint, by contrast, holds everything needed to go on training
+(`training/checkpoint.py`).
+
+Our programs read the weights alone from the `.keras` file and make the network from the
+class and config that the index names, so nothing in it is executed. Any Keras program
+can open it without our help:
+
+    import keras
+    import pdm_tf.models.networks  # registers the classes with Keras
+
+    network = keras.saving.load_model("runs/mine/bundles/sr_ema/0123456789ab.keras")
+
+Bundles of format 1 have a `.weights.h5` file instead; they load as before.
 """
 
 import dataclasses
 import hashlib
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,12 +31,11 @@ from pdm_tf.core.files import read_json, write_json_atomic
 from pdm_tf.models.network import Network
 from pdm_tf.models.networks import CLASSES
 
-FORMAT = 1
+FORMAT = 2
+_FORMATS = (1, 2)
+_WEIGHTS = "model.weights.h5"  # what Keras calls the weights in a .keras file
 _INDEX = "bundle.json"
-_KEYS = (
-    *("format", "role", "network", "config", "scale", "step"),
-    *("weights", "sha256", "notes"),
-)
+_KEYS = ("format", "network", "config", "step", "weights", "sha256", "notes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +44,13 @@ class Bundle:
 
     Attributes:
       network: built, with its weights, computing in float32 unless asked otherwise.
-      role: "sr", "pdm", "discriminator", "features" or "lpips".
+      role: "sr", "degradation", "discriminator", "features" or "lpips", as the class
+        of the network says.
       name: class of the network, e.g. "EDSR".
       config: the network's frozen dataclass.
       scale: super-resolution or downsampling factor; 1 where there is none.
       step: training step that the weights are from.
-      sha256: of the weights file.
+      sha256: of the weights: the same weights have the same one.
       notes: whatever the writer wanted to keep (run, method, seed).
     """
 
@@ -55,46 +68,51 @@ def save_bundle(
     network: Network,
     folder: Path | str,
     *,
-    role: str,
-    scale: int,
     step: int,
     notes: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Writes or replaces a bundle.
+    """Writes or replaces a bundle; its role and scale are the network's.
 
     Args:
-      network: built.
+      network: built, of a class that `CLASSES` knows.
       folder: the bundle's folder, made if missing.
-      role: "sr", "pdm", "discriminator", "features" or "lpips".
-      scale: super-resolution or downsampling factor; 1 where there is none.
       step: training step of the weights.
       notes: JSON-able extras.
 
     Returns:
       The folder.
+
+    Raises:
+      ValueError: the network could not be loaded again.
     """
+    name = type(network).__name__
+    if CLASSES.get(name) is not type(network):
+        raise ValueError(
+            f"A bundle's network must be one of {', '.join(CLASSES)}. Received: {name}."
+        )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".writing-{os.getpid()}.weights.h5"
-    network.save_weights(temporary)
-    digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
-    weights = f"{digest[:12]}.weights.h5"
+    temporary = folder / f".writing-{os.getpid()}.keras"
+    network.save(temporary)
+    digest = _weights_digest(temporary)
+    weights = f"{digest[:12]}.keras"
     os.replace(temporary, folder / weights)
     index = {
         "format": FORMAT,
-        "role": role,
-        "network": type(network).__name__,
+        "role": network.role,
+        "network": name,
         "config": dataclasses.asdict(network.config),
-        "scale": scale,
+        "scale": network.scale,
         "step": step,
         "weights": weights,
         "sha256": digest,
         "notes": dict(notes or {}),
     }
     write_json_atomic(folder / _INDEX, index)
-    for stale in folder.glob("*.weights.h5"):
-        if stale.name != weights:
-            stale.unlink()
+    for pattern in ("*.keras", "*.weights.h5"):
+        for stale in folder.glob(pattern):
+            if stale.name != weights:
+                stale.unlink()
     return folder
 
 
@@ -119,7 +137,13 @@ def load_bundle(folder: Path | str, dtype: str = "float32") -> Bundle:
     weights = folder / index["weights"]
     if not weights.is_file():
         raise UserError(f"The bundle's weights file is missing: {weights}.")
-    if hashlib.sha256(weights.read_bytes()).hexdigest() != index["sha256"]:
+    try:
+        digest = _weights_digest(weights)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise UserError(
+            f"The bundle's weights file is damaged ({error}): {weights}."
+        ) from error
+    if digest != index["sha256"]:
         raise UserError(
             f"The bundle's weights file is damaged (its hash differs): {weights}."
         )
@@ -132,16 +156,29 @@ def load_bundle(folder: Path | str, dtype: str = "float32") -> Bundle:
             f"The bundle's weights must be those of its config. Received: {weights}, "
             f"{type(error).__name__}: {error}"
         ) from error
+    # Role and scale are the network's: format 1 could say otherwise of a translator.
     return Bundle(
         network=network,
-        role=index["role"],
+        role=network.role,
         name=index["network"],
         config=config,
-        scale=index["scale"],
+        scale=network.scale,
         step=index["step"],
         sha256=index["sha256"],
         notes=index["notes"],
     )
+
+
+def _weights_digest(path: Path) -> str:
+    """SHA-256 of the weights in a `.keras` file, or of a `.weights.h5` file.
+
+    Not of a whole `.keras` file, which holds the time of day.
+    """
+    if path.suffix != ".keras":
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    with zipfile.ZipFile(path) as archive, archive.open(_WEIGHTS) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def find_bundle(location: Path | str, role: str = "sr", weights: str = "ema") -> Path:
@@ -182,9 +219,9 @@ def _read_index(folder: Path) -> dict[str, Any]:
         raise UserError(f"No bundle here: {folder / _INDEX} is missing.")
     index = read_json(folder / _INDEX)
     keys = index if isinstance(index, dict) else {}
-    if keys.get("format", FORMAT) != FORMAT:
+    if keys.get("format", FORMAT) not in _FORMATS:
         raise UserError(
-            f"This version reads bundles of format {FORMAT}. "
+            f"This version reads bundles of formats {_FORMATS[0]} to {FORMAT}. "
             f"Received: {folder}, format {keys['format']}."
         )
     missing = [key for key in _KEYS if key not in keys]

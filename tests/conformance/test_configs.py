@@ -85,7 +85,7 @@ def stand_in(tmp_path_factory):
         if (location, role) not in made:
             network, scale = network_of(location, role)
             target = folder / f"{len(made)}"
-            save_bundle(network, target, role=role, scale=scale, step=0)
+            save_bundle(network, target, step=0)
             made[location, role] = target
         return made[location, role]
 
@@ -268,7 +268,7 @@ def test_sr_on_a_frozen_degradation(photographs, tmp_path):
     """training=sr takes the degradation of another run and leaves it as it is."""
     given = tmp_path / "given"
     pdm = build.build_method(parse("smoke/pdm_sr_joint.flags")).networks["pdm"]
-    save_bundle(pdm, given, role="pdm", scale=4, step=9)
+    save_bundle(pdm, given, step=9)
     run = tmp_path / "run"
     lines = (CONFIGS / "parts" / "smoke.flags").read_text()
     frozen = tmp_path / "frozen.flags"

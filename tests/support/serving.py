@@ -25,7 +25,7 @@ def small_bundle(folder):
     keras.utils.set_random_seed(7)
     network = EDSRConfig(num_blocks=1, filters=4, scale=4).build()
     network.build((None, None, None, 3))
-    save_bundle(network, folder / "sr", role="sr", scale=4, step=5)
+    save_bundle(network, folder / "sr", step=5)
     return folder / "sr"
 
 

@@ -42,11 +42,10 @@ def tiny_pdm(seed=0, **changes):
     return pdm
 
 
-def sr_bundle(folder, config=EDSR_TINY, seed=0, role="sr"):
+def sr_bundle(folder, config=EDSR_TINY, seed=0):
     """A bundle of `built(config)`; returns the network."""
     network = built(config, seed)
-    scale = getattr(config, "scale", 1)
-    save_bundle(network, folder, role=role, scale=scale, step=7, notes={})
+    save_bundle(network, folder, step=7, notes={})
     return network
 
 

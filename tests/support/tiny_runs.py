@@ -12,7 +12,7 @@ X2 = EDSRConfig(num_blocks=1, filters=4, scale=2)
 def pdm_bundle(folder, seed=0):
     """A bundle of `tiny_pdm(seed)`; returns the PDM."""
     pdm = tiny_pdm(seed)
-    save_bundle(pdm, folder, role="pdm", scale=2, step=11)
+    save_bundle(pdm, folder, step=11)
     return pdm
 
 
@@ -20,9 +20,7 @@ def run_folder(folder):
     """A run of `pdm_sr`; returns its networks by the bundles' names."""
     bundles = folder / "bundles"
     discriminator = PatchGANConfig(filters=4, strides=(1, 1)).build()
-    save_bundle(
-        discriminator, bundles / "discriminator", role="discriminator", scale=2, step=7
-    )
+    save_bundle(discriminator, bundles / "discriminator", step=7)
     return {
         "sr": sr_bundle(bundles / "sr", X2, seed=1),
         "sr_ema": sr_bundle(bundles / "sr_ema", X2, seed=2),

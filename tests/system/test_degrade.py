@@ -26,7 +26,7 @@ SCALE = 2
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run")
-    save_bundle(tiny_pdm(), folder / "bundles/pdm_ema", role="pdm", scale=SCALE, step=2)
+    save_bundle(tiny_pdm(), folder / "bundles/pdm_ema", step=2)
     return folder
 
 

@@ -86,12 +86,12 @@ def test_an_experiment_from_archives_to_a_score(tmp_path):
     config = parse("experiments/ntire2017_track2_psnr.flags", *TINY_SR)
     sr = dataclasses.replace(SR_NETS[config.sr_net], num_blocks=1, filters=4)
     lpips = LPIPSConfig("alex", filters=4)
-    for settings, name, role in (
-        (sr, "edsr_x4", "sr"),
-        (lpips, "lpips_alex", "lpips"),
+    for settings, name in (
+        (sr, "edsr_x4"),
+        (lpips, "lpips_alex"),
     ):
         path = folder / "bundles" / name
-        save_bundle(settings.build(), path, role=role, scale=4, step=0)
+        save_bundle(settings.build(), path, step=0)
     tiny = [flag for flag in TINY if not flag.startswith("--noise")]  # it has none
     smaller = (["--threads=2"], [*tiny, "--val_max_images=2"], ["--max_images=2"])
     for command, more in zip(EXPERIMENTS, smaller, strict=True):

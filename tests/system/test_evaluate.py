@@ -89,7 +89,7 @@ def run_dir(tmp_path):
     for name, seed in (("sr", 1), ("sr_ema", 2)):
         network = _network(seed)
         folder = tmp_path / "run" / "bundles" / name
-        save_bundle(network, folder, role="sr", scale=4, step=seed * 10)
+        save_bundle(network, folder, step=seed * 10)
     return tmp_path / "run"
 
 
@@ -223,7 +223,7 @@ def test_metrics_with_weights_and_parameters(tmp_path, capfd):
     fit = [f"--images={tmp_path / 'clean'}", f"--output={tmp_path / 'niqe.npz'}"]
     assert program.call(FIT_SPEC, fit_main, [*fit, "--sharpness=0"]) == program.OK
     network = LPIPSConfig("squeeze", filters=8).build()
-    save_bundle(network, tmp_path / "lpips", role="lpips", scale=1, step=0)
+    save_bundle(network, tmp_path / "lpips", step=0)
     code = _call(
         tmp_path,
         "--metrics=psnr_y,lpips_squeeze,niqe,psnr_ntire2018",
@@ -354,8 +354,7 @@ def test_degradation_of_a_run(tmp_path, capfd):
     pdm = tiny_pdm()
     run = tmp_path / "run"
     for name, network in (("sr_ema", _network(1)), ("pdm_ema", pdm)):
-        role = name.removesuffix("_ema")
-        save_bundle(network, run / "bundles" / name, role=role, scale=4, step=7)
+        save_bundle(network, run / "bundles" / name, step=7)
     write_json_atomic(run / "config.json", {"hr_dir": str(tmp_path / "photos")})
     side = pdm.config.kernel.kernel_size
     kernels = np.stack(

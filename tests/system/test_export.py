@@ -222,7 +222,7 @@ def again(first):
     clean = built(X1, seed=5)
     mixed = X1.build("mixed_bfloat16")
     mixed.set_weights(clean.get_weights())
-    save_bundle(mixed, first.place / "clean", role="clean", scale=1, step=3)
+    save_bundle(mixed, first.place / "clean", step=3)
     flags = (
         f"--model={first.place / 'clean'},{first.run}",
         *(f"--output_dir={folder}", "--layout=nchw", "--nofp16", "--model_name=tiny"),

@@ -18,9 +18,7 @@ from tests.support.tiny_nets import EDSR_TINY, built
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model") / "sr"
-    return save_bundle(
-        built(EDSR_TINY), folder, role="sr", scale=EDSR_TINY.scale, step=1
-    )
+    return save_bundle(built(EDSR_TINY), folder, step=1)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pdm_tf.build import build_method
 from pdm_tf.cli import program
 from pdm_tf.core.images import write_png
 from pdm_tf.models.bundle import load_bundle, save_bundle
+from pdm_tf.models.discriminators import PatchGANConfig
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from pdm_tf.train_config import TrainConfig
 from tests.support.weights import shake
@@ -18,15 +19,14 @@ from tests.support.weights import shake
 EDSR = EDSRConfig(scale=2, filters=4, num_blocks=1)
 
 
-def bundle(folder, config=EDSR, seed=0, **settings):
+def bundle(folder, config=EDSR, seed=0):
     network = config.build()
     shake(network, seed=seed)
     if seed == 0:  # a sign that a product with 0 would lose
         kernel = network.variables[0].numpy()
         kernel.flat[:2] = -0.0
         network.variables[0].assign(kernel)
-    known = {"role": "sr", "scale": config.scale, "step": 5 + seed}
-    return save_bundle(network, folder, **{**known, **settings})
+    return save_bundle(network, folder, step=5 + seed)
 
 
 @pytest.fixture
@@ -82,33 +82,33 @@ def test_evaluate_and_init_sr_take_it(models, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("config", "settings", "message"),
+    ("config", "message"),
     [
         (
             dataclasses.replace(EDSR, filters=8),
-            {},
             r"head/kernel \(3, 3, 3, 4\) in EDSR .*, head/kernel \(3, 3, 3, 8\) in",
         ),
-        (dataclasses.replace(EDSR, num_blocks=2), {}, r"in EDSR of --model_b"),
+        (dataclasses.replace(EDSR, num_blocks=2), r"in EDSR of --model_b"),
         (
             dataclasses.replace(EDSR, residual_scale=0.1),
-            {},
             "residual_scale=1.0 and residual_scale=0.1",
         ),
         (
             RRDBNetConfig(scale=2, filters=4, growth=2, num_blocks=1),
-            {},
             "in RRDBNet of --model_b",
         ),
-        (EDSR, {"role": "pdm"}, "--model_b must be an SR network. .* role pdm"),
+        (
+            PatchGANConfig(filters=4, strides=(1, 1)),
+            "--model_b must be an SR network. .* role discriminator",
+        ),
     ],
     ids=["width", "depth", "setting", "class", "role"],
 )
 def test_networks_that_do_not_fit_are_refused(
-    models, tmp_path, capsys, config, settings, message
+    models, tmp_path, capsys, config, message
 ):
     """By the first variable that differs; nothing is written."""
-    other = bundle(tmp_path / "other", config, seed=2, **settings)
+    other = bundle(tmp_path / "other", config, seed=2)
     assert mix(models[0], other, tmp_path / "out") == 2
     error = capsys.readouterr().err
     assert re.search(message, error), error

@@ -256,7 +256,7 @@ def test_random_features_are_a_function_of_the_seed_and_said_aloud():
 
 def test_features_and_both_parts_of_a_psnr_run_can_be_given(bundles, tmp_path):
     vgg = VGGConfig(filters=2).build()
-    save_bundle(vgg, tmp_path / "vgg", role="features", scale=1, step=0)
+    save_bundle(vgg, tmp_path / "vgg", step=0)
     remarks = []
     given = dict(features=str(tmp_path / "vgg"), features_arg=(), lr_dir="")
     run = str(bundles)
@@ -275,7 +275,7 @@ def test_features_and_both_parts_of_a_psnr_run_can_be_given(bundles, tmp_path):
 
 def test_srgan_refuses_what_cannot_work_or_would_be_ignored(bundles, tmp_path):
     shallow = VGGConfig(depth=16, filters=2).build()
-    save_bundle(shallow, tmp_path / "vgg16", role="features", scale=1, step=0)
+    save_bundle(shallow, tmp_path / "vgg16", step=0)
     edsr = str(bundles / "bundles" / "sr")
     no_gan, no_features = "gan_weight=0", "perceptual_weight=0"
     for config, message in [
@@ -378,7 +378,10 @@ def test_networks_and_folders_that_do_not_fit_are_refused(bundles, tmp_path):
         (frozen(tmp_path / "nowhere"), "must exist. Received: .*nowhere"),
         (frozen(tmp_path / "other"), "It has no bundles yet"),
         (frozen(edsr), "must be a PDM for --scale=2. .* role sr, scale 2"),
-        (frozen(run, scale=4), "must be a PDM for --scale=4. .* role pdm, scale 2"),
+        (
+            frozen(run, scale=4),
+            "for --scale=4. .* role degradation, scale 2",
+        ),
         (joint(init_sr=run, sr_arg=("filters=8",)), "--init_sr must hold .*filters=8"),
         (joint(init_sr=run, scale=4), "--init_sr must hold .*scale=4.*scale=2"),
         (joint(init_sr=run, sr_net="rrdbnet"), "--init_sr must hold .*RRDBNetConfig"),
@@ -478,7 +481,7 @@ def test_one_folder_for_both_streams_is_refused(photos):
 
 
 def test_bundles_are_saved_with_role_scale_step_and_origin(bundles):
-    for name, role in (("sr", "sr"), ("sr_ema", "sr"), ("pdm_ema", "pdm")):
+    for name, role in (("sr", "sr"), ("sr_ema", "sr"), ("pdm_ema", "degradation")):
         bundle = load_bundle(bundles / "bundles" / name)
         assert (bundle.role, bundle.scale, bundle.step) == (role, 2, 11)
         assert bundle.notes == {"method": "pdm_sr", "seed": 77}
@@ -489,8 +492,6 @@ def test_bundles_are_saved_with_role_scale_step_and_origin(bundles):
     saved = save_bundle(
         build_method(supervised()).networks["sr"],
         bundles / "alone",
-        role="sr",
-        scale=2,
         step=0,
     )
     assert load_bundle(saved).notes == {}

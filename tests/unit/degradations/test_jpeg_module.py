@@ -145,7 +145,7 @@ def test_latents_of_quality_follow_the_seed_and_leave_the_others_as_they_were():
 
 def test_a_bundle_brings_it_back(tmp_path):
     pdm = make()
-    save_bundle(pdm, tmp_path, role="pdm", scale=2, step=3)
+    save_bundle(pdm, tmp_path, step=3)
     again = load_bundle(tmp_path).network
     assert again.config == pdm.config
     hr, latents = draw(pdm)

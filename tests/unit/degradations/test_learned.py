@@ -114,11 +114,11 @@ def test_a_pdm_that_mirrors_gives_the_same_photograph():
 
 def test_opens_bundles_of_its_kind_only(tmp_path):
     pdm = tiny_pdm()
-    save_bundle(pdm, tmp_path / "bundles/pdm_ema", role="pdm", scale=2, step=7)
-    save_bundle(tiny.sr(), tmp_path / "sr", role="sr", scale=2, step=7)
+    save_bundle(pdm, tmp_path / "bundles/pdm_ema", step=7)
+    save_bundle(tiny.sr(), tmp_path / "sr", step=7)
     degradation, bundle = open_learned(str(tmp_path))
     assert (degradation.scale, bundle.step) == (2, 7)
     for variable, before in zip(degradation.pdm.variables, pdm.variables, strict=True):
         np.testing.assert_array_equal(variable, before)
-    with pytest.raises(UserError, match="role 'pdm'. Received: .*role 'sr'"):
+    with pytest.raises(UserError, match="role 'degradation'. Received: .*role 'sr'"):
         open_learned(str(tmp_path / "sr"))

@@ -97,7 +97,7 @@ def test_several_in_a_row(run, tmp_path):
     folder, networks = run
     clean = built(X1, seed=5)
     clean.variables[-1].assign(clean.variables[-1] + 255.0)  # far beyond white
-    save_bundle(clean, tmp_path / "clean", role="clean", scale=1, step=7)
+    save_bundle(clean, tmp_path / "clean", step=7)
     found = open_sources([str(tmp_path / "clean"), str(folder)])
     assert found.degradation is None and found.scale == 2
     assert found.sources == ("clean", "mine/sr_ema")
@@ -114,8 +114,8 @@ def test_several_in_a_row(run, tmp_path):
     [
         (["discriminator"], {}, "role 'discriminator'. Give the run folder, or"),
         (["sr", "discriminator"], {}, "role 'discriminator'. Give the run folder, or"),
-        (["pdm"], {"degradation": False}, "role 'pdm'. Give it alone, without"),
-        (["sr", "pdm_ema"], {}, "role 'pdm'. Give it alone, without"),
+        (["pdm"], {"degradation": False}, "role 'degradation'. Give it alone, without"),
+        (["sr", "pdm_ema"], {}, "role 'degradation'. Give it alone, without"),
     ],
 )
 def test_roles_that_make_no_image_of_an_image_are_refused(run, places, flags, reason):
@@ -142,9 +142,11 @@ def test_folders_without_a_bundle_are_refused(tmp_path, degradation):
 
 def test_damaged_weights_are_refused(tmp_path):
     sr_bundle(tmp_path, X2)
-    (weights,) = tmp_path.glob("*.weights.h5")
-    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
-    with pytest.raises(UserError, match="damaged .its hash differs.*weights.h5"):
+    (weights,) = tmp_path.glob("*.keras")
+    data = bytearray(weights.read_bytes())
+    data[len(data) // 2] ^= 1
+    weights.write_bytes(bytes(data))
+    with pytest.raises(UserError, match="damaged .*keras"):
         open_sources([str(tmp_path)])
 
 
@@ -179,7 +181,7 @@ def test_a_degradation_with_jpeg_is_refused_and_the_rest_of_its_run_is_not(tmp_p
     pdm = tiny_pdm(jpeg=JPEGModuleConfig(filters=0))
     for name in ("pdm", "pdm_ema"):
         folder = tmp_path / "bundles" / name
-        save_bundle(pdm, folder, role="pdm", scale=2, step=1)
+        save_bundle(pdm, folder, step=1)
     for name in ("sr", "sr_ema"):
         sr_bundle(tmp_path / "bundles" / name)
     with pytest.raises(UserError, match="JPEG module cannot be exported.*nodegr"):

@@ -224,7 +224,7 @@ NOISE = {"inputs": 6, "filters": 8, "blocks": 2, "side": 3, "outputs": 3}
 def test_released_pdm(tmp_path, noise, use_image, flags, scale):
     module = randomised(torch_nets.ReleasedPDM(scale, KERNEL, noise, use_image))
     bundle = imported(tmp_path, module.state_dict(), f"--scale={scale}", *flags)
-    assert (bundle.role, bundle.scale) == ("pdm", scale)
+    assert (bundle.role, bundle.scale) == ("degradation", scale)
     rng = np.random.default_rng(1)
     hr = rng.random((2, 8 * scale, 6 * scale, 3), np.float32)
     z_k = rng.normal(size=(2, 1, 1, 5)).astype(np.float32)

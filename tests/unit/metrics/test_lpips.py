@@ -19,7 +19,7 @@ def network():
 
 
 def saved(network, folder):
-    return str(save_bundle(network, folder, role="lpips", scale=1, step=0))
+    return str(save_bundle(network, folder, step=0))
 
 
 def test_is_the_distance_of_the_images_in_0_to_1(network, tmp_path):
@@ -41,7 +41,7 @@ def test_other_networks_and_negative_heads_are_refused(network, tmp_path):
     with pytest.raises(UserError, match="lpips_vgg needs .*VGG16.*holds LPIPS alex"):
         open_lpips("vgg", path)
     features = VGGConfig(depth=16, filters=2).build()
-    save_bundle(features, tmp_path / "vgg", role="features", scale=1, step=0)
+    save_bundle(features, tmp_path / "vgg", step=0)
     with pytest.raises(UserError, match="holds VGG"):
         open_lpips("vgg", str(tmp_path / "vgg"))
     kernel = network.heads[2].kernel

@@ -34,7 +34,7 @@ def files(tmp_path_factory):
     paths = {}
     for net in ("alex", "vgg", "squeeze"):
         network = LPIPSConfig(net, filters=8).build()
-        path = save_bundle(network, folder / net, role="lpips", scale=1, step=0)
+        path = save_bundle(network, folder / net, step=0)
         paths[f"lpips_{net}"] = str(path)
     features = [niqe_features(photo(seed, 480, 480))[0] for seed in range(2)]
     model = fit_model("two pictures", np.concatenate(features))

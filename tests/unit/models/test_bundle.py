@@ -1,6 +1,8 @@
 """Bundles: what is written, what is refused, which one is found."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ def network():
 
 
 def save(network, folder, step=5):
-    return save_bundle(network, folder, role="sr", scale=2, step=step, notes={"a": 1})
+    return save_bundle(network, folder, step=step, notes={"a": 1})
 
 
 def edit_index(folder, **changes):
@@ -80,38 +82,88 @@ def test_loading_in_another_type_keeps_the_weights(network, tmp_path):
         np.testing.assert_array_equal(found, wanted)
 
 
+def test_the_same_weights_have_the_same_hash(network, tmp_path):
+    """Whatever the time of day, which a .keras file holds too."""
+    one, two = save(network, tmp_path / "one"), save(network, tmp_path / "two", step=9)
+    assert load_bundle(one).sha256 == load_bundle(two).sha256
+    assert [p.name for p in one.glob("*.keras")] == [
+        p.name for p in two.glob("*.keras")
+    ]
+
+
+def test_role_and_scale_are_the_networks(tmp_path):
+    """A translator of scale 1 in a x4 run left with scale 4, until format 1."""
+    folder = save(EDSRConfig(scale=1, filters=4, num_blocks=1).build(), tmp_path)
+    index = json.loads((folder / "bundle.json").read_text())
+    assert (index["role"], index["scale"]) == ("sr", 1)
+    edit_index(folder, format=1, scale=4, role="clean")
+    bundle = load_bundle(folder)
+    assert (bundle.role, bundle.scale) == ("sr", 1)
+
+
+def test_a_network_that_could_not_be_loaded_again_is_not_saved(tmp_path):
+    from pdm_tf.degradations import NoiseModuleConfig
+
+    with pytest.raises(ValueError, match="one of EDSR.*Received: NoiseModule"):
+        save(NoiseModuleConfig(filters=4, num_blocks=1).build(), tmp_path)
+
+
+KERAS_PROGRAM = """
+import sys
+import keras
+import pdm_tf.models.networks
+network = keras.saving.load_model(sys.argv[1])
+print(type(network).__name__, network.scale, network.count_params())
+"""
+
+
+def test_a_program_that_knows_only_keras_opens_the_file(network, tmp_path):
+    """With the lines that the module's docstring and the documents give."""
+    (file,) = save(network, tmp_path).glob("*.keras")
+    done = subprocess.run(
+        [sys.executable, "-c", KERAS_PROGRAM, str(file)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["EDSR", "2", str(network.count_params())]
+
+
 def cut_weights(folder):
-    (weights,) = folder.glob("*.weights.h5")
+    (weights,) = folder.glob("*.keras")
     weights.write_bytes(weights.read_bytes()[:-100])
 
 
 def flip_a_bit(folder):
-    (weights,) = folder.glob("*.weights.h5")
+    (weights,) = folder.glob("*.keras")
     data = bytearray(weights.read_bytes())
     data[len(data) // 2] ^= 1
     weights.write_bytes(bytes(data))
 
 
 def remove_weights(folder):
-    (weights,) = folder.glob("*.weights.h5")
+    (weights,) = folder.glob("*.keras")
     weights.unlink()
 
 
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (cut_weights, "damaged .its hash differs.: .*weights.h5"),
-        (flip_a_bit, "damaged .its hash differs.: .*weights.h5"),
-        (remove_weights, "weights file is missing: .*weights.h5"),
+        (cut_weights, "damaged .File is not a zip.*.: .*keras"),
+        (flip_a_bit, "damaged .Bad CRC.*: .*keras"),
+        (remove_weights, "weights file is missing: .*keras"),
         (lambda f: (f / "bundle.json").unlink(), "No bundle here: .*bundle.json"),
         (lambda f: (f / "bundle.json").write_text("{"), "bundle.json must be JSON"),
         (lambda f: (f / "bundle.json").write_bytes(b"\xff\xfe"), "must be JSON"),
         (lambda f: (f / "bundle.json").write_text("[]"), "a file without format"),
         (
             lambda f: (f / "bundle.json").write_text('{"format": 1}'),
-            "without role, net",
+            "without network, con",
         ),
-        (lambda f: edit_index(f, format=99), "of format 1. Received: .*format 99"),
+        (
+            lambda f: edit_index(f, format=99),
+            "1 to 2. Received: .*format 99",
+        ),
         (lambda f: edit_index(f, network="VDSR"), "must be one of EDSR.*VDSR"),
         (
             lambda f: edit_index(f, config={"depth": 3}),
