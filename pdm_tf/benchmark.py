@@ -1,72 +1,90 @@
 """Measures speed: `python -m pdm_tf.benchmark TASK`; `--help` lists the tasks.
 
-Only finds the task; each is a file of `pdm_tf/benchmarks/` with flags of its own, and
-is loaded when it is asked for, so that help is there at once.
+Only finds the task; each is a file of `pdm_tf/benchmarks/` with flags of its own, which
+loads TensorFlow when it runs, so that help is there at once. To add one: such a file,
+with a `SPEC` and a `main`, and a line in TASKS.
 """
 
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import NoReturn
 
-from pdm_tf.cli import flags_benchmark, program
-from pdm_tf.cli.flags_benchmark_data import DataBenchmarkConfig
-from pdm_tf.cli.flags_benchmark_degrade import DegradeBenchmarkConfig
-from pdm_tf.cli.flags_benchmark_inference import InferenceBenchmarkConfig
-from pdm_tf.cli.flags_benchmark_read import ReadBenchmarkConfig
-from pdm_tf.cli.flags_benchmark_train import TrainBenchmarkConfig
+from pdm_tf.benchmarks import (
+    data_task,
+    degrade_task,
+    inference_task,
+    read_task,
+    train_task,
+)
+from pdm_tf.cli import program
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.names import lookup
 
-
-def _data(config: DataBenchmarkConfig) -> int:
-    from pdm_tf.benchmarks import data_task
-
-    return data_task.main(config)
-
-
-def _degrade(config: DegradeBenchmarkConfig) -> int:
-    from pdm_tf.benchmarks import degrade_task
-
-    return degrade_task.main(config)
-
-
-def _inference(config: InferenceBenchmarkConfig) -> int:
-    from pdm_tf.benchmarks import inference_task
-
-    return inference_task.main(config)
-
-
-def _read(config: ReadBenchmarkConfig) -> int:
-    from pdm_tf.benchmarks import read_task
-
-    return read_task.main(config)
-
-
-def _train(config: TrainBenchmarkConfig) -> int:
-    from pdm_tf.benchmarks import train_task
-
-    return train_task.main(config)
-
-
-_MAINS = {
-    "data": _data,
-    "degrade": _degrade,
-    "inference": _inference,
-    "read": _read,
-    "train": _train,
+TASKS: Mapping[str, ModuleType] = {
+    "data": data_task,
+    "degrade": degrade_task,
+    "inference": inference_task,
+    "read": read_task,
+    "train": train_task,
 }
+DEFAULT = "data"  # what a command without a task has always meant
+_HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
+
+
+def split(argv: Sequence[str]) -> tuple[str, list[str]]:
+    """Takes the task off the arguments.
+
+    Returns:
+      The task and its own arguments. Without a task it is `DEFAULT`; for a lone request
+      for help it is "", for no task in particular.
+
+    Raises:
+      UserError: there is no such task.
+    """
+    if argv and not argv[0].startswith("-"):
+        lookup(TASKS, argv[0], "the task of pdm_tf.benchmark")
+        return argv[0], list(argv[1:])
+    if len(argv) == 1 and argv[0] in _HELP:
+        return "", []
+    return DEFAULT, list(argv)
+
+
+def help_text() -> str:
+    """Returns what `python -m pdm_tf.benchmark --help` prints."""
+    lines = [
+        "usage: python -m pdm_tf.benchmark TASK [--name=value ...]",
+        "",
+        "Measures speed as ratios within one run: both sides take turns, so that the",
+        "ratio holds on a busy or unknown machine.",
+        "",
+        "Tasks (python -m pdm_tf.benchmark TASK --help lists the flags of one):",
+    ]
+    for name, task in TASKS.items():
+        lines += ["", f"  {name}"]
+        lines += textwrap.wrap(
+            task.SPEC.intro, 84, initial_indent=" " * 6, subsequent_indent=" " * 6
+        )
+    return "\n".join(lines)
+
+
+def call(argv: Sequence[str]) -> int:
+    """Runs the task that the arguments begin with; returns its exit code."""
+    try:
+        name, rest = split(argv)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return program.BAD_INPUT
+    if not name:
+        print(help_text())
+        return program.OK
+    return program.call(TASKS[name].SPEC, TASKS[name].main, rest)
 
 
 def run(argv: Sequence[str]) -> NoReturn:
-    """Runs the task that the arguments begin with, and exits with its code."""
-    try:
-        task, rest = flags_benchmark.split(argv)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(program.BAD_INPUT)
-    if not task:
-        print(flags_benchmark.help_text())
-        sys.exit(program.OK)
-    program.run(flags_benchmark.TASKS[task], _MAINS[task], rest)
+    """As `call`, and exits with the code."""
+    sys.exit(call(argv))
 
 
 if __name__ == "__main__":

@@ -4,18 +4,84 @@ With --compare=torch also against PyTorch's DataLoader on the same images.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from pdm_tf.benchmarks.report import report
-from pdm_tf.benchmarks.rounds import Summary, alternate, ratio, summary
-from pdm_tf.benchmarks.torch_import import import_torch_side
+from pdm_tf.benchmarks.measuring import (
+    OUTPUT,
+    SECTION,
+    Summary,
+    alternate,
+    ratio,
+    report,
+    summary,
+)
+from pdm_tf.benchmarks.sides import import_torch_side
 from pdm_tf.cli import program
-from pdm_tf.cli.flags_benchmark_data import DataBenchmarkConfig
+from pdm_tf.cli.flag_set import ProgramSpec, flag, sections_of
+from pdm_tf.core.checks import check_flags
 from pdm_tf.core.quiet import quiet_start
+from pdm_tf.train_config import TrainConfig
 
 _DATA_FACTOR = 20  # batches of a pipeline round for each step of a training round
 _VERBS = {"training": "consumes", "pipeline": "delivers", "torch": "delivers"}
 _FOLDERS = {"hr": "hr_dir", "real_lr": "lr_dir", "lr": "lr_dir"}  # stream -> flag
+
+
+@dataclass(frozen=True)
+class DataBenchmarkConfig(TrainConfig):
+    """A training configuration and how to measure it."""
+
+    compare: Literal["none", "torch"] = flag(
+        "none",
+        "`torch`: also PyTorch's DataLoader, with the same images in memory and the "
+        'same work; needs pip install -e ".[benchmark]".',
+        section=SECTION,
+    )
+    workers: int = flag(
+        2,
+        "Processes of PyTorch's DataLoader; 0 takes none besides the main one.",
+        at_least=0,
+    )
+    rounds: int = flag(
+        5,
+        "Measurements of each side; medians and spreads are over these.",
+        at_least=1,
+    )
+    round_steps: int = flag(
+        10,
+        "Training steps in one round; the pipeline's rounds take 20 times as many "
+        "batches.",
+        at_least=1,
+    )
+    output: str = flag("", OUTPUT)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_flags(self, "pdm_tf.benchmark data")
+
+
+SPEC = ProgramSpec(
+    module="pdm_tf.benchmark data",
+    config=DataBenchmarkConfig,
+    intro="Measures how many patches the input pipeline delivers and how many the "
+    "training step consumes, per second, taking turns in one run; with --compare=torch "
+    "what PyTorch's DataLoader delivers too. Takes the flags of pdm_tf.train, which "
+    "describe what is run; nothing is written to --run_dir. Folders may be TFRecord "
+    "shards, and --cache_mb=0 has our pipeline decode every image each time.",
+    examples=(
+        "python -m pdm_tf.benchmark data --flagfile=configs/quickstart.flags",
+        "python -m pdm_tf.benchmark data --flagfile=configs/quickstart.flags "
+        "--compare=torch",
+        "python -m pdm_tf.benchmark data --hr_dir=photos/hr --lr_dir=photos/lr "
+        "--run_dir=unused --batch_size=8 --mixed_precision=bfloat16",
+    ),
+    # How it is measured comes first: the rest are the flags of pdm_tf.train.
+    sections={
+        SECTION: sections_of(DataBenchmarkConfig)[SECTION],
+        **sections_of(TrainConfig),
+    },
+)
 
 
 def main(config: DataBenchmarkConfig) -> int:
@@ -48,14 +114,11 @@ def main(config: DataBenchmarkConfig) -> int:
     patches = {name: count * config.batch_size for name, count in counts.items()}
 
     def on_round(index: int, seconds: Mapping[str, float]) -> None:
-        shown = (
+        rates = ", ".join(
             f"{name} {_VERBS[name]} {patches[name] / value:.1f}"
             for name, value in seconds.items()
         )
-        print(
-            f"round {index + 1}/{config.rounds}, patches/s: {', '.join(shown)}",
-            flush=True,
-        )
+        print(f"round {index + 1}/{config.rounds}, patches/s: {rates}", flush=True)
 
     seconds = alternate(
         runs,
@@ -95,11 +158,13 @@ def table(result: Mapping[str, Any]) -> str:
     for name, verb in _VERBS.items():
         rate = result.get(f"{name}_patches_per_second")
         if rate:
-            lines.append(f"  {name} {verb}".ljust(21) + _shown(Summary(**rate)))
+            lines.append(
+                f"  {name} {verb}".ljust(21) + _format_summary(Summary(**rate))
+            )
     lines.append("  ratio".ljust(21) + f"{result['ratio']:.1f}")
     if "ratio_to_torch" in result:
         to_torch = Summary(**result["ratio_to_torch"])
-        lines.append("  ratio to torch".ljust(21) + _shown(to_torch, 2))
+        lines.append("  ratio to torch".ljust(21) + _format_summary(to_torch, 2))
     return "\n".join(lines)
 
 
@@ -134,6 +199,6 @@ def _torch_batches(
     return torch_data.batches(streams, config.batch_size, config.workers)
 
 
-def _shown(values: Summary, digits: int = 0) -> str:
+def _format_summary(values: Summary, digits: int = 0) -> str:
     low, high = f"{values.least:.{digits}f}", f"{values.most:.{digits}f}"
     return f"{values.median:.{digits}f} ({low} to {high})"

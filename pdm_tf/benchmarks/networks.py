@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from pdm_tf.benchmarks.subject import (
+from pdm_tf.benchmarks.timed import (
     Convolutions,
-    Subject,
+    TimedNetwork,
     import_onnx,
     load_onnx,
-    needs,
+    missing_package,
 )
 from pdm_tf.cli.component import from_json_dict, parse_args
-from pdm_tf.cli.flags_benchmark_inference import InferenceBenchmarkConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
 from pdm_tf.models.bundle import find_bundle, load_bundle
@@ -27,57 +26,52 @@ from pdm_tf.models.sr.edsr import DIV2K_MEAN
 _CONFIGS = {"EDSR": EDSRConfig, "RRDBNet": RRDBNetConfig}
 
 
-def open_subject(config: InferenceBenchmarkConfig, folder: Path) -> Subject:
-    """Finds or makes the network that the flags name.
+def open_network(model: str, folder: Path) -> TimedNetwork:
+    """Finds the network of --model.
 
     Args:
-      config: of the program.
+      model: an ONNX file, a bundle, or a run folder.
       folder: where to write an ONNX file, if there is none.
 
     Raises:
-      UserError: no such network, bundle or file, or a package for it is missing.
+      UserError: no such bundle or file, or a package for it is missing.
     """
-    path = Path(config.model)
-    if config.model and (path.is_file() or path.suffix == ".onnx"):
-        return _described(config.model, path)
-    network = _bundled(path) if config.model else random_network(config)
-    try:
-        from export.onnx_graph import network_to_onnx
-
-        path = network_to_onnx(network, folder / "model.onnx")
-    except ModuleNotFoundError as error:
-        raise needs(error) from error
-    return _described(config.model or config.sr_net, path)
+    path = Path(model)
+    if path.is_file() or path.suffix == ".onnx":
+        return _described(model, path)
+    return _written(model, load_bundle(find_bundle(path)).network, folder)
 
 
-def random_network(config: InferenceBenchmarkConfig) -> Network:
-    """Returns the network of --sr_net with random weights and biases.
+def random_network(
+    sr_net: str, sr_arg: tuple[str, ...], seed: int, folder: Path
+) -> TimedNetwork:
+    """Makes the network of --sr_net with random weights and biases.
 
     Raises:
-      UserError: no such network, or it has no such setting.
+      UserError: no such network, it has no such setting, or a package is missing.
     """
     import keras
 
-    base = lookup(SR_NETS, config.sr_net, "--sr_net")
-    keras.utils.set_random_seed(config.seed)
-    network = parse_args(type(base), config.sr_arg, base).build()
-    generator = np.random.default_rng(config.seed)
+    base = lookup(SR_NETS, sr_net, "--sr_net")
+    keras.utils.set_random_seed(seed)
+    network = parse_args(type(base), sr_arg, base).build()
+    generator = np.random.default_rng(seed)
     for variable in network.variables:
         if len(variable.shape) == 1:  # new biases are 0, and would hide a mistake
             variable.assign(generator.normal(0.0, 0.01, variable.shape))
-    return network
+    return _written(sr_net, network, folder)
 
 
 def keras_network(
-    subject: Subject, dtype: str, convolutions: Convolutions | None
+    timed: TimedNetwork, dtype: str, convolutions: Convolutions | None
 ) -> Network:
-    """Returns the Keras network of a subject; without `convolutions`, random weights.
+    """Returns the Keras network; without `convolutions`, random weights.
 
     Raises:
       ValueError: the weights do not fit.
     """
-    config_class = _CONFIGS[subject.architecture]
-    network = from_json_dict(config_class, subject.config).build(dtype)
+    config_class = _CONFIGS[timed.architecture]
+    network = from_json_dict(config_class, timed.config).build(dtype)
     if convolutions is not None:
         # Layers are made, and so listed, in the order in which they are applied.
         network.set_weights(
@@ -90,14 +84,14 @@ def keras_network(
     return network
 
 
-def read_convolutions(subject: Subject) -> Convolutions:
-    """Returns the weights of a subject, in the order in which they are applied.
+def read_convolutions(timed: TimedNetwork) -> Convolutions:
+    """Returns the weights of a network, in the order in which they are applied.
 
     Raises:
       UserError: they are not constants in the file.
     """
     onnx = import_onnx()
-    graph = load_onnx(subject.path).graph
+    graph = load_onnx(timed.path).graph
     values = {entry.name: entry for entry in graph.initializer}
     found: Convolutions = []
     last = None
@@ -108,7 +102,7 @@ def read_convolutions(subject: Subject) -> Convolutions:
         if computed:
             raise UserError(
                 "The weights of every convolution must be constants. Received: "
-                f"{subject.path}, where {computed[0]} is computed."
+                f"{timed.path}, where {computed[0]} is computed."
             )
         kernel, *bias = (
             onnx.numpy_helper.to_array(values[name]).astype(np.float32)
@@ -116,24 +110,30 @@ def read_convolutions(subject: Subject) -> Convolutions:
         )
         found.append((kernel, bias[0] if bias else np.zeros(len(kernel), np.float32)))
         last = node
-    if subject.architecture == "EDSR" and not _is_added_to(graph, last.output[0]):
+    if timed.architecture == "EDSR" and not _is_added_to(graph, last.output[0]):
         # The converter folds the mean that is added at the end into the last bias.
         kernel, bias = found[-1]
-        mean = np.array(subject.config.get("rgb_mean", DIV2K_MEAN), np.float32)
-        found[-1] = (kernel, bias - mean * subject.config["rgb_range"])
+        mean = np.array(timed.config.get("rgb_mean", DIV2K_MEAN), np.float32)
+        found[-1] = (kernel, bias - mean * timed.config["rgb_range"])
     return found
 
 
-def _described(name: str, path: Path) -> Subject:
+def _written(name: str, network: Network, folder: Path) -> TimedNetwork:
+    try:
+        from export.onnx_graph import network_to_onnx
+
+        path = network_to_onnx(network, folder / "model.onnx")
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error
+    return _described(name, path)
+
+
+def _described(name: str, path: Path) -> TimedNetwork:
     entries = {entry.key: entry.value for entry in load_onnx(path).metadata_props}
     architecture = entries.get("architecture", "")
     if architecture not in _CONFIGS:  # several networks in a row, or someone else's
-        return Subject(name, path, "", {})
-    return Subject(name, path, architecture, json.loads(entries["config"]))
-
-
-def _bundled(location: Path) -> Network:
-    return load_bundle(find_bundle(location)).network
+        return TimedNetwork(name, path, "", {})
+    return TimedNetwork(name, path, architecture, json.loads(entries["config"]))
 
 
 def _is_added_to(graph: Any, name: str) -> bool:

@@ -8,16 +8,26 @@ which is why it is a side of its own.
 import os
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pdm_tf.benchmarks.report import report
-from pdm_tf.benchmarks.rounds import Summary, alternate, ratio, summary
+from pdm_tf.benchmarks.measuring import (
+    OUTPUT,
+    SECTION,
+    Summary,
+    alternate,
+    ratio,
+    report,
+    summary,
+)
 from pdm_tf.cli import program
-from pdm_tf.cli.flags_benchmark_read import ReadBenchmarkConfig
-from pdm_tf.data.entries import Entry, RecordEntry
-from pdm_tf.data.parallel import in_threads
-from pdm_tf.data.sources import list_entries
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import check_flags
+from pdm_tf.core.quiet import quiet_start
+
+if TYPE_CHECKING:
+    from pdm_tf.data.entries import Entry
 
 _MB = 1e6
 _BLOCK_BYTES = 1 << 20
@@ -29,8 +39,63 @@ _SIDES = {
 }
 
 
+@dataclass(frozen=True)
+class ReadBenchmarkConfig:
+    """What is read, and how often.
+
+    Raises:
+      UserError: nothing to read, or a number is out of range.
+    """
+
+    input: str = flag(
+        "",
+        "TFRecord shards made by pdm_tf.prepare (their folder, or one of them), or a "
+        "folder of images. Required.",
+        section="Images",
+        required=True,
+    )
+    cold: bool = flag(
+        True,
+        "Ask the system to forget the files before each measurement, so that they come "
+        "from the disk and not from memory. (Disks of virtual machines may still "
+        "remember them.)",
+        section=SECTION,
+    )
+    seed: int = flag(0, "Decides the scattered order.")
+    threads: int = flag(
+        0,
+        "Threads that decode; 0 takes one per processor, at most 8.",
+        at_least=0,
+    )
+    rounds: int = flag(
+        5,
+        "Measurements of each side; medians and spreads are over these.",
+        at_least=1,
+    )
+    output: str = flag("", OUTPUT)
+
+    def __post_init__(self) -> None:
+        check_flags(self, "pdm_tf.benchmark read")
+
+
+SPEC = ProgramSpec(
+    module="pdm_tf.benchmark read",
+    config=ReadBenchmarkConfig,
+    intro="Measures how fast stored images are read, in MB of the files per second: "
+    "plainly from front to back, as images in their order with their checksums, in the "
+    "scattered order of training, and decoded to pixels.",
+    examples=(
+        "python -m pdm_tf.benchmark read --input=shards",
+        "python -m pdm_tf.benchmark read --input=photos/hr --nocold",
+    ),
+)
+
+
 def main(config: ReadBenchmarkConfig) -> int:
     """Runs the measurement, prints a table, writes the JSON."""
+    with quiet_start():
+        from pdm_tf.data.parallel import in_threads
+        from pdm_tf.data.sources import list_entries
     entries = list_entries(config.input)
     files = stored_files(entries)
     total = sum(len(entry.data()) for entry in entries)  # and one look at each image
@@ -68,8 +133,10 @@ def main(config: ReadBenchmarkConfig) -> int:
     return program.OK
 
 
-def stored_files(entries: Iterable[Entry]) -> list[Path]:
+def stored_files(entries: Iterable["Entry"]) -> list[Path]:
     """The files that hold the images, each once, sorted."""
+    from pdm_tf.data.entries import RecordEntry
+
     return sorted(
         {
             entry.shard if isinstance(entry, RecordEntry) else entry.path

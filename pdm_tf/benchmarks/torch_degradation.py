@@ -5,19 +5,27 @@ its layers, so that weights can be copied; 1x1 convolutions are convolutions, as
 authors' release. The blur of one kernel per image comes in two forms: `unfold`, the
 release's, copies the K*K pixels below each output; `grouped` is a convolution with one
 group per image and the colours as batch.
+
+`timed_blur` and `timed_degradation` are what the benchmark of degrading times: calls on
+tensors made beforehand.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
-from pdm_tf.benchmarks.learning_subject import DegradationSubject
+from pdm_tf.benchmarks.timed import TimedDegradation
+from pdm_tf.benchmarks.torch_networks import load_variables
+
+Run = Callable[[], np.ndarray]
 
 _COVARIANCE_GAIN = 3.0
 _LEAST_SIGMA_PX = 0.4
+_FORMATS = {True: torch.channels_last, False: torch.contiguous_format}
 
 
 def blur_grouped(hr: torch.Tensor, kernel: torch.Tensor, scale: int) -> torch.Tensor:
@@ -55,14 +63,14 @@ class Blur:
     """hr [B, C, H, W], kernel [B, K*K] -> [B, C, h, w], borders as in ours.
 
     Args:
-      subject: of which the geometry counts.
+      timed: of which the geometry counts.
       form: of `BLURS`.
     """
 
-    def __init__(self, subject: DegradationSubject, form: str) -> None:
-        self._blur, self._window = BLURS[form], subject.window
-        self._scale = subject.config["scale"]
-        self._mirrors = subject.config["border"] == "reflect"
+    def __init__(self, timed: TimedDegradation, form: str) -> None:
+        self._blur, self._window = BLURS[form], timed.window
+        self._scale = timed.config["scale"]
+        self._mirrors = timed.config["border"] == "reflect"
 
     def __call__(self, hr: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
         if self._mirrors:
@@ -193,20 +201,20 @@ class PDM(nn.Module):
     """(hr [B, 3, H, W], z_k, z_n) -> (lr [B, 3, h, w], kernel [B, K*K], noise or None).
 
     Args:
-      subject: its settings.
+      timed: its settings.
       form: of the blur.
       bfloat16: the noise module under autocast. The kernel module, a thousandth of the
         work, stays float32 as ours does; autocast makes it slower.
     """
 
     def __init__(
-        self, subject: DegradationSubject, form: str, bfloat16: bool = False
+        self, timed: TimedDegradation, form: str, bfloat16: bool = False
     ) -> None:
         super().__init__()
-        config = subject.config
-        self.kernel_module = KernelModule(config["kernel"], subject.centre_px)
+        config = timed.config
+        self.kernel_module = KernelModule(config["kernel"], timed.centre_px)
         self.noise_module = config["noise"] and NoiseModule(config["noise"])
-        self.blur, self.bfloat16 = Blur(subject, form), bfloat16
+        self.blur, self.bfloat16 = Blur(timed, form), bfloat16
 
     def forward(
         self, hr: torch.Tensor, z_k: torch.Tensor, z_n: torch.Tensor | None
@@ -222,15 +230,98 @@ class PDM(nn.Module):
 
 
 def draw_latents(
-    subject: DegradationSubject, batch: int, size: int
+    timed: TimedDegradation, batch: int, size: int
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Returns z_k and z_n for LR images of `size` x `size`; z_n may be None."""
-    kernel, noise = subject.config["kernel"], subject.config["noise"]
+    kernel, noise = timed.config["kernel"], timed.config["noise"]
     draw = torch.zeros if kernel["latent"] == "zero" else torch.randn
     z_k = draw(batch, kernel["latent_channels"], 1, 1)
     if noise is None:
         return z_k, None
     return z_k, torch.randn(batch, noise["latent_channels"], size, size)
+
+
+def timed_blur(
+    timed: TimedDegradation,
+    form: str,
+    hr: np.ndarray,
+    kernel: np.ndarray | None = None,
+    *,
+    backward: bool,
+) -> Run:
+    """Returns how to blur and downsample.
+
+    Args:
+      timed: of which the geometry counts.
+      form: of `BLURS`.
+      hr: [B, H, W, 3].
+      kernel: [B, K*K]; None takes box kernels.
+      backward: also for the gradient of the kernels.
+
+    Returns:
+      A function that returns [B, h, w, 3]; with `backward` the gradient [B, K*K] of the
+      sum of the squared results.
+    """
+    if kernel is None:
+        taps = timed.config["kernel"]["kernel_size"] ** 2
+        kernel = np.full((len(hr), taps), 1.0 / taps, np.float32)
+    operator, image = Blur(timed, form), _planes(hr)
+    kernels = torch.from_numpy(kernel).requires_grad_(backward)
+
+    def forward() -> np.ndarray:
+        with torch.inference_mode():
+            return operator(image, kernels).permute(0, 2, 3, 1).numpy()
+
+    def both() -> np.ndarray:
+        kernels.grad = None
+        torch.sum(operator(image, kernels) ** 2).backward()
+        return kernels.grad.numpy()
+
+    return both if backward else forward
+
+
+def timed_degradation(
+    timed: TimedDegradation,
+    form: str,
+    hr: np.ndarray,
+    weights: Mapping[str, np.ndarray] | None,
+    latents: tuple[np.ndarray, np.ndarray | None],
+    *,
+    channels_last: bool,
+) -> Run:
+    """Returns how to degrade, forward and backward.
+
+    Args:
+      timed: settings of the degradation model.
+      form: of its blur.
+      hr: [B, H, W, 3].
+      weights: of the Keras network; None takes random ones.
+      latents: z_k and z_n, NHWC.
+      channels_last: layout of the modules and latents.
+
+    Returns:
+      A function that returns the gradient, for the bias of the kernel's logits, of the
+      sum of the squared results; gradients of all variables are computed.
+    """
+    layout = _FORMATS[channels_last]
+    network = PDM(timed, form)
+    if weights is not None:
+        load_variables(network, weights)
+    network.to(memory_format=layout)
+    z_k, z_n = (
+        None if z is None else _planes(z).contiguous(memory_format=layout)
+        for z in latents
+    )
+    image = _planes(hr)
+    bias = network.kernel_module.to_logits.bias
+
+    def run() -> np.ndarray:
+        network.zero_grad()
+        lr, _, _ = network(image, z_k, z_n)
+        torch.sum(lr**2).backward()
+        return bias.grad.numpy()
+
+    return run
 
 
 def _smoothing(side: int, config: dict[str, Any]) -> torch.Tensor | None:
@@ -255,3 +346,7 @@ def _conv(inputs: int, outputs: int, size: int, bias: bool = True) -> nn.Conv2d:
 
 def _side(kernel: torch.Tensor) -> int:
     return round(kernel.shape[-1] ** 0.5)
+
+
+def _planes(image: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(image).permute(0, 3, 1, 2).contiguous()

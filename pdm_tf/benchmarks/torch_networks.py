@@ -1,13 +1,18 @@
-"""EDSR and RRDBNet in PyTorch, eager: the other side of the ratios.
+"""EDSR, RRDBNet and PatchGAN in PyTorch, eager: the other side of the ratios.
 
-Written for speed as a PyTorch user would: activations in place, residuals added in one
-operation (`torch.add` with alpha), sub-pixel layers by PixelShuffle. Weights come as
-the list of convolutions of an ONNX file, in the order in which they are applied; in
-both networks each depends on the one before, so there is only one order.
+The SR networks are written for speed as a PyTorch user would: activations in place,
+residuals added in one operation (`torch.add` with alpha), sub-pixel layers by
+PixelShuffle. Their weights come as the list of convolutions of an ONNX file, in the
+order in which they are applied; in both networks each depends on the one before, so
+there is only one order.
 
 Like all modules `torch_*.py` it is imported only when PyTorch is asked for, and imports
 nothing of ours that needs TensorFlow: the memory of the PyTorch side is measured in a
 process without it.
+
+PatchGAN has the names of our layers, by which its variables are copied. With spectral
+normalisation its power iteration is ours, one in each training call on the same stored
+vector; `torch.nn.utils` keeps another vector.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +30,14 @@ Convolutions = Sequence[tuple[np.ndarray, np.ndarray]]
 
 _STAGES = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2)}
 _CHANNELS_LAST = {True: torch.channels_last, False: torch.contiguous_format}
+# The last part of PyTorch's name -> what Keras may call it.
+_KERAS_NAMES = {
+    "weight": ("kernel", "gamma"),
+    "bias": ("bias", "beta"),
+    "running_mean": ("moving_mean",),
+    "running_var": ("moving_variance",),
+    "left_vector": ("left_vector",),
+}
 
 
 def runner(
@@ -54,7 +67,7 @@ def runner(
     """
     if threads:
         torch.set_num_threads(threads)
-    network = lookup(NETWORKS, architecture, "the architecture")(**config)
+    network = lookup(SR_NETWORKS, architecture, "the architecture")(**config)
     if convolutions is not None:
         load_convolutions(network, convolutions)
     memory_format = _CHANNELS_LAST[channels_last]
@@ -215,7 +228,109 @@ class RRDBNet(nn.Module):
         return sr[:, :, :height, :width]
 
 
-NETWORKS = {"EDSR": EDSR, "RRDBNet": RRDBNet}
+SR_NETWORKS = {"EDSR": EDSR, "RRDBNet": RRDBNet}
+
+
+class SpectralConv2d(nn.Conv2d):
+    """A convolution whose weights are divided by their largest singular value."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.register_buffer("left_vector", torch.randn(1, self.out_channels))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """One power iteration, without a gradient, then the convolution."""
+        # [kh * kw * in, out], the rows in Keras's order.
+        matrix = self.weight.permute(2, 3, 1, 0).reshape(-1, self.out_channels)
+        with torch.no_grad():
+            right = functional.normalize(self.left_vector @ matrix.t())
+            left = functional.normalize(right @ matrix)
+            self.left_vector.copy_(left)
+        sigma = torch.sum((right @ matrix) * left)
+        return self._conv_forward(x, self.weight / sigma, self.bias)
+
+
+class PatchGAN(nn.Module):
+    """[B, 3, H, W] in [0, 1] -> raw logits [B, maps, h, w].
+
+    Args:
+      config: settings of ours.
+      maps: of the output; the release has 64 where ours has one. Their mean is what the
+        loss sees.
+    """
+
+    def __init__(self, config: Mapping[str, Any], maps: int) -> None:
+        super().__init__()
+        self.normalization = config["normalization"]
+        conv = SpectralConv2d if self.normalization == "spectral" else nn.Conv2d
+        size, strides = config["kernel_size"], config["strides"]
+        widths = [3] + [
+            min(config["filters"] * 2**i, config["max_filters"])
+            for i in range(len(strides) - 1)
+        ]
+        self.names = [f"conv_{i}" for i in range(len(strides))]
+        for name, inputs, outputs, stride in zip(
+            self.names, widths, [*widths[1:], maps], strides, strict=True
+        ):
+            padding = (size - 1) // 2
+            self.add_module(name, conv(inputs, outputs, size, stride, padding))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Neither the first nor the last convolution is normalised."""
+        first, *inner, last = (getattr(self, name) for name in self.names)
+        x = functional.leaky_relu_(first(x), 0.2)
+        for layer in inner:
+            x = layer(x)
+            if self.normalization == "instance":
+                x = functional.instance_norm(x)
+            x = functional.leaky_relu_(x, 0.2)
+        return last(x)
+
+
+def load_variables(network: nn.Module, weights: Mapping[str, np.ndarray]) -> None:
+    """Copies variables into a module.
+
+    Args:
+      network: its parts have the names of the Keras layers.
+      weights: path below the Keras network, "trunk/head/kernel" -> value. Convolutions
+        are [kh, kw, in, out] or, as Dense layers, [in, out]. One output becomes as many
+        equal ones as the module has: their mean is the same, and so is its gradient
+        before the last layer.
+
+    Raises:
+      ValueError: a variable is missing or left over, or a size does not fit.
+    """
+    left = dict(weights)
+    tensors = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            *parts, last = name.split(".")
+            if last not in _KERAS_NAMES:  # what PyTorch counts besides
+                continue
+            paths = ["/".join([*parts, word]) for word in _KERAS_NAMES[last]]
+            path = next((path for path in paths if path in left), None)
+            if path is None:
+                raise ValueError(f"The weights must hold {name}. Received: {paths}.")
+            value = _laid_out(left.pop(path), last, tensor.ndim)
+            if value.shape[0] == 1 != tensor.shape[0]:
+                value = np.repeat(value, tensor.shape[0], axis=0)
+            if value.shape != tuple(tensor.shape):
+                raise ValueError(
+                    f"{name} must have the shape {tuple(tensor.shape)}. "
+                    f"Received: {value.shape}."
+                )
+            tensor.copy_(torch.from_numpy(np.ascontiguousarray(value)))
+    if left:
+        raise ValueError(f"The module has no place for {sorted(left)}.")
+
+
+def _laid_out(value: np.ndarray, last: str, rank: int) -> np.ndarray:
+    if last != "weight" or rank == 1:
+        return value
+    if rank == 2:
+        return value.T
+    value = value.reshape(1, 1, *value.shape) if value.ndim == 2 else value
+    return value.transpose(3, 2, 0, 1)
 
 
 def _conv(inputs: int, outputs: int) -> nn.Conv2d:

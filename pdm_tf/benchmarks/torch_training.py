@@ -15,10 +15,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from pdm_tf.benchmarks import torch_networks, torch_weights
-from pdm_tf.benchmarks.learning_subject import TrainingSubject, Weights
+from pdm_tf.benchmarks.timed import TimedStep, Weights
 from pdm_tf.benchmarks.torch_degradation import PDM, draw_latents
-from pdm_tf.benchmarks.torch_patchgan import PatchGAN
+from pdm_tf.benchmarks.torch_networks import (
+    SR_NETWORKS,
+    PatchGAN,
+    load_convolutions,
+    load_variables,
+)
 
 _FORMATS = {True: torch.channels_last, False: torch.contiguous_format}
 Latents = tuple[torch.Tensor, torch.Tensor | None]
@@ -28,7 +32,7 @@ class JointStep:
     """Runs steps on one batch.
 
     Args:
-      subject: what is trained.
+      timed: what is trained.
       weights: to start from; None leaves PyTorch's random ones.
       channels_last: memory layout; False is PyTorch's default.
       bfloat16: discriminator, SR network and noise module under autocast.
@@ -40,32 +44,32 @@ class JointStep:
 
     def __init__(
         self,
-        subject: TrainingSubject,
+        timed: TimedStep,
         weights: Weights | None,
         *,
         channels_last: bool,
         bfloat16: bool = False,
         blur: str = "grouped",
     ) -> None:
-        self._subject, self._bfloat16 = subject, bfloat16
+        self._timed, self._bfloat16 = timed, bfloat16
         self._format = _FORMATS[channels_last]
         self.networks: dict[str, nn.Module] = {
-            "pdm": PDM(subject.degradation, blur, bfloat16),
-            "discriminator": PatchGAN(subject.discriminator, subject.torch_maps),
-            "sr": torch_networks.NETWORKS[subject.architecture](**subject.sr),
+            "pdm": PDM(timed.degradation, blur, bfloat16),
+            "discriminator": PatchGAN(timed.discriminator, timed.torch_maps),
+            "sr": SR_NETWORKS[timed.architecture](**timed.sr),
         }
         if weights is not None:
             for name in ("pdm", "discriminator"):
-                torch_weights.load(self.networks[name], weights[name])
-            torch_networks.load_convolutions(
+                load_variables(self.networks[name], weights[name])
+            load_convolutions(
                 self.networks["sr"], _convolutions(list(weights["sr"].values()))
             )
         self._optimizers = {}
         for name, network in self.networks.items():
             network.to(memory_format=self._format)
-            beta_1 = 0.9 if name == "sr" else subject.method["adversarial_beta_1"]
+            beta_1 = 0.9 if name == "sr" else timed.method["adversarial_beta_1"]
             self._optimizers[name] = torch.optim.Adam(
-                network.parameters(), subject.learning_rate, (beta_1, 0.999), 1e-8
+                network.parameters(), timed.learning_rate, (beta_1, 0.999), 1e-8
             )
 
     def on(self, hr: np.ndarray, real_lr: np.ndarray) -> tuple[torch.Tensor, ...]:
@@ -83,11 +87,11 @@ class JointStep:
           real_lr: [B, 3, h, w].
           latents: z_k and z_n; None draws them.
         """
-        subject = self._subject
+        timed = self._timed
         if latents is None:
-            latents = draw_latents(subject.degradation, len(hr), subject.lr_patch)
+            latents = draw_latents(timed.degradation, len(hr), timed.lr_patch)
         fake_lr, losses = self._learn_degradation(hr, latents)
-        seen = _as_seen(fake_lr.detach(), subject.method["fakes"], latents[1])
+        seen = _as_seen(fake_lr.detach(), timed.method["fakes"], latents[1])
         losses["loss/d_lr"] = self._learn_discriminator(seen, real_lr)
         losses["loss/sr_l1"] = self._learn_sr(fake_lr.detach(), hr)
         return {name: loss.item() for name, loss in losses.items()}
@@ -95,7 +99,7 @@ class JointStep:
     def _learn_degradation(
         self, hr: torch.Tensor, latents: Latents
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        method, discriminator = self._subject.method, self.networks["discriminator"]
+        method, discriminator = self._timed.method, self.networks["discriminator"]
         fake_lr, kernel, noise = self.networks["pdm"](hr.contiguous(), *latents)
         fake_lr = fake_lr.contiguous(memory_format=self._format)
         discriminator.requires_grad_(False)
@@ -103,7 +107,7 @@ class JointStep:
         adversarial = torch.mean((logits - 1.0) ** 2)
         loss = method["adversarial_weight"] * adversarial
         if method["centroid_weight"]:
-            centre_px = self._subject.degradation.centre_px
+            centre_px = self._timed.degradation.centre_px
             loss = loss + method["centroid_weight"] * _centroid_loss(kernel, centre_px)
         if noise is not None:
             loss = loss + method["noise_weight"] * torch.mean(noise**2)
@@ -117,12 +121,12 @@ class JointStep:
         real = torch.mean((self._judge(real_lr) - 1.0) ** 2)
         fake = torch.mean(self._judge(seen) ** 2)
         loss = 0.5 * (real + fake)
-        weight = self._subject.method["adversarial_weight"]
+        weight = self._timed.method["adversarial_weight"]
         self._update("discriminator", weight * loss)
         return loss.detach()
 
     def _learn_sr(self, fake_lr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
-        margin = (self._subject.hr_patch - self._target_size()) // 2
+        margin = (self._timed.hr_patch - self._target_size()) // 2
         if margin:
             hr = hr[:, :, margin:-margin, margin:-margin]
         with self._autocast():
@@ -132,7 +136,7 @@ class JointStep:
         return loss.detach()
 
     def _target_size(self) -> int:
-        return self._subject.lr_patch * self._subject.degradation.config["scale"]
+        return self._timed.lr_patch * self._timed.degradation.config["scale"]
 
     def _judge(self, lr: torch.Tensor) -> torch.Tensor:
         with self._autocast():
@@ -146,7 +150,7 @@ class JointStep:
         self._optimizers[name].zero_grad()
         loss.backward()
         parameters = self.networks[name].parameters()
-        nn.utils.clip_grad_norm_(parameters, self._subject.clip_norm)
+        nn.utils.clip_grad_norm_(parameters, self._timed.clip_norm)
         self._optimizers[name].step()
 
 
@@ -205,7 +209,7 @@ def _centroid_loss(kernel: torch.Tensor, centre_px: float) -> torch.Tensor:
 
 
 def _convolutions(values: list[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Kernels and biases in turn, as Keras lists them -> as `torch_networks` takes."""
+    """Kernels and biases in turn, as Keras lists them -> for `load_convolutions`."""
     return [
         (kernel.transpose(3, 2, 0, 1), bias)
         for kernel, bias in zip(values[::2], values[1::2], strict=True)

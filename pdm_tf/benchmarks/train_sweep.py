@@ -11,32 +11,37 @@ from typing import Any
 
 import numpy as np
 
-from pdm_tf.benchmarks import machine, memory, train_sides
-from pdm_tf.benchmarks.rounds import Summary, alternate, summary
-from pdm_tf.benchmarks.table import aligned, milliseconds, ranged, shown
-from pdm_tf.cli.component import to_json_dict
-from pdm_tf.cli.flags_benchmark_train import TrainBenchmarkConfig
+from pdm_tf.benchmarks import train_sides
+from pdm_tf.benchmarks.measuring import Summary, alternate, peak_mb, summary
+from pdm_tf.benchmarks.sides import (
+    aligned_table,
+    format_ms,
+    format_range,
+    format_value,
+)
 from pdm_tf.core.errors import UserError
+from pdm_tf.train_config import TrainConfig
 
 _WARM_UP = 2  # steps of each size before the first round
+_SIDE_OF = {"float32": "tensorflow", "bfloat16": "tensorflow_bfloat16"}
 
 
-def _batch(config: TrainBenchmarkConfig, size: int) -> TrainBenchmarkConfig:
-    return dataclasses.replace(config, batch_size=size)
+def _batch(training: TrainConfig, size: int) -> TrainConfig:
+    return dataclasses.replace(training, batch_size=size)
 
 
-def _kernel(config: TrainBenchmarkConfig, size: int) -> TrainBenchmarkConfig:
-    kernel_arg = (*config.kernel_arg, f"kernel_size={size}")
-    return dataclasses.replace(config, kernel_arg=kernel_arg)
+def _kernel(training: TrainConfig, size: int) -> TrainConfig:
+    kernel_arg = (*training.kernel_arg, f"kernel_size={size}")
+    return dataclasses.replace(training, kernel_arg=kernel_arg)
 
 
-def _patch(config: TrainBenchmarkConfig, size: int) -> TrainBenchmarkConfig:
-    if size % config.scale:
+def _patch(training: TrainConfig, size: int) -> TrainConfig:
+    if size % training.scale:
         raise UserError(
             "--sweep_sizes of HR patches must be multiples of --scale. "
-            f"Received: {size}, {config.scale}."
+            f"Received: {size}, {training.scale}."
         )
-    return dataclasses.replace(config, lr_patch=size // config.scale)
+    return dataclasses.replace(training, lr_patch=size // training.scale)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,12 +50,12 @@ class Sweep:
 
     Attributes:
       sizes: to take when none are given.
-      changed: (config, size) -> config.
+      changed: (training, size) -> training.
       unit: of what the time is compared with.
     """
 
     sizes: tuple[int, ...]
-    changed: Callable[[TrainBenchmarkConfig, int], TrainBenchmarkConfig]
+    changed: Callable[[TrainConfig, int], TrainConfig]
     unit: str = "HR pixels"
 
 
@@ -61,42 +66,64 @@ SWEEPS = {
 }
 
 
-def measure(config: TrainBenchmarkConfig) -> dict[str, Any]:
-    """Measures all sizes; returns what is written as JSON.
+def measure(
+    training: TrainConfig,
+    kind: str,
+    sizes: Sequence[int],
+    *,
+    precisions: Sequence[str],
+    rounds: int,
+    calls: int,
+    memory: bool,
+    threads: int,
+) -> dict[str, Any]:
+    """Measures all sizes.
+
+    Args:
+      training: the step, but for its size.
+      kind: of `SWEEPS`.
+      sizes: empty: those of the sweep.
+      precisions: "float32", "bfloat16" or both.
+      rounds, calls: as of `alternate`.
+      memory: also measure peak memory.
+      threads: of TensorFlow where memory is measured; 0 leaves it to the library.
+
+    Returns:
+      "unit", and "sweep": precision -> exponent and sizes.
 
     Raises:
       UserError: a size cannot be.
     """
-    sweep = SWEEPS[config.sweep]
-    sizes = config.sweep_sizes or sweep.sizes
-    configs = {size: sweep.changed(config, size) for size in sizes}
-    amounts = {size: _amount(config.sweep, configs[size]) for size in sizes}
-    precisions = ["float32", "bfloat16"] if config.bfloat16 else ["float32"]
-    sides = {}
+    sweep = SWEEPS[kind]
+    sizes = sizes or sweep.sizes
+    changed = {size: sweep.changed(training, size) for size in sizes}
+    amounts = {size: amount(kind, changed[size]) for size in sizes}
+    sides, peaks = {}, {}
     for precision in precisions:
-        for size, changed in configs.items():
-            print(f"warming up {precision}, {config.sweep} {size}", flush=True)
-            method = train_sides.build_method(changed, precision)
-            images = train_sides.random_images(
-                train_sides.subject_of(method, changed), config.seed
-            )
-            step = train_sides.our_step(method, changed, precision, images)
+        for size in sizes:
+            print(f"warming up {precision}, {kind} {size}", flush=True)
+            step_of = dataclasses.replace(changed[size], mixed_precision=precision)
+            method = train_sides.build_method(step_of)
+            timed = train_sides.timed_step(method, step_of)
+            images = train_sides.random_images(timed, training.seed)
+            step = train_sides.our_step(method, step_of, images)
             for _ in range(_WARM_UP):
                 step()
             sides[precision, size] = step
 
     def on_round(index: int, seconds: Mapping[Any, float]) -> None:
         times = ", ".join(f"{size} {seconds[p, size] * 1e3:.0f}" for p, size in sides)
-        print(f"round {index + 1}/{config.rounds}, ms: {times}", flush=True)
+        print(f"round {index + 1}/{rounds}, ms: {times}", flush=True)
 
-    seconds = alternate(
-        sides, rounds=config.rounds, calls=config.calls, on_round=on_round
-    )
-    peak_mb = _memory(config, configs, precisions)
+    seconds = alternate(sides, rounds=rounds, calls=calls, on_round=on_round)
+    if memory:
+        print("measuring memory", flush=True)
+        for precision, size in sides:
+            step_of = dataclasses.replace(changed[size], mixed_precision=precision)
+            peaks[precision, size] = peak_mb(
+                train_sides.run_alone, _SIDE_OF[precision], step_of, threads
+            )
     return {
-        "task": "train",
-        "config": to_json_dict(config),
-        "machine": machine.describe(),
         "unit": sweep.unit,
         "sweep": {
             precision: {
@@ -111,7 +138,7 @@ def measure(config: TrainBenchmarkConfig) -> dict[str, Any]:
                         "ms": summary(
                             [1e3 * value for value in seconds[precision, size]]
                         ).to_json(),
-                        "peak_mb": peak_mb.get((precision, size)),
+                        "peak_mb": peaks.get((precision, size)),
                     }
                     for size in sizes
                 ],
@@ -119,6 +146,13 @@ def measure(config: TrainBenchmarkConfig) -> dict[str, Any]:
             for precision in precisions
         },
     }
+
+
+def amount(kind: str, training: TrainConfig) -> int:
+    """Returns the size in units that time may be in proportion to."""
+    if kind == "kernel":
+        return int(training.kernel_arg[-1].partition("=")[2]) ** 2
+    return training.batch_size * (training.lr_patch * training.scale) ** 2
 
 
 def exponent(amounts: Sequence[float], seconds: Sequence[Sequence[float]]) -> Summary:
@@ -158,37 +192,12 @@ def table(result: Mapping[str, Any]) -> str:
             (
                 str(entry["size"]),
                 str(entry["amount"]),
-                milliseconds(entry["ms"]),
+                format_ms(entry["ms"]),
                 f"{1e3 * entry['ms']['median'] / entry['amount']:.3g}",
-                shown(entry["peak_mb"]),
+                format_value(entry["peak_mb"]),
             )
             for entry in found["sizes"]
         ]
-        power = ranged(found["exponent"])
-        lines += [*aligned([heads, *rows]), f"time ~ ({unit}) ^ {power}"]
+        power = format_range(found["exponent"])
+        lines += [*aligned_table([heads, *rows]), f"time ~ ({unit}) ^ {power}"]
     return "\n".join(lines)
-
-
-def _amount(sweep: str, config: TrainBenchmarkConfig) -> int:
-    """Size in units that time may be in proportion to."""
-    if sweep == "kernel":
-        return int(config.kernel_arg[-1].partition("=")[2]) ** 2
-    return config.batch_size * (config.lr_patch * config.scale) ** 2
-
-
-def _memory(
-    config: TrainBenchmarkConfig,
-    configs: Mapping[int, TrainBenchmarkConfig],
-    precisions: Sequence[str],
-) -> dict[tuple[str, int], float]:
-    if not config.memory:
-        return {}
-    print("measuring memory", flush=True)
-    sides = {"float32": "tensorflow", "bfloat16": "tensorflow_bfloat16"}
-    return {
-        (precision, size): memory.peak_mb(
-            train_sides.run_alone, sides[precision], changed
-        )
-        for precision in precisions
-        for size, changed in configs.items()
-    }

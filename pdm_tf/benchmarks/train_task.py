@@ -1,33 +1,194 @@
 """One joint training step in TensorFlow and PyTorch, taking turns."""
 
+import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from pdm_tf.benchmarks import gemm, machine, memory, train_sides, train_sweep
-from pdm_tf.benchmarks.figures import asked_for, figures
-from pdm_tf.benchmarks.learning_subject import TrainingSubject
-from pdm_tf.benchmarks.report import report
-from pdm_tf.benchmarks.rounds import alternate
-from pdm_tf.benchmarks.table import gemm_line, reference_line, side_lines
-from pdm_tf.benchmarks.torch_import import import_torch_side
+from pdm_tf.benchmarks import arithmetic, train_sides, train_sweep
+from pdm_tf.benchmarks.measuring import (
+    GEMM_SIZE,
+    ROUNDS,
+    SECTION,
+    Measuring,
+    alternate,
+    check_batch_for_torch,
+    describe_machine,
+    peak_mb,
+    report,
+    set_threads,
+    task_sections,
+)
+from pdm_tf.benchmarks.sides import (
+    TRAINING,
+    asked_for,
+    figures,
+    gemm_line,
+    import_torch_side,
+    reference_line,
+    side_lines,
+)
+from pdm_tf.benchmarks.timed import TimedStep, weights_of
 from pdm_tf.cli import program
 from pdm_tf.cli.component import to_json_dict
-from pdm_tf.cli.flags_benchmark_train import TrainBenchmarkConfig
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import check_flags
+from pdm_tf.core.errors import UserError
+from pdm_tf.train_config import TrainConfig
+
+
+def _as_in_train(name: str, default: Any = None, *, section: str = "") -> Any:
+    """The flag of pdm_tf.train with that name, perhaps with another default."""
+    field = TrainConfig.__dataclass_fields__[name]
+    return flag(
+        field.default if default is None else default,
+        field.metadata["help"],
+        section=section,
+        at_least=field.metadata.get("at_least"),
+    )
+
+
+@dataclass(frozen=True)
+class TrainBenchmarkConfig(Measuring):
+    """Which step is run, against what, and how often.
+
+    The defaults are the paper's NTIRE 2017 track 2: blur alone, by 4.
+
+    Raises:
+      UserError: flags contradict each other, or a number is out of range.
+    """
+
+    preset: Literal["default", "paper"] = _as_in_train("preset", section="Step")
+    batch_size: int = _as_in_train("batch_size", 8)
+    lr_patch: int = _as_in_train("lr_patch")
+    scale: int = _as_in_train("scale")
+    sr_net: str = _as_in_train("sr_net")
+    sr_arg: tuple[str, ...] = _as_in_train("sr_arg")
+    kernel_arg: tuple[str, ...] = _as_in_train("kernel_arg")
+    noise: bool = _as_in_train("noise", False)
+    noise_arg: tuple[str, ...] = _as_in_train("noise_arg")
+    discriminator_arg: tuple[str, ...] = _as_in_train("discriminator_arg")
+    method_arg: tuple[str, ...] = _as_in_train("method_arg")
+    seed: int = flag(0, "Decides the weights and the patches.")
+    compare: Literal["none", "torch"] = flag(
+        "none",
+        "`torch`: also the same step in PyTorch, eager, in its default layout and in "
+        "channels_last, from the same weights, in the order of the published code; "
+        'needs pip install -e ".[benchmark]". Ratios are to the faster layout of the '
+        "same precision.",
+        section="Work",
+    )
+    bfloat16: bool = flag(
+        False,
+        "Also ours in mixed_bfloat16, and PyTorch under bfloat16 autocast; fast on "
+        "processors with AMX or AVX-512 BF16 units only.",
+    )
+    torch_maps: int = flag(
+        1,
+        "Output maps of PyTorch's discriminator: ours has 1, the published one 64, "
+        "which is a fifth more arithmetic in it.",
+        at_least=1,
+    )
+    sweep: Literal["none", "batch", "kernel", "patch"] = flag(
+        "none",
+        "Instead: our step at several sizes (`batch`, `kernel` in HR pixels, `patch` "
+        "in HR pixels), and the exponent with which its time grows.",
+    )
+    sweep_sizes: tuple[int, ...] = flag(
+        (),
+        "The sizes; empty: batches of 4 to 32, kernels of 11 to 31, patches of 96 to "
+        "256.",
+    )
+    rounds: int = flag(10, ROUNDS, section=SECTION, at_least=1)
+    gemm_size: int = flag(2048, GEMM_SIZE, section=SECTION, at_least=1)
+
+    def __post_init__(self) -> None:
+        check_flags(self, "pdm_tf.benchmark train")
+        if self.sweep != "none" and self.compare != "none":
+            raise UserError(
+                "--sweep measures our side alone. Received: "
+                f"--sweep={self.sweep}, --compare={self.compare}."
+            )
+        if self.sweep_sizes and self.sweep == "none":
+            raise UserError(
+                f"--sweep_sizes belong to --sweep. Received: {self.sweep_sizes}."
+            )
+        if self.sweep != "none" and len(set(self.sweep_sizes)) == 1:
+            raise UserError(
+                "--sweep_sizes must be two sizes or more, to compare them. "
+                f"Received: {self.sweep_sizes}."
+            )
+        check_batch_for_torch(self.compare, self.batch_size)
+
+    def training(self, precision: str = "float32") -> TrainConfig:
+        """Returns the settings of the training run that this step is of."""
+        names = {field.name for field in dataclasses.fields(self)}
+        shared = names & {field.name for field in dataclasses.fields(TrainConfig)}
+        return TrainConfig(
+            **{name: getattr(self, name) for name in shared},
+            hr_dir="(made)",
+            lr_dir="(made)",
+            run_dir="(none)",
+            mixed_precision=precision,
+        )
+
+
+SPEC = ProgramSpec(
+    module="pdm_tf.benchmark train",
+    config=TrainBenchmarkConfig,
+    intro="Measures one joint training step of PDM-SR on the CPU, as training runs it, "
+    "on random patches in memory; with --compare=torch also in PyTorch. Prints "
+    "milliseconds, GFLOP/s of the arithmetic that a step needs, the share of what "
+    "matrix products reach, ratios to PyTorch, and peak memory; with --sweep how the "
+    "time grows with batch, kernel or patch.",
+    examples=(
+        "python -m pdm_tf.benchmark train --preset=paper --compare=torch",
+        "python -m pdm_tf.benchmark train --preset=paper --noise --compare=torch "
+        "--bfloat16",
+        "python -m pdm_tf.benchmark train --preset=paper --sweep=patch "
+        "--output=speed.json",
+    ),
+    sections=task_sections(TrainBenchmarkConfig),
+)
 
 
 def main(config: TrainBenchmarkConfig) -> int:
     """Runs the measurement, prints a table, writes the JSON."""
-    machine.set_threads(config.threads)
+    set_threads(config.threads)
     if config.compare == "torch":  # missing packages are told before any work
         import_torch_side("torch_training")
     if config.sweep == "none":
         result = measure(config)
         text = table(result)
     else:
-        result = train_sweep.measure(config)
+        result = measure_sweep(config)
         text = train_sweep.table(result)
     report(text, result, config.output)
     return program.OK
+
+
+def measure_sweep(config: TrainBenchmarkConfig) -> dict[str, Any]:
+    """Measures our side at several sizes; returns what is written as JSON.
+
+    Raises:
+      UserError: a size cannot be.
+    """
+    found = train_sweep.measure(
+        config.training(),
+        config.sweep,
+        config.sweep_sizes,
+        precisions=["float32", "bfloat16"] if config.bfloat16 else ["float32"],
+        rounds=config.rounds,
+        calls=config.calls,
+        memory=config.memory,
+        threads=config.threads,
+    )
+    return {
+        "task": "train",
+        "config": to_json_dict(config),
+        "machine": describe_machine(),
+        **found,
+    }
 
 
 def measure(config: TrainBenchmarkConfig) -> dict[str, Any]:
@@ -37,18 +198,19 @@ def measure(config: TrainBenchmarkConfig) -> dict[str, Any]:
       UserError: the flags describe no joint step, or one that PyTorch's side lacks.
     """
     names = asked_for(
-        train_sides.SIDES, torch=config.compare == "torch", bfloat16=config.bfloat16
+        TRAINING, torch=config.compare == "torch", bfloat16=config.bfloat16
     )
-    method = train_sides.build_method(config, "float32")
-    subject = train_sides.subject_of(method, config)
+    training = config.training()
+    method = train_sides.build_method(training)
+    timed = train_sides.timed_step(method, training, config.torch_maps)
     if config.compare == "torch":
-        subject.require_torch()
+        timed.require_torch()
     print("counting", flush=True)
-    operations = train_sides.operations(method, subject)
+    operations = train_sides.operations(method, timed)
     print("warming up", flush=True)
-    steps, blur = _steps(config, names, method, subject)
+    steps, blur = _steps(config, names, method, timed)
     losses = {name: dict(step()) for name, step in steps.items()}
-    products = gemm.products(
+    products = arithmetic.matrix_products(
         config.gemm_size,
         bfloat16=config.bfloat16,
         with_torch=config.compare == "torch",
@@ -58,8 +220,8 @@ def measure(config: TrainBenchmarkConfig) -> dict[str, Any]:
         warm()
 
     def on_round(index: int, seconds: Mapping[str, float]) -> None:
-        shown = ", ".join(f"{name} {seconds[name] * 1e3:.0f}" for name in names)
-        print(f"round {index + 1}/{config.rounds}, ms: {shown}", flush=True)
+        times = ", ".join(f"{name} {seconds[name] * 1e3:.0f}" for name in names)
+        print(f"round {index + 1}/{config.rounds}, ms: {times}", flush=True)
 
     seconds = alternate(
         {**steps, **products},
@@ -67,20 +229,22 @@ def measure(config: TrainBenchmarkConfig) -> dict[str, Any]:
         calls=config.calls,
         on_round=on_round,
     )
-    rates = gemm.rates({name: seconds[name] for name in products}, config.gemm_size)
+    rates = arithmetic.matmul_rates(
+        {name: seconds[name] for name in products}, config.gemm_size
+    )
     result = {
         "task": "train",
         "config": to_json_dict(config),
-        "hr_patch": subject.hr_patch,
+        "hr_patch": timed.hr_patch,
         "torch_blur": blur,
-        "machine": machine.describe(),
-        "gemm": gemm.to_json(rates, config.gemm_size),
+        "machine": describe_machine(),
+        "gemm": arithmetic.rates_to_json(rates, config.gemm_size),
         **figures(
-            train_sides.SIDES,
+            TRAINING,
             {name: seconds[name] for name in names},
             operations,
-            gemm.peaks(rates),
-            _memory(config, names, subject, blur),
+            arithmetic.peak_rates(rates),
+            _memory(config, names, timed, blur),
         ),
     }
     for name, side in result["sides"].items():
@@ -113,37 +277,45 @@ def _steps(
     config: TrainBenchmarkConfig,
     names: list[str],
     method: Any,
-    subject: TrainingSubject,
+    timed: TimedStep,
 ) -> tuple[dict[str, train_sides.Step], str]:
     """Returns the sides, and the form of PyTorch's blur or ""."""
-    images = train_sides.random_images(subject, config.seed)
-    weights, blur = train_sides.weights_of(method.networks), ""
+    images = train_sides.random_images(timed, config.seed)
+    weights, blur = weights_of(method.networks), ""
     steps: dict[str, train_sides.Step] = {}
     for name in names:
-        side = train_sides.SIDES[name]
+        side = TRAINING[name]
         if side.library == "torch":
             threads = config.threads
-            blur = blur or train_sides.faster_blur(subject, images["hr"], threads)
+            blur = blur or train_sides.faster_blur(timed, images["hr"], threads)
             steps[name] = train_sides.torch_step(
-                name, subject, weights, images, blur=blur, threads=threads
+                name, timed, weights, images, blur=blur, threads=threads
             )
             continue
+        training = config.training(side.precision)
         if side.precision != "float32":
-            method = train_sides.build_method(config, side.precision)
-        steps[name] = train_sides.our_step(method, config, side.precision, images)
+            method = train_sides.build_method(training)
+        steps[name] = train_sides.our_step(method, training, images)
     return steps, blur
 
 
 def _memory(
     config: TrainBenchmarkConfig,
     names: list[str],
-    subject: TrainingSubject,
+    timed: TimedStep,
     blur: str,
 ) -> dict[str, float]:
     if not config.memory:
         return {}
     print("measuring memory", flush=True)
     return {
-        name: memory.peak_mb(train_sides.run_alone, name, config, subject, blur)
+        name: peak_mb(
+            train_sides.run_alone,
+            name,
+            config.training(TRAINING[name].precision),
+            config.threads,
+            timed,
+            blur,
+        )
         for name in names
     }

@@ -142,8 +142,6 @@ def violations(path: Path) -> list[str]:
     third_party, rooms = TABLE.get(room, (set(), set()))
     if room == "cli" and path.stem.startswith(ABSL_FILES):
         third_party = {*third_party, "absl"}
-    if room == "cli" and path.stem.startswith("flags_benchmark"):
-        rooms = {*rooms, "train_config"}
     bad = []
     for name in sorted(imports_of(source, package)):
         top, _, rest = name.partition(".")

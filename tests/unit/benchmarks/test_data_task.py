@@ -2,8 +2,7 @@
 
 import pytest
 
-from pdm_tf.benchmarks.data_task import figures, table
-from pdm_tf.cli.flags_benchmark_data import DataBenchmarkConfig
+from pdm_tf.benchmarks.data_task import DataBenchmarkConfig, figures, table
 from pdm_tf.core.errors import UserError
 
 RATES = {"training": [10.0, 20.0, 30.0], "pipeline": [900.0, 800.0, 1000.0]}

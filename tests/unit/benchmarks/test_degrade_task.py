@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
-from pdm_tf.benchmarks import degrade_sides, degrade_task
-from pdm_tf.benchmarks.learning_subject import DegradationSubject
-from pdm_tf.cli.flags_benchmark_degrade import DegradeBenchmarkConfig
+from pdm_tf.benchmarks import degrade_task
+from pdm_tf.benchmarks.degrade_task import DegradeBenchmarkConfig
+from pdm_tf.benchmarks.sides import DEGRADING
+from pdm_tf.benchmarks.timed import TimedDegradation
 from pdm_tf.core.errors import UserError
 from pdm_tf.degradations import KernelModuleConfig, PDMConfig
-from pdm_tf.ops.blur import grid_geometry
 from tests.oracles.blur_oracle import blur
 
 TINY = DegradeBenchmarkConfig(
@@ -40,13 +40,13 @@ def needs_torch():
 )
 def test_both_forms_of_the_blur_and_their_gradients(form, grid, border):
     needs_torch()
-    from pdm_tf.benchmarks import torch_degrade
+    from pdm_tf.benchmarks import torch_degradation
 
     generator = np.random.default_rng(2)
     settings = PDMConfig(
         scale=3, kernel=KernelModuleConfig(kernel_size=5), grid=grid, border=border
     )
-    subject = DegradationSubject(dataclasses.asdict(settings), *grid_geometry(3, grid))
+    timed = TimedDegradation.of(settings)
     size = (9 if border == "reflect" else 13, 12 if border == "reflect" else 16)
     hr = generator.random((2, *size, 3), np.float32)
     kernel = generator.random((2, 25), np.float32)
@@ -55,9 +55,9 @@ def test_both_forms_of_the_blur_and_their_gradients(form, grid, border):
         pairs = zip(hr, kernels.reshape(-1, 5, 5), strict=True)
         return np.stack([blur(x, k, 3, grid, border) for x, k in pairs])
 
-    found = torch_degrade.blur(subject, form, hr, kernel, backward=False)()
+    found = torch_degradation.timed_blur(timed, form, hr, kernel, backward=False)()
     np.testing.assert_allclose(found, expected(kernel), rtol=1e-5)
-    gradient = torch_degrade.blur(subject, form, hr, kernel, backward=True)()
+    gradient = torch_degradation.timed_blur(timed, form, hr, kernel, backward=True)()
     for tap in (0, 13, 24):  # of a quadratic function central differences are exact
         step = np.zeros_like(kernel)
         step[:, tap] = 0.5
@@ -69,8 +69,8 @@ def test_both_forms_of_the_blur_and_their_gradients(form, grid, border):
 def test_all_sides_of_a_case_agree(border):
     needs_torch()
     config = dataclasses.replace(TINY, border=border)
-    pdm = degrade_sides.build_pdm(config)
-    runs = degrade_sides.build(list(degrade_sides.SIDES), pdm, config)
+    pdm = degrade_task.build_pdm(config)
+    runs = degrade_task.build_sides(list(DEGRADING), pdm, config)
     outputs = {name: run() for name, run in runs.items()}
     for name, difference in degrade_task.differences(outputs).items():
         assert difference < 1e-5, name
@@ -80,10 +80,10 @@ def test_all_sides_of_a_case_agree(border):
 
 
 def test_our_blur_is_the_one_that_is_timed():
-    pdm = degrade_sides.build_pdm(dataclasses.replace(TINY, compare="none"))
-    subject = degrade_sides.degradation_of(pdm.config)
-    inputs = degrade_sides.random_inputs(subject, TINY)
-    found = degrade_sides.our_side("blur", pdm, inputs)()
+    pdm = degrade_task.build_pdm(dataclasses.replace(TINY, compare="none"))
+    timed = TimedDegradation.of(pdm.config)
+    inputs = degrade_task.random_inputs(timed, TINY)
+    found = degrade_task.our_side("blur", pdm, inputs)()
     kernels = inputs.kernel.reshape(-1, 5, 5)
     for image, hr, kernel in zip(found, inputs.hr, kernels, strict=True):
         expected = blur(hr, kernel, 2, "pixel0", "reflect")
@@ -145,7 +145,7 @@ def test_other_results_are_not_timed_as_the_same_work():
     [
         ({"noise_arg": ("filters=4",)}, "no meaning with --nonoise"),
         ({"compare": "torch", "batch_size": 1}, "at least 2 with --compare=torch"),
-        ({"lr_patch": 0}, "--lr_patch must be at least 1"),
+        ({"lr_patch": 0}, "--lr_patch must be 1 or more"),
     ],
 )
 def test_flags_that_cannot_be(flags, message):

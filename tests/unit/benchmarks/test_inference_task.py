@@ -1,21 +1,21 @@
 """What is made of the measurements, by hand-worked numbers."""
 
 import dataclasses
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from export.onnx_graph import network_to_onnx
-from pdm_tf.benchmarks import gemm, sides
-from pdm_tf.benchmarks.figures import figures
-from pdm_tf.benchmarks.inference_table import table
-from pdm_tf.benchmarks.inference_task import differences
-from pdm_tf.benchmarks.memory import high_water_mb, peak_mb
-from pdm_tf.benchmarks.rounds import Summary
-from pdm_tf.benchmarks.subject import Subject
-from pdm_tf.cli.flags_benchmark_inference import InferenceBenchmarkConfig
+from pdm_tf.benchmarks.inference_task import (
+    InferenceBenchmarkConfig,
+    differences,
+    run_alone,
+    table,
+    wanted,
+)
+from pdm_tf.benchmarks.measuring import peak_mb
+from pdm_tf.benchmarks.sides import INFERENCE, figures
+from pdm_tf.benchmarks.timed import TimedNetwork
 from pdm_tf.core.errors import UserError
 from tests.support.tiny_nets import EDSR_TINY, built
 
@@ -29,7 +29,7 @@ SECONDS = {
 
 def made(seconds=SECONDS, operations=60_000_000_000):
     result = figures(
-        sides.SIDES,
+        INFERENCE,
         seconds,
         operations,
         {"float32": 400.0, "bfloat16": 1500.0},
@@ -80,7 +80,7 @@ def test_the_table_says_all_of_it():
     assert "edsr: 1x8x8x3 -> 1x32x32x3, 60 GFLOP" in text
     row = next(line for line in text.splitlines() if line.startswith("onnxruntime"))
     assert row.split() == [
-        *("onnxruntime", "300", "(200-400)", "200", "50", "%"),
+        *("onnxruntime", "300", "(200-400)", "200", "50"),
         *("0.60", "(0.37-1.00)", "0", "300"),
     ]
 
@@ -97,42 +97,16 @@ def test_other_outputs_are_not_timed_as_the_same_work():
     assert differences({"onnxruntime": 50 * sr, "torch": 50 * sr + 0.01})
 
 
-def test_gemm_rates_and_peaks():
-    rates = gemm.rates({"gemm numpy float32": [0.5, 1.0, 0.25]}, 1000)
-    assert rates["gemm numpy float32"] == Summary(4.0, 2.0, 8.0)
-    peaks = gemm.peaks(
-        {
-            "gemm numpy float32": Summary(4.0, 2.0, 8.0),
-            "gemm torch float32": Summary(5.0, 1.0, 5.0),
-            "gemm torch bfloat16": Summary(9.0, 1.0, 9.0),
-        }
-    )
-    assert peaks == {"float32": 5.0, "bfloat16": 9.0}
-
-
-def test_products_are_products():
-    made = gemm.products(64, bfloat16=True, with_torch=False, numpy_too=True)
-    assert set(made) == {
-        *("gemm numpy float32", "gemm tensorflow float32"),
-        "gemm tensorflow bfloat16",
-    }
-    product = made["gemm numpy float32"]()
-    assert product.shape == (64, 64)
-    exact = float(made["gemm tensorflow float32"]())
-    assert exact == pytest.approx(product[0, 0], rel=1e-5)
-    assert float(made["gemm tensorflow bfloat16"]()) == pytest.approx(exact, rel=0.02)
-
-
 def test_sides_that_the_flags_ask_for(tmp_path):
-    ours = Subject("m", tmp_path, "EDSR", {})
-    foreign = Subject("m", tmp_path, "", {})
+    ours = TimedNetwork("m", tmp_path, "EDSR", {})
+    foreign = TimedNetwork("m", tmp_path, "", {})
 
-    def asked(subject, **flags):
-        return sides.wanted(InferenceBenchmarkConfig(sr_net="edsr", **flags), subject)
+    def asked(network, **flags):
+        return wanted(InferenceBenchmarkConfig(sr_net="edsr", **flags), network)
 
     assert asked(ours) == ["onnxruntime", "tensorflow"]
     assert asked(ours, bfloat16=True)[-1] == "tensorflow_bfloat16"
-    assert asked(ours, compare="torch", bfloat16=True) == list(sides.SIDES)
+    assert asked(ours, compare="torch", bfloat16=True) == list(INFERENCE)
     assert asked(foreign) == ["onnxruntime"]
     with pytest.raises(UserError, match="need an ONNX file of one EDSR or RRDBNet"):
         asked(foreign, compare="torch")
@@ -146,18 +120,9 @@ def test_sides_that_the_flags_ask_for(tmp_path):
 def test_memory_of_a_side_is_its_own(tmp_path, side, library, most):
     pytest.importorskip(library, reason=f"needs {library}: pip install -e .[benchmark]")
     path = network_to_onnx(built(EDSR_TINY), tmp_path / "m.onnx")
-    subject = Subject("m", path, "EDSR", dataclasses.asdict(EDSR_TINY))
-    small = peak_mb(sides.run_alone, side, subject, (1, 16, 16, 3), 1)
+    network = TimedNetwork("m", path, "EDSR", dataclasses.asdict(EDSR_TINY))
+    small = peak_mb(run_alone, side, network, (1, 16, 16, 3), 1)
     assert 30 < small < most
-    large = peak_mb(sides.run_alone, side, subject, (1, 256, 256, 3), 1)
+    large = peak_mb(run_alone, side, network, (1, 256, 256, 3), 1)
     # The result alone, 1024 x 1024 x 3 float32, has 12.6 MB.
     assert large > small + 12.6
-
-
-def test_high_water_rises_with_what_is_used():
-    before = high_water_mb()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    room = max(0.0, before - pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
-    block = np.ones(int((room + 100) * 1e6) // 8)
-    assert 80 < high_water_mb() - before < 200
-    del block

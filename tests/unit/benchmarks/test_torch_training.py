@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.benchmarks import train_sides
-from pdm_tf.benchmarks.learning_subject import DegradationSubject
-from pdm_tf.cli.flags_benchmark_train import TrainBenchmarkConfig
+from pdm_tf.benchmarks.timed import TimedDegradation, weights_of
+from pdm_tf.benchmarks.train_task import TrainBenchmarkConfig
 from pdm_tf.core.errors import UserError
 from pdm_tf.methods.base import FULL_BATCH
 from pdm_tf.methods.steps import step_seed
@@ -19,7 +19,8 @@ from pdm_tf.methods.steps import step_seed
 pytest.importorskip(
     "torch", reason='needs PyTorch, the other side: pip install -e ".[benchmark]"'
 )
-from pdm_tf.benchmarks import torch_training, torch_weights  # noqa: E402
+from pdm_tf.benchmarks import torch_training  # noqa: E402
+from pdm_tf.benchmarks.torch_networks import load_variables  # noqa: E402
 
 TINY = (
     *("filters=4", "num_blocks=2", "kernel_size=5", "latent_channels=6"),
@@ -75,11 +76,12 @@ def our_first_step(method, images):
 
 
 def both(config, channels_last=False, blur="grouped"):
-    method = train_sides.build_method(config, "float32")
+    training = config.training()
+    method = train_sides.build_method(training)
     biased(method.networks)
-    subject = train_sides.subject_of(method, config)
-    images = train_sides.random_images(subject, 1)
-    weights = train_sides.weights_of(method.networks)
+    timed = train_sides.timed_step(method, training, config.torch_maps)
+    images = train_sides.random_images(timed, 1)
+    weights = weights_of(method.networks)
     ours = our_first_step(method, images)
     seed = step_seed(SEED, "latents", tf.constant(0, tf.int64))
     pdm = method.networks["pdm"]
@@ -90,7 +92,7 @@ def both(config, channels_last=False, blur="grouped"):
         for z in pdm.draw_latents(BATCH, LR_PATCH, LR_PATCH, seed)[:2]
     ]
     step = torch_training.JointStep(
-        subject, weights, channels_last=channels_last, blur=blur
+        timed, weights, channels_last=channels_last, blur=blur
     )
     losses = step(*step.on(images["hr"], images["real_lr"]), latents)
     return ours, losses, step
@@ -189,16 +191,17 @@ def test_half_pixel_grid():
 
 def test_bfloat16_is_near_and_not_the_same():
     config = tiny(noise=True)
-    method = train_sides.build_method(config, "float32")
+    training = config.training()
+    method = train_sides.build_method(training)
     biased(method.networks)
-    subject = train_sides.subject_of(method, config)
-    images = train_sides.random_images(subject, 1)
-    weights = train_sides.weights_of(method.networks)
+    timed = train_sides.timed_step(method, training, config.torch_maps)
+    images = train_sides.random_images(timed, 1)
+    weights = weights_of(method.networks)
 
     def loss(name):
         torch_training.torch.manual_seed(SEED)  # the latents
         step = train_sides.torch_step(
-            name, subject, weights, images, blur="grouped", threads=0
+            name, timed, weights, images, blur="grouped", threads=0
         )
         return step()["loss/g_adv"]
 
@@ -207,13 +210,14 @@ def test_bfloat16_is_near_and_not_the_same():
 
 
 def test_weights_that_do_not_fit():
-    method = train_sides.build_method(tiny(), "float32")
-    weights = dict(train_sides.weights_of(method.networks)["discriminator"])
-    subject = train_sides.subject_of(method, tiny())
+    training = tiny().training()
+    method = train_sides.build_method(training)
+    weights = dict(weights_of(method.networks)["discriminator"])
+    timed = train_sides.timed_step(method, training)
 
     def load(changed):
-        network = torch_training.PatchGAN(subject.discriminator, 1)
-        torch_weights.load(network, changed)
+        network = torch_training.PatchGAN(timed.discriminator, 1)
+        load_variables(network, changed)
 
     load(weights)
     with pytest.raises(ValueError, match="no place for"):
@@ -234,9 +238,9 @@ def test_weights_that_do_not_fit():
 )
 def test_what_the_other_side_lacks(changes, message):
     config = tiny(**changes)
-    subject = train_sides.subject_of(
-        train_sides.build_method(config, "float32"), config
-    )
-    assert isinstance(subject.degradation, DegradationSubject)
+    training = config.training()
+    method = train_sides.build_method(training)
+    timed = train_sides.timed_step(method, training, config.torch_maps)
+    assert isinstance(timed.degradation, TimedDegradation)
     with pytest.raises(UserError, match=message):
-        subject.require_torch()
+        timed.require_torch()

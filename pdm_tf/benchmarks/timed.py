@@ -1,19 +1,49 @@
-"""What is trained, in plain values: what it takes to build it without TensorFlow."""
+"""What is timed, in plain values: what it takes to build it elsewhere.
+
+A network under test, whatever it was given as, becomes an ONNX file first
+(`networks.py`), and every other side takes its weights from there: so the sides are the
+same network, and the file is what is shipped. A degradation model and a training step
+are settings and weights.
+
+Nothing here loads TensorFlow when it is imported, so that the memory of sides without
+it can be measured.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from pdm_tf.core.errors import UserError
 
+# Of each convolution: kernel [out, in, kh, kw] and bias [out], float32.
+Convolutions = list[tuple[np.ndarray, np.ndarray]]
 # Of each network: variable path below the network -> value.
 Weights = Mapping[str, Mapping[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class DegradationSubject:
+class TimedNetwork:
+    """One network.
+
+    Attributes:
+      name: as the user gave it.
+      path: its ONNX file.
+      architecture: "EDSR" or "RRDBNet"; "" for one that only onnxruntime can run.
+      config: the settings of that architecture.
+    """
+
+    name: str
+    path: Path
+    architecture: str
+    config: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class TimedDegradation:
     """One degradation model.
 
     Attributes:
@@ -25,6 +55,13 @@ class DegradationSubject:
     config: Mapping[str, Any]
     window: int
     centre_px: float
+
+    @classmethod
+    def of(cls, config: Any) -> "TimedDegradation":
+        """Describes the degradation model of a `PDMConfig`."""
+        from pdm_tf.ops.blur import grid_geometry
+
+        return cls(asdict(config), *grid_geometry(config.scale, config.grid))
 
     def require_torch(self) -> None:
         """Checks that the PyTorch side has all of it.
@@ -53,7 +90,7 @@ class DegradationSubject:
 
 
 @dataclass(frozen=True)
-class TrainingSubject:
+class TimedStep:
     """One joint step.
 
     Attributes:
@@ -73,7 +110,7 @@ class TrainingSubject:
     batch_size: int
     lr_patch: int
     hr_patch: int
-    degradation: DegradationSubject
+    degradation: TimedDegradation
     discriminator: Mapping[str, Any]
     architecture: str
     sr: Mapping[str, Any]
@@ -94,3 +131,52 @@ class TrainingSubject:
                 "--torch_maps must be 1 with spectral normalisation, which --preset="
                 f"default has. Received: {self.torch_maps}."
             )
+
+
+def weights_of(networks: Mapping[str, Any]) -> Weights:
+    """Returns a copy of the variables of Keras networks, by their path below each."""
+    return {
+        name: {
+            variable.path.partition("/")[2]: np.array(variable.value)
+            for variable in network.variables
+        }
+        for name, network in networks.items()
+    }
+
+
+def load_onnx(path: Path) -> Any:
+    """Returns the `onnx.ModelProto` of a file.
+
+    Raises:
+      UserError: there is no such file, or it is not ONNX.
+    """
+    onnx = import_onnx()
+    from google.protobuf.message import DecodeError
+
+    try:
+        return onnx.load(path)
+    except FileNotFoundError as error:
+        raise UserError(f"--model must exist. Received: {path}.") from error
+    except DecodeError as error:
+        raise UserError(f"--model must be an ONNX file. Received: {path}.") from error
+
+
+def import_onnx() -> ModuleType:
+    """Returns the module `onnx`.
+
+    Raises:
+      UserError: it is not installed.
+    """
+    try:
+        import onnx
+    except ModuleNotFoundError as error:
+        raise missing_package(error) from error
+    return onnx
+
+
+def missing_package(error: ModuleNotFoundError) -> UserError:
+    """Returns what to say when a package is missing."""
+    return UserError(
+        f"pdm_tf.benchmark inference needs the package {error.name}, which is not "
+        'installed. Install it with pip install -e ".[benchmark]".'
+    )
