@@ -13,11 +13,16 @@ import tensorflow as tf
 
 from export.onnx_graph import chain_scale
 from pdm_tf.core.errors import UserError
-from pdm_tf.models.bundle import Bundle, find_bundle, load_bundle
+from pdm_tf.models.bundle import Bundle, load_bundle
 from pdm_tf.models.network import Network
-
-# Folder of the degradation in a run.
-_PDM = "pdm"
+from pdm_tf.run import (
+    DEGRADATION,
+    SHIPPED,
+    Run,
+    find_bundle,
+    is_bundle,
+    source_name,
+)
 
 
 @dataclass(frozen=True)
@@ -85,31 +90,21 @@ def open_sources(
     """
     if len(locations) == 1 and degradation:
         return _open_run(Path(locations[0]), weights)
-    paths = [find_bundle(location, "sr", weights) for location in locations]
+    paths = [find_bundle(location, weights=weights) for location in locations]
     return _sources(paths, None)
 
 
 def _open_run(location: Path, weights: str) -> ExportSources:
     """One location: a bundle of either kind, or a run with one or both."""
-    is_run = (location / "bundles").is_dir() and not (
-        location / "bundle.json"
-    ).is_file()
-    has_pdm = is_run and any(
-        (location / "bundles" / name / "bundle.json").is_file()
-        for name in (_PDM, f"{_PDM}_ema")
-    )
-    if not has_pdm:
-        path = find_bundle(location, "sr", weights)
+    run = Run(location)
+    if is_bundle(location) or run.find(DEGRADATION) is None:
+        path = find_bundle(location, weights=weights)
         bundle = load_bundle(path)
         if bundle.role == "degradation":
             return ExportSources((), bundle, (), source_name(path))
         return ExportSources((_checked(bundle, path),), None, (source_name(path),), "")
-    pdm = find_bundle(location, _PDM, weights)
-    has_sr = any(
-        (location / "bundles" / name / "bundle.json").is_file()
-        for name in ("sr", "sr_ema")
-    )
-    return _sources([find_bundle(location, "sr", weights)] if has_sr else [], pdm)
+    pdm = run.bundle(DEGRADATION, weights)
+    return _sources([run.bundle(weights=weights)] if run.find(SHIPPED) else [], pdm)
 
 
 def _exportable(bundle: Bundle, path: Path) -> Bundle:
@@ -149,13 +144,6 @@ def _checked(bundle: Bundle, path: Path) -> Bundle:
             f"{path}, which has the role {bundle.role!r}. {advice[bundle.role]}"
         )
     return bundle
-
-
-def source_name(path: Path) -> str:
-    """A bundle's run and name, without the rest of the path: "bicubic/sr_ema"."""
-    path = path.resolve()
-    run = path.parent.parent.name if path.parent.name == "bundles" else ""
-    return f"{run}/{path.name}" if run else path.name
 
 
 def _provenance(bundles: Sequence[Bundle], sources: Sequence[str]) -> dict[str, str]:

@@ -21,6 +21,7 @@ from pdm_tf.evaluation.runner import tell_left_out
 from pdm_tf.reporting import comparison_text
 from pdm_tf.reporting.comparison_page import FILE, CropRow, comparison_page
 from pdm_tf.reporting.page import made_by
+from pdm_tf.run import is_bundle
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,7 @@ def run_comparison(
 def is_evaluation(place: str) -> bool:
     """Whether a folder holds a report of pdm_tf.evaluate, and is no run or bundle."""
     folder = Path(place)
-    return (folder / _REPORT).is_file() and not (folder / "bundle.json").is_file()
+    return (folder / _REPORT).is_file() and not is_bundle(folder)
 
 
 def read_report(folder: Path) -> Mapping[str, Any]:

@@ -9,9 +9,9 @@ from pdm_tf.cli import program
 from pdm_tf.cli.component import parse_args
 from pdm_tf.cli.flags_import_weights import SPEC, ImportConfig
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.output_folder import check_bundle_output
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.interop.weight_file import WeightFile, open_weights
+from pdm_tf.run import check_bundle_output
 
 _BACKBONE = "backbone:"
 

@@ -7,8 +7,8 @@ from pdm_tf import __version__
 from pdm_tf.cli import program
 from pdm_tf.cli.flags_interpolate import SPEC, InterpolateConfig
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.output_folder import check_bundle_output
 from pdm_tf.core.quiet import quiet_start
+from pdm_tf.run import check_bundle_output, find_bundle, is_bundle
 
 if TYPE_CHECKING:
     from pdm_tf.models.bundle import Bundle
@@ -43,7 +43,7 @@ def _folders(config: InterpolateConfig) -> dict[float, Path]:
     output = Path(config.output)
     if len(config.alpha) == 1:
         return {config.alpha[0]: output}
-    if (output / "bundle.json").exists():
+    if is_bundle(output):
         raise UserError(
             "--output must be a folder for several bundles, one for each --alpha. "
             f"Received: {output}, which is a bundle."
@@ -52,10 +52,10 @@ def _folders(config: InterpolateConfig) -> dict[float, Path]:
 
 
 def _opened(config: InterpolateConfig, flag: str) -> "Bundle":
-    from pdm_tf.models.bundle import find_bundle, load_bundle
+    from pdm_tf.models.bundle import load_bundle
 
     location = getattr(config, flag)
-    bundle = load_bundle(find_bundle(location, role="sr", weights=config.weights))
+    bundle = load_bundle(find_bundle(location, weights=config.weights))
     if bundle.role != "sr":
         raise UserError(
             f"--{flag} must be an SR network. Received: {location}, role {bundle.role}."

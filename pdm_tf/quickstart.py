@@ -30,6 +30,7 @@ from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8, write_png
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.reporting.kernel_section import kernel_comparison
+from pdm_tf.run import DEGRADATION, Run
 from pdm_tf.samples.blur_track import Track, make_track
 
 # The held-out photograph that the picture shows: it has hair, edges and calm areas.
@@ -169,7 +170,7 @@ def check_extras() -> None:
 def _export(output: Path) -> int:
     """Exports the run, unless just these weights have been."""
     _say(4, "exporting it as SavedModel and ONNX, compared with Keras")
-    bundle = read_json(output / "run" / "bundles" / "sr_ema" / "bundle.json")
+    bundle = Run(output / "run").index("sr_ema")
     certificate = output / "export" / "certificate.json"
     if certificate.is_file():
         exported = read_json(certificate)["networks"]["weights_sha256"]
@@ -268,7 +269,7 @@ def _picture(output: Path, track: Track) -> Path:
     with quiet_start():
         from pdm_tf.models.bundle import load_bundle
 
-    pdm = load_bundle(output / "run" / "bundles" / "pdm").network
+    pdm = load_bundle(Run(output / "run").bundle(DEGRADATION, "raw")).network
     learned = np.asarray(pdm.sample_kernels(KERNELS_DRAWN, seed=0))
     true = np.load(track.true_kernels)
     gallery = kernel_comparison(

@@ -12,6 +12,7 @@ from pdm_tf.cli import program
 from pdm_tf.cli.component import from_json_dict, to_json_dict
 from pdm_tf.cli.flag_set import ProgramSpec, to_flags_text
 from pdm_tf.core.quiet import quiet_start
+from pdm_tf.run import Run
 from pdm_tf.train_config import TrainConfig, changed_on_resume
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def main(config: TrainConfig) -> int:
                 f"{run.root} is finished at step {run.start_step}; to train on, raise "
                 f"--steps={config.steps}."
             )
-            if not (run.root / "report.html").exists():
+            if not Run(run.root).report.exists():
                 _report(config, run)
             return program.OK
         setup = build.build_training(config, replicas)

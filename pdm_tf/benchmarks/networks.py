@@ -16,11 +16,12 @@ from pdm_tf.benchmarks.timed import (
 from pdm_tf.cli.component import from_json_dict, parse_args
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
-from pdm_tf.models.bundle import find_bundle, load_bundle
+from pdm_tf.models.bundle import load_bundle
 from pdm_tf.models.network import Network
 from pdm_tf.models.networks import SR_NETS
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from pdm_tf.models.sr.edsr import DIV2K_MEAN
+from pdm_tf.run import find_bundle
 
 # Those that the TensorFlow and PyTorch sides can build.
 _CONFIGS = {"EDSR": EDSRConfig, "RRDBNet": RRDBNetConfig}

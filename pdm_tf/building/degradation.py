@@ -8,7 +8,8 @@ from pdm_tf.cli.component import parse_args, to_json_dict
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import suggest
 from pdm_tf.degradations import DEGRADATIONS, Degradation, LearnedDegradation
-from pdm_tf.models.bundle import Bundle, find_bundle, load_bundle
+from pdm_tf.models.bundle import Bundle, load_bundle
+from pdm_tf.run import find_bundle
 
 
 def build_degradation(
@@ -68,7 +69,7 @@ def open_learned(
     Raises:
       UserError: there is none, or the bundle is another kind of network.
     """
-    path = find_bundle(location, role="pdm", weights=weights)
+    path = find_bundle(location, name="pdm", weights=weights)
     bundle = load_bundle(path)
     if bundle.role != "degradation":
         raise UserError(

@@ -14,9 +14,10 @@ from pdm_tf.degradations import (
     PDMConfig,
 )
 from pdm_tf.methods import PDMSRConfig
-from pdm_tf.models.bundle import find_bundle, load_bundle
+from pdm_tf.models.bundle import load_bundle
 from pdm_tf.models.network import Network, recomputed
 from pdm_tf.models.networks import SR_NETS
+from pdm_tf.run import find_bundle
 from pdm_tf.train_config import TrainConfig
 
 
@@ -38,7 +39,7 @@ def build_sr(config: TrainConfig) -> Network:
     with recomputed(settings.block_names if config.recompute else ()):
         network = settings.build(policy_of(config), name="sr")
     if config.init_sr:
-        path = find_bundle(config.init_sr, role="sr")
+        path = find_bundle(config.init_sr, name="sr")
         bundle = load_bundle(path)
         if bundle.config != settings:
             raise UserError(
@@ -58,7 +59,7 @@ def build_pdm(config: TrainConfig, settings: PDMSRConfig) -> Network:
     if config.init_degradation:
         given = ("kernel_arg", "noise_arg", "jpeg_arg")
         refuse(config, "--init_degradation", given)
-        path = find_bundle(config.init_degradation, role="pdm")
+        path = find_bundle(config.init_degradation, name="pdm")
         bundle = load_bundle(path, policy_of(config))
         if bundle.role != "degradation" or bundle.scale != config.scale:
             raise UserError(

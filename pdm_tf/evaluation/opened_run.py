@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json
 from pdm_tf.core.quiet import quiet_start
-from pdm_tf.training.metrics_file import read_metrics
+from pdm_tf.run import (
+    DEGRADATION,
+    SHIPPED,
+    Run,
+    find_bundle,
+    is_bundle,
+    run_around,
+)
 
 
 @dataclass(frozen=True)
@@ -102,58 +108,36 @@ def open_run(location: str, weights: str = "ema") -> OpenedRun:
     if not place.is_dir():
         raise UserError(f"--model must be a run folder or a bundle. Received: {place}.")
     with quiet_start():
-        from pdm_tf.models.bundle import find_bundle, load_bundle
+        from pdm_tf.models.bundle import load_bundle
 
-        if (place / "bundle.json").is_file():
-            run_dir = _run_of(place)
+        if is_bundle(place):
+            run = run_around(place)
             bundle = load_bundle(place)
-            name = "pdm" if bundle.role == "degradation" else bundle.role
+            name = DEGRADATION if bundle.role == "degradation" else bundle.role
             found = {name: place}
             loaded = {name: bundle}
-            if run_dir is not None and bundle.role != "sr":
-                other = _named(run_dir, "sr", weights)
-                found |= {"sr": other} if other else {}
+            wanted = (SHIPPED,) if run is not None and bundle.role != "sr" else ()
         else:
-            run_dir = place
-            roles = ((r, _named(place, r, weights)) for r in ("pdm", "sr"))
-            found = {role: folder for role, folder in roles if folder is not None}
-            loaded = {}
-        if not set(found) & {"pdm", "sr"}:
-            find_bundle(place, role="sr", weights=weights)  # says what is there
+            run, found, loaded = Run(place), {}, {}
+            wanted = (DEGRADATION, SHIPPED)
+        places = {name: run.find(name, weights) for name in wanted}
+        found |= {name: folder for name, folder in places.items() if folder}
+        if not set(found) & {DEGRADATION, SHIPPED}:
+            find_bundle(place, weights=weights)  # says what is there
             raise UserError(
                 "--model must be a degradation or an SR network. "
                 f"Received: {place}, {', '.join(found)}."
             )
         for role, folder in found.items():
             loaded.setdefault(role, load_bundle(folder))
-    run = run_dir if run_dir and (run_dir / "config.json").is_file() else None
+    known = run if run is not None and run.settings else None
     return OpenedRun(
-        name=(run or place).resolve().name,
-        run_dir=run,
-        pdm=loaded.get("pdm"),
-        sr=loaded.get("sr"),
+        name=known.name if known else place.resolve().name,
+        run_dir=known.root if known else None,
+        pdm=loaded.get(DEGRADATION),
+        sr=loaded.get(SHIPPED),
         bundles=found,
-        settings=read_json(run / "config.json") if run else {},
-        environment=_json_if_any(run / "env.json") if run else {},
-        records=read_metrics(run / "metrics.jsonl") if run else [],
+        settings=known.settings if known else {},
+        environment=known.environment if known else {},
+        records=known.metrics if known else [],
     )
-
-
-def _run_of(bundle: Path) -> Path | None:
-    """The run folder around `bundles/<name>`, if that is where the bundle lies."""
-    parents = bundle.resolve().parents
-    is_inside = len(parents) > 1 and parents[0].name == "bundles"
-    return parents[1] if is_inside and (parents[1] / "config.json").is_file() else None
-
-
-def _named(run_dir: Path, role: str, weights: str) -> Path | None:
-    names = (f"{role}_ema", role) if weights == "ema" else (role,)
-    for name in names:
-        folder = run_dir / "bundles" / name
-        if (folder / "bundle.json").is_file():
-            return folder
-    return None
-
-
-def _json_if_any(path: Path) -> Mapping[str, Any]:
-    return read_json(path) if path.is_file() else {}

@@ -30,11 +30,11 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_json_atomic
 from pdm_tf.models.network import Network
 from pdm_tf.models.networks import CLASSES
+from pdm_tf.run import BUNDLE_INDEX
 
 FORMAT = 2
 _FORMATS = (1, 2)
 _WEIGHTS = "model.weights.h5"  # what Keras calls the weights in a .keras file
-_INDEX = "bundle.json"
 _KEYS = ("format", "network", "config", "step", "weights", "sha256", "notes")
 
 
@@ -108,7 +108,7 @@ def save_bundle(
         "sha256": digest,
         "notes": dict(notes or {}),
     }
-    write_json_atomic(folder / _INDEX, index)
+    write_json_atomic(folder / BUNDLE_INDEX, index)
     for pattern in ("*.keras", "*.weights.h5"):
         for stale in folder.glob(pattern):
             if stale.name != weights:
@@ -181,43 +181,10 @@ def _weights_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def find_bundle(location: Path | str, role: str = "sr", weights: str = "ema") -> Path:
-    """The bundle meant by a run folder or by a bundle's own folder.
-
-    Args:
-      location: either.
-      role: which network of a run: "sr" or "pdm".
-      weights: "ema" for the averaged weights (falls back to nothing: a run writes both)
-        or "raw".
-
-    Raises:
-      UserError: there is none; the message says what was looked for and what is there.
-    """
-    location = Path(location)
-    if (location / _INDEX).is_file():
-        return location
-    name = f"{role}_ema" if weights == "ema" else role
-    folder = location / "bundles" / name
-    if (folder / _INDEX).is_file():
-        return folder
-    if not location.is_dir():
-        raise UserError(f"A run folder or bundle must exist. Received: {location}.")
-    present = sorted(path.parent.name for path in location.glob(f"bundles/*/{_INDEX}"))
-    there = (
-        f"It has the bundles {', '.join(present)}."
-        if present
-        else ("It has no bundles yet; a run writes them when it first saves.")
-    )
-    raise UserError(
-        f"A run folder must hold bundles/{name}/{_INDEX}, or be a bundle itself. "
-        f"Received: {location}. {there}"
-    )
-
-
 def _read_index(folder: Path) -> dict[str, Any]:
-    if not (folder / _INDEX).is_file():
-        raise UserError(f"No bundle here: {folder / _INDEX} is missing.")
-    index = read_json(folder / _INDEX)
+    if not (folder / BUNDLE_INDEX).is_file():
+        raise UserError(f"No bundle here: {folder / BUNDLE_INDEX} is missing.")
+    index = read_json(folder / BUNDLE_INDEX)
     keys = index if isinstance(index, dict) else {}
     if keys.get("format", FORMAT) not in _FORMATS:
         raise UserError(
@@ -227,7 +194,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
     missing = [key for key in _KEYS if key not in keys]
     if missing:
         raise UserError(
-            f"{folder / _INDEX} must be the index of a bundle. "
+            f"{folder / BUNDLE_INDEX} must be the index of a bundle. "
             f"Received: a file without {', '.join(missing)}."
         )
     return index

@@ -19,11 +19,11 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from pdm_tf.run import read_metrics
 from pdm_tf.train_config import TrainConfig
 from pdm_tf.training.checkpoint import CheckpointStore, collect_state
 from pdm_tf.training.ema import EMA
 from pdm_tf.training.health import LossMonitor
-from pdm_tf.training.metrics_file import read_metrics
 from pdm_tf.training.recorder import Recorder, SaveBundles, Validate
 from pdm_tf.training.replicas import ONE_DEVICE, Replicas
 from pdm_tf.training.run_folder import RunFolder

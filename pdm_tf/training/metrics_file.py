@@ -9,11 +9,12 @@ no step appears twice.
 import datetime
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pdm_tf.core.files import write_text_atomic
+from pdm_tf.run import metric_lines
 
 
 class MetricsFile:
@@ -22,9 +23,8 @@ class MetricsFile:
     def __init__(self, path: Path, last_step: int) -> None:
         """Opens `path`, dropping records of steps beyond `last_step` and torn lines."""
         if path.exists():
-            kept = [
-                line for line, record in _lines(path) if record["step"] <= last_step
-            ]
+            lines = metric_lines(path)
+            kept = [line for line, record in lines if record["step"] <= last_step]
             write_text_atomic(path, "".join(kept))
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - held
 
@@ -39,22 +39,6 @@ class MetricsFile:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
-
-
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Returns the records of a metrics.jsonl; empty when there is no file."""
-    return [record for _, record in _lines(path)] if path.exists() else []
-
-
-def _lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    with open(path, encoding="utf-8") as file:
-        for line in file:
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:  # torn by a kill; the steps are done again
-                continue
-            if line.endswith("\n") and isinstance(record, dict) and "step" in record:
-                yield line, record
 
 
 def _plain(value: Any) -> Any:

@@ -14,13 +14,14 @@ import keras
 import tensorflow as tf
 
 from pdm_tf.core.images import write_png
+from pdm_tf.run import read_metrics
 from pdm_tf.train_config import TrainConfig
 from pdm_tf.training.alarm import CollapseAlarm
 from pdm_tf.training.checkpoint import CheckpointStore
 from pdm_tf.training.ema import EMA
 from pdm_tf.training.events import EventWriter
 from pdm_tf.training.health import LossMonitor, check_weights
-from pdm_tf.training.metrics_file import MetricsFile, read_metrics
+from pdm_tf.training.metrics_file import MetricsFile
 from pdm_tf.training.progress import Progress
 from pdm_tf.training.run_folder import RunFolder
 from pdm_tf.training.signals import GracefulStop

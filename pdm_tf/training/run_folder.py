@@ -1,12 +1,6 @@
-"""The folder of a run: what lies where, who may write in it, whether it may go on.
+"""The folder of a run, for the process that trains: who may write, who may go on.
 
-config.json flags.txt env.json   what was asked for, on which software and machine
-log.txt metrics.jsonl            what was printed; every logged number
-tensorboard/ previews/           scalars and pictures; the same pictures as PNG
-checkpoints/ bundles/<network>/  to go on; to use
-report.html                      what was learned, for people (reporting/)
-lock                             held by the process that trains here
-log_worker1.txt ...              of the other workers, when there are several
+What lies where in it is said in `pdm_tf/run.py`, which reads it.
 """
 
 import datetime
@@ -24,6 +18,7 @@ from typing import IO, Any
 import tensorflow as tf
 
 import pdm_tf
+from pdm_tf import run
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_json_atomic, write_text_atomic
 from pdm_tf.training.checkpoint import complete_steps
@@ -32,7 +27,6 @@ from pdm_tf.training.checkpoint import complete_steps
 # those that now mean something else.
 Changes = Callable[[dict[str, Any]], Mapping[str, tuple[Any, Any]]]
 
-_SETTINGS = "config.json"
 _PACKAGES = ("tensorflow", "keras", "numpy", "pillow", "absl-py", "tqdm")
 
 
@@ -70,12 +64,12 @@ class RunFolder:
         """
         self.root = Path(root)
         self.is_chief = worker == 0
-        self.log_path = self.root / "log.txt"
-        self.metrics_path = self.root / "metrics.jsonl"
-        self.tensorboard = self.root / "tensorboard"
-        self.checkpoints = self.root / "checkpoints"
-        self.bundles = self.root / "bundles"
-        self.previews = self.root / "previews"
+        self.log_path = self.root / run.LOG
+        self.metrics_path = self.root / run.METRICS
+        self.tensorboard = self.root / run.TENSORBOARD
+        self.checkpoints = self.root / run.CHECKPOINTS
+        self.bundles = self.root / run.BUNDLES
+        self.previews = self.root / run.PREVIEWS
         lock = "lock" if worker == 0 else f"lock_worker{worker}"
         if worker:
             self.log_path = self.root / f"log_worker{worker}.txt"
@@ -99,9 +93,9 @@ class RunFolder:
             raise
         if worker:
             return
-        write_json_atomic(self.root / _SETTINGS, dict(settings))
-        write_text_atomic(self.root / "flags.txt", flags_text)
-        _record_environment(self.root / "env.json", self.start_step)
+        write_json_atomic(self.root / run.SETTINGS, dict(settings))
+        write_text_atomic(self.root / run.FLAGS, flags_text)
+        _record_environment(self.root / run.ENVIRONMENT, self.start_step)
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -138,7 +132,7 @@ def _take(lock: IO[str], root: Path) -> None:
 
 
 def _check_same_run(root: Path, changes: Changes, step: int) -> None:
-    changed = changes(read_json(root / _SETTINGS))
+    changed = changes(read_json(root / run.SETTINGS))
     if not changed:
         return
     lines = [

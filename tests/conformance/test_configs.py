@@ -19,7 +19,7 @@ from pdm_tf.methods import METHODS
 from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.models.features import VGGConfig
 from pdm_tf.models.networks import SR_NETS
-from pdm_tf.training.metrics_file import read_metrics
+from pdm_tf.run import read_metrics
 from tests.conformance.smoke import CONFIGS, ROOT, arguments, parse, write_photographs
 
 FILES = sorted(path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.flags"))

@@ -4,7 +4,7 @@ import pytest
 
 from pdm_tf import train
 from pdm_tf.cli import program
-from pdm_tf.training.metrics_file import read_metrics
+from pdm_tf.run import read_metrics
 from tests.conformance.smoke import arguments, write_photographs
 
 

@@ -137,7 +137,7 @@ def test_hostile_file_name_is_shown_as_it_is(browser, run_dir):
 
 def test_numbers_are_those_of_the_run(run_dir):
     """The validation scores of the page are evaluate's, the curves metrics.jsonl's."""
-    from pdm_tf.training.metrics_file import read_metrics
+    from pdm_tf.run import read_metrics
 
     text = html.unescape((run_dir / "report.html").read_text(encoding="utf-8"))
     records = read_metrics(run_dir / "metrics.jsonl")

@@ -19,18 +19,20 @@ TENSOR = {"numpy", "tensorflow"}
 KERAS = TENSOR | {"keras"}
 BELOW_BUILD = {
     *("core", "cli", "ops", "models", "degradations", "losses", "metrics"),
-    *("data", "interop", "methods", "training", "evaluation", "inference"),
+    *("data", "interop", "methods", "training", "evaluation", "inference", "run"),
 }
 
 # room -> (third-party packages, rooms or modules of pdm_tf that it may import)
 TABLE = {
     "core": ({"numpy", "PIL", "tqdm"}, set()),
+    # Where things lie in a run folder: for its readers and its writer.
+    "run": (set(), {"core"}),
     "cli": (set(), {"core"}),  # absl: in the files named below
     "samples": ({"numpy"}, {"core"}),
     "inference": ({"numpy", "onnxruntime", "pyvips"}, {"core"}),
     "ops": (TENSOR, {"core"}),
     # degradations: one of them is a network, which bundles hold too.
-    "models": (KERAS, {"degradations", "ops", "core"}),
+    "models": (KERAS, {"degradations", "ops", "run", "core"}),
     "degradations": (KERAS, {"models.network", "models.layers", "ops", "core"}),
     "losses": (KERAS, {"models.features", "ops", "core"}),
     # bundle: LPIPS opens the one that its --metric_arg names; scipy: NIQE, assignments
@@ -44,15 +46,15 @@ TABLE = {
     "methods": (KERAS, {"models", "degradations", "losses", "ops", "core"}),
     "training": (
         KERAS | {"PIL", "tqdm", "tensorboard"},
-        {"methods.base", "train_config", "core"},
+        {"methods.base", "train_config", "run", "core"},
     ),
-    # Beside training, of which it reads one file: metrics.jsonl. samples: something to
-    # degrade for whoever has a bundle and no HR photographs. scipy: the bootstrap.
+    # samples: something to degrade for whoever has a bundle and no HR photographs.
+    # scipy: the bootstrap.
     "evaluation": (
         KERAS | {"scipy", "tqdm"},
         {
             *("metrics", "data", "inference", "models.bundle", "core", "samples"),
-            "training.metrics_file",
+            "run",
         },
     ),
     # A training run as values: what its program, build.py and benchmark speak of.
@@ -71,6 +73,7 @@ TABLE = {
             *("build", "cli", "evaluation", "training", "inference", "interop"),
             *("core", "data", "samples", "models.bundle", "benchmarks", "reporting"),
             *("models.interpolation", "train_config", "evaluate", "report"),
+            "run",
             "metrics",  # fit_niqe makes the parameters of one
         },
     ),
@@ -82,7 +85,7 @@ TABLE = {
         {
             *("build", "cli", "core", "data", "inference", "methods.base"),
             *("models", "degradations", "ops", "export.onnx_graph"),
-            "train_config",
+            *("train_config", "run"),
         },
     ),
     "export": (
@@ -91,11 +94,14 @@ TABLE = {
         | {"tensorflow_serving", "grpc", "google.protobuf", "apache_beam", "kserve"},
         # cli: the flags of its programs; samples: the certificate is measured on a
         # photograph, and there has to be one; ops: the geometry of the blur's grid.
-        {"models", "degradations", "ops", "core", "inference", "cli", "samples"},
+        {
+            *("models", "degradations", "ops", "core", "inference", "cli", "samples"),
+            "run",
+        },
     ),
 }
 
-_ROOMS_OF_ONE = ("build", "train_config", "__init__")
+_ROOMS_OF_ONE = ("build", "train_config", "run", "__init__")
 ABSL_FILES = ("flags", "flag_set", "program")
 
 
@@ -179,7 +185,7 @@ def test_module_keeps_to_the_table(path):
 
 def test_the_table_lets_no_tensorflow_into_light_rooms():
     """The promise behind ONNX use without TensorFlow, and of an instant --help."""
-    for room in ("core", "cli", "samples", "inference"):
+    for room in ("core", "run", "cli", "samples", "inference"):
         third_party, rooms = TABLE[room]
         assert not third_party & {"tensorflow", "keras"}
         assert rooms <= {"core"}
@@ -214,7 +220,11 @@ def test_rooms_on_disk_have_a_docstring():
         ),
         ("evaluation/x.py", "from ..models import bundle", []),
         ("evaluation/x.py", "from ..models import sr", ["pdm_tf.models.sr"]),
-        ("evaluation/x.py", "from pdm_tf.training import metrics_file", []),
+        (
+            "evaluation/x.py",
+            "from pdm_tf.training import metrics_file",
+            ["pdm_tf.training.metrics_file"],
+        ),
         (
             "evaluation/x.py",
             "from pdm_tf.training import loop",

@@ -1,21 +1,14 @@
 """A trained network of ours: a run folder, or one bundle."""
 
-from pathlib import Path
-
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.evaluation.subjects.base import SubjectRequest, UpscalingSubject
-
-# What lies in a run folder from its first step on, bundles or not.
-_OF_A_RUN = ("bundles", "checkpoints", "config.json")
+from pdm_tf.run import Run, find_bundle, is_bundle
 
 
 def recognises(location: str) -> bool:
     """Whether this is a bundle, or a run folder with or without bundles yet."""
-    folder = Path(location)
-    return (folder / "bundle.json").is_file() or any(
-        (folder / name).exists() for name in _OF_A_RUN
-    )
+    return is_bundle(location) or Run(location).is_started
 
 
 def open_bundle(request: SubjectRequest) -> UpscalingSubject:
@@ -28,9 +21,9 @@ def open_bundle(request: SubjectRequest) -> UpscalingSubject:
     # not at all for kinds that do without.
     with quiet_start():
         from pdm_tf.evaluation.upscale import keras_upscaler
-        from pdm_tf.models.bundle import find_bundle, load_bundle
+        from pdm_tf.models.bundle import load_bundle
 
-        path = find_bundle(request.location, role="sr", weights=request.weights)
+        path = find_bundle(request.location, weights=request.weights)
         bundle = load_bundle(path)
     if bundle.role != "sr":
         raise UserError(

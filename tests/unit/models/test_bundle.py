@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.models.bundle import find_bundle, load_bundle, save_bundle
+from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.models.sr import EDSRConfig
 from tests.support.weights import shake
 
@@ -180,29 +180,3 @@ def test_what_is_damaged_or_missing_is_an_error_that_says_so(
     damage(folder)
     with pytest.raises(UserError, match=message):
         load_bundle(folder)
-
-
-@pytest.fixture
-def run_dir(network, tmp_path):
-    for name in ("sr", "sr_ema", "pdm"):
-        save(network, tmp_path / "run" / "bundles" / name)
-    return tmp_path / "run"
-
-
-def test_find_takes_a_run_folder_or_the_bundle_itself(run_dir):
-    bundles = run_dir / "bundles"
-    assert find_bundle(run_dir) == bundles / "sr_ema"
-    assert find_bundle(run_dir, weights="raw") == bundles / "sr"
-    assert find_bundle(run_dir, role="pdm", weights="raw") == bundles / "pdm"
-    assert find_bundle(str(bundles / "sr")) == bundles / "sr"
-    assert find_bundle(bundles / "pdm", role="sr") == bundles / "pdm"
-
-
-def test_find_says_what_it_looked_for_and_what_is_there(run_dir, tmp_path):
-    with pytest.raises(UserError, match="hold bundles/pdm_ema/.*pdm, sr, sr_ema"):
-        find_bundle(run_dir, role="pdm", weights="ema")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="It has no bundles yet"):
-        find_bundle(tmp_path / "empty")
-    with pytest.raises(UserError, match="must exist. Received: .*nowhere"):
-        find_bundle(tmp_path / "nowhere")

@@ -5,12 +5,12 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.core.images import read_rgb_u8
+from pdm_tf.run import read_metrics
 from pdm_tf.train import open_run_folder
 from pdm_tf.training.checkpoint import complete_steps
 from pdm_tf.training.ema import EMA
 from pdm_tf.training.health import LossMonitor, NonFiniteLossError
 from pdm_tf.training.loop import Outcome, is_finished, run_training
-from pdm_tf.training.metrics_file import read_metrics
 from pdm_tf.training.step_function import StepFunction
 from tests.unit.training.toy import ToyMethod, all_values, make_batches, toy_config
 

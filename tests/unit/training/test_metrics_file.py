@@ -3,7 +3,8 @@
 import json
 import math
 
-from pdm_tf.training.metrics_file import MetricsFile, read_metrics
+from pdm_tf.run import read_metrics
+from pdm_tf.training.metrics_file import MetricsFile
 
 
 def test_records_come_back(tmp_path):

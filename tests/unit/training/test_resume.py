@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from pdm_tf.training.metrics_file import read_metrics
+from pdm_tf.run import read_metrics
 
 STEPS = 8
 

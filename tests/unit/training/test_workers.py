@@ -5,7 +5,7 @@ import signal
 import numpy as np
 import pytest
 
-from pdm_tf.training.metrics_file import read_metrics
+from pdm_tf.run import read_metrics
 from tests.unit.training.workers import run_workers
 
 STEPS = 8

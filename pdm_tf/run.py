@@ -1,0 +1,232 @@
+"""`Run`: the reader of a run folder, and the names of what lies where in it.
+
+config.json flags.txt env.json   what was asked for, on which software and machine
+log.txt metrics.jsonl            what was printed; every logged number
+tensorboard/ previews/           scalars and pictures; the same pictures as PNG
+checkpoints/ bundles/<name>/     to go on; to use
+report.html                      what was learned, for people (reporting/)
+lock                             held by the process that trains here
+log_worker1.txt ...              of the other workers, when there are several
+
+`training/run_folder.py` writes it. Bundles are named after the network, with `_ema` for
+averaged weights; `sr` is the one that the run ships: what it validates, and what
+evaluate, report and export open. No TensorFlow is loaded here, and settings are read as
+they were written, not as this version's flags, so runs of any version can be looked at.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import read_json
+
+SETTINGS = "config.json"
+FLAGS = "flags.txt"
+ENVIRONMENT = "env.json"
+LOG = "log.txt"
+METRICS = "metrics.jsonl"
+REPORT = "report.html"
+TENSORBOARD = "tensorboard"
+PREVIEWS = "previews"
+CHECKPOINTS = "checkpoints"
+BUNDLES = "bundles"
+# In every bundle, wherever it lies.
+BUNDLE_INDEX = "bundle.json"
+
+SHIPPED = "sr"
+DEGRADATION = "pdm"
+
+
+class Run:
+    """A run folder, to be read; nothing is read before it is asked for.
+
+    Attributes:
+      root: the folder.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        self.root = Path(root)
+
+    @property
+    def name(self) -> str:
+        """As a person would call it: the folder's name."""
+        return self.root.resolve().name
+
+    @property
+    def is_started(self) -> bool:
+        """Whether the folder looks like that of a run, with bundles or without yet."""
+        places = (BUNDLES, CHECKPOINTS, SETTINGS)
+        return any((self.root / place).exists() for place in places)
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """config.json; empty where there is none."""
+        return self._json(SETTINGS)
+
+    @cached_property
+    def environment(self) -> Mapping[str, Any]:
+        """env.json, of the last start; empty where there is none."""
+        return self._json(ENVIRONMENT)
+
+    @property
+    def metrics(self) -> list[dict[str, Any]]:
+        """The records of metrics.jsonl, {"step": n, name: number, ...}."""
+        return read_metrics(self.root / METRICS)
+
+    @property
+    def report(self) -> Path:
+        """Where its report.html is, or would be."""
+        return self.root / REPORT
+
+    @property
+    def checkpoint_steps(self) -> list[int]:
+        """Steps of the checkpoints that are there, rising."""
+        names = (path.name for path in self.root.glob(f"{CHECKPOINTS}/step_*"))
+        return sorted(int(name.removeprefix("step_")) for name in names)
+
+    @property
+    def bundles(self) -> tuple[str, ...]:
+        """Names of its bundles."""
+        found = self.root.glob(f"{BUNDLES}/*/{BUNDLE_INDEX}")
+        return tuple(sorted(path.parent.name for path in found))
+
+    def folder(self, setting: str) -> str:
+        """A folder that a setting names, if it is still there, else ""."""
+        place = self.settings.get(setting) or ""
+        return place if place and Path(place).exists() else ""
+
+    def find(self, name: str, weights: str = "ema") -> Path | None:
+        """The folder of a network's bundle, or None.
+
+        Args:
+          name: of the network, e.g. "sr".
+          weights: "ema" for averaged weights, or the last ones where the network has no
+            average; "raw" for the last.
+        """
+        names = (f"{name}_ema", name) if weights == "ema" else (name,)
+        for candidate in names:
+            if candidate in self.bundles:
+                return self.root / BUNDLES / candidate
+        return None
+
+    def bundle(self, name: str = SHIPPED, weights: str = "ema") -> Path:
+        """The folder of a network's bundle with just these weights.
+
+        Args:
+          name: of the network.
+          weights: "ema" or "raw".
+
+        Raises:
+          UserError: there is none; the message says what is there.
+        """
+        wanted = f"{name}_ema" if weights == "ema" else name
+        if wanted in self.bundles:
+            return self.root / BUNDLES / wanted
+        there = (
+            f"It has the bundles {', '.join(self.bundles)}."
+            if self.bundles
+            else "It has no bundles yet; a run writes them when it first saves."
+        )
+        raise UserError(
+            f"A run folder must hold {BUNDLES}/{wanted}/{BUNDLE_INDEX}, or be a bundle "
+            f"itself. Received: {self.root}. {there}"
+        )
+
+    def index(self, name: str) -> Mapping[str, Any]:
+        """bundle.json of a bundle by its whole name, e.g. "sr_ema".
+
+        Raises:
+          UserError: there is none.
+        """
+        return read_json(self.root / BUNDLES / name / BUNDLE_INDEX)
+
+    def _json(self, name: str) -> Mapping[str, Any]:
+        path = self.root / name
+        return read_json(path) if path.is_file() else {}
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The records of a metrics.jsonl; empty when there is no file."""
+    return [record for _, record in metric_lines(path)] if path.exists() else []
+
+
+def metric_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The whole lines of a metrics.jsonl, each with the record that it is."""
+    with open(path, encoding="utf-8") as file:
+        for line in file:
+            try:
+                record = json.loads(line)
+            except json.JSONDecodeError:  # torn by a kill; the steps are done again
+                continue
+            if line.endswith("\n") and isinstance(record, dict) and "step" in record:
+                yield line, record
+
+
+def is_bundle(location: Path | str) -> bool:
+    """Whether the folder is a bundle itself."""
+    return (Path(location) / BUNDLE_INDEX).is_file()
+
+
+def run_around(bundle: Path | str) -> Run | None:
+    """The run in whose folder a bundle lies, if it lies in one."""
+    parents = Path(bundle).resolve().parents
+    is_inside = len(parents) > 1 and parents[0].name == BUNDLES
+    return Run(parents[1]) if is_inside and (parents[1] / SETTINGS).is_file() else None
+
+
+def find_bundle(
+    location: Path | str, name: str = SHIPPED, weights: str = "ema"
+) -> Path:
+    """The bundle meant by a run folder or by a bundle's own folder.
+
+    Args:
+      location: either.
+      name: which network of a run.
+      weights: of a run, "ema" for the averaged weights or "raw".
+
+    Raises:
+      UserError: there is none; the message says what was looked for and what is there.
+    """
+    if is_bundle(location):
+        return Path(location)
+    if not Path(location).is_dir():
+        raise UserError(f"A run folder or bundle must exist. Received: {location}.")
+    return Run(location).bundle(name, weights)
+
+
+def source_name(bundle: Path) -> str:
+    """A bundle as people call it: "run/sr_ema" in a run folder, else its folder."""
+    place = bundle.resolve()
+    if place.parent.name != BUNDLES:
+        return place.name
+    return f"{place.parent.parent.name}/{place.name}"
+
+
+def check_bundle_output(output: str | os.PathLike[str], overwrite: bool) -> Path:
+    """Returns the folder for a bundle: new, empty, or a bundle to be replaced.
+
+    Args:
+      output: as given by --output.
+      overwrite: whether a bundle there may be replaced.
+
+    Raises:
+      UserError: a file, a folder with other files, or a bundle that must stay.
+    """
+    output = Path(output)
+    if output.exists() and not output.is_dir():
+        raise UserError(f"--output must be a folder. Received: the file {output}.")
+    if is_bundle(output) and not overwrite:
+        raise UserError(
+            f"--output must be new. Received: {output}, which holds a bundle. "
+            "--overwrite replaces it."
+        )
+    if not is_bundle(output) and output.is_dir() and any(output.iterdir()):
+        raise UserError(
+            f"--output must be new, empty or a bundle. Received: {output}, which holds "
+            "other files."
+        )
+    return output

@@ -1,0 +1,120 @@
+"""`Run` and the finding of bundles: what is there, what is chosen, what is refused."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import write_json_atomic
+from pdm_tf.run import (
+    Run,
+    check_bundle_output,
+    find_bundle,
+    is_bundle,
+    run_around,
+    source_name,
+)
+
+STORED = Path(__file__).resolve().parents[1] / "data" / "stored" / "run"
+
+
+@pytest.fixture
+def run_dir(tmp_path):
+    """A run whose `pdm` has no average."""
+    for name in ("sr", "sr_ema", "pdm"):
+        write_json_atomic(tmp_path / "run/bundles" / name / "bundle.json", {"is": name})
+    (tmp_path / "run/bundles/half").mkdir()  # without an index
+    write_json_atomic(tmp_path / "run/config.json", {"hr_dir": str(tmp_path), "lr": ""})
+    return tmp_path / "run"
+
+
+def test_a_run_of_an_earlier_version_is_read():
+    run = Run(STORED)
+    assert run.is_started and run.name == "run"
+    assert run.settings["method"] == "pdm_sr" and run.environment["start_step"] == 0
+    assert run.bundles == ("pdm", "pdm_ema", "sr", "sr_ema")
+    assert run.checkpoint_steps == [2]
+    assert [r["step"] for r in run.metrics] == [1, 2, 2, 2]
+    assert run.index("sr_ema")["step"] == 2
+    assert not run.report.exists()
+
+
+def test_what_is_not_there_is_empty(tmp_path):
+    run = Run(tmp_path)
+    assert not run.is_started
+    assert run.settings == run.environment == {}
+    assert run.metrics == run.checkpoint_steps == [] and run.bundles == ()
+    assert run.find("sr") is None
+
+
+def test_averages_come_first_where_there_are_any(run_dir):
+    run, bundles = Run(run_dir), run_dir / "bundles"
+    assert run.find("sr") == bundles / "sr_ema"
+    assert run.find("sr", "raw") == bundles / "sr"
+    assert run.find("pdm") == bundles / "pdm"
+    assert run.find("half") is None
+
+
+def test_folders_of_settings_are_those_that_are_still_there(run_dir, tmp_path):
+    run = Run(run_dir)
+    assert run.folder("hr_dir") == str(tmp_path)
+    assert run.folder("lr") == run.folder("unknown") == ""
+
+
+def test_find_takes_a_run_folder_or_the_bundle_itself(run_dir):
+    bundles = run_dir / "bundles"
+    assert find_bundle(run_dir) == bundles / "sr_ema"
+    assert find_bundle(run_dir, weights="raw") == bundles / "sr"
+    assert find_bundle(run_dir, "pdm", "raw") == bundles / "pdm"
+    assert find_bundle(str(bundles / "sr")) == bundles / "sr"
+    assert find_bundle(bundles / "pdm", "sr") == bundles / "pdm"
+
+
+def test_find_says_what_it_looked_for_and_what_is_there(run_dir, tmp_path):
+    with pytest.raises(UserError, match="hold bundles/pdm_ema/.*pdm, sr, sr_ema"):
+        find_bundle(run_dir, "pdm", "ema")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="It has no bundles yet"):
+        find_bundle(tmp_path / "empty")
+    with pytest.raises(UserError, match="must exist. Received: .*nowhere"):
+        find_bundle(tmp_path / "nowhere")
+
+
+def test_a_bundle_knows_the_run_around_it(run_dir, tmp_path, monkeypatch):
+    sr = run_dir / "bundles" / "sr"
+    assert is_bundle(sr) and not is_bundle(run_dir)
+    assert run_around(sr).root == run_dir
+    monkeypatch.chdir(sr)
+    assert run_around(".").root == run_dir
+    assert source_name(Path(".")) == "run/sr"
+    write_json_atomic(tmp_path / "alone" / "bundle.json", {})
+    assert run_around(tmp_path / "alone") is None
+    assert source_name(tmp_path / "alone") == "alone"
+    (run_dir / "config.json").unlink()
+    assert run_around(sr) is None
+
+
+def test_a_bundle_is_written_only_where_nothing_else_is(run_dir, tmp_path):
+    for place in (tmp_path / "new", run_dir / "bundles" / "half"):
+        assert check_bundle_output(place, False) == place
+    bundle = run_dir / "bundles" / "sr"
+    with pytest.raises(UserError, match="holds a bundle. --overwrite replaces it"):
+        check_bundle_output(bundle, False)
+    assert check_bundle_output(bundle, True) == bundle
+    with pytest.raises(UserError, match="holds other files"):
+        check_bundle_output(run_dir, True)
+    with pytest.raises(UserError, match="must be a folder. Received: the file"):
+        check_bundle_output(run_dir / "config.json", True)
+
+
+def test_reading_a_run_loads_no_tensorflow():
+    code = (
+        "import sys; from pdm_tf.run import Run; Run('x').bundles; "
+        "print([m for m in ('tensorflow', 'keras') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
