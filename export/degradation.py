@@ -16,7 +16,6 @@ K*K-fold copy of the pixels.
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import onnx
 import tensorflow as tf
 
@@ -43,9 +42,7 @@ class DegradationModule(tf.Module):
             return _outputs(call_by_name(pdm, dict(zip(names, inputs, strict=True))))
 
         def sample(hr: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
-            batch, height, width = lr_size(hr, pdm)
-            latents = pdm.draw_latents(batch, height, width, seed)
-            return _outputs(pdm(hr, *latents, training=False))
+            return _outputs(pdm.synthesise(hr, seed))
 
         self.degrade = tf.function(degrade, input_signature=input_specs(pdm))
         self.sample = tf.function(
@@ -176,19 +173,6 @@ def call_by_name(pdm: PDM, inputs: Mapping[str, tf.Tensor]) -> Degraded:
     """The degradation of inputs named as in `input_specs`, for inference."""
     hr, *latents = (inputs.get(name) for name in ("hr", "z_k", "z_n", "z_q"))
     return pdm(hr, *latents, training=False)
-
-
-def lr_size(
-    hr: tf.Tensor | np.ndarray, pdm: PDM
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Batch, height and width of what becomes of `hr`."""
-    size = tf.shape(hr)
-    margin, scale = pdm.config.margin, pdm.config.scale
-    return (
-        size[0],
-        (size[1] - 2 * margin) // scale,
-        (size[2] - 2 * margin) // scale,
-    )
 
 
 def _outputs(degraded: Degraded) -> dict[str, tf.Tensor]:

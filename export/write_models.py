@@ -39,7 +39,6 @@ with quiet_start():
         call_by_name,
         describe,
         input_specs,
-        lr_size,
         write_degradation_onnx,
         write_degradation_saved_model,
     )
@@ -147,8 +146,8 @@ def _run_degradation(pdm: PDM, folder: Path, photo_u8: np.ndarray) -> None:
     names = [spec.name for spec in input_specs(pdm)]
     for index, case in enumerate(DEGRADATION_CASES):
         hr = to_float(crops(photo_u8, _hr_case(case, pdm.config)))
-        _, height, width = lr_size(hr, pdm)
-        latents = pdm.draw_latents(case.batch, height, width, tf.constant([index, 1]))
+        _, height, width = pdm.lr_shape(hr)
+        latents = pdm.draw(case.batch, height, width, tf.constant([index, 1]))
         inputs = [hr, *(z.numpy() for z in latents if z is not None)]
         values = dict(zip(names, inputs, strict=True))
         degraded = call_by_name(pdm, values)

@@ -7,7 +7,7 @@ from typing import Any
 from pdm_tf.cli.component import parse_args, to_json_dict
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import suggest
-from pdm_tf.degradations import DEGRADATIONS, Degradation, LearnedDegradation
+from pdm_tf.degradations import DEGRADATIONS, Degradation
 from pdm_tf.models.bundle import Bundle, load_bundle
 from pdm_tf.run import find_bundle
 
@@ -54,12 +54,10 @@ def build_degradation(
     told = f"{bundle.name.lower()}-{bundle.sha256[:16]}"
     # The grid is what a reader of the kernels needs besides.
     facts = {"degradation": told, "scale": degradation.scale}
-    return degradation, facts | {"grid": degradation.pdm.config.grid}
+    return degradation, facts | {"grid": degradation.config.grid}
 
 
-def open_learned(
-    location: str, weights: str = "ema"
-) -> tuple[LearnedDegradation, Bundle]:
+def open_learned(location: str, weights: str = "ema") -> tuple[Degradation, Bundle]:
     """Loads the degradation of a run folder or a bundle.
 
     Args:
@@ -76,4 +74,4 @@ def open_learned(
             "A learned degradation must be a bundle of the role 'degradation'. "
             f"Received: {path}, which has the role {bundle.role!r}."
         )
-    return LearnedDegradation(bundle.network), bundle
+    return bundle.network, bundle

@@ -7,7 +7,13 @@ is the PDM (`pdm.py` and the modules it is made of).
 """
 
 from pdm_tf.degradations.awgn_blur import AwgnBlurConfig, AwgnBlurDegradation
-from pdm_tf.degradations.base import Degradation, NoSettings
+from pdm_tf.degradations.base import (
+    FULL_BATCH,
+    BatchShard,
+    Degradation,
+    Degraded,
+    NoSettings,
+)
 from pdm_tf.degradations.bicubic import BicubicDegradation
 from pdm_tf.degradations.gaussian_jpeg import (
     GaussianJpegConfig,
@@ -15,9 +21,8 @@ from pdm_tf.degradations.gaussian_jpeg import (
 )
 from pdm_tf.degradations.jpeg_module import JPEGModule, JPEGModuleConfig
 from pdm_tf.degradations.kernel_module import KernelModule, KernelModuleConfig
-from pdm_tf.degradations.learned import LearnedDegradation
 from pdm_tf.degradations.noise_module import NoiseModule, NoiseModuleConfig
-from pdm_tf.degradations.pdm import PDM, Degraded, Latents, PDMConfig
+from pdm_tf.degradations.pdm import PDM, PDMConfig, PDMLatents
 
 DEGRADATIONS: dict[str, type[Degradation]] = {
     "bicubic": BicubicDegradation,
@@ -26,6 +31,8 @@ DEGRADATIONS: dict[str, type[Degradation]] = {
 }
 
 __all__ = [
+    "FULL_BATCH",
+    "BatchShard",
     "DEGRADATIONS",
     "PDM",
     "AwgnBlurConfig",
@@ -39,8 +46,7 @@ __all__ = [
     "JPEGModuleConfig",
     "KernelModule",
     "KernelModuleConfig",
-    "Latents",
-    "LearnedDegradation",
+    "PDMLatents",
     "NoSettings",
     "NoiseModule",
     "NoiseModuleConfig",

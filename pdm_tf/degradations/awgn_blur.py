@@ -14,8 +14,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.degradations.base import Degradation, Latents
-from pdm_tf.degradations.pdm import Degraded
+from pdm_tf.degradations.base import Degradation, Degraded, Latents
 from pdm_tf.ops.blur import GRIDS, blur_downsample, grid_geometry
 
 
@@ -95,8 +94,11 @@ class AwgnBlurDegradation(Degradation):
         white = tf.random.stateless_normal([batch, height, width, 3], _fold(seed, 3))
         return kernel, std * white
 
-    def apply(self, hr: tf.Tensor, *latents: tf.Tensor | None) -> Degraded:
+    def apply(
+        self, hr: tf.Tensor, *latents: tf.Tensor | None, training: bool = False
+    ) -> Degraded:
         """Blurs, keeps every scale-th pixel, adds the noise."""
+        del training
         kernel, noise = latents
         clean_lr = blur_downsample(
             tf.cast(hr, tf.float32),

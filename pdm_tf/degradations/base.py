@@ -1,10 +1,11 @@
-"""The call contract of degradations, and what makes them work on whole photographs.
+"""The contract of degradations: HR images in, `Degraded` out.
 
-Two ways to call one. In training, on a batch of crops that have `margin` HR pixels of
-real context on each side: `degradation(hr, seed=seed)`. And in two halves, so that
-whoever calls may cut in between: `draw` makes everything random for whole LR images,
-`apply` is then a function without randomness, which may be given one window of the HR
-image with the same window of what was drawn (`whole_image.py`).
+Whatever degrades keeps it, a network as well as a formula, and is trained with, applied
+to photographs, measured and exported by it. Two ways to use one. In training, on a
+batch of crops: `synthesise(hr, seed)`. And in two halves, so that the caller may cut in
+between: `draw` makes everything random for whole LR images, `apply` is then a function
+without randomness, which may be given one window of the HR image with the same window
+of what was drawn (`whole_image.py`).
 """
 
 import dataclasses
@@ -13,9 +14,26 @@ from typing import ClassVar, Literal, NamedTuple
 
 import tensorflow as tf
 
-from pdm_tf.degradations.pdm import Degraded
-
 Latents = tuple[tf.Tensor | None, ...]
+
+
+class Degraded(NamedTuple):
+    """What a degradation makes of HR images.
+
+    Attributes:
+      lr: [B, h, w, 3] float32, not quantised, may leave [0, 1] by the noise; with JPEG
+        multiples of 1/255 in [0, 1].
+      clean_lr: [B, h, w, 3] before the noise.
+      kernel: [B, 1, 1, K*K] or [B, h, w, K*K]; None if there is no single blur.
+      noise: [B, h, w, 1 or 3], or None without noise.
+      quality: [B] JPEG quality, or None without JPEG.
+    """
+
+    lr: tf.Tensor
+    clean_lr: tf.Tensor
+    kernel: tf.Tensor | None = None
+    noise: tf.Tensor | None = None
+    quality: tf.Tensor | None = None
 
 
 class BatchShard(NamedTuple):
@@ -53,11 +71,18 @@ class Degradation(ABC):
     """hr [B, H + 2 * margin, W + 2 * margin, 3] -> Degraded of H / scale x W / scale.
 
     Attributes:
-      config_class: frozen dataclass of the settings; `make(scale, config)`.
+      config_class: frozen dataclass of the settings. Predefined degradations are made
+        by `make(scale, config)`, networks by their config's `build()`.
       scale: downsampling factor.
       margin: HR pixels of context that `apply` takes off each side.
+      crop_margin: HR pixels of context that training crops have on each side: the
+        margin, or 0 where `synthesise` mirrors crops at their own edges instead.
       context: LR pixels around a window beyond which nothing changes its result
         (besides the margin); None if the whole image may.
+      grid_period: LR pixels after which JPEG's grid of blocks repeats; 0 without JPEG.
+        A crop of a JPEG file begins anywhere on the grid, while a degradation begins it
+        at the first pixel. To make crops like those, make as many pixels more in both
+        directions and cut at random: see `methods.steps.cut_at_phase`.
       edge: how a photograph is continued beyond its edges: "reflect" (without
         repeating the edge pixel) or "symmetric" (with it).
     """
@@ -66,7 +91,13 @@ class Degradation(ABC):
     scale: int
     margin: int
     context: int | None = 0
+    grid_period: int = 0
     edge: Literal["reflect", "symmetric"] = "reflect"
+
+    @property
+    def crop_margin(self) -> int:
+        """HR pixels of context around training crops."""
+        return self.margin
 
     @property
     def least_size(self) -> int:
@@ -74,12 +105,15 @@ class Degradation(ABC):
         return max(self.scale, 2 * self.margin + 1)
 
     @abstractmethod
-    def draw(self, batch: int, height: int, width: int, seed: tf.Tensor) -> Latents:
-        """Everything random about `batch` LR images; a pure function of the seed.
+    def draw(
+        self, batch: int | tf.Tensor, height: int, width: int, seed: tf.Tensor
+    ) -> Latents:
+        """Draws everything random about `batch` LR images, as a function of the seed.
 
         Args:
           batch: number of images.
-          height, width: of the LR images.
+          height: of the LR images.
+          width: of the LR images.
           seed: [2] integers.
 
         Returns:
@@ -88,7 +122,9 @@ class Degradation(ABC):
         """
 
     @abstractmethod
-    def apply(self, hr: tf.Tensor, *latents: tf.Tensor | None) -> Degraded:
+    def apply(
+        self, hr: tf.Tensor, *latents: tf.Tensor | None, training: bool = False
+    ) -> Degraded:
         """Degrades, with what `draw` returned or a window of it.
 
         Args:
@@ -96,19 +132,45 @@ class Degradation(ABC):
             by `scale`. In float64 when the pixels are whole photographs': a
             degradation that other programs compute in it can then equal theirs.
           *latents: as `draw` returns them.
+          training: whether a network that is one is being trained.
         """
 
-    def __call__(self, hr: tf.Tensor, *, seed: tf.Tensor) -> Degraded:
-        """Draws and applies.
+    def synthesise(
+        self,
+        hr: tf.Tensor,
+        seed: tf.Tensor,
+        shard: BatchShard = FULL_BATCH,
+        training: bool = False,
+    ) -> Degraded:
+        """Draws for a batch of crops and degrades them.
 
         Args:
-          hr: [B, H + 2 * margin, W + 2 * margin, 3] float32 in [0, 1].
+          hr: [B, H + 2 * crop_margin, W + 2 * crop_margin, 3] float32 in [0, 1].
           seed: [2] integers.
+          shard: which rows of the global batch `hr` is.
+          training: as of `apply`.
         """
-        height, width = self.lr_size(hr)
-        return self.apply(hr, *self.draw(hr.shape[0], height, width, seed))
+        batch, height, width = self.lr_shape(hr)
+        latents = self.draw(batch * shard.count, height, width, seed)
+        latents = [None if latent is None else shard.of(latent) for latent in latents]
+        if missing := self.margin - self.crop_margin:
+            pad = [missing, missing]
+            hr = tf.pad(hr, [[0, 0], pad, pad, [0, 0]], mode=self.edge)
+        return self.apply(hr, *latents, training=training)
 
-    def lr_size(self, hr: tf.Tensor) -> tuple[int, int]:
-        """Returns (height, width) of what becomes of `hr`, which has its margin."""
-        _, height, width, _ = hr.shape
-        return tuple((side - 2 * self.margin) // self.scale for side in (height, width))
+    def lr_shape(self, hr: tf.Tensor) -> tuple[int, int, int]:
+        """Batch, height and width of the LR images of crops that `synthesise` takes.
+
+        Integers where the shape of `hr` is known, else scalar tensors.
+        """
+        known = list(hr.shape)[:3]
+        batch, *sides = (
+            tf.shape(hr)[axis] if size is None else size
+            for axis, size in enumerate(known)
+        )
+        height, width = ((side - 2 * self.crop_margin) // self.scale for side in sides)
+        return batch, height, width
+
+    def hr_side(self, lr_side: int) -> int:
+        """Side of the crops that `synthesise` makes LR images of this side of."""
+        return lr_side * self.scale + 2 * self.crop_margin

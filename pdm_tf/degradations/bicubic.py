@@ -8,8 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.core.imresize import imresize
-from pdm_tf.degradations.base import Degradation, Latents, NoSettings
-from pdm_tf.degradations.pdm import Degraded
+from pdm_tf.degradations.base import Degradation, Degraded, Latents, NoSettings
 from pdm_tf.ops.resize import bicubic_downsample
 
 
@@ -35,17 +34,19 @@ class BicubicDegradation(Degradation):
         return self.scale
 
     def draw(self, batch: int, height: int, width: int, seed: tf.Tensor) -> Latents:
-        """Nothing."""
+        """Returns no latents: nothing about it is random."""
         del batch, height, width, seed
         return ()
 
-    def apply(self, hr: tf.Tensor, *latents: tf.Tensor | None) -> Degraded:
+    def apply(
+        self, hr: tf.Tensor, *latents: tf.Tensor | None, training: bool = False
+    ) -> Degraded:
         """Downsamples; in float64, with the very operations of `core.imresize`.
 
         Sums in another order differ in the last bit, and then values halfway between
         two levels of 8 bit fall to either side.
         """
-        del latents
+        del latents, training
         border = self.margin // self.scale
         if hr.dtype == tf.float64:
             images = [imresize(image, 1 / self.scale) for image in np.asarray(hr)]
@@ -53,9 +54,4 @@ class BicubicDegradation(Degradation):
         else:
             lr = bicubic_downsample(hr, self.scale)
         lr = lr[:, border:-border, border:-border, :]
-        return Degraded(lr, lr, None, None)
-
-    def __call__(self, hr: tf.Tensor, *, seed: tf.Tensor | None = None) -> Degraded:
-        """As `apply`; `seed` is not needed."""
-        del seed
-        return self.apply(hr)
+        return Degraded(lr, lr)

@@ -13,8 +13,7 @@ import dataclasses
 import tensorflow as tf
 
 from pdm_tf.degradations.awgn_blur import AwgnBlurConfig, AwgnBlurDegradation
-from pdm_tf.degradations.base import Latents
-from pdm_tf.degradations.pdm import Degraded
+from pdm_tf.degradations.base import Degraded, Latents
 from pdm_tf.ops.jpeg import grid_period, jpeg
 
 
@@ -53,6 +52,7 @@ class GaussianJpegDegradation(AwgnBlurDegradation):
 
     def __init__(self, scale: int, config: GaussianJpegConfig | None = None) -> None:
         super().__init__(scale, config or GaussianJpegConfig())
+        self.grid_period = grid_period(self.config.subsampling)
         # Windows begin at multiples of 16, so blocks are whole; triangle upsampling of
         # chroma reaches one sample into the next.
         self.context = 2 if self.config.subsampling == "420" else 0
@@ -69,9 +69,11 @@ class GaussianJpegDegradation(AwgnBlurDegradation):
         )
         return *super().draw(batch, height, width, seed), tf.cast(quality, tf.float32)
 
-    def apply(self, hr: tf.Tensor, *latents: tf.Tensor | None) -> Degraded:
+    def apply(
+        self, hr: tf.Tensor, *latents: tf.Tensor | None, training: bool = False
+    ) -> Degraded:
         """Blurs, subsamples, adds the noise, compresses."""
         *others, quality = latents
-        degraded = super().apply(hr, *others)
+        degraded = super().apply(hr, *others, training=training)
         lr = jpeg(degraded.lr, quality, subsampling=self.config.subsampling)
         return degraded._replace(lr=lr, quality=quality)

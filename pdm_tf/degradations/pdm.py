@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.degradations.base import Degradation, Degraded
 from pdm_tf.degradations.jpeg_module import JPEGModule, JPEGModuleConfig
 from pdm_tf.degradations.kernel_module import KernelModuleConfig
 from pdm_tf.degradations.noise_module import NoiseModule, NoiseModuleConfig
@@ -31,27 +32,8 @@ _SAMPLE_MAP = 17  # LR pixels; a map of one would be all border to 3x3 windows
 _SAMPLES_AT_ONCE = 32
 
 
-class Degraded(NamedTuple):
-    """What a degradation makes of HR images.
-
-    Attributes:
-      lr: [B, h, w, 3] float32, not quantised, may leave [0, 1] by the noise; with a
-        JPEG module multiples of 1/255 in [0, 1].
-      clean_lr: [B, h, w, 3] before the noise.
-      kernel: [B, 1, 1, K*K] or [B, h, w, K*K].
-      noise: [B, h, w, 1 or 3], or None without a noise module.
-      quality: [B] JPEG quality, or None without JPEG.
-    """
-
-    lr: tf.Tensor
-    clean_lr: tf.Tensor
-    kernel: tf.Tensor
-    noise: tf.Tensor | None
-    quality: tf.Tensor | None = None
-
-
-class Latents(NamedTuple):
-    """What a degradation is drawn from.
+class PDMLatents(NamedTuple):
+    """What a PDM's images are drawn from.
 
     Attributes:
       kernel: z_k [B, 1, 1, f_k] or [B, h, w, f_k].
@@ -115,13 +97,24 @@ class PDMConfig:
 
     @property
     def grid_period(self) -> int:
-        """LR pixels after which JPEG's grid of blocks repeats; 0 without JPEG.
-
-        A crop of a JPEG file begins anywhere on the grid, while `PDM` begins it at the
-        image's first pixel. Who makes crops lets `PDM` make as many pixels more, in
-        both directions, and cuts at random: see `methods.steps.cut_at_phase`.
-        """
+        """LR pixels after which JPEG's grid of blocks repeats; 0 without JPEG."""
         return self.jpeg.period if self.jpeg else 0
+
+    @property
+    def context(self) -> int:
+        """LR pixels that the convolutions of a `PDM` see to each side.
+
+        A trunk has one window at its head and two in each block (`trunk.py`). The noise
+        module sees the blurred image, hence what the kernel module saw.
+        """
+        modules = [self.noise] if self.noise is not None else []
+        modules += [self.kernel] if self.kernel.spatial else []
+        # JPEG needs whole blocks, and one beyond for the triangle upsampling of chroma.
+        # Windows begin at multiples of 16, where blocks of either size do.
+        blocks = 16 if self.jpeg is not None and self.jpeg.subsampling == "420" else 0
+        return blocks + sum(
+            module.conv_size // 2 * (1 + 2 * module.num_blocks) for module in modules
+        )
 
     def build(self, dtype: str = "float32", name: str | None = None) -> "PDM":
         """The `PDM`, with its variables."""
@@ -131,13 +124,13 @@ class PDMConfig:
             size = max(size, self.scale * self.kernel.kernel_size)
         hr = np.zeros([2, size, size, 3], np.float32)
         lr_size = (size - 2 * self.margin) // self.scale
-        network(hr, *network.draw_latents(2, lr_size, lr_size, tf.constant([0, 0])))
+        network(hr, *network.draw(2, lr_size, lr_size, tf.constant([0, 0])))
         return network
 
 
 @keras.saving.register_keras_serializable("pdm_tf")
-class PDM(Network):
-    """(hr [B, H, W, 3], z_k, z_n, z_q) -> Degraded; the latents are a `Latents`."""
+class PDM(Network, Degradation):
+    """(hr [B, H, W, 3], z_k, z_n, z_q) -> Degraded; the latents are `PDMLatents`."""
 
     config_class = PDMConfig
     role = "degradation"
@@ -165,8 +158,9 @@ class PDM(Network):
         z_n: tf.Tensor | None = None,
         z_q: tf.Tensor | None = None,
         training: bool = False,
+        border: str | None = None,
     ) -> Degraded:
-        clean_lr, kernel = self._blurred(hr, z_k, training)
+        clean_lr, kernel = self._blurred(hr, z_k, training, border)
         lr, noise, quality = clean_lr, None, None
         if self.noise_module is not None:
             noise = self.noise_module(z_n, clean_lr, training=training)
@@ -176,22 +170,55 @@ class PDM(Network):
         return Degraded(lr, clean_lr, kernel, noise, quality)
 
     def _blurred(
-        self, hr: tf.Tensor, z_k: tf.Tensor | None, training: bool
+        self, hr: tf.Tensor, z_k: tf.Tensor | None, training: bool, border: str | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """y_clean, and the kernels that made it."""
         config = self.config
-        geometry = {"grid": config.grid, "border": config.border}
-        made = self.kernel_module(z_k, self._seen_by_kernels(hr), training=training)
+        geometry = {"grid": config.grid, "border": border or config.border}
+        margin = self.margin if border == "valid" else self.crop_margin
+        image = self._seen_by_kernels(hr, margin)
+        made = self.kernel_module(z_k, image, training=training)
         hr = tf.cast(hr, tf.float32)
         if not config.kernel.basis:
             return blur_downsample(hr, made, config.scale, **geometry), made
         # In a graph the kernels are not made unless somebody asks for them.
         return blur_mixture(hr, *made, config.scale, **geometry), _mixed(made)
 
-    def draw_latents(
+    @property
+    def margin(self) -> int:
+        """HR pixels that `apply` takes off each side: half a kernel."""
+        return self.config.kernel.kernel_size // 2
+
+    @property
+    def crop_margin(self) -> int:
+        """HR pixels of context around training crops: 0 with border="reflect"."""
+        return self.config.margin
+
+    @property
+    def context(self) -> int:
+        """LR pixels that its convolutions see to each side."""
+        return self.config.context
+
+    @property
+    def grid_period(self) -> int:
+        """LR pixels after which JPEG's grid of blocks repeats; 0 without JPEG."""
+        return self.config.grid_period
+
+    def apply(
+        self, hr: tf.Tensor, *latents: tf.Tensor | None, training: bool = False
+    ) -> Degraded:
+        """Calls the network on `hr` with its margin, whatever the border in training.
+
+        With border="reflect" the network itself mirrors what it is given. Windows of a
+        photograph are mirrored at the photograph's edges alone, before this call.
+        """
+        hr = tf.cast(hr, tf.float32)
+        return self(hr, *latents, training=training, border="valid")
+
+    def draw(
         self, batch: int | tf.Tensor, height: int, width: int, seed: tf.Tensor
-    ) -> Latents:
-        """All latents, a pure function of the seed, each N(0, I).
+    ) -> PDMLatents:
+        """Draws all latents, a pure function of the seed, each N(0, I).
 
         Args:
           batch: number of images.
@@ -213,7 +240,7 @@ class PDM(Network):
         if self.jpeg_module is not None:
             shape = self.jpeg_module.latent_shape(batch)
             z_q = _normal(shape, seed, 2, self.config.jpeg.latent)
-        return Latents(z_k, z_n, z_q)
+        return PDMLatents(z_k, z_n, z_q)
 
     def kernels(
         self, z_k: tf.Tensor | None, hr: tf.Tensor | None, training: bool = False
@@ -221,22 +248,23 @@ class PDM(Network):
         """The kernels for latents and, if the module looks at them, HR images.
 
         Args:
-          z_k: as `draw_latents` gives it.
+          z_k: as `draw` gives it.
           hr: [B, H, W, 3] with the margin; may be None unless use_image is on.
           training: whether batch normalisation uses the batch.
 
         Returns:
           [B, h, w, K*K] if the form is per pixel, else [B, 1, 1, K*K].
         """
-        made = self.kernel_module(z_k, self._seen_by_kernels(hr), training=training)
+        image = self._seen_by_kernels(hr, self.crop_margin)
+        made = self.kernel_module(z_k, image, training=training)
         return _mixed(made) if self.config.kernel.basis else made
 
-    def _seen_by_kernels(self, hr: tf.Tensor | None) -> tf.Tensor | None:
+    def _seen_by_kernels(self, hr: tf.Tensor | None, margin: int) -> tf.Tensor | None:
         """The HR image on the LR grid, if the kernel module looks at it."""
         config = self.config
         if not config.kernel.use_image or hr is None:
             return None
-        return hr_footprint(hr, config.scale, config.grid, config.margin)
+        return hr_footprint(hr, config.scale, config.grid, margin)
 
     def sample_kernels(
         self, count: int, seed: int = 0, hr: tf.Tensor | None = None
@@ -267,14 +295,12 @@ class PDM(Network):
         side = config.kernel.kernel_size
         height = width = _SAMPLE_MAP if config.kernel.spatial else 1
         if config.kernel.use_image:
-            height, width = (
-                (n - 2 * config.margin) // config.scale for n in hr.shape[1:3]
-            )
+            _, height, width = self.lr_shape(hr)
         found = []
         for first in range(0, count, _SAMPLES_AT_ONCE):
             rows = range(first, min(count, first + _SAMPLES_AT_ONCE))
             seeds = tf.constant([seed, first])
-            z_k = self.draw_latents(len(rows), height, width, seeds).kernel
+            z_k = self.draw(len(rows), height, width, seeds).kernel
             images = None
             if config.kernel.use_image:
                 images = tf.stack([hr[row % len(hr)] for row in rows])

@@ -274,8 +274,7 @@ def _degraded(
     lr, clean, noise = [], [], []
     for first in range(0, len(crops), _BATCH):
         hr = crops[first : first + _BATCH]
-        latents = pdm.draw_latents(len(hr), size, size, tf.constant([seed, first + 1]))
-        degraded = pdm(hr, *latents, training=False)
+        degraded = pdm.synthesise(hr, tf.constant([seed, first + 1]))
         lr.append(np.asarray(degraded.lr))
         clean.append(np.asarray(degraded.clean_lr))
         if degraded.noise is not None:

@@ -135,7 +135,7 @@ def sample_degradation(
         hr.images_u8, side * scale + 2 * margin, patches, seed, "report/hr"
     )
     degraded = [
-        _degrade(pdm, sharp[start : start + _BATCH], side, (seed, start))
+        _degrade(pdm, sharp[start : start + _BATCH], (seed, start))
         for start in range(0, patches, _BATCH)
     ]
     lr, clean_lr, noise = zip(*degraded, strict=True)
@@ -169,10 +169,9 @@ def _largest_side(photographs: Photographs) -> int:
 
 
 def _degrade(
-    pdm: tf.keras.Model, hr_u8: np.ndarray, side: int, seed: tuple[int, int]
+    pdm: tf.keras.Model, hr_u8: np.ndarray, seed: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """(lr, clean_lr, noise) of a batch, float32."""
-    latents = pdm.draw_latents(len(hr_u8), side, side, tf.constant(seed))
-    degraded = pdm(tf.constant(to_float(hr_u8)), *latents, training=False)
+    degraded = pdm.synthesise(tf.constant(to_float(hr_u8)), tf.constant(seed))
     noise = None if degraded.noise is None else degraded.noise.numpy()
     return degraded.lr.numpy(), degraded.clean_lr.numpy(), noise

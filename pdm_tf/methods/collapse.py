@@ -11,7 +11,7 @@ One look is 64 latents through the kernel module and two draws of noise on four 
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -116,7 +116,7 @@ def degradation_health(pdm: PDM, hr: tf.Tensor) -> Health:
         del numbers["kernels_alike"]
     if pdm.noise_module is not None:
         hr = hr[:IMAGES]
-        draws = [_degraded(pdm, hr, draw) for draw in (1, 2)]
+        draws = [pdm.synthesise(hr, tf.constant([_SEED[0], draw])) for draw in (1, 2)]
         clean = draws[0].clean_lr.numpy()
         numbers |= noise_numbers(clean, *(x.noise.numpy() for x in draws))
         if pdm.config.noise.latent == "zero":
@@ -187,9 +187,3 @@ def health_from(numbers: Mapping[str, float]) -> Health:
 def _kernels(pdm: PDM, hr: tf.Tensor) -> np.ndarray:
     kernels = pdm.sample_kernels(LATENTS, _SEED[0], hr=hr)
     return kernels.reshape(len(kernels), -1)
-
-
-def _degraded(pdm: PDM, hr: tf.Tensor, draw: int) -> Any:
-    size = (hr.shape[1] - 2 * pdm.config.margin) // pdm.config.scale
-    latents = pdm.draw_latents(len(hr), size, size, tf.constant([_SEED[0], draw]))
-    return pdm(hr, *latents, training=False)

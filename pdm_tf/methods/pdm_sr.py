@@ -170,10 +170,8 @@ class PDMSR:
     ) -> None:
         self._config, self._pdm, self._seed = config, pdm, seed
         self._discriminator, self._sr_part = discriminator, sr_part
-        self._lr_patch, self._scale = lr_patch, pdm.config.scale
-        self._margin, self._period = pdm.config.margin, pdm.config.grid_period
-        lr_side = lr_patch + self._period
-        self.patches = {"hr": lr_side * self._scale + 2 * self._margin}
+        self._lr_patch, self._scale = lr_patch, pdm.scale
+        self.patches = {"hr": pdm.hr_side(lr_patch + pdm.grid_period)}
         if config.learns_degradation:
             self.patches["real_lr"] = lr_patch
         sr_networks = {} if sr_part is None else sr_part.networks
@@ -261,17 +259,14 @@ class PDMSR:
         self, hr: tf.Tensor, step: tf.Tensor, shard: BatchShard, training: bool
     ) -> tuple[Degraded, tf.Tensor]:
         """The fakes, and the part of `hr` that their `lr` shows."""
-        batch = hr.shape[0] * shard.count
-        size = (hr.shape[1] - 2 * self._margin) // self._scale
         seed = step_seed(self._seed, "latents", step)
-        latents = self._pdm.draw_latents(batch, size, size, seed)
-        latents = [None if z is None else shard.of(z) for z in latents]
-        degraded = self._pdm(hr, *latents, training=training)
-        hr = crop_margin(hr, self._margin)
-        if self._period:
+        degraded = self._pdm.synthesise(hr, seed, shard, training)
+        batch = hr.shape[0] * shard.count
+        hr = crop_margin(hr, self._pdm.crop_margin)
+        if self._pdm.grid_period:
             seed = step_seed(self._seed, "jpeg phase", step)
             corners = tf.random.stateless_uniform(
-                [batch, 2], seed, 0, self._period, tf.int32
+                [batch, 2], seed, 0, self._pdm.grid_period, tf.int32
             )
             lr, hr = cut_at_phase(
                 degraded.lr, hr, shard.of(corners), self._lr_patch, self._scale

@@ -85,8 +85,7 @@ class Supervised:
         self.patches: dict[str, int] = {"hr": lr_patch * scale, "lr": lr_patch}
         if config.pairs == "synthetic":
             self._degradation = DEGRADATIONS[config.degradation](scale)
-            margin = self._degradation.margin
-            self.patches = {"hr": lr_patch * scale + 2 * margin}
+            self.patches = {"hr": self._degradation.hr_side(lr_patch)}
         self.networks = self._part.networks
         self.optimizers = optimizers_for(
             self.networks, ["sr"], learning_rate=learning_rate, clip_norm=clip_norm
@@ -131,13 +130,10 @@ class Supervised:
         if degradation is None:
             return batch["lr"], hr
         seed = step_seed(self._seed, "degradation", step)
-        whole = hr.shape[0] * shard.count
-        latents = degradation.draw(whole, *degradation.lr_size(hr), seed)
-        parts = [None if latent is None else shard.of(latent) for latent in latents]
-        lr = degradation.apply(hr, *parts).lr
+        lr = degradation.synthesise(hr, seed, shard).lr
         if self._config.quantise:
             lr = quantise_8bit(lr)
-        return lr, crop_margin(hr, degradation.margin)
+        return lr, crop_margin(hr, degradation.crop_margin)
 
     def _train_step(
         self, batch: Batch, step: tf.Tensor, shard: BatchShard

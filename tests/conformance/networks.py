@@ -82,7 +82,7 @@ def _on_latent_and_image(network: Any, seed: int) -> tf.Tensor:
 def _degraded(network: Any, seed: int) -> tf.Tensor:
     scale, margin = network.config.scale, network.config.margin
     size = 6 * scale + 2 * margin
-    latents = network.draw_latents(2, 6, 6, tf.constant([seed, 1]))
+    latents = network.draw(2, 6, 6, tf.constant([seed, 1]))
     return network(random_image(seed, 2, size, size, 3), *latents).lr
 
 

@@ -89,7 +89,7 @@ def both(config, channels_last=False, blur="grouped"):
         None
         if z is None
         else torch_training.torch.tensor(z.numpy()).permute(0, 3, 1, 2)
-        for z in pdm.draw_latents(BATCH, LR_PATCH, LR_PATCH, seed)[:2]
+        for z in pdm.draw(BATCH, LR_PATCH, LR_PATCH, seed)[:2]
     ]
     step = torch_training.JointStep(
         timed, weights, channels_last=channels_last, blur=blur

@@ -16,7 +16,7 @@ from pdm_tf.data.degraded_pairs import JOURNAL_NAME, make_degraded_pairs
 from pdm_tf.data.degraded_shards import make_degraded_shards
 from pdm_tf.data.degrading import Request, Stopped, image_seed
 from pdm_tf.data.pairs import load_pairs
-from pdm_tf.degradations import BicubicDegradation, LearnedDegradation
+from pdm_tf.degradations import BicubicDegradation
 from tests.oracles import blur_oracle
 from tests.unit.data.folders import SIZES, add_bad_files, fill, noise
 from tests.unit.degradations.networks import tiny_pdm
@@ -27,7 +27,7 @@ SETTINGS = {"degradation": "tiny", "seed": 3}
 
 @pytest.fixture(scope="module")
 def learned():
-    return LearnedDegradation(tiny_pdm())
+    return tiny_pdm()
 
 
 @pytest.fixture
@@ -87,8 +87,8 @@ def test_each_line_of_the_manifest_makes_its_lr_image_again(folder, learned):
         np.testing.assert_array_equal(read_rgb_u8(out / row["hr"]), hr_u8)
         padded = np.pad(hr_u8, [(2, 2), (2, 2), (0, 0)], mode="reflect")
         h, w = row["lr_size"]
-        latents = learned.pdm.draw_latents(1, h, w, tf.constant(row["seed"]))
-        wanted = learned.pdm(tf.constant(padded[None] / 255.0, tf.float32), *latents)
+        latents = learned.draw(1, h, w, tf.constant(row["seed"]))
+        wanted = learned(tf.constant(padded[None] / 255.0, tf.float32), *latents)
         lr_u8 = read_rgb_u8(out / row["lr"])
         np.testing.assert_array_equal(lr_u8, to_u8(wanted.lr.numpy()[0]))
         kernel = wanted.kernel.numpy().reshape(5, 5)
@@ -100,7 +100,7 @@ def test_each_line_of_the_manifest_makes_its_lr_image_again(folder, learned):
 
 def test_stored_kernels_explain_the_lr_images(folder):
     """By a blur that shares no code with the product; a wrong index would show."""
-    pairs(folder, LearnedDegradation(tiny_pdm(noise_blocks=None)))
+    pairs(folder, tiny_pdm(noise_blocks=None))
     out = folder / "out"
     kernels = np.load(out / "kernels.npy").astype(np.float64)
     for row in manifest(out):

@@ -65,7 +65,7 @@ def images(pdm, batch=2, seed=0):
 def test_every_variable_of_netk_gets_a_gradient_through_the_blur(kernel, initial):
     pdm = make({**kernel, "initial": initial})
     hr = images(pdm)
-    latents = pdm.draw_latents(2, *LR_SIZE, tf.constant([1, 2]))
+    latents = pdm.draw(2, *LR_SIZE, tf.constant([1, 2]))
     weights = np.random.default_rng(1).normal(size=(2, *LR_SIZE, 3))
     with tf.GradientTape() as tape:
         lr = pdm(hr, *latents, training=True).lr
@@ -79,7 +79,7 @@ def test_every_variable_of_netk_gets_a_gradient_through_the_blur(kernel, initial
 @pytest.mark.parametrize("noise", NOISES.values(), ids=NOISES)
 def test_every_variable_of_netn_gets_a_gradient(noise):
     pdm = make(noise=noise)
-    latents = pdm.draw_latents(2, *LR_SIZE, tf.constant([1, 2]))
+    latents = pdm.draw(2, *LR_SIZE, tf.constant([1, 2]))
     assert (latents.noise is None) == (noise.get("latent") == "zero")
     with tf.GradientTape() as tape:
         noise = pdm(images(pdm), *latents, training=True).noise
@@ -96,8 +96,8 @@ def test_kernels_depend_on_what_the_form_says_and_on_nothing_else(kernel):
     pdm = make({**kernel, "initial": "gaussians"})
     shake(pdm)
     config = pdm.config.kernel
-    z_k = pdm.draw_latents(2, *LR_SIZE, tf.constant([1, 2])).kernel
-    other_z = pdm.draw_latents(2, *LR_SIZE, tf.constant([1, 3])).kernel
+    z_k = pdm.draw(2, *LR_SIZE, tf.constant([1, 2])).kernel
+    other_z = pdm.draw(2, *LR_SIZE, tf.constant([1, 3])).kernel
     hr, other_hr = images(pdm), images(pdm, seed=1)
     kernels = pdm(hr, z_k).kernel.numpy()
     size = LR_SIZE if kernel else (1, 1)
@@ -118,7 +118,7 @@ def test_netk_of_image_and_latent_equals_numpy():
     pdm = make(kernel, grid="half_pixel")
     shake(pdm)
     hr = images(pdm)
-    z_k = pdm.draw_latents(2, *LR_SIZE, tf.constant([1, 2])).kernel.numpy()
+    z_k = pdm.draw(2, *LR_SIZE, tf.constant([1, 2])).kernel.numpy()
     margin, (height, width) = pdm.config.margin, LR_SIZE
     inner = hr[:, margin:-margin, margin:-margin]
     blocks = inner.reshape(2, height, SCALE, width, SCALE, 3)
@@ -140,7 +140,7 @@ def test_equal_latents_make_the_variant_form_the_invariant_one(initial):
     shake(invariant)
     variant.set_weights(invariant.get_weights())
     hr = images(invariant)
-    z_k = invariant.draw_latents(2, *LR_SIZE, tf.constant([1, 2])).kernel
+    z_k = invariant.draw(2, *LR_SIZE, tf.constant([1, 2])).kernel
     everywhere = tf.tile(z_k, [1, *LR_SIZE, 1])
     one, many = invariant(hr, z_k), variant(hr, everywhere)
     assert many.kernel.shape == (2, *LR_SIZE, SIDE**2)
@@ -154,7 +154,7 @@ def test_gaussians_of_neighbours_are_correlated_by_3x3_windows_alone():
             {"spatial": True, "conv_size": conv_size, "initial": "gaussians"},
             noise=None,
         )
-        z_k = pdm.draw_latents(1, 80, 80, tf.constant([1, 2])).kernel
+        z_k = pdm.draw(1, 80, 80, tf.constant([1, 2])).kernel
         sizes = pdm.kernel_module.gaussians.to_covariance(z_k).numpy()[0, 1:-1, 1:-1, 0]
         together = np.corrcoef(sizes[:, 1:].ravel(), sizes[:, :-1].ravel())[0, 1]
         assert together == pytest.approx(wanted, abs=0.06)
@@ -169,7 +169,7 @@ def test_sampling_kernels_of_the_image_needs_images():
     kernels = pdm.sample_kernels(3, hr=hr)
     np.testing.assert_array_equal(kernels, pdm.sample_kernels(3, hr=hr))
     np.testing.assert_allclose(kernels.sum(axis=(1, 2)), 1.0, rtol=0, atol=1e-5)
-    middle = pdm(hr, pdm.draw_latents(3, *LR_SIZE, [0, 0]).kernel[:2]).kernel
+    middle = pdm(hr, pdm.draw(3, *LR_SIZE, [0, 0]).kernel[:2]).kernel
     middle = middle[:, LR_SIZE[0] // 2, LR_SIZE[1] // 2].numpy()
     np.testing.assert_allclose(kernels[:2].reshape(2, -1), middle, rtol=0, atol=1e-6)
 
@@ -190,7 +190,7 @@ def test_a_mixture_blurs_as_its_kernels_do(spatial):
     pdm = make({"spatial": spatial, "basis": 3, "initial": "gaussians"})
     shake(pdm)
     hr = images(pdm)
-    z_k = pdm.draw_latents(2, *LR_SIZE, tf.constant([1, 2])).kernel
+    z_k = pdm.draw(2, *LR_SIZE, tf.constant([1, 2])).kernel
     degraded = pdm(hr, z_k)
     kernels = pdm.kernels(z_k, hr)
     np.testing.assert_allclose(degraded.kernel, kernels, rtol=0, atol=1e-6)
@@ -206,9 +206,7 @@ def test_a_mixture_blurs_as_its_kernels_do(spatial):
 def test_mixtures_begin_about_as_different_as_their_basis():
     kernel = KernelModuleConfig(basis=16, filters=16, num_blocks=1, initial_std=0.0)
     pdm = PDMConfig(kernel=kernel, noise=None).build()
-    weights, basis = pdm.kernel_module(
-        pdm.draw_latents(64, 1, 1, tf.constant([1, 2])).kernel
-    )
+    weights, basis = pdm.kernel_module(pdm.draw(64, 1, 1, tf.constant([1, 2])).kernel)
     assert np.mean(np.max(weights, axis=-1)) > 0.4
     widths = kernel_spread(tf.tensordot(weights, basis, 1)).numpy().ravel()
     assert widths.std() > 0.4 * kernel_spread(basis).numpy().std()
@@ -220,7 +218,7 @@ def test_a_mixture_comes_back_from_its_settings_with_its_weights(tmp_path):
     pdm.save_weights(tmp_path / "pdm.weights.h5")
     again = type(pdm).from_config(pdm.get_config())
     again.load_weights(tmp_path / "pdm.weights.h5")
-    z_k = pdm.draw_latents(2, *LR_SIZE, tf.constant([1, 2])).kernel
+    z_k = pdm.draw(2, *LR_SIZE, tf.constant([1, 2])).kernel
     np.testing.assert_array_equal(again.kernels(z_k, None), pdm.kernels(z_k, None))
 
 

@@ -15,7 +15,6 @@ from pdm_tf.degradations import (
     GaussianJpegConfig,
     JPEGModuleConfig,
     KernelModuleConfig,
-    LearnedDegradation,
     NoiseModuleConfig,
     PDMConfig,
 )
@@ -36,9 +35,9 @@ def test_is_awgn_blur_stored_by_a_real_codec(subsampling):
     degradation = small(subsampling=subsampling, noise_max_255=6.0)
     hr = np.random.default_rng(0).random([3, 52, 64, 3]).astype(np.float32)
     seed = tf.constant([5, 6])
-    degraded = degradation(hr, seed=seed)
+    degraded = degradation.synthesise(hr, seed)
     plain = AwgnBlurDegradation(2, AwgnBlurConfig(kernel_size=5, noise_max_255=6.0))
-    wanted = plain(hr, seed=seed)
+    wanted = plain.synthesise(hr, seed)
     np.testing.assert_array_equal(degraded.clean_lr, wanted.clean_lr)
     for lr, before, quality in zip(
         degraded.lr.numpy(), wanted.lr.numpy(), degraded.quality.numpy(), strict=True
@@ -83,7 +82,7 @@ def test_a_learned_degradation_with_jpeg_leaves_none_either(subsampling):
         jpeg=JPEGModuleConfig(subsampling=subsampling, initial_median=30.0),
     ).build()
     shake(pdm, amount=0.1)
-    degradation = LearnedDegradation(pdm)
+    degradation = pdm
     hr_u8 = noise(150, 118, 3)
     whole = degrade_image(degradation, hr_u8, (3, 4), tile=400)
     parts = degrade_image(degradation, hr_u8, (3, 4), tile=16)

@@ -102,7 +102,7 @@ def make(**changes):
 def draw(pdm, seed=(1, 2)):
     side = 2 * 20 + 2 * pdm.config.margin
     hr = np.random.default_rng(0).random([3, side, side, 3]).astype(np.float32)
-    return hr, pdm.draw_latents(3, 20, 20, tf.constant(seed))
+    return hr, pdm.draw(3, 20, 20, tf.constant(seed))
 
 
 @pytest.mark.parametrize("subsampling", ["420", "444"])

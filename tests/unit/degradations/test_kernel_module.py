@@ -233,7 +233,7 @@ def test_zero_latent_gives_one_kernel_and_normal_latents_many():
     for latent, same in (("zero", True), ("normal", False)):
         kernel = small(latent=latent, initial_std=0.5)
         pdm = PDMConfig(scale=4, kernel=kernel, noise=None).build()
-        z_k = pdm.draw_latents(6, 8, 8, tf.constant([1, 2])).kernel
+        z_k = pdm.draw(6, 8, 8, tf.constant([1, 2])).kernel
         kernels = pdm.kernel_module(z_k, training=True).numpy()
         assert np.all(np.isfinite(kernels))  # batch statistics of equal rows
         spread = np.abs(kernels - kernels[:1]).max()

@@ -12,11 +12,9 @@ from pdm_tf.core.images import to_u8
 from pdm_tf.degradations import (
     JPEGModuleConfig,
     KernelModuleConfig,
-    LearnedDegradation,
     NoiseModuleConfig,
     PDMConfig,
 )
-from pdm_tf.degradations.learned import receptive_radius
 from pdm_tf.degradations.whole_image import degrade_image
 from pdm_tf.models.bundle import save_bundle
 from tests.unit.data.folders import noise
@@ -26,11 +24,11 @@ from tests.unit.methods import tiny
 
 def test_the_call_is_the_pdm_at_the_latents_of_the_seed():
     pdm = tiny_pdm()
-    degradation = LearnedDegradation(pdm)
+    degradation = pdm
     hr = np.random.default_rng(0).random((3, 24, 20, 3)).astype(np.float32)
     seed = tf.constant([3, 4])
-    degraded = degradation(hr, seed=seed)
-    wanted = pdm(hr, *pdm.draw_latents(3, 10, 8, seed), training=False)
+    degraded = degradation.synthesise(hr, seed)
+    wanted = pdm(hr, *pdm.draw(3, 10, 8, seed), training=False)
     assert degradation.margin == 2 and degraded.lr.shape == (3, 10, 8, 3)
     np.testing.assert_array_equal(degraded.lr, wanted.lr)
     np.testing.assert_array_equal(degraded.kernel, wanted.kernel)
@@ -43,29 +41,29 @@ def test_a_photograph_equals_what_training_makes_of_it():
     hr_u8 = noise(44, 44, 1)
     margin = pdm.config.margin
     padded = np.pad(hr_u8, [(margin, margin)] * 2 + [(0, 0)], mode="reflect")
-    latents = pdm.draw_latents(1, 22, 22, tf.constant([5, 6]))
-    method._pdm.draw_latents = lambda *arguments: latents
+    latents = pdm.draw(1, 22, 22, tf.constant([5, 6]))
+    method._pdm.draw = lambda *arguments: latents
     degraded, _ = method._degrade(
         tf.constant(padded[None] / 255.0, tf.float32),
         tf.constant(0, tf.int64),
         tiny.FULL_BATCH,
         training=False,
     )
-    del method._pdm.draw_latents
-    image = degrade_image(LearnedDegradation(pdm), hr_u8, (5, 6))
+    del method._pdm.draw
+    image = degrade_image(pdm, hr_u8, (5, 6))
     np.testing.assert_array_equal(image.lr_u8, to_u8(degraded.lr.numpy()[0]))
 
 
 @pytest.mark.parametrize("blocks", [0, 1, 3])
 def test_receptive_radius_is_what_a_single_latent_reaches(blocks):
     if blocks == 0:
-        assert receptive_radius(tiny_pdm(noise_blocks=None).config) == 0
+        assert tiny_pdm(noise_blocks=None).context == 0
         return
     pdm = tiny_pdm(noise_blocks=blocks)
-    radius = receptive_radius(pdm.config)
+    radius = pdm.context
     side = 2 * radius + 9
     hr = np.full([1, 2 * side + 4, 2 * side + 4, 3], 0.5, np.float32)
-    z_k, z_n, _ = pdm.draw_latents(1, side, side, tf.constant([0, 1]))
+    z_k, z_n, _ = pdm.draw(1, side, side, tf.constant([0, 1]))
     middle = np.zeros(z_n.shape, np.float32)
     middle[0, side // 2, side // 2] = 3.0
     changed = np.abs(pdm(hr, z_k, z_n + middle).lr - pdm(hr, z_k, z_n).lr)
@@ -105,8 +103,8 @@ def test_a_pdm_that_mirrors_gives_the_same_photograph():
     pdm = tiny_pdm(border="reflect")
     hr_u8 = noise(30, 44, 2)
     hr = tf.constant(hr_u8[None] / 255.0, tf.float32)
-    wanted = pdm(hr, *pdm.draw_latents(1, 15, 22, tf.constant([7, 8])))
-    degradation = LearnedDegradation(pdm)
+    wanted = pdm(hr, *pdm.draw(1, 15, 22, tf.constant([7, 8])))
+    degradation = pdm
     assert degradation.margin == 2
     image = degrade_image(degradation, hr_u8, (7, 8))
     np.testing.assert_array_equal(image.lr_u8, to_u8(wanted.lr.numpy()[0]))
@@ -118,7 +116,7 @@ def test_opens_bundles_of_its_kind_only(tmp_path):
     save_bundle(tiny.sr(), tmp_path / "sr", step=7)
     degradation, bundle = open_learned(str(tmp_path))
     assert (degradation.scale, bundle.step) == (2, 7)
-    for variable, before in zip(degradation.pdm.variables, pdm.variables, strict=True):
+    for variable, before in zip(degradation.variables, pdm.variables, strict=True):
         np.testing.assert_array_equal(variable, before)
     with pytest.raises(UserError, match="role 'degradation'. Received: .*role 'sr'"):
         open_learned(str(tmp_path / "sr"))

@@ -29,7 +29,7 @@ def draw(pdm, batch=2, height=4, width=5, seed=(1, 2)):
     margin = pdm.config.margin
     shape = [batch] + [pdm.config.scale * n + 2 * margin for n in (height, width)] + [3]
     hr = np.random.default_rng(0).random(shape).astype(np.float32)
-    latents = pdm.draw_latents(batch, height, width, tf.constant(seed))
+    latents = pdm.draw(batch, height, width, tf.constant(seed))
     return hr, latents.kernel, latents.noise
 
 
@@ -106,7 +106,7 @@ def test_latents_are_a_function_of_the_seed():
 def test_latents_of_kernel_and_noise_are_independent_and_standard_normal():
     kernel = dataclasses.replace(KERNEL, latent_channels=3, spatial=True)
     pdm = make(kernel=kernel)
-    z_k, z_n, _ = pdm.draw_latents(2, 40, 40, tf.constant([3, 4]))
+    z_k, z_n, _ = pdm.draw(2, 40, 40, tf.constant([3, 4]))
     assert z_k.shape == z_n.shape == (2, 40, 40, 3)
     correlation = np.corrcoef(np.ravel(z_k), np.ravel(z_n))[0, 1]
     assert abs(correlation) < 0.05  # 1 / sqrt(9600) = 0.01
@@ -117,7 +117,7 @@ def test_latents_of_kernel_and_noise_are_independent_and_standard_normal():
 
 def test_zero_latent_is_zero_and_leaves_the_noise_random():
     pdm = make(kernel=dataclasses.replace(KERNEL, latent="zero"))
-    z_k, z_n, _ = pdm.draw_latents(2, 4, 4, tf.constant([0, 1]))
+    z_k, z_n, _ = pdm.draw(2, 4, 4, tf.constant([0, 1]))
     np.testing.assert_array_equal(z_k, np.zeros([2, 1, 1, 4]))
     assert np.std(z_n) > 0.5
 

@@ -11,7 +11,6 @@ from pdm_tf.degradations import (
     AwgnBlurDegradation,
     BicubicDegradation,
     Degraded,
-    LearnedDegradation,
 )
 from pdm_tf.degradations.base import Degradation
 from pdm_tf.degradations.whole_image import TILE, Stopped, degrade_image
@@ -23,12 +22,12 @@ KINDS = {
     "bicubic": lambda: BicubicDegradation(3),
     "awgn_blur": lambda: AwgnBlurDegradation(2),
     "half_pixel": lambda: AwgnBlurDegradation(4, AwgnBlurConfig(7, grid="half_pixel")),
-    "pdm": lambda: LearnedDegradation(tiny_pdm()),
+    "pdm": lambda: tiny_pdm(),
     # 20 px of context, more than one block of 16, and much comes from its end.
-    "wide": lambda: LearnedDegradation(tiny_pdm(noise_blocks=2, noise_window=9)),
-    "spatial": lambda: LearnedDegradation(tiny_pdm(spatial=True)),
-    "mixed": lambda: LearnedDegradation(tiny_pdm(spatial=True, basis=3)),
-    "blur": lambda: LearnedDegradation(tiny_pdm(noise_blocks=None)),
+    "wide": lambda: tiny_pdm(noise_blocks=2, noise_window=9),
+    "spatial": lambda: tiny_pdm(spatial=True),
+    "mixed": lambda: tiny_pdm(spatial=True, basis=3),
+    "blur": lambda: tiny_pdm(noise_blocks=None),
 }
 
 

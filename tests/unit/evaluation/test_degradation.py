@@ -71,9 +71,7 @@ def test_noise_is_compared_as_stored(photographs):
     network = tiny.pdm(kernel=KERNEL, noise=noise)
     bright = [np.where(x > 99, 255, x + 100).astype(np.uint8) for x in photographs]
     crops = np.stack([x[:108, :108] for x in bright]).astype(np.float32) / 255.0
-    degraded = network(
-        crops, *network.draw_latents(len(crops), 50, 50, tf.constant([9, 9]))
-    )
+    degraded = network(crops, *network.draw(len(crops), 50, 50, tf.constant([9, 9])))
     stored = to_float(to_u8(degraded.lr.numpy()))
     clean = degraded.clean_lr.numpy()
     truth = list(zip(clean, stored - clean, strict=True))

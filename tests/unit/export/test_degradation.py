@@ -66,7 +66,7 @@ def _inputs(pdm, batch, height, width, seed=0):
     sides = [side * config.scale + 2 * config.margin for side in (height, width)]
     hr = to_float(photo(*sides))
     hr = np.stack([np.roll(hr, 3 * i, axis=0) for i in range(batch)])
-    latents = pdm.draw_latents(batch, height, width, tf.constant([seed, 5]))
+    latents = pdm.draw(batch, height, width, tf.constant([seed, 5]))
     named = zip(("z_k", "z_n"), latents[:2], strict=True)
     return {"hr": hr, **{name: z.numpy() for name, z in named if z is not None}}
 

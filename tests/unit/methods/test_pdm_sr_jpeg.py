@@ -59,7 +59,7 @@ def test_fakes_begin_anywhere_on_the_grid_and_are_parts_of_a_compressed_image():
 
 def uncut(pdm, of, batch, index):
     seed = step_seed(0, "latents", index)
-    return pdm(batch["hr"], *pdm.draw_latents(tiny.BATCH, 16, 16, seed))
+    return pdm(batch["hr"], *pdm.draw(tiny.BATCH, 16, 16, seed))
 
 
 def place_of(patch, image):

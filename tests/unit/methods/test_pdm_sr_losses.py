@@ -80,7 +80,7 @@ def straightforward_step(method, batch, config):
     )
     size = tiny.LR_PATCH
     seed = step_seed(0, "latents", tf.constant(0, tf.int64))
-    latents = pdm.draw_latents(tiny.BATCH, size, size, seed)
+    latents = pdm.draw(tiny.BATCH, size, size, seed)
 
     def quantised(x):
         clamped = tf.clip_by_value(x, 0.0, 1.0)

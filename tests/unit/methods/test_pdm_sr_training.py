@@ -344,7 +344,7 @@ def test_one_kernel_is_the_same_in_training_and_in_use():
     kernel = dataclasses.replace(tiny.KERNEL, latent="zero", normalization="batch")
     pdm = tiny.pdm(kernel)
     tiny.run(tiny.pdm_sr({"pdm": pdm}, training="degradation"), 20)
-    z_k = pdm.draw_latents(4, 8, 8, tf.constant([0, 0])).kernel
+    z_k = pdm.draw(4, 8, 8, tf.constant([0, 0])).kernel
     trained = pdm.kernel_module(z_k, training=True).numpy()
     used = pdm.kernel_module(z_k, training=False).numpy()
     np.testing.assert_allclose(used, trained, atol=1e-6)
