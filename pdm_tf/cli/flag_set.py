@@ -154,7 +154,7 @@ def to_flags_text(spec: ProgramSpec, config: Any) -> str:
         for name in table:
             value = getattr(config, name)
             is_repeated = hints[name] == tuple[str, ...]
-            texts = value if is_repeated else (_as_text(value),)
+            texts = value if is_repeated else (as_text(value),)
             lines += [f"--{name}={text}" for text in texts]
     return "\n".join(lines) + "\n"
 
@@ -171,7 +171,7 @@ def help_text(spec: ProgramSpec) -> str:
         parts += ["", f"{title}:"]
         for name, text in table.items():
             parts.append(f"  --{_usage(name, hints[name])}")
-            shown = _as_text(defaults[name])
+            shown = as_text(defaults[name])
             tail = f"Default: {shown}." if shown else ""
             parts += textwrap.wrap(
                 f"{text} {tail}".strip(),
@@ -211,7 +211,7 @@ class _Parser(flags.ArgumentParser):
 
 class _Serializer(flags.ArgumentSerializer):
     def serialize(self, value: Any) -> str:
-        return _as_text(value)
+        return as_text(value)
 
 
 def sections_of(config: type) -> dict[str, dict[str, str]]:
@@ -249,11 +249,12 @@ def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _as_text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """Returns a flag's value as it is written in a flag file."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):
-        return ",".join(_as_text(item) for item in value)
+        return ",".join(as_text(item) for item in value)
     return "none" if value is None else str(value)
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from pdm_tf import build, train
 from pdm_tf.cli import program
+from pdm_tf.cli.flag_set import as_text
 from pdm_tf.data.paper_sets import PAPER_SETS
 from pdm_tf.methods import METHODS
 from pdm_tf.models.bundle import load_bundle, save_bundle
@@ -21,6 +22,7 @@ from pdm_tf.models.features import VGGConfig
 from pdm_tf.models.networks import SR_NETS
 from pdm_tf.run import read_metrics
 from tests.conformance.smoke import CONFIGS, ROOT, arguments, parse, write_photographs
+from tests.support import golden
 
 FILES = sorted(path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.flags"))
 PARTS = [path for path in FILES if path.parts[0] == "parts"]
@@ -233,10 +235,11 @@ def train_elsewhere(*flags: str) -> str:
 
 @pytest.mark.parametrize("path", TRAINED)
 def test_trains_saves_resumes_and_validates(path, photographs, tmp_path, capsys):
-    """Two steps, then two more, through the real program."""
+    """Ten steps, then ten more, through the real program, with losses as recorded."""
     run = tmp_path / "run"
-    flags = arguments(path, photographs, run)
-    train_here(*flags)
+    every = [f"--{what}_every=10" for what in ("save", "validate", "preview")]
+    flags = arguments(path, photographs, run, *every)
+    train_here(*flags, "--steps=10")
     learns_sr = "training=degradation" not in parse(path).method_arg
     learns_degradation = parse(path).method in ("pdm_sr", "pdm_srgan")
     present = {"sr": learns_sr, "pdm": learns_degradation}
@@ -244,24 +247,48 @@ def test_trains_saves_resumes_and_validates(path, photographs, tmp_path, capsys)
     assert {folder.name for folder in (run / "bundles").iterdir()} == names
     before = {name: load_bundle(run / "bundles" / name) for name in names}
     capsys.readouterr()
-    train_here(*flags, "--steps=4")
-    assert "goes on from step 2" in capsys.readouterr().out
+    train_here(*flags, "--steps=20")
+    assert "goes on from step 10" in capsys.readouterr().out
     records = read_metrics(run / "metrics.jsonl")
     losses = [r for r in records if any(k.startswith("loss/") for k in r)]
     # The released code's log restarted; here each step is there once.
-    assert [r["step"] for r in losses] == [1, 2, 3, 4]
+    assert [r["step"] for r in losses] == list(range(1, 21))
     for record in losses:
         values = [v for k, v in record.items() if k.startswith(("loss/", "stat/"))]
         assert all(math.isfinite(value) for value in values), record
     validated = [r["step"] for r in records if "val/psnr" in r]
-    assert validated == ([2, 4] if learns_sr else [])
+    assert validated == ([10, 20] if learns_sr else [])
     for name in names:
         bundle = load_bundle(run / "bundles" / name)
-        assert (bundle.step, before[name].step) == (4, 2)
+        assert (bundle.step, before[name].step) == (20, 10)
         # From step 1 on "separate" only trains the SR network.
         if "separate" not in str(path) or name.startswith("sr"):
             assert bundle.sha256 != before[name].sha256, f"{name} did not move"
-    assert list((run / "previews").glob("step_00000004_*.png"))
+    assert list((run / "previews").glob("step_00000020_*.png"))
+    assert not golden.differences(records, golden.read("traces.json")[str(path)])
+
+
+def test_srgan_as_in_the_paper_trains_as_recorded(photographs, tmp_path):
+    """The one method and preset that no smoke flag file has."""
+    flags = arguments("smoke/pdm_srgan.flags", photographs, tmp_path / "run")
+    train_here(*flags, "--preset=paper", "--steps=20", "--validate_every=0")
+    records = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    trace = golden.read("traces.json")["smoke/pdm_srgan.flags --preset=paper"]
+    assert not golden.differences(records, trace)
+
+
+def test_flag_files_resolve_as_recorded():
+    """Flag file -> the settings that are not the defaults."""
+    resolved = {}
+    for path in WHOLE:
+        config = parse(path)
+        resolved[str(path)] = {
+            field.name: as_text(getattr(config, field.name))
+            for field in dataclasses.fields(config)
+            if getattr(config, field.name) != field.default
+        }
+    recorded = golden.read("configs.json")
+    assert {path: resolved[path] for path in recorded} == recorded
 
 
 def test_sr_on_a_frozen_degradation(photographs, tmp_path):
