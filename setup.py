@@ -46,7 +46,7 @@ setup(
     package_data={
         "export": ["templates/*"],
         "pdm_tf.samples": ["README.md", "*/*.jpg"],
-        "pdm_tf.reporting": ["assets/*"],
+        "pdm_tf.reporting": ["assets/*", "templates/*"],
     },
     install_requires=[
         f"tensorflow{TENSORFLOW}",
@@ -56,6 +56,9 @@ setup(
         "pillow>=11,<14",
         "scipy>=1.14,<1.19",
         "tqdm>=4.66,<5",
+        # Reports, which every training run leaves: their pages, and the charts in them.
+        "jinja2>=3.1,<4",
+        "matplotlib>=3.11,<3.12",
     ],
     extras_require={
         "gpu": [f"tensorflow[and-cuda]{TENSORFLOW}", ONNXRUNTIME_GPU],

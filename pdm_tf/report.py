@@ -68,6 +68,11 @@ class ReportConfig:
         "current folder for a bundle on its own.",
         section="Output",
     )
+    figures: str = flag(
+        "",
+        "Folder for the charts as SVG and PDF files, for papers and slides; made if "
+        "missing. Empty: none.",
+    )
     sliders: int = flag(
         4,
         "Photographs to show before and after, evenly by name; 0 for none.",
@@ -197,6 +202,8 @@ def write_report(
     text, verdict = page.render()
     path = Path(config.output) if config.output else (run.run_dir or Path()) / FILE
     write_text_atomic(path, text)
+    if config.figures:
+        page.save_figures(Path(config.figures))
     return Written(path, verdict.headline, tuple(page.left_out))
 
 

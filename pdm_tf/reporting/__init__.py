@@ -1,7 +1,9 @@
-"""Reports for people: one self-contained HTML file each, made from what was measured.
+"""Reports for people: one self-contained HTML file each, drawn from JSON and arrays.
 
-Generic, of use to any report: `markup.py` (escaping), `page.py` (the document around
-the sections), `charts.py` and `axes.py` (SVG), `tables.py`, `pictures.py`, `slider.py`,
-and in `assets/` the one style sheet and the one script. The rest makes the report of a
-learned degradation out of them.
+Of use to any report: `page.py` (the document around the sections), `rendering.py` (what
+fills the templates of `templates/`, everything escaped), `charts.py`, `tables.py`, and
+in `assets/` the one style sheet and the one script. A page is composed of sections:
+`run_page.py` of what a run has learned, `evaluation_page.py` and `comparison_page.py`
+of scores, which `evaluation_text.py` and `comparison_text.py` also give as text. No
+TensorFlow is needed, and none is loaded.
 """

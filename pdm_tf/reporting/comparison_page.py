@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pdm_tf.reporting import comparison_text as texts
-from pdm_tf.reporting.markup import Markup, join, tag
 from pdm_tf.reporting.page import Section, render_page
-from pdm_tf.reporting.pictures import columns, figure, picture
-from pdm_tf.reporting.tables import Column, facts_table, plain_table, sortable_table
+from pdm_tf.reporting.rendering import minus, render
+from pdm_tf.reporting.tables import Column, Sortable
 
 FILE = "comparison.html"
 _TABLE = (
@@ -37,6 +36,14 @@ class CropRow(NamedTuple):
     region: tuple[int, int, int, int]
     cells: Sequence[tuple[str, np.ndarray | None, str]]
 
+    @property
+    def items(self) -> list[tuple[np.ndarray | None, str, tuple[str, str]]]:
+        """(crop, what it shows, lines below) of each cell."""
+        return [
+            (crop_u8, f"{self.name}, {title}", (title, line))
+            for title, crop_u8, line in self.cells
+        ]
+
 
 def comparison_page(
     comparison: Mapping[str, Any], crops: Sequence[CropRow], footer: str
@@ -48,22 +55,29 @@ def comparison_page(
       crops: images to show, in order.
       footer: who made it and when.
     """
-    sections = [Section("table", "Scores", _TABLE, _scores(comparison))]
+    sections = [
+        Section(
+            "table", "Scores", _TABLE, render("sortable", table=_scores(comparison))
+        )
+    ]
     if len(comparison["methods"]) > 1:
         head, *rows = texts.difference_rows(comparison)
-        rows = [[_minus(cell) for cell in row] for row in rows]
-        body = join(
-            plain_table(texts.differences_title(comparison), head, rows),
-            (tag("p", n, class_="note") for n in texts.notes(comparison)),
+        rows = [[minus(cell) for cell in row] for row in rows]
+        body = render(
+            "table",
+            caption=texts.differences_title(comparison),
+            headings=head,
+            rows=rows,
+            notes=texts.notes(comparison),
         )
-        sections.append(Section("differences", "Differences", None, body))
+        sections.append(Section("differences", "Differences", "", body))
     if crops:
-        body = [_crop_row(row) for row in crops]
+        body = render("crops", crops=crops)
         sections.append(Section("crops", "Crops", _CROPS, body))
     sections.append(_images(comparison))
     models = [(m["name"], m["model"]) for m in comparison["methods"]]
-    body = facts_table("Methods of the table", models)
-    sections.append(Section("about", "About the methods", None, body))
+    body = render("facts", caption="Methods of the table", facts=models)
+    sections.append(Section("about", "About the methods", "", body))
     count = len(comparison["methods"])
     return render_page(
         f"{count} method{'' if count == 1 else 's'} on one set",
@@ -74,7 +88,7 @@ def comparison_page(
     )
 
 
-def _scores(comparison: Mapping[str, Any]) -> Markup:
+def _scores(comparison: Mapping[str, Any]) -> Sortable:
     metrics = comparison["metrics"]
     cells = [Column("method")]
     cells += [
@@ -88,13 +102,13 @@ def _scores(comparison: Mapping[str, Any]) -> Markup:
             mark = {1: "best", 2: "second"}.get(method["rank"][name])
             if mark:
                 marks[y, x] = mark
-    return sortable_table("Means over the images", cells, rows, marks=marks)
+    return Sortable("Means over the images", cells, rows, marks)
 
 
 def _images(comparison: Mapping[str, Any]) -> Section:
     """One sortable table per metric: images as rows, methods as columns."""
     tables = []
-    for number, (metric, spec) in enumerate(comparison["metrics"].items()):
+    for metric, spec in comparison["metrics"].items():
         names = [method["name"] for method in comparison["methods"]]
         heads = [Column("image"), *(Column(name, spec["decimals"]) for name in names)]
         rows = [
@@ -102,33 +116,6 @@ def _images(comparison: Mapping[str, Any]) -> Section:
             for image in comparison["images"]
         ]
         title = texts.heading(metric, spec)
-        table = sortable_table(f"{title} of each image", heads, rows)
-        summary = tag("summary", title)
-        tables.append(tag("details", summary, table, open=number == 0))
-    return Section("images", "All images", "Open a metric; its headings sort.", tables)
-
-
-def _crop_row(row: CropRow) -> Markup:
-    top, left, height, width = row.region
-    figures = [
-        figure(_image(crop_u8, f"{row.name}, {title}"), _caption(title, line))
-        for title, crop_u8, line in row.cells
-    ]
-    label = f"{row.name}: region {width} x {height} at {left}, {top}"
-    return tag(
-        "div", tag("h3", row.name), columns(figures, label), class_="group exhibit"
-    )
-
-
-def _image(crop_u8: np.ndarray | None, alt: str) -> Markup:
-    if crop_u8 is None:
-        return tag("p", "no crop was kept", class_="note")
-    return picture(crop_u8, alt)
-
-
-def _caption(title: str, line: str) -> Markup:
-    return join(tag("strong", title), (tag("br"), line) if line else None)
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "\u2212")
+        tables.append((title, Sortable(f"{title} of each image", heads, rows)))
+    body = render("image_tables", tables=tables)
+    return Section("images", "All images", "Open a metric; its headings sort.", body)

@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.reporting import evaluation_text as texts
-from pdm_tf.reporting.markup import Child, Markup, join, tag
 from pdm_tf.reporting.measured_section import measured_section
 from pdm_tf.reporting.page import Section, Verdict, render_page
-from pdm_tf.reporting.pictures import columns, figure, picture
-from pdm_tf.reporting.tables import Column, facts_table, plain_table, sortable_table
+from pdm_tf.reporting.rendering import minus, render
+from pdm_tf.reporting.tables import Column, Sortable
 
 FILE = "report.html"
 
@@ -58,15 +57,16 @@ def evaluation_page(
         ("best", "The best images", _BEST, best),
     ):
         if exhibits:
-            body = [_exhibit(exhibit) for exhibit in exhibits]
+            body = render("exhibits", exhibits=exhibits)
             sections.append(Section(anchor, title, lead.format(metric=metric), body))
-    sections.append(Section("images", "All images", _IMAGES, _images(report)))
+    body = render("sortable", table=_images(report))
+    sections.append(Section("images", "All images", _IMAGES, body))
     if "degradation" in report:
         sections.append(measured_section(report["degradation"]))
     if report["problems"]:
         left = [(p["name"], p["reason"]) for p in report["problems"]]
-        body = facts_table(f"{len(left)} left out", left)
-        sections.append(Section("left_out", "Left out", None, body))
+        body = render("facts", caption=f"{len(left)} left out", facts=left)
+        sections.append(Section("left_out", "Left out", "", body))
     sections.append(_about(report))
     return render_page(
         f"Evaluation of {report['model']}",
@@ -96,46 +96,28 @@ def headline(report: Mapping[str, Any]) -> str:
                 f"{'' if sure else ', but that may be chance'} ({level:.0%} interval "
                 f"{_value(spec, low, sign='+')} to {_value(spec, high, sign='+')})"
             )
-    return _minus(text) + "."
+    return minus(text) + "."
 
 
 def _means(report: Mapping[str, Any]) -> Section:
     head, *rows = texts.summary_rows(report)
-    rows = [[_minus(cell) for cell in row] for row in rows]
+    rows = [[minus(cell) for cell in row] for row in rows]
     arrows = [
         f"{cell} {'↑' if spec['higher_is_better'] else '↓'}"
         for cell, spec in zip(head[1:], report["metrics"].values(), strict=True)
     ]
-    body = join(
-        plain_table("Means over the images", [head[0], *arrows], rows),
-        (tag("p", note, class_="note") for note in texts.notes_of(report)),
+    body = render(
+        "table",
+        caption="Means over the images",
+        headings=[head[0], *arrows],
+        rows=rows,
+        notes=texts.notes_of(report),
     )
     lead = "Arrows point to what is better."
     return Section("mean", "Means and their intervals", lead, body)
 
 
-def _exhibit(exhibit: Exhibit) -> Markup:
-    """Whole pictures above, the marked region enlarged below."""
-    name, (top, left, height, width), pictures = exhibit
-    wholes, crops = [], []
-    for whole_u8, crop_u8, lines in pictures:
-        title, *more = lines
-        alt = f"{name}, {title}"
-        wholes.append(figure(picture(whole_u8, f"{alt}, whole", exact=False), None))
-        caption = join(
-            tag("strong", title), ((tag("br"), line) for line in more if line)
-        )
-        crops.append(figure(picture(crop_u8, f"{alt}, enlarged"), caption))
-    return tag(
-        "div",
-        tag("h3", name),
-        columns(wholes, f"{name}: whole pictures"),
-        columns(crops, f"{name}: region {width} x {height} at {left}, {top}"),
-        class_="group exhibit",
-    )
-
-
-def _images(report: Mapping[str, Any]) -> Child:
+def _images(report: Mapping[str, Any]) -> Sortable:
     metrics = report["metrics"]
     others = [who for who in report["baseline"] if who != report["model"]]
     with_shift = any("shift" in image for image in report["images"])
@@ -156,7 +138,7 @@ def _images(report: Mapping[str, Any]) -> Child:
             row += [_difference(image[name], image[who][name]) for name in metrics]
         row += image["shift"] if with_shift else []
         rows.append([*row, image["seconds"]])
-    return sortable_table("Each image", heads, rows)
+    return Sortable("Each image", heads, rows)
 
 
 def _about(report: Mapping[str, Any]) -> Section:
@@ -173,8 +155,8 @@ def _about(report: Mapping[str, Any]) -> Section:
         for name, spec in report["metrics"].items()
         if "source" in spec
     ]
-    body = facts_table("What was evaluated, on what", facts)
-    return Section("about", "About this evaluation", None, body)
+    body = render("facts", caption="What was evaluated, on what", facts=facts)
+    return Section("about", "About this evaluation", "", body)
 
 
 def _column(name: str, spec: Mapping[str, Any]) -> Column:
@@ -190,7 +172,3 @@ def _value(spec: Mapping[str, Any], value: float | None, *, sign: str = "") -> s
     if value is None:
         return "infinite"
     return f"{value:{sign}.{spec['decimals']}f} {spec['unit']}".strip()
-
-
-def _minus(text: str) -> str:
-    return text.replace(" -", " \u2212").replace("(-", "(\u2212")

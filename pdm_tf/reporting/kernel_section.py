@@ -6,11 +6,10 @@ import numpy as np
 
 from pdm_tf.core import draw
 from pdm_tf.core.kernel_shapes import KernelMoments, kernel_moments
-from pdm_tf.reporting.charts import Scale, Series, chart
-from pdm_tf.reporting.markup import Markup, join, tag
+from pdm_tf.reporting.charts import Chart, Scale, Series
 from pdm_tf.reporting.page import Section
-from pdm_tf.reporting.pictures import figure, picture, tiles
-from pdm_tf.reporting.tables import Column, sortable_table
+from pdm_tf.reporting.rendering import Tile, render
+from pdm_tf.reporting.tables import Column, Sortable
 
 SHOWN = 24
 
@@ -39,8 +38,8 @@ def kernel_section(
     galleries = [
         _gallery(name, kernels, moments[name], centre_px) for name, kernels in groups
     ]
-    charts = [
-        chart(
+    charts = (
+        Chart(
             "Widths",
             [
                 Series(name, [tuple(s) for s in m.sigma[:256].tolist()], name, True)
@@ -53,7 +52,7 @@ def kernel_section(
             "spot is collapse.",
             same_unit=True,
         ),
-        chart(
+        Chart(
             "Centres",
             [
                 Series(
@@ -70,40 +69,32 @@ def kernel_section(
             "unpaired training cannot see it.",
             same_unit=True,
         ),
-    ]
-    body = join(
-        tag("div", galleries, class_="pair" if len(galleries) > 1 else None),
-        tag("div", charts, class_="grid"),
-        _statistics(moments, centre_px),
     )
-    return Section("kernels", "Blur kernels", _LEAD, body)
+    statistics = _statistics(moments, centre_px)
+    body = render("kernels", galleries=galleries, charts=charts, statistics=statistics)
+    return Section("kernels", "Blur kernels", _LEAD, body, charts)
 
 
 def _gallery(
     name: str, kernels: np.ndarray, moments: KernelMoments, centre_px: float
-) -> Markup:
+) -> tuple[str, list[Tile]]:
+    """A title, and the tiles below it."""
     shown = np.arange(min(SHOWN, len(kernels)))
-    order = shown[np.argsort(moments.sigma[shown, 0], kind="stable")]
-    figures = []
-    for index in order:
+    items = []
+    for index in shown[np.argsort(moments.sigma[shown, 0], kind="stable")]:
         major, minor = moments.sigma[index]
         dy, dx = moments.offset[index] - centre_px
-        tile = draw.kernel_tile(kernels[index], side=kernels.shape[1])
         alt = (
             f"{name} kernel, {major:.1f} by {minor:.1f} px wide, centre "
             f"{dx:+.1f} right and {dy:+.1f} below"
         )
-        figures.append(
-            figure(
-                tag("span", picture(tile, alt), class_="crossed"),
-                f"{major:.1f} \u00d7 {minor:.1f}",
-            )
-        )
+        tile_u8 = draw.kernel_tile(kernels[index], side=kernels.shape[1])
+        items.append(Tile(tile_u8, alt, f"{major:.1f} \u00d7 {minor:.1f}"))
     title = f"{name.capitalize()} kernels: {len(shown)} of {len(kernels)} drawn"
-    return tiles(f"{title}, by width (major \u00d7 minor, HR px)", figures)
+    return f"{title}, by width (major \u00d7 minor, HR px)", items
 
 
-def _statistics(moments: dict[str, KernelMoments], centre_px: float) -> Markup:
+def _statistics(moments: dict[str, KernelMoments], centre_px: float) -> Sortable:
     rows: list[list[str | float]] = []
     for label, of in (
         ("major width, HR px", lambda m: m.sigma[:, 0]),
@@ -125,7 +116,7 @@ def _statistics(moments: dict[str, KernelMoments], centre_px: float) -> Markup:
         Column("5 %", 2),
         Column("95 %", 2),
     ]
-    return sortable_table("All drawn kernels", columns, rows)
+    return Sortable("All drawn kernels", columns, rows)
 
 
 def kernel_comparison(

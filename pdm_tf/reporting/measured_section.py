@@ -9,15 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pdm_tf.core.numbers import number
-from pdm_tf.reporting.markup import Markup, join, tag
 from pdm_tf.reporting.page import Section
-from pdm_tf.reporting.tables import plain_table
+from pdm_tf.reporting.rendering import render
 
 _LEAD = (
     "The same in numbers, beside what they would be for a perfect and for a collapsed "
     "degradation where that is known."
 )
-
 
 HEADINGS = ("metric", "value", "to compare")
 Row = tuple[str, str, str]
@@ -31,21 +29,14 @@ def measured_section(report: Mapping[str, Any], missing: str = "") -> Section:
         measured.
       missing: why something could not be measured.
     """
-    rows = degradation_rows(report)
-    parts: list[Markup] = []
-    if missing:
-        parts.append(tag("p", f"Not measured: {missing}", class_="note"))
-    if rows:
-        parts.append(plain_table("Metrics of the degradation", HEADINGS, rows))
-        everything = list(_flat(report))
-        parts.append(
-            tag(
-                "details",
-                tag("summary", f"All {len(everything)} numbers"),
-                plain_table("All numbers", ("name", "value"), everything),
-            )
-        )
-    return Section("measured", "Measurements", _LEAD, join(parts))
+    body = render(
+        "measured",
+        rows=degradation_rows(report),
+        headings=HEADINGS,
+        everything=list(_flat(report)),
+        missing=missing,
+    )
+    return Section("measured", "Measurements", _LEAD, body)
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:

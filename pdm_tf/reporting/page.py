@@ -13,10 +13,14 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from pdm_tf import __version__
-from pdm_tf.reporting.markup import Child, Markup, join, tag
+from markupsafe import Markup
 
-STATES = ("good", "warning", "bad", "plain")
+from pdm_tf import __version__
+from pdm_tf.reporting.charts import Chart
+from pdm_tf.reporting.rendering import render
+
+# State -> the word that is shown with its colour.
+STATES = {"good": "Healthy", "warning": "Look closer", "bad": "Not usable", "plain": ""}
 
 
 @dataclass(frozen=True)
@@ -27,13 +31,15 @@ class Section:
       anchor: id, unique in the page.
       title: heading.
       lead: what is to be seen, and what to look for.
-      body: markup.
+      body: what `rendering.render` made, or plain text.
+      charts: those in the body, for figures in files.
     """
 
     anchor: str
     title: str
-    lead: Child
-    body: Child
+    lead: str
+    body: Markup | str
+    charts: tuple[Chart, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,13 +62,18 @@ class Verdict:
                 f"`state` must be one of {', '.join(STATES)}. Received: {self.state!r}."
             )
 
+    @property
+    def word(self) -> str:
+        """What the state is called on the page."""
+        return STATES[self.state]
+
 
 def render_page(
     title: str,
-    subtitle: Child,
+    subtitle: str,
     verdict: Verdict | None,
     sections: Sequence[Section],
-    footer: Child,
+    footer: str,
 ) -> str:
     """The whole document.
 
@@ -72,23 +83,25 @@ def render_page(
     anchors = [section.anchor for section in sections]
     if len(set(anchors)) != len(anchors):
         raise ValueError(f"Anchors must differ. Received: {', '.join(anchors)}.")
-    style, script = asset("page.css"), asset("page.js")
-    body = tag(
-        "body",
-        tag("a", "Skip to the sections", href="#main", class_="skip"),
-        tag(
-            "header",
-            tag("h1", title),
-            tag("p", subtitle, class_="subtitle"),
-            _verdict(verdict) if verdict else None,
-            tag("nav", _contents(sections), aria_label="Contents"),
-        ),
-        tag("main", (_section(section) for section in sections), id="main"),
-        tag("footer", footer),
-        tag("script", Markup(script)),
+    script = asset("page.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest())
+    policy = (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest.decode('ascii')}'; base-uri 'none'; "
+        "form-action 'none'"
     )
-    document = tag("html", _head(title, style, script), body, lang="en")
-    return f"<!doctype html>\n{document}\n"
+    page = render(
+        "page",
+        title=title,
+        subtitle=subtitle,
+        verdict=verdict,
+        sections=sections,
+        footer=footer,
+        policy=policy,
+        style=Markup(asset("page.css")),
+        script=Markup(script),
+    )
+    return f"{page}\n"
 
 
 def made_by(left_out: Sequence[str] = ()) -> str:
@@ -103,59 +116,3 @@ def asset(name: str) -> str:
     """The text of a file in `assets/`."""
     folder = resources.files("pdm_tf.reporting") / "assets"
     return (folder / name).read_text(encoding="utf-8")
-
-
-def _head(title: str, style: str, script: str) -> Markup:
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest())
-    policy = (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest.decode('ascii')}'; base-uri 'none'; "
-        "form-action 'none'"
-    )
-    return tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=policy),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("link", rel="icon", href="data:,"),
-        tag("style", Markup(style)),
-    )
-
-
-def _verdict(verdict: Verdict) -> Markup:
-    words = {"good": "Healthy", "warning": "Look closer", "bad": "Not usable"}
-    word = words.get(verdict.state)
-    return tag(
-        "div",
-        tag(
-            "p",
-            tag("strong", f"{word}. ") if word else None,
-            verdict.headline,
-            class_="headline",
-        ),
-        tag("ul", (tag("li", point) for point in verdict.points))
-        if verdict.points
-        else None,
-        class_=f"verdict {verdict.state}",
-        id="verdict",
-    )
-
-
-def _contents(sections: Sequence[Section]) -> Markup:
-    return tag(
-        "ul", (tag("li", tag("a", s.title, href=f"#{s.anchor}")) for s in sections)
-    )
-
-
-def _section(section: Section) -> Markup:
-    heading = f"{section.anchor}-heading"
-    return tag(
-        "section",
-        tag("h2", section.title, id=heading),
-        tag("p", section.lead, class_="lead") if section.lead else None,
-        join(section.body),
-        id=section.anchor,
-        aria_labelledby=heading,
-    )

@@ -5,22 +5,25 @@ order of the page, and renders it; the facts that the verdict needs are taken fr
 same arrays and numbers that are shown.
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pdm_tf.core.kernel_shapes import kernel_moments
-from pdm_tf.reporting.about_section import about_section
 from pdm_tf.reporting.kernel_section import kernel_section
-from pdm_tf.reporting.measured_section import measured_section
-from pdm_tf.reporting.noise_section import (
+from pdm_tf.reporting.lr_sections import (
     colour_cast,
     content_correlation,
     noise_section,
+    patch_section,
 )
+from pdm_tf.reporting.measured_section import measured_section
 from pdm_tf.reporting.page import Section, Verdict, made_by, render_page
-from pdm_tf.reporting.patch_section import patch_section
+from pdm_tf.reporting.rendering import render
 from pdm_tf.reporting.sr_section import Comparison, scores_section, sr_section
 from pdm_tf.reporting.training_section import (
     Records,
@@ -155,22 +158,33 @@ class RunPage:
             "bicubic_psnr": bicubic["psnr"],
         }
 
-    def render(self) -> tuple[str, Verdict]:
-        """The document, curves and the run's settings last, and its verdict."""
-        sections = list(self._sections)
+    @cached_property
+    def sections(self) -> list[Section]:
+        """What was added, then the curves and the settings of the run."""
         training = training_section(self._records)
-        if training is not None:
-            sections.append(training)
-        sections.append(about_section(self._run, self.sources))
+        curves = [] if training is None else [training]
+        return [*self._sections, *curves, _about(self._run, self.sources)]
+
+    def render(self) -> tuple[str, Verdict]:
+        """The document and its verdict."""
         verdict = verdict_on(Facts(**self._facts))
         page = render_page(
             f"What \u201c{self._run['name']}\u201d has learned",
             _subtitle(self._run),
             verdict,
-            sections,
+            self.sections,
             made_by(self.left_out),
         )
         return page, verdict
+
+    def save_figures(self, folder: Path) -> list[Path]:
+        """Writes every chart of the page as SVG and PDF, named after what it shows."""
+        written = []
+        for section in self.sections:
+            for chart in section.charts:
+                title = re.sub(r"\W+", "_", chart.title.lower()).strip("_")
+                written += chart.save(folder / f"{section.anchor}_{title}")
+        return written
 
 
 def _facts_of(records: Records) -> dict[str, Any]:
@@ -190,3 +204,79 @@ def _subtitle(run: Mapping[str, Any]) -> str:
     if "pdm" in networks and "sr" in networks:
         what = "a learned degradation, and the SR network trained with it"
     return f"{what[0].upper()}{what[1:]}: x{run['scale']}, step {run['step']:,}."
+
+
+def _about(run: Mapping[str, Any], sources: Sequence[tuple[str, str]]) -> Section:
+    """The last section: everything to repeat the run and the report.
+
+    Args:
+      run: `evaluation.opened_run.OpenedRun.to_json`.
+      sources: (what, where from) of the images that the report used.
+    """
+    settings, networks = run["settings"], run["networks"]
+    facts = [
+        ("run folder", run["run_dir"] or "none: a bundle on its own"),
+        ("method", _joined(settings, ("method", "preset"))),
+        ("step", _steps(run)),
+        ("scale", f"x{run['scale']}"),
+        ("seed", settings.get("seed")),
+        *((f"network {role}", _network(found)) for role, found in networks.items()),
+        *sources,
+        *_environment(run["environment"]),
+    ]
+    tables = [("All settings of the run", settings)] if settings else []
+    tables += [(f"Settings of {n['name']}", n["config"]) for n in networks.values()]
+    body = render(
+        "about_run",
+        facts=[(name, value) for name, value in facts if value not in (None, "")],
+        settings=[
+            (title, [(name, _text(value)) for name, value in values.items()])
+            for title, values in tables
+        ],
+    )
+    return Section(
+        "about",
+        "About this run",
+        "Versions, settings and files, for whoever wants to repeat it.",
+        body,
+    )
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value in (None, "") else str(value)
+
+
+def _joined(settings: Mapping[str, Any], names: Sequence[str]) -> str:
+    return ", ".join(str(settings[name]) for name in names if settings.get(name))
+
+
+def _steps(run: Mapping[str, Any]) -> str:
+    planned = run["settings"].get("steps")
+    if planned is None:
+        return f"{run['step']:,}"
+    return f"{run['step']:,} of {planned:,}"
+
+
+def _network(found: Mapping[str, Any]) -> str:
+    bundle = found["bundle"]
+    weights = "averaged weights" if bundle.endswith("_ema") else "last weights"
+    return (
+        f"{found['name']}, {found['parameters']:,} parameters, {weights} of "
+        f"step {found['step']:,}, bundle {bundle}, sha256 {found['sha256'][:12]}"
+    )
+
+
+def _environment(environment: Mapping[str, Any]) -> list[tuple[str, str]]:
+    if not environment:
+        return []
+    versions = environment.get("versions", {})
+    device = environment.get("device", {})
+    gpus = ", ".join(device.get("gpus", [])) or "no GPU"
+    return [
+        ("started", str(environment.get("started", ""))),
+        ("versions", ", ".join(f"{k} {v}" for k, v in versions.items())),
+        ("commit", str(environment.get("commit") or "unknown")),
+        ("device", f"{device.get('cpus', '?')} CPU cores, {gpus}"),
+    ]

@@ -1,14 +1,13 @@
 """What the SR network makes of real photographs, and how it scores on pairs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from pdm_tf.reporting.markup import join, tag
 from pdm_tf.reporting.page import Section
-from pdm_tf.reporting.slider import slider
-from pdm_tf.reporting.tables import Column, plain_table, sortable_table
+from pdm_tf.reporting.rendering import render
+from pdm_tf.reporting.tables import Column, Sortable
 
 # A region of one photograph in two ways: its name; (top, left, height, width) in LR
 # pixels; bicubic's and the network's picture, [height * scale, width * scale, 3] uint8.
@@ -30,25 +29,21 @@ def sr_section(comparisons: Sequence[Comparison], note: str = "") -> Section:
     Args:
       comparisons: one slider each.
       note: a line on how the pictures were chosen.
+
+    Raises:
+      ValueError: two pictures of one region that differ in size.
     """
-    sliders = [
-        slider(
-            bicubic_u8,
-            sr_u8,
-            labels=("bicubic", "network"),
-            alt=name,
-            caption=f"{name}: {width} \u00d7 {height} LR pixels at {left}, {top}",
-        )
-        for name, (top, left, height, width), bicubic_u8, sr_u8 in comparisons
-    ]
-    body = join(
-        tag("div", sliders, class_="sliders"),
-        tag("p", note, class_="note") if note else None,
-    )
+    for name, _, bicubic_u8, sr_u8 in comparisons:
+        if bicubic_u8.shape != sr_u8.shape:
+            raise ValueError(
+                "The pictures must have one size. "
+                f"Received: {bicubic_u8.shape} and {sr_u8.shape} of {name}."
+            )
+    body = render("sr", comparisons=comparisons, note=note)
     return Section("sr", "Super-resolution of real photographs", _LEAD, body)
 
 
-def scores_section(report: dict[str, Any], note: str = "") -> Section:
+def scores_section(report: Mapping[str, Any], note: str = "") -> Section:
     """Scores on pairs, with what displacement costs.
 
     Args:
@@ -77,12 +72,14 @@ def scores_section(report: dict[str, Any], note: str = "") -> Section:
         Column("shift right, px", 0, signed=True),
         Column("SSIM", 4),
     ]
-    body = join(
-        plain_table(f"Means over {report['count']} images", headings, rows),
-        sortable_table(
-            "Each image; headings sort", columns, [_row(i) for i in report["images"]]
-        ),
-        tag("p", note, class_="note") if note else None,
+    images = [_row(image) for image in report["images"]]
+    body = render(
+        "scores",
+        means_title=f"Means over {report['count']} images",
+        headings=headings,
+        means=rows,
+        images=Sortable("Each image; headings sort", columns, images),
+        note=note,
     )
     return Section(
         "scores",
@@ -95,7 +92,7 @@ def scores_section(report: dict[str, Any], note: str = "") -> Section:
     )
 
 
-def _row(image: dict[str, Any]) -> list[str | float | None]:
+def _row(image: Mapping[str, Any]) -> list[str | float | None]:
     psnr, other = image["psnr"], image["bicubic"]["psnr"]
     gain = psnr - other if psnr is not None and other is not None else None
     shift = image["psnr_shift"]
@@ -104,7 +101,7 @@ def _row(image: dict[str, Any]) -> list[str | float | None]:
     return [image["name"], psnr, gain, shift, gap, dy, dx, image["ssim"]]
 
 
-def _gap(scores: dict[str, float | None]) -> str:
+def _gap(scores: Mapping[str, float | None]) -> str:
     if scores["psnr"] is None or scores["psnr_shift"] is None:
         return "\u2013"
     return f"{scores['psnr_shift'] - scores['psnr']:+.2f}".replace("-", "\u2212")

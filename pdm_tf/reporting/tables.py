@@ -1,13 +1,14 @@
-"""Tables: plain ones, pairs of name and value, and ones that sort at a click.
+"""Tables that sort at a click: their numbers as text and as values to sort by.
 
 Sorting is done by the page's script; without it a table is a table in the order given.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from pdm_tf.reporting.markup import Child, Markup, tag
+Value = str | float | None
 
 
 @dataclass(frozen=True)
@@ -24,107 +25,65 @@ class Column:
     decimals: int | None = None
     signed: bool = False
 
-
-def plain_table(
-    caption: str, headings: Sequence[Child], rows: Sequence[Sequence[Child]]
-) -> Markup:
-    """Rows of ready cells; the first of each row is its heading."""
-    return _framed(
-        caption,
-        tag("thead", tag("tr", (tag("th", h, scope="col") for h in headings))),
-        tag(
-            "tbody",
-            (
-                tag(
-                    "tr",
-                    tag("th", row[0], scope="row"),
-                    (tag("td", cell) for cell in row[1:]),
-                )
-                for row in rows
-            ),
-        ),
-    )
+    @property
+    def is_number(self) -> bool:
+        """Whether its cells are numbers."""
+        return self.decimals is not None
 
 
-def facts_table(caption: str, facts: Sequence[tuple[str, Child]]) -> Markup:
-    """Names and values, one pair a row."""
-    return _framed(
-        caption,
-        tag(
-            "tbody",
-            (
-                tag("tr", tag("th", name, scope="row"), tag("td", value))
-                for name, value in facts
-            ),
-        ),
-        class_="facts",
-    )
+class Cell(NamedTuple):
+    """A cell: its HTML element, classes, number to sort by ("": none) and text."""
+
+    element: str
+    classes: str
+    value: str
+    text: str
 
 
-def sortable_table(
-    caption: str,
-    columns: Sequence[Column],
-    rows: Sequence[Sequence[str | float | None]],
-    *,
-    marks: Mapping[tuple[int, int], str] | None = None,
-) -> Markup:
+@dataclass(frozen=True)
+class Sortable:
     """A table whose headings sort it.
 
-    Args:
+    Attributes:
       caption: what it shows.
       columns: the first names the rows.
       rows: one value per column; None and what is not finite show a dash, sorted last.
       marks: (row, column) -> "best" or "second", for cells that stand out.
-
-    Raises:
-      ValueError: a row of another length.
     """
-    for row in rows:
-        if len(row) != len(columns):
-            raise ValueError(
-                f"A row must have {len(columns)} values. Received: {list(row)!r}."
-            )
-    head = tag(
-        "tr",
-        (
-            tag(
-                "th",
-                tag("button", column.heading, type="button"),
-                scope="col",
-                aria_sort="none",
-                class_="number" if column.decimals is not None else None,
-            )
-            for column in columns
-        ),
-    )
-    marks = marks or {}
-    body = [
-        tag("tr", (_cell(c, v, x == 0, marks.get((y, x))) for x, (c, v) in pairs))
-        for y, pairs in enumerate(
-            enumerate(zip(columns, row, strict=True)) for row in rows
-        )
-    ]
-    return _framed(caption, tag("thead", head), tag("tbody", body), class_="sort")
+
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Value]]
+    marks: Mapping[tuple[int, int], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(
+                    f"A row must have {len(self.columns)} values. "
+                    f"Received: {list(row)!r}."
+                )
+
+    @property
+    def cells(self) -> list[list[Cell]]:
+        """The rows as they are shown."""
+        return [
+            [
+                _cell(column, value, x == 0, self.marks.get((y, x), ""))
+                for x, (column, value) in enumerate(zip(self.columns, row, strict=True))
+            ]
+            for y, row in enumerate(self.rows)
+        ]
 
 
-def _cell(
-    column: Column, value: str | float | None, first: bool, mark: str | None = None
-) -> Markup:
-    name, scope = ("th", "row") if first else ("td", None)
+def _cell(column: Column, value: Value, is_heading: bool, mark: str) -> Cell:
+    element = "th" if is_heading else "td"
     if column.decimals is None:
-        return tag(name, value, scope=scope)
-    classes = "number" if mark is None else f"number {mark}"
+        return Cell(element, "", "", "" if value is None else str(value))
+    classes = f"number {mark}".strip()
     if value is None or not math.isfinite(value):
-        return tag(name, "\u2013", scope=scope, class_=classes)
+        return Cell(element, classes, "", "\u2013")
     rounded = round(value, column.decimals) + 0.0  # no -0
     sign = "+" if column.signed and rounded else ""
     text = f"{rounded:{sign}.{column.decimals}f}".replace("-", "\u2212")
-    return tag(name, text, scope=scope, class_=classes, data_value=repr(float(value)))
-
-
-def _framed(caption: str, *parts: Markup, class_: str = "") -> Markup:
-    """A table that scrolls by itself where the window is too narrow for it."""
-    table = tag("table", tag("caption", caption), *parts, class_=class_ or None)
-    return tag(
-        "div", table, class_="scroll", role="region", aria_label=caption, tabindex=0
-    )
+    return Cell(element, classes, repr(float(value)), text)

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pdm_tf.reporting.charts import Point, Scale, Series, chart
-from pdm_tf.reporting.markup import Markup, tag
+from pdm_tf.reporting.charts import Chart, Point, Scale, Series
 from pdm_tf.reporting.page import Section
+from pdm_tf.reporting.rendering import render
 
 Records = Sequence[Mapping[str, Any]]
 
@@ -140,8 +140,8 @@ _LEFT_OUT = ("perf/", "val/", "val_ema/", "stat/grad_norm", "stat/learning_rate"
 
 def training_section(records: Records) -> Section | None:
     """The section, or None for a run that logged nothing."""
-    drawn = [_draw(curves, records) for curves in _all_charts(records)]
-    charts = [picture for picture in drawn if picture is not None]
+    drawn = (_chart(curves, records) for curves in _all_charts(records))
+    charts = tuple(chart for chart in drawn if chart is not None)
     if not charts:
         return None
     return Section(
@@ -149,7 +149,8 @@ def training_section(records: Records) -> Section | None:
         "Training",
         "Curves of the run. Adversarial training has no loss that falls steadily: "
         "healthy curves settle and go on trembling; what leaves for good, has failed.",
-        tag("div", charts, class_="grid"),
+        render("charts", charts=charts),
+        charts,
     )
 
 
@@ -186,14 +187,7 @@ def _all_charts(records: Records) -> list[Curves]:
     others = [n for n in names if n not in known and not n.startswith(_LEFT_OUT)]
     return [
         *_CHARTS,
-        *(
-            Curves(
-                _title(name),
-                name,
-                ((name, name, "learned"),),
-            )
-            for name in others
-        ),
+        *(Curves(_title(name), name, ((name, name, "learned"),)) for name in others),
     ]
 
 
@@ -202,7 +196,7 @@ def _title(name: str) -> str:
     return name.partition("/")[2].replace("_", " ").capitalize()
 
 
-def _draw(curves: Curves, records: Records) -> Markup | None:
+def _chart(curves: Curves, records: Records) -> Chart | None:
     series = [
         Series(legend, points, role)
         for name, legend, role in curves.lines
@@ -210,7 +204,7 @@ def _draw(curves: Curves, records: Records) -> Markup | None:
     ]
     if not series:
         return None
-    return chart(
+    return Chart(
         curves.title,
         series,
         Scale("step", zero=True, tight=True),

@@ -29,9 +29,9 @@ from pdm_tf import samples
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
+from tests.support.html_check import check_html
 from tests.support.programs import run_here
 from tests.support.serving import free_ports, server_process
-from tests.system.html_check import check_html
 from tests.unit.data.published import write_2017
 from tests.unit.interop import torch_writer
 from tests.unit.interop.published import edsr_arrays, vgg19_arrays

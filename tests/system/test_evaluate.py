@@ -18,7 +18,7 @@ from pdm_tf.metrics.degradation import noise_of_pair
 from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.features import LPIPSConfig
 from tests.oracles import psnr_oracle
-from tests.system.html_check import check_html
+from tests.support.html_check import check_html
 from tests.unit.evaluation.fakes import bicubic_pair, photo
 
 

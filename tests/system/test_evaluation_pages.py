@@ -14,8 +14,8 @@ from pdm_tf.cli import program
 from pdm_tf.core.images import read_rgb_u8, write_png
 from pdm_tf.evaluation.runner import bicubic_upscaler
 from tests.oracles import psnr_oracle
+from tests.support.html_check import check_html
 from tests.system.browser import running_browser
-from tests.system.html_check import check_html
 from tests.unit.evaluation.fakes import bicubic_pair
 from tests.unit.inference.onnx_files import write_sr
 

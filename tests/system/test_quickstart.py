@@ -17,7 +17,7 @@ import pytest
 
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8
-from tests.system.html_check import check_html
+from tests.support.html_check import check_html
 
 ROOT = Path(__file__).resolve().parents[2]
 

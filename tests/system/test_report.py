@@ -16,8 +16,8 @@ from pdm_tf import report, samples, train
 from pdm_tf.cli import program
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
+from tests.support.html_check import check_html
 from tests.system.browser import running_browser
-from tests.system.html_check import check_html
 
 HOSTILE = '"><img src=x onerror=alert(1)>&amp;.png'
 TINY = (

@@ -4,15 +4,15 @@ import io
 
 import numpy as np
 import pytest
+from markupsafe import Markup
 from PIL import Image
 
-from pdm_tf.reporting.charts import Scale, Series, chart
+from pdm_tf.reporting.charts import Chart, Scale, Series
 from pdm_tf.reporting.page import Section, Verdict, render_page
-from pdm_tf.reporting.pictures import figure, picture, tiles
-from pdm_tf.reporting.slider import slider
-from pdm_tf.reporting.tables import Column, facts_table, sortable_table
+from pdm_tf.reporting.rendering import Tile, render
+from pdm_tf.reporting.tables import Column, Sortable
+from tests.support.html_check import check_html
 from tests.system.browser import running_browser
-from tests.system.html_check import check_html
 
 HOSTILE = (
     "\"><img src=x onerror=alert(1)></script><script>throw 1</script>\udcff\u202e'"
@@ -30,19 +30,19 @@ def page_text(name="photo"):
         ("c", None, "y"),
         ("d", -3.0, "z"),
     ]
-    body = [
-        slider(red, blue, labels=("before", "after"), alt=name, caption=name),
-        sortable_table("Scores", columns, rows),
-        facts_table("Facts", [(name, name)]),
-        chart(
-            name,
-            [Series(name, [(0, 1), (10, 4)]), Series("dots", [(3, 2)], "true", True)],
-            Scale("x"),
-            Scale("y"),
-        ),
-        tiles(name, [figure(picture(red, name), name)]),
+    chart = Chart(
+        name,
+        [Series(name, [(0, 1), (10, 4)]), Series("dots", [(3, 2)], "true", True)],
+        Scale("x"),
+        Scale("y"),
+    )
+    parts = [
+        render("sr", comparisons=[(name, (0, 0, 60, 80), red, blue)], note=name),
+        render("sortable", table=Sortable("Scores", columns, rows)),
+        render("facts", caption="Facts", facts=[(name, name)]),
+        render("patches", groups=[(name, [Tile(red, name, name)])], chart=chart),
     ]
-    section = Section("parts", name, name, body)
+    section = Section("parts", name, name, Markup("").join(parts), (chart,))
     return render_page(name, name, Verdict("good", name, (name,)), [section], name)
 
 
@@ -196,7 +196,7 @@ def test_slider_follows_the_keys_and_says_where_it_is(opened):
     where = "document.querySelector('.frame').style.getPropertyValue('--split')"
     assert browser.evaluate(where) == "60%"
     told = "document.querySelector('.frame input').getAttribute('aria-valuetext')"
-    assert browser.evaluate(told) == "60% before, 40% after"
+    assert browser.evaluate(told) == "60% bicubic, 40% network"
 
 
 def test_headings_sort(opened):

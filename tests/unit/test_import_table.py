@@ -60,7 +60,7 @@ TABLE = {
     # A training run as values: what its program, build.py and benchmark speak of.
     "train_config": (set(), {"cli", "core"}),
     # Draws from JSON and arrays.
-    "reporting": ({"numpy"}, {"core"}),
+    "reporting": ({"numpy", "jinja2", "markupsafe", "matplotlib"}, {"core"}),
     # The composition root: build.py, and its parts in a room of their own.
     "build": (KERAS | {"tqdm"}, {*BELOW_BUILD, "building", "train_config"}),
     "building": (KERAS | {"tqdm"}, {*BELOW_BUILD, "train_config"}),

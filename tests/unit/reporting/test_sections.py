@@ -7,7 +7,8 @@ import pytest
 
 from pdm_tf.reporting.kernel_section import kernel_comparison, kernel_section
 from pdm_tf.reporting.page import Section, render_page
-from pdm_tf.reporting.tables import Column, sortable_table
+from pdm_tf.reporting.rendering import render
+from pdm_tf.reporting.tables import Column, Sortable
 from pdm_tf.reporting.training_section import (
     curve,
     last_text,
@@ -53,10 +54,13 @@ def test_curves_known_and_unknown():
 
 
 def test_table_numbers():
-    made = sortable_table("t", [Column("n"), Column("x", 2, True)], [("a", -0.001)])
+    made = render(
+        "sortable",
+        table=Sortable("t", [Column("n"), Column("x", 2, True)], [("a", -0.001)]),
+    )
     assert ">0.00<" in made and 'data-value="-0.001"' in made
     with pytest.raises(ValueError, match="must have 2 values"):
-        sortable_table("t", [Column("n"), Column("x", 2)], [("a",)])
+        Sortable("t", [Column("n"), Column("x", 2)], [("a",)])
 
 
 def test_two_sections_with_one_anchor_are_refused():

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from pdm_tf.reporting.noise_section import (
+from pdm_tf.reporting.lr_sections import (
     amplification,
     colour_cast,
     content_correlation,
     noise_section,
+    radial_spectrum,
     strength_curve,
 )
-from pdm_tf.reporting.spectra import radial_spectrum
 
 DRAW = np.random.default_rng(3)
 CLEAN = DRAW.random((32, 48, 48, 3)).astype(np.float32)

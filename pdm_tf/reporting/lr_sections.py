@@ -1,0 +1,229 @@
+"""What a learned degradation does to photographs: its noise, and whole LR patches.
+
+Both come with their spectrum: power against frequency, averaged over directions.
+"""
+
+import numpy as np
+
+from pdm_tf.core.images import to_u8
+from pdm_tf.reporting.charts import Chart, Scale, Series
+from pdm_tf.reporting.page import Section
+from pdm_tf.reporting.rendering import Tile, minus, render
+
+BINS = 24  # of a spectrum
+NOISE_SHOWN = 8
+PATCHES_SHOWN = 12
+LEVELS = 16  # bins of brightness
+_FEWEST = 64  # pixels for a bin to count
+_LARGEST = 64  # amplification
+
+_NOISE_LEAD = (
+    "What the learned degradation adds after blur and downsampling. Healthy noise has "
+    "no picture in it, no colour of its own, and a strength that grows with brightness "
+    "as a sensor's does. Noise that shows the edges of the photograph imitates "
+    "sharpness; flat grey tiles mean that it has vanished; a tint is a colour cast."
+)
+
+_PATCH_LEAD = (
+    "Left, random patches of your LR photographs; right, random patches of other, "
+    "sharp photographs that went through the learned degradation. They show different "
+    "things and should have the same character: sharpness of edges, grain, colour of "
+    "the noise. If you can tell at a glance which side a patch is from, so can the SR "
+    "network. Pixels are enlarged, not smoothed."
+)
+
+
+def noise_section(clean_lr: np.ndarray, noise: np.ndarray) -> Section:
+    """The section.
+
+    Args:
+      clean_lr: [P, s, s, 3] float in [0, 1], before noise.
+      noise: [P, s, s, 1 or 3] float, what was added.
+    """
+    factor = amplification(noise)
+    charts = (
+        Chart(
+            "Strength against brightness",
+            [Series("learned noise", strength_curve(clean_lr, noise), "learned")],
+            Scale("brightness before noise, 0 to 255", zero=True),
+            Scale("standard deviation, 8-bit levels", zero=True),
+            note="A sensor's line rises like a square root; a flat one is plain "
+            "Gaussian noise.",
+        ),
+        Chart(
+            "Spectrum of the noise",
+            [
+                Series("learned noise", radial_spectrum(noise * 255.0), "learned"),
+                Series("white noise of that strength", _white(noise), "baseline"),
+            ],
+            Scale("frequency, cycles per LR pixel", zero=True, tight=True),
+            Scale("power, 8-bit levels squared", logarithmic=True),
+            note="Falling to the right: grain larger than a pixel, as after JPEG or "
+            "denoising. Rising at the left end: it carries picture content.",
+        ),
+    )
+    body = render(
+        "noise",
+        factor=factor,
+        samples=_noise_tiles(clean_lr, noise, factor),
+        charts=charts,
+        facts=_noise_facts(clean_lr, noise),
+    )
+    return Section("noise", "Noise", _NOISE_LEAD, body, charts)
+
+
+def patch_section(real_lr_u8: np.ndarray | None, fake_lr_u8: np.ndarray) -> Section:
+    """The section.
+
+    Args:
+      real_lr_u8: [P, s, s, 3] uint8, observed, or None where none are at hand.
+      fake_lr_u8: [P, s, s, 3] uint8, synthesised.
+    """
+    pairs = [("Synthesised", "learned", fake_lr_u8)]
+    if real_lr_u8 is not None:
+        pairs.insert(0, ("Observed", "true", real_lr_u8))
+    groups = [
+        (
+            f"{title}, {len(patches[:PATCHES_SHOWN])} of {len(patches)}",
+            [
+                Tile(patch, f"{title} LR patch {number}")
+                for number, patch in enumerate(patches[:PATCHES_SHOWN], start=1)
+            ],
+        )
+        for title, _, patches in pairs
+    ]
+    spectra = Chart(
+        "Spectrum of the patches",
+        [
+            Series(title.lower(), radial_spectrum(patches / 255.0), role)
+            for title, role, patches in pairs
+        ],
+        Scale("frequency, cycles per LR pixel", zero=True, tight=True),
+        Scale("power", logarithmic=True),
+        note="The two lines should fall alike. Synthesised above observed at the right "
+        "end: too sharp or too noisy; below: too blurred or too clean.",
+    )
+    body = render("patches", groups=groups, chart=spectra)
+    title, lead = "Observed and synthesised LR patches", _PATCH_LEAD
+    if real_lr_u8 is None:
+        title = "Synthesised LR patches"
+        lead = "Sharp photographs that went through the learned degradation, at random."
+    return Section("patches", title, lead, body, (spectra,))
+
+
+def amplification(noise: np.ndarray) -> int:
+    """A whole number that makes three standard deviations fill the range of greys."""
+    spread = float(noise.std())
+    return int(np.clip(np.floor(0.5 / max(3 * spread, 1e-9)), 1, _LARGEST))
+
+
+def strength_curve(
+    clean_lr: np.ndarray, noise: np.ndarray
+) -> list[tuple[float, float]]:
+    """Standard deviation of the noise by the brightness it was added to.
+
+    Returns:
+      (middle of the bin, standard deviation), both in 8-bit levels, for the bins of
+      equal width that hold enough pixels. The mean within a bin is taken out.
+    """
+    level = np.broadcast_to(clean_lr, clean_lr.shape)
+    added = np.broadcast_to(noise, clean_lr.shape)
+    index = np.clip((level * LEVELS).astype(int), 0, LEVELS - 1)
+    out = []
+    for number in range(LEVELS):
+        values = added[index == number]
+        if len(values) >= _FEWEST:
+            middle = (number + 0.5) / LEVELS * 255.0
+            out.append((middle, float(values.std()) * 255.0))
+    return out
+
+
+def colour_cast(noise: np.ndarray) -> float:
+    """Root mean square, over patches and channels, of the mean noise in a patch."""
+    return float(np.sqrt(np.mean(noise.mean(axis=(1, 2)) ** 2)))
+
+
+def content_correlation(clean_lr: np.ndarray, noise: np.ndarray) -> float:
+    """Correlation of the noise with the picture's own detail; 0 for real noise.
+
+    Detail: each grey value minus the mean of its four neighbours, a high-pass that sees
+    edges and texture.
+    """
+    return float(np.corrcoef(_detail(clean_lr), _detail(noise))[0, 1])
+
+
+def _detail(images: np.ndarray) -> np.ndarray:
+    grey = images.mean(axis=-1)
+    around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1]
+    around = around + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+    return (grey[:, 1:-1, 1:-1] - around / 4).ravel()
+
+
+def _noise_tiles(clean_lr: np.ndarray, noise: np.ndarray, factor: int) -> list[Tile]:
+    items = []
+    for number, sample in enumerate(noise[:NOISE_SHOWN], start=1):
+        shown = np.broadcast_to(0.5 + factor * sample, clean_lr.shape[1:])
+        alt = f"noise sample {number}, amplified {factor} times"
+        spread = f"std {sample.std() * 255:.1f} levels"
+        items.append(Tile(to_u8(shown), alt, spread))
+    return items
+
+
+def _white(noise: np.ndarray) -> list[tuple[float, float]]:
+    curve = radial_spectrum(noise * 255.0)
+    variance = float((noise.mean(axis=-1) * 255.0).var(axis=(1, 2)).mean())
+    return [(frequency, variance) for frequency, _ in curve]
+
+
+def _noise_facts(clean_lr: np.ndarray, noise: np.ndarray) -> list[tuple[str, str]]:
+    channels = noise.mean(axis=(0, 1, 2)) * 255
+    within = noise - noise.mean(axis=(1, 2), keepdims=True)
+    of_patches = within.std(axis=(1, 2, 3)) * 255
+    return [
+        ("standard deviation", f"{noise.std() * 255:.2f} levels of 255"),
+        ("within a patch", f"{of_patches.min():.2f} to {of_patches.max():.2f} levels"),
+        (
+            "tint of a patch (root mean square)",
+            f"{colour_cast(noise) * 255:.2f} levels",
+        ),
+        (
+            "mean of red, green, blue" if noise.shape[-1] == 3 else "mean",
+            minus(", ".join(f"{mean:+.2f}" for mean in channels)) + " levels",
+        ),
+        (
+            "correlation with the picture's detail",
+            minus(f"{content_correlation(clean_lr, noise):+.2f}"),
+        ),
+    ]
+
+
+def radial_spectrum(patches: np.ndarray) -> list[tuple[float, float]]:
+    """Power spectral density of the grey values of square patches.
+
+    Each patch loses its mean and is faded out at its rim (Hann window, its energy
+    divided out), so that white noise of variance v has density v at every frequency.
+
+    Args:
+      patches: [P, s, s, C], any range.
+
+    Returns:
+      (cycles per pixel, power) at the middles of BINS equal rings up to 0.5; rings that
+      hold no frequency of so small a patch are left out.
+    """
+    grey = np.asarray(patches, np.float64).mean(axis=-1)
+    side = grey.shape[1]
+    grey = grey - grey.mean(axis=(1, 2), keepdims=True)
+    window = np.hanning(side + 2)[1:-1]
+    window = window[:, None] * window[None]
+    window /= np.sqrt(np.mean(window**2))
+    power = np.abs(np.fft.fft2(grey * window)) ** 2 / side**2
+    along = np.fft.fftfreq(side)
+    radius = np.hypot(along[:, None], along[None])
+    ring = np.floor(radius / 0.5 * BINS).astype(int)
+    mean = power.mean(axis=0)
+    out = []
+    for index in range(BINS):
+        inside = (ring == index) & (radius > 0)
+        if inside.any():
+            out.append(((index + 0.5) * 0.5 / BINS, float(mean[inside].mean())))
+    return out

@@ -1,0 +1,88 @@
+"""The pages' templates (Jinja2, in `templates/`), and what they can call.
+
+File names, settings and messages come from outside. Every value that a template shows
+is escaped by Jinja2, and before that loses what HTML cannot hold (`clean`), so that
+none can open a tag, end an attribute, or turn the text around. Only `Markup` passes as
+it is: what a template made, and the style sheet and script of this package.
+"""
+
+import base64
+import re
+from functools import cache
+from typing import Any, NamedTuple
+
+import jinja2
+import numpy as np
+from markupsafe import Markup
+
+from pdm_tf.core.images import encode_jpeg, encode_png
+
+JPEG_QUALITY = 92  # of photographs shown at their own size; no chroma subsampling
+# What HTML cannot hold, and the marks that turn the direction of the text around them.
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+class Tile(NamedTuple):
+    """One picture of a group.
+
+    Attributes:
+      rgb_u8: [H, W, 3] uint8.
+      alt: what is to be seen, for whoever does not see it.
+      caption: the words below it, or "".
+    """
+
+    rgb_u8: np.ndarray
+    alt: str
+    caption: str = ""
+
+
+def render(template: str, **values: Any) -> Markup:
+    """A template of `templates/` (named without .html) with these values in it."""
+    return Markup(_environment().get_template(f"{template}.html").render(**values))
+
+
+def clean(value: Any) -> Any:
+    """A value as a page can show it.
+
+    Lone surrogates (file names that are not UTF-8), control characters and
+    bidirectional overrides become replacement characters. None becomes nothing.
+    """
+    if value is None:
+        return ""
+    if hasattr(value, "__html__"):
+        return value
+    text = str(value).encode("utf-8", "replace").decode("utf-8")
+    return _UNFIT.sub("\ufffd", text)
+
+
+def png_uri(rgb_u8: np.ndarray) -> str:
+    """[H, W, 3] uint8 as a data URI, pixel by pixel."""
+    return _uri("image/png", encode_png(rgb_u8))
+
+
+def jpeg_uri(rgb_u8: np.ndarray) -> str:
+    """[H, W, 3] uint8 as a data URI, smaller and a little changed."""
+    return _uri("image/jpeg", encode_jpeg(rgb_u8, JPEG_QUALITY))
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pdm_tf.reporting"),
+        autoescape=True,
+        finalize=clean,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"png": png_uri, "jpeg": jpeg_uri, "minus": minus}
+    return environment
+
+
+def minus(text: str) -> str:
+    """Hyphens before numbers as minus signs."""
+    return re.sub(r"(^|[ (])-(?=\d)", "\\1\u2212", text)
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
