@@ -1,9 +1,13 @@
 """What all tests share: quiet TensorFlow, the shared photographs, the device check.
 
 Markers (declared in pyproject.toml): `slow` for minutes rather than seconds, left out
-of `make test`; `gpu` for tests that need a CUDA device, skipped here where none is.
+of `make test`; `gpu` for tests that need a CUDA device, `beam` and `kserve` for tests
+that need these packages, all three skipped here where there is none. Both packages hold
+others at older versions and are tested in an environment of their own: `make
+test-services`.
 """
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -22,8 +26,19 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED_DATA = REPOSITORY.parent / "shared" / "data"
 
 
+# marker -> package, extra
+SERVICES = {"beam": ("apache_beam", "bulk"), "kserve": ("kserve", "serve")}
+
+
 def pytest_collection_modifyitems(items):
-    """Skips `gpu` tests without a GPU; loads TensorFlow only if there are such."""
+    """Skips what lacks a package, and `gpu` tests where there is no GPU."""
+    for marker, (package, extra) in SERVICES.items():
+        if importlib.util.find_spec(package) is None:
+            reason = f"needs {package}: pip install -e '.[{extra}]'"
+            for item in items:
+                if item.get_closest_marker(marker):
+                    item.add_marker(pytest.mark.skip(reason=reason))
+    # TensorFlow is loaded only if there are such tests.
     marked = [item for item in items if item.get_closest_marker("gpu")]
     if not marked:
         return

@@ -47,6 +47,7 @@ def run(place, *flags):
     )
 
 
+@pytest.mark.beam
 def test_a_folder_twice(place):
     flags = ("--input=in", "--output=out", "--model=model.onnx", "--provider=cpu")
     done = run(place, *flags, "--manifest=first", "--", "--direct_num_workers=1")

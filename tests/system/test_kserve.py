@@ -23,8 +23,6 @@ from tests.support.serving import (
     small_photo,
 )
 
-pytest.importorskip("kserve", reason="needs kserve: pip install 'pdm_tf[dev]'")
-
 
 @pytest.fixture(scope="module")
 def onnx_file(tmp_path_factory):
@@ -54,6 +52,7 @@ def server(onnx_file, request, tmp_path_factory):
         yield {"kserve_rest": http, "kserve_grpc": rpc, "dtype": request.param}
 
 
+@pytest.mark.kserve
 @pytest.mark.parametrize("protocol", ["kserve_rest", "kserve_grpc"])
 def test_a_photograph_comes_back_as_local_inference_makes_it(
     server, local, tmp_path, protocol
@@ -73,6 +72,7 @@ def test_a_photograph_comes_back_as_local_inference_makes_it(
     assert np.mean(difference) < 1e-4
 
 
+@pytest.mark.kserve
 @pytest.mark.parametrize(
     ("protocol", "flag", "says"),
     [
@@ -94,6 +94,7 @@ def test_errors_are_explained(server, tmp_path, protocol, flag, says):
     assert not (tmp_path / "sr.png").exists()
 
 
+@pytest.mark.kserve
 def test_a_plain_json_request(server, local, tmp_path):
     """The protocol's JSON form, without the binary extension and without our client."""
     _, lr_u8 = small_photo(tmp_path)
@@ -124,6 +125,7 @@ def test_a_plain_json_request(server, local, tmp_path):
     assert np.abs(sr - expected).max() <= (1e-9 if is_u8 else 0.51)
 
 
+@pytest.mark.kserve
 def test_a_server_with_a_limit_of_its_own(onnx_file, tmp_path):
     """The client cannot lift it, and says whose it is; SIGTERM ends the server."""
     http, rpc = free_ports(2)

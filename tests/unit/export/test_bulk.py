@@ -3,6 +3,7 @@
 `tests/system/test_bulk.py` has the program with real folders.
 """
 
+# ruff: noqa: E402 - what Apache Beam brings is imported where it is there
 import io
 import json
 import pickle
@@ -10,25 +11,27 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
-from apache_beam.io.filesystem import FileMetadata
 from PIL import Image
+
+pytest.importorskip("apache_beam", reason="needs apache_beam: pip install -e '.[bulk]'")
+from apache_beam.io.filesystem import FileMetadata
 
 from export.bulk import __main__ as bulk
 from export.bulk import pipeline, storage
 from export.bulk.__main__ import BulkConfig
 from export.bulk.storage import Facts, ResultRecord
-from export.onnx_graph import network_to_onnx
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference.engine import Engine
 from pdm_tf.inference.session import open_session
-from tests.support.tiny_nets import EDSR_TINY, built, photo
+from tests.support.tiny_nets import EDSR_TINY, photo
 from tests.unit.export import box_storage
+
+pytestmark = pytest.mark.beam
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    return network_to_onnx(built(EDSR_TINY), folder / "model.onnx")
+def model(sr_onnx):
+    return sr_onnx(EDSR_TINY)[1]
 
 
 @pytest.fixture

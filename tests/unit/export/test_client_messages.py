@@ -15,12 +15,9 @@ from export.client.payload import (
 )
 
 
-@pytest.fixture(scope="module")
-def official():
-    """Our message -> the official descriptor."""
-    pytest.importorskip("kserve")
+def official_of_tensorflow():
+    """Our message -> the official descriptors, TF Serving's."""
     import tensorflow as tf
-    from kserve.protocol.grpc import grpc_predict_v2_pb2 as v2
     from tensorflow_serving.apis import get_model_status_pb2 as status
     from tensorflow_serving.apis import model_pb2, predict_pb2
 
@@ -28,7 +25,6 @@ def official():
     shape = tensor.fields_by_name["tensor_shape"].message_type
     spec = model_pb2.ModelSpec.DESCRIPTOR
     response = status.GetModelStatusResponse.DESCRIPTOR
-    metadata = v2.ModelMetadataResponse.DESCRIPTOR
     return {
         "Tensor": [tensor],
         "TensorShape": [shape],
@@ -40,6 +36,15 @@ def official():
         "GetModelStatusRequest": [status.GetModelStatusRequest.DESCRIPTOR],
         "GetModelStatusResponse": [response],
         "ModelVersionStatus": [status.ModelVersionStatus.DESCRIPTOR],
+    }
+
+
+def official_of_kserve():
+    """Our message -> the official descriptors, the Open Inference Protocol's."""
+    from kserve.protocol.grpc import grpc_predict_v2_pb2 as v2
+
+    metadata = v2.ModelMetadataResponse.DESCRIPTOR
+    return {
         "ModelInferRequest": [v2.ModelInferRequest.DESCRIPTOR],
         "ModelInferResponse": [v2.ModelInferResponse.DESCRIPTOR],
         "InferTensor": [
@@ -61,16 +66,30 @@ def _wire(field):
     return field.number, kind, field.is_repeated
 
 
-@pytest.mark.parametrize("name", list(messages.FIELDS))
-def test_every_field_has_the_official_number_and_type(official, name):
-    ours = messages._CLASSES[name].DESCRIPTOR
-    for theirs in official[name]:
-        for field in ours.fields:
-            assert field.name in theirs.fields_by_name, field.name
-            assert _wire(field) == _wire(theirs.fields_by_name[field.name])
-            if field.message_type and field.message_type.GetOptions().map_entry:
-                value = theirs.fields_by_name[field.name].message_type.fields_by_name
-                assert value["value"].number == 2 and value["key"].number == 1
+def _assert_as_official(official):
+    """Every field of ours has the official number and type."""
+    for name, descriptors in official.items():
+        ours = messages._CLASSES[name].DESCRIPTOR
+        for theirs in descriptors:
+            for field in ours.fields:
+                assert field.name in theirs.fields_by_name, field.name
+                assert _wire(field) == _wire(theirs.fields_by_name[field.name])
+                if field.message_type and field.message_type.GetOptions().map_entry:
+                    entry = theirs.fields_by_name[field.name].message_type
+                    value = entry.fields_by_name
+                    assert value["value"].number == 2 and value["key"].number == 1
+
+
+def test_messages_are_tf_servings():
+    _assert_as_official(official_of_tensorflow())
+
+
+@pytest.mark.kserve
+def test_messages_are_the_open_inference_protocols():
+    official = official_of_kserve()
+    _assert_as_official(official)
+    # With those above, none of ours is left unchecked.
+    assert official.keys() | official_of_tensorflow().keys() == messages.FIELDS.keys()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])

@@ -61,6 +61,12 @@ def pdm(request):
     return tiny_pdm(**KINDS[request.param])
 
 
+@pytest.fixture(scope="module")
+def onnx_file(pdm, tmp_path_factory):
+    path = tmp_path_factory.mktemp("degradation") / "d.onnx"
+    return write_degradation_onnx(pdm, path, {"run": "r"})
+
+
 def _inputs(pdm, batch, height, width, seed=0):
     config = pdm.config
     sides = [side * config.scale + 2 * config.margin for side in (height, width)]
@@ -80,11 +86,10 @@ def _keras(pdm, values):
 SIZES = [(1, 3, 3), (4, 9, 6), (2, 24, 31)]
 
 
-def test_onnx_equals_keras(pdm, tmp_path):
+def test_onnx_equals_keras(pdm, onnx_file):
     """Any batch and size from one file; each image has a kernel of its own."""
-    path = write_degradation_onnx(pdm, tmp_path / "d.onnx")
     session = import_onnxruntime().InferenceSession(
-        str(path), providers=["CPUExecutionProvider"]
+        str(onnx_file), providers=["CPUExecutionProvider"]
     )
     for size in SIZES:
         values = _inputs(pdm, *size)
@@ -94,10 +99,9 @@ def test_onnx_equals_keras(pdm, tmp_path):
             np.testing.assert_allclose(output, keras[name], atol=1e-5, err_msg=name)
 
 
-def test_onnx_says_what_to_feed(pdm, tmp_path):
+def test_onnx_says_what_to_feed(pdm, onnx_file):
     """The latents' shapes in the metadata are those of the inputs."""
-    path = write_degradation_onnx(pdm, tmp_path / "d.onnx", {"run": "r"})
-    model = onnx.load(path)
+    model = onnx.load(onnx_file)
     found = {entry.key: entry.value for entry in model.metadata_props}
     config = pdm.config
     assert found["kind"] == "degradation" and found["run"] == "r"

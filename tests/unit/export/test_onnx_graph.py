@@ -7,11 +7,12 @@ import numpy as np
 import onnx
 import pytest
 
-from export.onnx_graph import chain_reach, network_to_onnx
+from export.onnx_graph import LAYOUTS, chain_reach, network_to_onnx
 from pdm_tf.core.images import to_float
 from pdm_tf.inference.ort import import_onnxruntime
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from tests.support.tiny_nets import EDSR_TINY, RRDB_TINY, built, photo
+from tests.unit.export.conftest import NOTES
 
 SIZES = [(1, 1, 1), (4, 1, 3), (3, 17, 23), (2, 40, 24)]
 
@@ -38,7 +39,7 @@ def _histogram(path):
     return Counter(node.op_type for node in onnx.load(path).graph.node)
 
 
-@pytest.mark.parametrize("layout", ["NHWC", "NCHW"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(
     "config",
     [
@@ -51,10 +52,10 @@ def _histogram(path):
     ],
     ids=["edsr4", "edsr3", "edsr1", "rrdb4", "rrdb3", "rrdb8"],
 )
-def test_equals_keras(tmp_path, config, layout):
+def test_equals_keras(sr_onnx, config, layout):
     """Any size and batch; a wrong kernel order, axis or factor would show at once."""
-    network = built(config)
-    session = _session(network_to_onnx(network, tmp_path / "m.onnx", layout=layout))
+    network, path = sr_onnx(config, layout)
+    session = _session(path)
     for size in SIZES:
         image = _image(*size)
         np.testing.assert_allclose(
@@ -75,10 +76,8 @@ def test_graph_of_edsr_has_nothing_to_spare(tmp_path):
     assert nhwc["Add"] <= 3 + 1 + 1  # blocks, long skip, mean
 
 
-def test_graph_of_rrdbnet_computes_no_shapes(tmp_path):
-    network = built(RRDB_TINY)
-    nhwc = _histogram(network_to_onnx(network, tmp_path / "a.onnx"))
-    nchw = _histogram(network_to_onnx(network, tmp_path / "b.onnx", layout="NCHW"))
+def test_graph_of_rrdbnet_computes_no_shapes(sr_onnx):
+    nhwc, nchw = (_histogram(sr_onnx(RRDB_TINY, layout)[1]) for layout in LAYOUTS)
     assert nhwc.pop("Transpose") == 2
     assert nhwc == nchw
     assert set(nhwc) == {"Conv", "LeakyRelu", "Concat", "Add", "Mul", "Resize"}
@@ -86,10 +85,10 @@ def test_graph_of_rrdbnet_computes_no_shapes(tmp_path):
     assert nhwc["Resize"] == 2
 
 
-def test_image_is_the_only_input_and_weights_are_inside_once(tmp_path):
+def test_image_is_the_only_input_and_weights_are_inside_once(sr_onnx):
     """The kernels that were inputs of the conversion, and the RGB mean, are inside."""
-    network = built(EDSR_TINY)
-    model = onnx.load(network_to_onnx(network, tmp_path / "m.onnx"))
+    network, path = sr_onnx(EDSR_TINY)
+    model = onnx.load(path)
     assert [entry.name for entry in model.graph.input] == ["image"]
     stored = sum(np.prod(t.dims, dtype=int) for t in model.graph.initializer)
     constants = stored - network.count_params()
@@ -112,19 +111,14 @@ def test_image_is_the_only_input_and_weights_are_inside_once(tmp_path):
         ),
     ],
 )
-def test_axes_have_names(tmp_path, layout, image, sr):
-    network = built(EDSR_TINY)
-    session = _session(network_to_onnx(network, tmp_path / "m.onnx", layout=layout))
+def test_axes_have_names(sr_onnx, layout, image, sr):
+    session = _session(sr_onnx(EDSR_TINY, layout)[1])
     assert session.get_inputs()[0].shape == image
     assert session.get_outputs()[0].shape == sr
 
 
-def test_metadata_as_onnxruntime_reads_them(tmp_path):
-    network = built(RRDB_TINY)
-    path = network_to_onnx(
-        network, tmp_path / "m.onnx", metadata={"run": "r", "step": "9"}
-    )
-    found = _session(path).get_modelmeta().custom_metadata_map
+def test_metadata_as_onnxruntime_reads_them(sr_onnx):
+    found = _session(sr_onnx(RRDB_TINY)[1]).get_modelmeta().custom_metadata_map
     assert json.loads(found.pop("config"))["growth"] == RRDB_TINY.growth
     assert found.pop("pdm_tf_version")
     assert found == {
@@ -137,8 +131,7 @@ def test_metadata_as_onnxruntime_reads_them(tmp_path):
         "receptive_radius": str(RRDB_TINY.receptive_radius),
         "overlap": str(RRDB_TINY.overlap),
         "precision": "float32",
-        "run": "r",
-        "step": "9",
+        **NOTES,
     }
 
 
@@ -192,12 +185,14 @@ def test_what_cannot_be_written_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 3), (7, 5), (8, 8)])
-def test_unshuffled_pixels_are_exported_for_sides_that_do_not_divide(size, tmp_path):
+def test_unshuffled_pixels_are_exported_for_sides_that_do_not_divide(sr_onnx):
     """ONNX divides integers towards zero, TensorFlow downwards."""
     config = RRDBNetConfig(num_blocks=1, filters=4, growth=2, scale=1, unshuffle=4)
-    network = built(config)
-    path = network_to_onnx(network, tmp_path / "model.onnx")
-    lr = np.random.default_rng(3).random((2, *size, 3), np.float32)
-    found = _run(_session(path), lr)
-    np.testing.assert_allclose(found, network(lr), rtol=0, atol=1e-5)
+    network, path = sr_onnx(config)
+    session = _session(path)
+    for size in ((1, 1), (1, 3), (7, 5), (8, 8)):
+        lr = np.random.default_rng(3).random((2, *size, 3), np.float32)
+        found = _run(session, lr)
+        np.testing.assert_allclose(
+            found, network(lr), rtol=0, atol=1e-5, err_msg=f"{size}"
+        )
