@@ -1,11 +1,16 @@
 """For the tests of `python -m export`: the program, and what lies in a folder."""
 
+import importlib
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import pytest
+
 from export.__main__ import SPEC, main
+from export.stages import Stage, peak_bytes
 from pdm_tf.cli import program
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -28,8 +33,20 @@ def start(*flags):
 
 
 def call(*flags):
-    """Runs the program in this process, its steps in theirs; returns the exit code."""
-    return program.call(SPEC, main, flags)
+    """Runs the program and its steps in this process; returns the exit code.
+
+    Where only the result counts: a step's own process loads TensorFlow again.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("export.__main__.run_stage", _run_here)
+        return program.call(SPEC, main, flags)
+
+
+def _run_here(target, *args, **given):
+    module, _, name = target.partition(":")
+    start = time.monotonic()
+    result = getattr(importlib.import_module(module), name)(*args, **given)
+    return Stage(result, time.monotonic() - start, peak_bytes())
 
 
 def tree(folder):

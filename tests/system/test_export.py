@@ -4,7 +4,9 @@ One export of a run folder serves many tests; a second one into a copy of its fo
 killed once, then done. What the parts do alone is in tests/unit/export.
 """
 
+import contextlib
 import importlib.metadata
+import io
 import shutil
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from pdm_tf.core.files import read_json
 from pdm_tf.core.images import decode_rgb_u8, encode_png, to_float, to_u8, write_png
 from pdm_tf.inference.ort import import_onnxruntime
 from pdm_tf.models.bundle import save_bundle
-from tests.support.exporting import hidden, start, tree, visible
+from tests.support.exporting import call, hidden, start, tree, visible
 from tests.support.processes import children, ended, wait_for
 from tests.support.tiny_nets import built, photo
 from tests.support.tiny_runs import X1, run_folder
@@ -237,11 +239,17 @@ def again(first):
     killed = SimpleNamespace(
         steps=steps, visible=visible(folder), hidden=hidden(folder)
     )
-    process = start(*flags)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == program.OK, err
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = call(*flags)
+    assert code == program.OK, err.getvalue()
     return SimpleNamespace(
-        folder=folder, clean=clean, mixed=mixed, killed=killed, out=out, err=err
+        folder=folder,
+        clean=clean,
+        mixed=mixed,
+        killed=killed,
+        out=out.getvalue(),
+        err=err.getvalue(),
     )
 
 
