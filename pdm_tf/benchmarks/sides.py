@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from pdm_tf.benchmarks.measuring import ratio, summary
+from pdm_tf.core import text_table
 from pdm_tf.core.errors import UserError
 
 _NONE = "-"
@@ -208,21 +209,13 @@ def format_value(value: float | None, form: str = ".0f", factor: float = 1.0) ->
 
 
 def aligned_table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Returns the lines of a table: a head and rows of texts, empty columns left out.
+    """Returns the lines of a table: headings and rows of texts, empty columns left out.
 
-    A column is empty when nothing was measured in it. The first one is aligned to the
-    left, numbers to the right.
+    A column is empty when nothing was measured in it.
     """
     columns = zip(*rows, strict=True)
     kept = [column for column in columns if set(column[1:]) != {_NONE}]
-    widths = [max(len(cell) for cell in column) for column in kept]
-    return [
-        "  ".join(
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in zip(*kept, strict=True)
-    ]
+    return text_table.aligned(list(zip(*kept, strict=True)))
 
 
 def _row(name: str, side: Mapping[str, Any]) -> tuple[str, ...]:
