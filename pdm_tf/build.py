@@ -32,10 +32,8 @@ from pdm_tf.methods.base import Method
 from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.network import Network
 from pdm_tf.train_config import TrainConfig
-from pdm_tf.training.ema import EMA
-from pdm_tf.training.health import LossMonitor
 from pdm_tf.training.replicas import ONE_DEVICE, Replicas
-from pdm_tf.training.step_function import StepFunction
+from pdm_tf.training.step_function import StepFunction, StepSettings
 
 __all__ = [
     "TrainingSetup",
@@ -124,10 +122,15 @@ def _check_replicas(config: TrainConfig, replicas: Replicas) -> None:
         )
 
 
-def compiled_step(method: Method, config: TrainConfig) -> StepFunction:
-    """The step as the loop runs it, with its averages, for measuring."""
-    ema = EMA(method.ema_networks(), config.ema_decay, method.unaveraged())
-    return StepFunction(method, ema, LossMonitor(), config)
+def compiled_step(
+    method: Method, config: TrainConfig, replicas: Replicas = ONE_DEVICE
+) -> StepFunction:
+    """The step of `method`, with its averages, as a run takes it."""
+    settings = {
+        field.name: getattr(config, field.name)
+        for field in dataclasses.fields(StepSettings)
+    }
+    return StepFunction(method, StepSettings(**settings), replicas)
 
 
 def bundle_saver(

@@ -5,6 +5,7 @@ Flags -> config -> devices -> run folder -> `build.py` -> the loop -> exit code
 """
 
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,12 @@ from pdm_tf.run import Run
 from pdm_tf.train_config import TrainConfig, changed_on_resume
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from pdm_tf.training.run_folder import RunFolder
+    from pdm_tf.training.signals import GracefulStop
+    from pdm_tf.training.step_function import StepFunction
+    from pdm_tf.training.trainer import Trainer
 
 SPEC = ProgramSpec(
     module="pdm_tf.train",
@@ -40,13 +46,13 @@ def main(config: TrainConfig) -> int:
     """Runs or resumes the training that `config` describes; returns the exit code."""
     with quiet_start():
         from pdm_tf import build
-        from pdm_tf.training.health import NonFiniteLossError
-        from pdm_tf.training.loop import is_finished, run_training
+        from pdm_tf.training.nan_monitor import NonFiniteLossError
         from pdm_tf.training.replicas import (
             WorkerLostError,
             cluster_from_environment,
             find_replicas,
         )
+        from pdm_tf.training.signals import GracefulStop
 
         worker, workers = cluster_from_environment()
         if workers > 1:
@@ -54,7 +60,7 @@ def main(config: TrainConfig) -> int:
         replicas = find_replicas()
         run = open_run_folder(config, worker)
     with run:
-        if is_finished(run, config.steps):
+        if run.is_finished(config.steps):
             print(
                 f"{run.root} is finished at step {run.start_step}; to train on, raise "
                 f"--steps={config.steps}."
@@ -63,26 +69,19 @@ def main(config: TrainConfig) -> int:
                 _report(config, run)
             return program.OK
         setup = build.build_training(config, replicas)
-        for line in setup.remarks:
-            run.log(line)
-            print(line)
-        for number, (path, reason) in enumerate(setup.skipped, start=1):
-            line = f"skipped {path}: {reason}"
-            run.log(line)
-            if number <= _SHOWN:
-                print(line)
-        if len(setup.skipped) > _SHOWN:
-            print(f"skipped {len(setup.skipped)} files in all; see {run.log_path}")
+        _show_remarks(run, setup.remarks, setup.skipped)
         try:
-            outcome = run_training(
-                setup.method,
-                setup.make_batches,
-                config=config,
-                run=run,
-                validate=setup.validate,
-                save_bundles=build.bundle_saver(config, run.bundles),
-                replicas=replicas,
-            )
+            with GracefulStop() as stop:
+                trainer = make_trainer(
+                    config,
+                    run,
+                    build.compiled_step(setup.method, config, replicas),
+                    setup.make_batches,
+                    stop,
+                    validate=setup.validate,
+                    save_bundles=build.bundle_saver(config, run.bundles),
+                )
+                outcome = trainer.run()
         except NonFiniteLossError as error:
             message = f"error: {error} {_advice(run.checkpoints)}"
             run.log(message)
@@ -120,6 +119,63 @@ def open_run_folder(config: TrainConfig, worker: int = 0) -> "RunFolder":
         changes=changes,
         worker=worker,
     )
+
+
+def make_trainer(
+    config: TrainConfig,
+    run: "RunFolder",
+    step_function: "StepFunction",
+    make_batches: "Callable[[int], tf.data.Dataset]",
+    stop: "GracefulStop",
+    **outputs: Any,
+) -> "Trainer":
+    """Makes what trains as `config` says; restores the newest checkpoint.
+
+    Args:
+      config: of the run.
+      run: its open folder.
+      step_function: takes the steps of its method.
+      make_batches: see `Trainer`.
+      stop: the signals that end training early.
+      **outputs: `validate` and `save_bundles` of `Outputs`.
+
+    Raises:
+      UserError, WorkerLostError: see `Trainer`.
+    """
+    from pdm_tf.training.recorder import Intervals, Outputs
+    from pdm_tf.training.trainer import Trainer
+
+    return Trainer(
+        step_function,
+        make_batches,
+        run,
+        stop,
+        intervals=Intervals(
+            steps=config.steps,
+            log_every=config.log_every,
+            save_every=config.save_every,
+            preview_every=config.preview_every,
+            validate_every=config.validate_every,
+        ),
+        batch_size=config.batch_size,
+        keep_checkpoints=config.keep_checkpoints,
+        outputs=Outputs(
+            collapse_alarm=config.collapse_alarm, progress=config.progress, **outputs
+        ),
+    )
+
+
+def _show_remarks(
+    run: "RunFolder", remarks: Sequence[str], skipped: Sequence[tuple[str, str]]
+) -> None:
+    """Prints and logs the remarks, and the files that are skipped, with the reason."""
+    lines = [f"skipped {path}: {reason}" for path, reason in skipped]
+    for line in (*remarks, *lines):
+        run.log(line)
+    for line in (*remarks, *lines[:_SHOWN]):
+        print(line)
+    if len(lines) > _SHOWN:
+        print(f"skipped {len(lines)} files in all; see {run.log_path}")
 
 
 def _report(config: TrainConfig, run: "RunFolder") -> None:

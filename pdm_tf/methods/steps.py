@@ -19,7 +19,8 @@ class ReducedAdam(keras.optimizers.Adam):
     """Adam that takes gradients as they are.
 
     Keras sums them over replicas after clipping each replica's own. Here they come in
-    summed (`training.update`), so that what is clipped is the global batch's gradient.
+    summed (`training.step_function`), so that what is clipped is the global batch's
+    gradient.
     """
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:

@@ -6,117 +6,160 @@ short.
 """
 
 import contextlib
+import dataclasses
+import functools
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Literal
 
 import keras
-import tensorflow as tf
 
 from pdm_tf.core.images import write_png
+from pdm_tf.methods.base import Batch, Finding, Health
 from pdm_tf.run import read_metrics
-from pdm_tf.train_config import TrainConfig
-from pdm_tf.training.alarm import CollapseAlarm
 from pdm_tf.training.checkpoint import CheckpointStore
-from pdm_tf.training.ema import EMA
 from pdm_tf.training.events import EventWriter
-from pdm_tf.training.health import LossMonitor, check_weights
 from pdm_tf.training.metrics_file import MetricsFile
+from pdm_tf.training.nan_monitor import check_weights
 from pdm_tf.training.progress import Progress
 from pdm_tf.training.run_folder import RunFolder
 from pdm_tf.training.signals import GracefulStop
 from pdm_tf.training.step_function import StepFunction
 
-if TYPE_CHECKING:
-    from pdm_tf.methods.base import Method
-
-Validate = Callable[[keras.Model], Mapping[str, float]]
-SaveBundles = Callable[[Mapping[str, keras.Model], int], None]
-
 _SR = "sr"  # the deployable network that is validated
 _REFRESH_S = 1.0  # between looks at the losses for the bar and the loss monitor
 
+# Before this step networks still carry their start, where kernels may be alike on
+# purpose, and moving statistics that inference uses have not settled.
+GRACE_STEPS = 200
+_ACTIVE = "alarm/active"
+
+
+@dataclasses.dataclass(frozen=True)
+class Intervals:
+    """Until which step a run goes, and every how many steps it does what.
+
+    Attributes:
+      steps: of the whole run.
+      log_every, save_every: at least 1.
+      preview_every, validate_every: 0: never.
+    """
+
+    steps: int
+    log_every: int
+    save_every: int
+    preview_every: int = 0
+    validate_every: int = 0
+
+    def is_due(self, step: int, every: int) -> bool:
+        """Whether something done `every` so many steps, and last, is due at `step`."""
+        return every > 0 and (step % every == 0 or step >= self.steps)
+
+    def until_next(self, step: int) -> int:
+        """Returns the steps from `step` until something is due, at least 1."""
+        if step == 0:  # the first step is logged
+            return 1
+        intervals = (
+            self.log_every,
+            self.save_every,
+            self.preview_every,
+            self.validate_every,
+        )
+        waits = [every - step % every for every in intervals if every]
+        return min(self.steps - step, *waits)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outputs:
+    """What a run leaves besides its checkpoints and numbers.
+
+    Attributes:
+      validate: scores the network "sr" of `method.deployable()`: name -> number, those
+        of a baseline as "bicubic/psnr". None: no validation.
+      save_bundles: writes networks for use: folder name -> network, and the step. None:
+        no bundles.
+      collapse_alarm: whether to look for collapse.
+      progress: whether a bar is shown.
+    """
+
+    validate: Callable[[keras.Model], Mapping[str, float]] | None = None
+    save_bundles: Callable[[Mapping[str, keras.Model], int], None] | None = None
+    collapse_alarm: bool = True
+    progress: Literal["auto", "on", "off"] = "auto"
+
 
 class Recorder:
-    """The chief's part of a run besides training itself.
-
-    Args:
-      method: whose networks are saved, validated and pictured.
-      config: intervals.
-      run: the open run folder.
-      start: steps taken by earlier starts.
-      step_function: gives the scalars of the last step.
-      store: the checkpoints.
-      ema: averages; saved and validated beside the last weights.
-      monitor: of losses.
-      stop: lets a signal end a validation; None: nothing does.
-      preview_batch: returns the batch that pictures are made of.
-      validate: scores an SR network, or None.
-      save_bundles: writes networks for use, or None.
-    """
+    """The chief's part of a run besides training itself; a context manager."""
 
     def __init__(
         self,
-        method: "Method",
-        config: TrainConfig,
-        run: RunFolder,
-        start: int,
-        *,
         step_function: StepFunction,
         store: CheckpointStore,
-        ema: EMA,
-        monitor: LossMonitor,
+        run: RunFolder,
+        start: int,
+        intervals: Intervals,
+        outputs: Outputs,
+        *,
         stop: GracefulStop | None,
-        preview_batch: Callable[[], Mapping[str, tf.Tensor]],
-        validate: Validate | None,
-        save_bundles: SaveBundles | None,
+        preview_batch: Callable[[], Batch],
     ) -> None:
-        self._method, self._config, self._run = method, config, run
-        self._step_function, self._store = step_function, store
-        self._ema, self._monitor, self._stop = ema, monitor, stop
-        self._make_preview_batch = preview_batch
-        self._preview_batch: Mapping[str, tf.Tensor] | None = None
-        self._validate, self._save_bundles = validate, save_bundles
+        """Opens what is written to.
+
+        Args:
+          step_function: has the method, whose networks are saved, validated and
+            pictured, their averages, and the scalars of the last step.
+          store: the checkpoints.
+          run: the open run folder.
+          start: steps taken by earlier starts.
+          intervals: what is due when.
+          outputs: what else is written and shown.
+          stop: lets a signal end a validation; None: nothing does.
+          preview_batch: returns the batch that pictures are made of, always the same.
+        """
+        self._step_function, self._method = step_function, step_function.method
+        self._ema, self._monitor = step_function.ema, step_function.monitor
+        self._store, self._run, self._stop = store, run, stop
+        self._intervals, self._outputs = intervals, outputs
+        self._fixed_batch = functools.cache(preview_batch)
         self._metrics = MetricsFile(run.metrics_path, start)
         self._alarm: CollapseAlarm | None = None
-        if config.collapse_alarm:
+        if outputs.collapse_alarm:
             self._alarm = CollapseAlarm(read_metrics(run.metrics_path))
         self._events = EventWriter(run.tensorboard, start)  # makes no file yet
-        self._progress = Progress(config.progress, start, config.steps)
+        self._progress = Progress(outputs.progress, start, intervals.steps)
         self._looked_at = time.monotonic()
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._progress.close()
+        self._metrics.close()
+        self._events.close()
 
     def after_step(self, step: int) -> None:
         """Does what is due when `step` steps are taken."""
-        config = self._config
+        due, is_due = self._intervals, self._intervals.is_due
         self._progress.advance(step)
-        is_last = step == config.steps
-        validates = self._validate is not None and is_due(
-            step, config.validate_every, is_last
-        )
-        if step == 1 or is_due(step, config.log_every, is_last):
+        validates = self._validates(step)
+        if step == 1 or is_due(step, due.log_every):
             self._log(step)
         elif time.monotonic() - self._looked_at > _REFRESH_S:
             self._look()
-        if validates or is_due(step, config.save_every, is_last):
+        if validates or is_due(step, due.save_every):
             self.save(step)
-        if is_due(step, config.preview_every, is_last):
+        if is_due(step, due.preview_every):
             self._preview(step)
         if validates:
             self._run_validation(step)
 
-    def make_up(self, step: int) -> None:
+    def catch_up(self, step: int) -> None:
         """Does what an earlier process could not do after its checkpoint of `step`."""
-        config = self._config
         if step == 0:
             return
-        is_last = step >= config.steps
-        if is_last and not self._has_record(step, "finished"):
+        if step >= self._intervals.steps and not self._has_record(step, "finished"):
             self._write_bundles(step)
-        if (
-            self._validate is not None
-            and is_due(step, config.validate_every, is_last)
-            and not self._has_record(step, "val/")
-        ):
+        if self._validates(step) and not self._has_record(step, "val/"):
             self._run_validation(step)
 
     def finish(self, step: int) -> None:
@@ -142,12 +185,6 @@ class Recorder:
         self._run.log(line)
         self._progress.say(line)
 
-    def close(self) -> None:
-        """Closes what was opened."""
-        self._progress.close()
-        self._metrics.close()
-        self._events.close()
-
     def _look(self) -> None:
         self._monitor.check()
         scalars = self._step_function.fetch() if self._progress.has_bar else {}
@@ -161,7 +198,7 @@ class Recorder:
         self._looked_at = time.monotonic()
         speed = self._progress.measure()
         timed = {} if speed is None else {"perf/steps_per_second": speed}
-        health, warnings = self._listen(step)
+        health, warnings = self._look_for_collapse(step)
         self._metrics.write(step, {**scalars, **timed, **health})
         numbers = {k: v for k, v in health.items() if not isinstance(v, str)}
         self._events.scalars(step, {**scalars, **timed, **numbers})
@@ -172,8 +209,8 @@ class Recorder:
         for warning in warnings:
             self.say(warning)
 
-    def _listen(self, step: int) -> tuple[dict[str, Any], list[str]]:
-        """What the collapse alarm has to write and to say."""
+    def _look_for_collapse(self, step: int) -> tuple[dict[str, Any], list[str]]:
+        """Returns numbers to write, and lines to print, of the collapse alarm."""
         if self._alarm is None:
             return {}, []
         health = self._method.health(self._fixed_batch)
@@ -181,19 +218,13 @@ class Recorder:
             self._alarm = None
             return {}, []
         self._progress.pause_over()
-        return self._alarm.hear(step, health)
-
-    def _fixed_batch(self) -> Mapping[str, tf.Tensor]:
-        """The same one always, to compare steps."""
-        if self._preview_batch is None:
-            self._preview_batch = self._make_preview_batch()
-        return self._preview_batch
+        return self._alarm.update(step, health)
 
     def _write_bundles(self, step: int) -> None:
-        if self._save_bundles is None:
+        if self._outputs.save_bundles is None:
             return
         networks = self._method.deployable()
-        self._save_bundles(networks, step)
+        self._outputs.save_bundles(networks, step)
         averaged = {
             f"{name}_ema": network
             for name, network in networks.items()
@@ -201,7 +232,7 @@ class Recorder:
         }
         if averaged:
             with self._ema.applied():
-                self._save_bundles(averaged, step)
+                self._outputs.save_bundles(averaged, step)
 
     def _preview(self, step: int) -> None:
         pictures = self._method.previews(self._fixed_batch(), step)
@@ -216,17 +247,23 @@ class Recorder:
         if network is None:
             return
         with self._stop.interruptible() if self._stop else contextlib.nullcontext():
-            raw = self._validate(network)
+            raw = self._outputs.validate(network)
             averaged: Mapping[str, float] = {}
             if _SR in self._ema.networks:
                 with self._ema.applied():
-                    averaged = self._validate(network)
+                    averaged = self._outputs.validate(network)
         values = {f"val/{name}": value for name, value in raw.items()}
         values |= {f"val_ema/{k}": v for k, v in averaged.items() if "/" not in k}
         self._metrics.write(step, values)
         self._events.scalars(step, values)
         self.say(f"step {step}  validation: {_comparison(raw, averaged)}")
         self._progress.pause_over()
+
+    def _validates(self, step: int) -> bool:
+        """Whether a validation is due at `step`."""
+        if self._outputs.validate is None:
+            return False
+        return self._intervals.is_due(step, self._intervals.validate_every)
 
     def _has_record(self, step: int, prefix: str) -> bool:
         """Whether a number with this prefix was logged at this step."""
@@ -238,9 +275,51 @@ class Recorder:
         )
 
 
-def is_due(step: int, every: int, is_last: bool) -> bool:
-    """Whether something done `every` so many steps (0: never), and last, is due."""
-    return every > 0 and (step % every == 0 or is_last)
+class CollapseAlarm:
+    """Says once what has collapsed, and once that it has cleared. It stops no run.
+
+    What can collapse, how it is seen and what helps is the method's to say
+    (`Method.health`); here is only when to say it.
+    """
+
+    def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
+        """Reads which causes have been announced.
+
+        Args:
+          records: of metrics.jsonl so far, so that a resumed run does not
+            repeat itself.
+        """
+        active = ""
+        for record in records:
+            active = record.get(_ACTIVE, active)
+        self._active = {cause for cause in active.split(",") if cause}
+
+    def update(self, step: int, health: Health) -> tuple[dict[str, Any], list[str]]:
+        """Takes what the method found after `step` steps.
+
+        Returns:
+          (values for metrics.jsonl: the numbers, and "alarm/active", the causes by
+          name with commas; lines to say).
+        """
+        findings = {f.cause: f for f in health.findings if step >= GRACE_STEPS}
+        lines = [
+            _announced(step, finding)
+            for cause, finding in findings.items()
+            if cause not in self._active
+        ]
+        lines += [
+            f"step {step}  collapse alarm: {cause} has cleared."
+            for cause in sorted(self._active - findings.keys())
+        ]
+        self._active = set(findings)
+        return {**health.numbers, _ACTIVE: ",".join(sorted(findings))}, lines
+
+
+def _announced(step: int, finding: Finding) -> str:
+    return (
+        f"step {step}  collapse alarm: {finding.cause}: {finding.what} is "
+        f"{finding.value:.3g}, threshold {finding.threshold:.3g}. {finding.advice}"
+    )
 
 
 def _comparison(raw: Mapping[str, float], averaged: Mapping[str, float]) -> str:

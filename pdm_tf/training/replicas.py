@@ -92,12 +92,16 @@ class Replicas:
         dataset = dataset.apply(endless)
         return iter(self._strategy.distribute_datasets_from_function(lambda _: dataset))
 
-    def run(self, function: Callable[..., tf.Tensor], args: tuple[Any, ...]) -> Any:
-        """Calls a function on every replica; returns the first local one's result."""
+    def run(self, function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+        """Calls a function on every replica; returns the first local one's result.
+
+        The result is a tensor or a structure of them.
+        """
         if self._strategy is None:
             return function(*args)
-        result = self._strategy.run(function, args=args)
-        return self._strategy.experimental_local_results(result)[0]
+        results = self._strategy.run(function, args=args)
+        local = self._strategy.experimental_local_results
+        return tf.nest.map_structure(lambda result: local(result)[0], results)
 
     def index_in_graph(self) -> int | tf.Tensor:
         """Number of the replica whose graph is being built."""

@@ -108,6 +108,13 @@ class RunFolder:
         self._log.close()
         self._lock.close()
 
+    def is_finished(self, steps: int) -> bool:
+        """Whether the run has nothing left to do for `steps` steps."""
+        if self.start_step < steps:
+            return False
+        records = run.read_metrics(self.metrics_path)
+        return any(r["step"] == self.start_step and r.get("finished") for r in records)
+
     def log(self, line: str) -> None:
         """Appends a line, with the time, to log.txt."""
         now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")

@@ -46,7 +46,7 @@ TABLE = {
     "methods": (KERAS, {"models", "degradations", "losses", "ops", "core"}),
     "training": (
         KERAS | {"PIL", "tqdm", "tensorboard"},
-        {"methods.base", "train_config", "run", "core"},
+        {"methods.base", "run", "core"},
     ),
     # samples: something to degrade for whoever has a bundle and no HR photographs.
     # scipy: the bootstrap.
@@ -227,8 +227,8 @@ def test_rooms_on_disk_have_a_docstring():
         ),
         (
             "evaluation/x.py",
-            "from pdm_tf.training import loop",
-            ["pdm_tf.training.loop"],
+            "from pdm_tf.training import trainer",
+            ["pdm_tf.training.trainer"],
         ),
         (
             "reporting/x.py",

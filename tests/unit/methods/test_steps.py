@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.methods.steps import crop_margin, make_adam, step_seed
-from pdm_tf.training.update import update_networks
+from pdm_tf.training.step_function import update_networks
 from tests.unit.methods import tiny
 
 

@@ -29,7 +29,7 @@ from pdm_tf.methods.base import FULL_BATCH
 from pdm_tf.models.discriminators import PatchGAN, PatchGANConfig
 from pdm_tf.models.features import VGGConfig
 from pdm_tf.models.sr import EDSR, EDSRConfig
-from pdm_tf.training.update import update_networks
+from pdm_tf.training.step_function import update_networks
 
 LR_PATCH = 8
 BATCH = 3

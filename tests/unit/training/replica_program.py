@@ -15,12 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.training.ema import EMA
-from pdm_tf.training.health import LossMonitor
 from pdm_tf.training.replicas import ONE_DEVICE, Replicas
-from pdm_tf.training.step_function import StepFunction
 from tests.unit.methods import tiny
-from tests.unit.training.toy import toy_config
+from tests.unit.training.toy import toy_step
 
 STEPS = 3
 BATCH = 4
@@ -55,7 +52,6 @@ def main(
             "sr": tiny.sr(policy),
         }
         method = {"pdm_sr": tiny.pdm_sr, "pdm_srgan": tiny.pdm_srgan}[name](networks)
-    config = toy_config("unused", batch_size=BATCH, accumulate=accumulate)
     rng = np.random.default_rng(0)
     images = {
         name: rng.integers(0, 256, (STEPS * BATCH, patch, patch, 3)) / 255
@@ -64,14 +60,13 @@ def main(
     whole = {name: np.float32(value) for name, value in images.items()}
     dataset = tf.data.Dataset.from_tensor_slices(whole).repeat()
     batches = replicas.iterator(dataset.batch(BATCH, drop_remainder=True), BATCH)
-    ema = EMA(method.ema_networks(), 0.9)
-    step_function = StepFunction(method, ema, LossMonitor(), config, replicas)
+    step_function = toy_step(method, replicas, accumulate=accumulate)
     for step in range(STEPS):
         step_function(batches, step)
     values = {f"scalar.{k}": v for k, v in step_function.fetch().items()}
     for name, network in method.networks.items():
         values |= {f"{name}.{v.path}": v.numpy() for v in network.variables}
-    for name, variables in ema.variables.items():
+    for name, variables in step_function.ema.variables.items():
         values |= {f"ema.{name}.{i}": v.numpy() for i, v in enumerate(variables)}
     np.savez(path, traces=step_function.traces, **values)
 

@@ -8,11 +8,9 @@ from pdm_tf.models.discriminators import (
     UNetDiscriminatorConfig,
     VGGDiscriminatorConfig,
 )
-from pdm_tf.train import open_run_folder
 from pdm_tf.training.checkpoint import complete_steps
-from pdm_tf.training.loop import run_training
 from tests.unit.methods import tiny
-from tests.unit.training.toy import toy_config
+from tests.unit.training.toy import toy_config, train_toy
 
 STEPS = 4
 
@@ -27,8 +25,7 @@ def trained(folder, make, steps):
         return tf.data.Dataset.from_tensor_slices(whole).skip(start)
 
     config = toy_config(folder, steps=steps, save_every=2, batch_size=tiny.BATCH)
-    with open_run_folder(config) as run:
-        outcome = run_training(method, make_batches, config=config, run=run)
+    outcome, _ = train_toy(config, method, make_batches)
     assert outcome.step == steps == complete_steps(folder / "checkpoints")[-1]
     return method
 

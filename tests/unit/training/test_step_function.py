@@ -1,4 +1,4 @@
-"""The compiled step: several steps per call, parts of a batch, XLA."""
+"""The compiled step: several per call, parts of a batch, learning rates, XLA."""
 
 import dataclasses
 
@@ -6,19 +6,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.train import open_run_folder
-from pdm_tf.training.ema import EMA
-from pdm_tf.training.health import LossMonitor
-from pdm_tf.training.loop import run_training
-from pdm_tf.training.step_function import StepFunction
+from pdm_tf.training.step_function import StepFunction, piecewise_learning_rate
 from tests.unit.methods import tiny
-from tests.unit.training.toy import ToyMethod, all_values, make_batches, toy_config
-
-
-def step_function(method, **changes):
-    config = toy_config("unused", **changes)
-    ema = EMA(method.ema_networks(), 0.9)
-    return StepFunction(method, ema, LossMonitor(), config)
+from tests.unit.training.toy import (
+    ToyMethod,
+    all_values,
+    make_batches,
+    toy_config,
+    toy_step,
+    train_toy,
+)
 
 
 def trained(tmp_path, method, **changes):
@@ -33,8 +30,7 @@ def trained(tmp_path, method, **changes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(StepFunction, "__call__", counted)
         config = toy_config(tmp_path / "run", steps=13, **changes)
-        with open_run_folder(config) as run:
-            run_training(method, make_batches, config=config, run=run)
+        train_toy(config, method)
     return method, calls
 
 
@@ -53,7 +49,7 @@ def test_several_steps_per_call_change_nothing_but_the_calls(tmp_path):
 
 
 def test_calls_of_any_size_are_one_trace():
-    step = step_function(ToyMethod(), steps_per_call=8)
+    step = toy_step(ToyMethod(), steps_per_call=8)
     batches = iter(make_batches(0))
     for start, count in ((0, 1), (1, 8), (9, 3)):
         step(batches, start, count)
@@ -73,7 +69,7 @@ def longest_move(method, batches, **changes):
         name: [v.numpy() for v in x.trainable_variables]
         for name, x in method.networks.items()
     }
-    step_function(method, **changes)(batches, 0)
+    toy_step(method, **changes)(batches, 0)
     return {
         name: max(
             np.abs(new.numpy() - old).max()
@@ -113,8 +109,8 @@ def without_latents():
 
 def is_compiled_by_xla(step):
     """Whether a function within the step's graph must be compiled."""
-    (compiled,) = step._compiled.values()
-    (concrete,) = compiled._list_all_concrete_functions()
+    (phase,) = step._phases.values()
+    (concrete,) = phase.graph._list_all_concrete_functions()
     library = concrete.graph.as_graph_def().library
     return any(f.attr["_XlaMustCompile"].b for f in library.function)
 
@@ -124,7 +120,7 @@ def test_xla_computes_the_same(make):
     """Compiled for the CPU here; `auto` does so on a GPU."""
     plain, compiled = make(), make()
     for method, xla in ((plain, "off"), (compiled, "on")):
-        step = step_function(method, xla=xla)
+        step = toy_step(method, xla=xla)
         batches = repeated(method)
         for index in range(2):
             step(batches, index)
@@ -147,10 +143,34 @@ def test_parts_of_a_batch_are_computed_one_after_the_other():
             gradients.append({g.op.name for group in groups for g in group})
             return learned
 
-    step_function(Traced(), batch_size=4, accumulate=4)(iter(make_batches(0)), 0)
+    toy_step(Traced(), accumulate=4)(iter(make_batches(0)), 0)
     assert len(inputs) == 4 and not inputs[0].control_inputs
     for earlier, op in zip(gradients, inputs[1:], strict=False):
         # Later gradients are sums that begin with the earlier ones.
         waits_for = {before.name for before in op.control_inputs}
         assert len(waits_for) == len(earlier)
     assert {before.name for before in inputs[1].control_inputs} == gradients[0]
+
+
+@pytest.mark.parametrize(
+    ("step", "factor"),
+    [
+        (0, 1),
+        (49_999, 1),
+        (50_000, 0.5),
+        (99_999, 0.5),
+        (100_000, 0.25),
+        (10**9, 0.125),
+    ],
+)
+def test_paper_schedule(step, factor):
+    rate = piecewise_learning_rate(
+        tf.constant(step, tf.int64), 2e-4, (50_000, 100_000, 150_000), 0.5
+    )
+    assert rate.dtype == tf.float32
+    assert float(rate) == pytest.approx(2e-4 * factor, rel=1e-7)
+
+
+def test_no_milestones():
+    rate = piecewise_learning_rate(tf.constant(7, tf.int64), 0.1, (), 0.5)
+    assert float(rate) == pytest.approx(0.1)

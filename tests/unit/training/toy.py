@@ -12,10 +12,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pdm_tf.build import compiled_step
 from pdm_tf.methods.base import FULL_BATCH, StepResult
 from pdm_tf.methods.steps import make_adam
 from pdm_tf.models.layers import batch_norm
+from pdm_tf.train import make_trainer, open_run_folder
 from pdm_tf.train_config import TrainConfig
+from pdm_tf.training.replicas import ONE_DEVICE, Replicas
+from pdm_tf.training.signals import GracefulStop
+from pdm_tf.training.step_function import StepFunction, StepSettings
+from pdm_tf.training.trainer import Outcome
 
 PATCH = 8
 
@@ -196,6 +202,29 @@ def toy_config(run_dir, **changes: object) -> TrainConfig:
         progress="off",
     )
     return dataclasses.replace(config, **changes)
+
+
+def toy_step(
+    method: ToyMethod, replicas: Replicas = ONE_DEVICE, **settings: object
+) -> StepFunction:
+    """The compiled step of a method."""
+    given = {"learning_rate": 2e-4, "ema_decay": 0.9, **settings}
+    return StepFunction(method, StepSettings(**given), replicas)
+
+
+def train_toy(
+    config: TrainConfig,
+    method: ToyMethod | None = None,
+    batches: Callable[[int], tf.data.Dataset] = make_batches,
+    replicas: Replicas = ONE_DEVICE,
+    **outputs: object,
+) -> tuple[Outcome, ToyMethod]:
+    """Trains in the run folder of `config`, as the program does."""
+    method = method or ToyMethod()
+    step_function = compiled_step(method, config, replicas)
+    with open_run_folder(config, replicas.worker) as run, GracefulStop() as stop:
+        trainer = make_trainer(config, run, step_function, batches, stop, **outputs)
+        return trainer.run(), method
 
 
 def all_values(method: ToyMethod) -> dict[str, np.ndarray]:

@@ -27,9 +27,7 @@ def main(config: TrainConfig) -> int:
     with quiet_start():
         import numpy as np
 
-        from pdm_tf.train import open_run_folder
-        from pdm_tf.training.health import NonFiniteLossError
-        from pdm_tf.training.loop import run_training
+        from pdm_tf.training.nan_monitor import NonFiniteLossError
         from pdm_tf.training.replicas import WorkerLostError, find_replicas
         from tests.unit.training import toy
 
@@ -60,24 +58,16 @@ def main(config: TrainConfig) -> int:
     if kind in ("step", "term"):
         number = signal.SIGKILL if kind == "step" else signal.SIGTERM
         toy.call_before(method, int(at), lambda: os.kill(os.getpid(), number))
-    with open_run_folder(config, replicas.worker) as run:
-        try:
-            outcome = run_training(
-                method,
-                batches,
-                config=config,
-                run=run,
-                validate=validate,
-                replicas=replicas,
-            )
-        except WorkerLostError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return program.INTERRUPTED
-        except NonFiniteLossError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return program.NON_FINITE_LOSS
+    try:
+        outcome, _ = toy.train_toy(config, method, batches, replicas, validate=validate)
+    except WorkerLostError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return program.INTERRUPTED
+    except NonFiniteLossError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return program.NON_FINITE_LOSS
     name = "final.npz" if replicas.is_chief else f"final_{replicas.worker}.npz"
-    np.savez(run.root / name, **toy.all_values(method))
+    np.savez(Path(config.run_dir) / name, **toy.all_values(method))
     return program.INTERRUPTED if outcome.interrupted else program.OK
 
 

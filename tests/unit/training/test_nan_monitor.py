@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.training.health import LossMonitor, NonFiniteLossError, check_weights
+from pdm_tf.training.nan_monitor import LossMonitor, NonFiniteLossError, check_weights
 from tests.unit.training.toy import make_network
 
 

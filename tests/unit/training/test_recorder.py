@@ -1,7 +1,7 @@
 """The alarm says each cause once until it clears, also over a restart."""
 
 from pdm_tf.methods.base import Finding, Health
-from pdm_tf.training.alarm import GRACE_STEPS, CollapseAlarm
+from pdm_tf.training.recorder import GRACE_STEPS, CollapseAlarm
 
 
 def _health(*causes):
@@ -9,37 +9,37 @@ def _health(*causes):
     return Health({"alarm/a": 0.01}, findings)
 
 
-def _hear(alarm, step, *causes):
-    values, lines = alarm.hear(step, _health(*causes))
+def _update(alarm, step, *causes):
+    values, lines = alarm.update(step, _health(*causes))
     assert values["alarm/a"] == 0.01
     return values["alarm/active"], lines
 
 
 def test_once_per_cause_until_it_clears():
     alarm, step = CollapseAlarm(), GRACE_STEPS
-    active, lines = _hear(alarm, step, "a")
+    active, lines = _update(alarm, step, "a")
     assert active == "a" and lines == [
         f"step {step}  collapse alarm: a: a seen is 0.01, threshold 0.05. Do this."
     ]
-    assert _hear(alarm, step + 1, "a") == ("a", [])
-    active, lines = _hear(alarm, step + 2, "a", "b")
+    assert _update(alarm, step + 1, "a") == ("a", [])
+    active, lines = _update(alarm, step + 2, "a", "b")
     assert active == "a,b" and len(lines) == 1 and "alarm: b:" in lines[0]
-    active, lines = _hear(alarm, step + 3, "b")
+    active, lines = _update(alarm, step + 3, "b")
     assert active == "b" and lines == [
         f"step {step + 3}  collapse alarm: a has cleared."
     ]
-    assert len(_hear(alarm, step + 4, "a", "b")[1]) == 1  # again
+    assert len(_update(alarm, step + 4, "a", "b")[1]) == 1  # again
 
 
 def test_the_start_is_not_judged():
     """Kernels may begin alike; the numbers are written all the same."""
     alarm = CollapseAlarm()
-    assert _hear(alarm, GRACE_STEPS - 1, "a") == ("", [])
-    assert len(_hear(alarm, GRACE_STEPS, "a")[1]) == 1
+    assert _update(alarm, GRACE_STEPS - 1, "a") == ("", [])
+    assert len(_update(alarm, GRACE_STEPS, "a")[1]) == 1
 
 
 def test_a_resumed_run_does_not_repeat_itself():
     alarm = CollapseAlarm([{"alarm/active": "a"}, {"val/psnr": 20.0}])
-    assert _hear(alarm, 900, "a") == ("a", [])
+    assert _update(alarm, 900, "a") == ("a", [])
     cleared = CollapseAlarm([{"alarm/active": "a"}, {"alarm/active": ""}])
-    assert len(_hear(cleared, 900, "a")[1]) == 1
+    assert len(_update(cleared, 900, "a")[1]) == 1

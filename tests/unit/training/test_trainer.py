@@ -8,18 +8,16 @@ from pdm_tf.core.images import read_rgb_u8
 from pdm_tf.run import read_metrics
 from pdm_tf.train import open_run_folder
 from pdm_tf.training.checkpoint import complete_steps
-from pdm_tf.training.ema import EMA
-from pdm_tf.training.health import LossMonitor, NonFiniteLossError
-from pdm_tf.training.loop import Outcome, is_finished, run_training
-from pdm_tf.training.step_function import StepFunction
-from tests.unit.training.toy import ToyMethod, all_values, make_batches, toy_config
-
-
-def train(config, method=None, batches=make_batches, **callables):
-    method = method or ToyMethod()
-    with open_run_folder(config) as run:
-        outcome = run_training(method, batches, config=config, run=run, **callables)
-    return outcome, method
+from pdm_tf.training.nan_monitor import NonFiniteLossError
+from pdm_tf.training.trainer import Outcome
+from tests.unit.training.toy import (
+    ToyMethod,
+    all_values,
+    make_batches,
+    toy_config,
+    toy_step,
+    train_toy,
+)
 
 
 def records(config):
@@ -32,6 +30,7 @@ class Calls:
 
     def __init__(self):
         self.validated, self.saved = [], []
+        self.outputs = {"validate": self.validate, "save_bundles": self.save_bundles}
 
     def validate(self, network):
         self.validated.append(network.variables[0].numpy().copy())
@@ -55,7 +54,9 @@ def test_periodic_actions_come_at_their_steps(tmp_path, capsys):
         keep_checkpoints=2,
     )
     calls = Calls()
-    outcome, _ = train(config, validate=calls.validate, save_bundles=calls.save_bundles)
+    outcome, _ = train_toy(
+        config, validate=calls.validate, save_bundles=calls.save_bundles
+    )
     assert outcome == Outcome(7)
     found = records(config)
     assert [r["step"] for r in found if "loss/sr" in r] == [1, 3, 6, 7]
@@ -78,7 +79,9 @@ def test_periodic_actions_come_at_their_steps(tmp_path, capsys):
 def test_raw_and_averaged_weights_are_validated_and_bundled(tmp_path):
     config = toy_config(tmp_path / "run", steps=4, save_every=4, validate_every=4)
     calls = Calls()
-    _, method = train(config, validate=calls.validate, save_bundles=calls.save_bundles)
+    _, method = train_toy(
+        config, validate=calls.validate, save_bundles=calls.save_bundles
+    )
     raw, averaged = calls.validated
     np.testing.assert_array_equal(raw, method.networks["sr"].variables[0].numpy())
     assert np.abs(raw - averaged).max() > 0
@@ -92,7 +95,7 @@ def test_averages_follow_every_step(tmp_path):
     method, calls = ToyMethod(), Calls()
     expected = np.float64(method.networks["sr"].variables[0].numpy())
     config = toy_config(tmp_path / "run", steps=4, save_every=1)
-    train(config, method, save_bundles=calls.save_bundles)
+    train_toy(config, method, save_bundles=calls.save_bundles)
     raw = [value for name, _, value in calls.saved if name == "sr"]
     averaged = [value for name, _, value in calls.saved if name == "sr_ema"]
     for n, (weights, average) in enumerate(zip(raw, averaged, strict=True)):
@@ -103,7 +106,7 @@ def test_averages_follow_every_step(tmp_path):
 
 def test_previews_show_the_same_batch_always(tmp_path):
     config = toy_config(tmp_path / "run", steps=4, preview_every=2)
-    train(config)
+    train_toy(config)
     folder = tmp_path / "run/previews"
     first = read_rgb_u8(folder / "step_00000002_patches.png")
     np.testing.assert_array_equal(
@@ -120,8 +123,10 @@ def test_reporting_does_not_disturb_training(tmp_path):
         tmp_path / "busy", save_every=1, validate_every=1, preview_every=1
     )
     quiet = toy_config(tmp_path / "quiet", log_every=50, save_every=50)
-    _, method = train(busy, validate=calls.validate, save_bundles=calls.save_bundles)
-    _, other = train(quiet)
+    _, method = train_toy(
+        busy, validate=calls.validate, save_bundles=calls.save_bundles
+    )
+    _, other = train_toy(quiet)
     for name, value in all_values(other).items():
         np.testing.assert_array_equal(value, all_values(method)[name], err_msg=name)
 
@@ -129,9 +134,7 @@ def test_reporting_does_not_disturb_training(tmp_path):
 @pytest.mark.parametrize(("phase_at", "traces"), [(None, 1), (3, 2)])
 def test_one_trace_per_phase(phase_at, traces):
     method = ToyMethod(phase_at=phase_at)
-    config = toy_config("unused")
-    ema = EMA(method.ema_networks(), 0.9)
-    step_function = StepFunction(method, ema, LossMonitor(), config)
+    step_function = toy_step(method)
     batches = iter(make_batches(0))
     for step in range(6):
         step_function(batches, step)
@@ -143,9 +146,9 @@ def test_one_trace_per_phase(phase_at, traces):
 @pytest.mark.parametrize("loss_scaled", [False, True])
 def test_learning_rate_of_every_optimizer_follows_the_step(loss_scaled):
     method = ToyMethod(loss_scaled=loss_scaled)
-    config = toy_config("unused", learning_rate=0.5, lr_milestones=(2,), lr_decay=0.1)
-    ema = EMA(method.ema_networks(), 0.9)
-    step_function = StepFunction(method, ema, LossMonitor(), config)
+    step_function = toy_step(
+        method, learning_rate=0.5, lr_milestones=(2,), lr_decay=0.1
+    )
     for step, expected in ((0, 0.5), (1, 0.5), (2, 0.05), (0, 0.5)):
         step_function(iter(make_batches(step)), step)
         for optimizer in method.optimizers.values():
@@ -158,10 +161,10 @@ def test_half_precision_with_loss_scaling_trains_and_resumes(tmp_path):
     config = toy_config(tmp_path / "run", steps=4, save_every=4)
     method = ToyMethod(policy="mixed_float16", loss_scaled=True)
     before = method.networks["sr"].variables[0].numpy().copy()
-    train(config, method)
+    train_toy(config, method)
     assert np.abs(method.networks["sr"].variables[0].numpy() - before).max() > 0
     again = ToyMethod(seed=5, policy="mixed_float16", loss_scaled=True)
-    train(config, again)
+    train_toy(config, again)
     for name, value in all_values(method).items():
         np.testing.assert_array_equal(value, all_values(again)[name], err_msg=name)
 
@@ -170,7 +173,7 @@ def test_non_finite_loss_is_caught_at_its_step_though_logged_rarely(tmp_path):
     config = toy_config(tmp_path / "run", steps=9, log_every=100, save_every=2)
     calls = Calls()
     with pytest.raises(NonFiniteLossError, match="loss/critic .* at step 5"):
-        train(config, ToyMethod(nan_at=4), save_bundles=calls.save_bundles)
+        train_toy(config, ToyMethod(nan_at=4), save_bundles=calls.save_bundles)
     assert complete_steps(tmp_path / "run/checkpoints") == [2, 4]
     assert max(step for _, step, _ in calls.saved) == 4
 
@@ -185,14 +188,14 @@ def test_weights_that_are_spoilt_while_the_loss_is_fine_are_not_saved(tmp_path):
 
     config = toy_config(tmp_path / "run", steps=9, save_every=2)
     with pytest.raises(NonFiniteLossError, match="weights of critic .* at step 4"):
-        train(config, Spoilt())
+        train_toy(config, Spoilt())
     assert complete_steps(tmp_path / "run/checkpoints") == [2]
 
 
 def test_batches_that_end_too_early_are_an_error(tmp_path):
     config = toy_config(tmp_path / "run", steps=9)
     with pytest.raises(RuntimeError, match="until step 9. Received: none after step 3"):
-        train(config, batches=lambda start: make_batches(start).take(3))
+        train_toy(config, batches=lambda start: make_batches(start).take(3))
 
 
 def test_batches_start_where_training_does(tmp_path):
@@ -202,19 +205,19 @@ def test_batches_start_where_training_does(tmp_path):
         starts.append(start)
         return make_batches(start)
 
-    train(toy_config(tmp_path / "run", steps=4, save_every=4), batches=batches)
-    train(toy_config(tmp_path / "run", steps=6, save_every=4), batches=batches)
+    train_toy(toy_config(tmp_path / "run", steps=4, save_every=4), batches=batches)
+    train_toy(toy_config(tmp_path / "run", steps=6, save_every=4), batches=batches)
     assert starts == [0, 4]
 
 
 def test_is_finished(tmp_path):
     config = toy_config(tmp_path / "run", steps=2)
     with open_run_folder(config) as run:
-        assert not is_finished(run, 2)
-    train(config)
+        assert not run.is_finished(2)
+    train_toy(config)
     with open_run_folder(config) as run:
-        assert is_finished(run, 2)
-        assert not is_finished(run, 3)
+        assert run.is_finished(2)
+        assert not run.is_finished(3)
 
 
 def test_killed_before_its_last_validation_makes_up_for_it(tmp_path):
@@ -225,16 +228,16 @@ def test_killed_before_its_last_validation_makes_up_for_it(tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(config, validate=killed)
-    train(config, validate=calls.validate, save_bundles=calls.save_bundles)
+        train_toy(config, validate=killed)
+    train_toy(config, **calls.outputs)
     assert len(calls.validated) == 2
     assert [(name, step) for name, step, _ in calls.saved] == [("sr", 2), ("sr_ema", 2)]
     assert [r["step"] for r in records(config) if "val_ema/psnr" in r] == [2]
-    train(config, validate=calls.validate)
+    train_toy(config, validate=calls.validate)
     assert len(calls.validated) == 2  # finished: not again
 
 
 def test_validation_can_be_switched_off(tmp_path):
     calls = Calls()
-    train(toy_config(tmp_path / "run", validate_every=0), validate=calls.validate)
+    train_toy(toy_config(tmp_path / "run", validate_every=0), validate=calls.validate)
     assert calls.validated == []
