@@ -1,12 +1,15 @@
-"""The one progress bar of all programs: how far, how fast, how long still."""
+"""The one progress display of all programs: how far, how fast, how long still."""
 
+import os
+import sys
+import time
 from typing import Literal, TextIO
 
 Show = Literal["auto", "on", "off"]
 
 
 class ProgressBar:
-    """A bar on standard error for work whose extent is learned as it goes on.
+    """A bar on standard error, and lines above it.
 
         with ProgressBar("shards of hr", "image", config.progress) as bar:
             make_shards(..., on_progress=bar.update)
@@ -15,9 +18,17 @@ class ProgressBar:
       stage: what is being done.
       unit: of what is counted, in the singular.
       show: `auto` shows the bar on a terminal only.
+      total: units in all; None where it is learned as the work goes on.
+      done: units of earlier starts.
       delay: seconds before it appears: what is quickly done needs none.
       leave: whether it stays on the screen when the work is done.
+      line_every_s: `auto` without a terminal prints a plain line every so many seconds
+        instead; 0: none.
       scaled: whether counts are written with k, M and G.
+
+    Attributes:
+      is_shown: whether there is a bar, now or after the delay.
+      done, total: units.
     """
 
     def __init__(
@@ -26,20 +37,32 @@ class ProgressBar:
         unit: str,
         show: Show = "auto",
         *,
+        total: int | None = None,
+        done: int = 0,
         delay: float = 0.0,
         leave: bool = True,
+        line_every_s: float = 0.0,
         scaled: bool = False,
     ) -> None:
         from tqdm import tqdm  # not needed for a program's help
 
+        self.is_shown = show == "on" or (show == "auto" and _has_terminal())
+        self.done, self.total = done, total
+        self._unit, self._done_before = unit, done
+        self._line_every_s = line_every_s if show == "auto" else 0.0
+        self._start = self._line_at = time.monotonic()
         self._bar = tqdm(
             desc=stage or None,
             unit=unit,
-            unit_scale=scaled,
-            disable={"on": False, "off": True, "auto": None}[show],
+            total=total,
+            initial=done,
+            disable=not self.is_shown,
             delay=delay,
             leave=leave,
             dynamic_ncols=True,
+            file=sys.stderr,
+            unit_scale=scaled,
+            smoothing=0.05,  # a time left that does not jump
         )
 
     def __enter__(self) -> "ProgressBar":
@@ -48,19 +71,98 @@ class ProgressBar:
     def __exit__(self, *failure: object) -> None:
         self.close()
 
-    def close(self) -> None:
-        """Ends the bar."""
-        self._bar.close()
-
-    def update(self, done: int, total: int) -> None:
-        """Moves the bar to `done` of `total` units."""
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
+    def update(self, done: int, total: int | None = None) -> None:
+        """Moves the bar to `done` units, of `total` if that is known or has changed."""
+        if total is not None:
+            self.total = self._bar.total = total
+        self.done = done
+        if self.is_shown:
+            self._bar.update(done - self._bar.n)
+        elif self._line_every_s:
+            self._print_line()
 
     def restart(self, total: int) -> None:
         """Begins again at 0 of `total` units, its clock too."""
         self._bar.reset(total=total)
+        self.done, self.total, self._done_before = 0, total, 0
+        self._start = self._line_at = time.monotonic()
 
-    def say(self, line: str, stream: TextIO) -> None:
-        """Prints a line, above the bar if there is one."""
-        self._bar.write(line, file=stream)
+    def show_text(self, text: str) -> None:
+        """Shows a text at the end of the bar, from its next move on."""
+        self._bar.set_postfix_str(text, refresh=False)
+
+    def say(self, line: str, stream: TextIO | None = None) -> None:
+        """Prints a line, above the bar if there is one; on standard output if None."""
+        if self.is_shown:
+            self._bar.write(line, file=stream or sys.stdout)
+        else:
+            print(line, file=stream or sys.stdout)
+
+    def close(self) -> None:
+        """Leaves the bar as it is."""
+        self._bar.close()
+
+    def _print_line(self) -> None:
+        now = time.monotonic()
+        if now - self._line_at <= self._line_every_s or not self.total:
+            return
+        self._line_at = now
+        speed = (self.done - self._done_before) / (now - self._start)
+        left = clock((self.total - self.done) / speed) if speed else "unknown"
+        print(
+            f"[{self.done}/{self.total}] {speed:.3g} {self._unit}s/s, eta {left}",
+            file=sys.stderr,
+        )
+
+
+class Rate:
+    """Speed and time left of training steps, from the second step on.
+
+    The first one includes tracing.
+    """
+
+    def __init__(self, start_step: int) -> None:
+        self._step = start_step
+        self._first: tuple[int, float] | None = None  # step and time after tracing
+        self._asked: tuple[int, float] = (start_step, 0.0)  # at the last per_second
+        self._advanced = time.monotonic()
+
+    def advance(self, step: int) -> None:
+        """Says that `step` steps are taken."""
+        self._step, self._advanced = step, time.monotonic()
+        if self._first is None:
+            self._first = self._asked = (step, self._advanced)
+
+    def pause_over(self) -> None:
+        """Leaves the time since the last step out of the next `per_second`."""
+        now = time.monotonic()
+        self._asked = (self._asked[0], self._asked[1] + now - self._advanced)
+        self._advanced = now
+
+    def per_second(self) -> float | None:
+        """Returns the speed since it was asked last; None when there was no step."""
+        if self._first is None or self._step == self._asked[0]:
+            return None
+        now = time.monotonic()
+        step, since = self._asked
+        self._asked = (self._step, now)
+        return (self._step - step) / max(now - since, 1e-9)
+
+    def seconds_left(self, steps: int) -> float | None:
+        """Returns the time for `steps` more at the mean speed, pauses included."""
+        if self._first is None or self._step == self._first[0]:
+            return None
+        step, since = self._first
+        return steps * (time.monotonic() - since) / (self._step - step)
+
+
+def clock(seconds: float) -> str:
+    """Returns hours, minutes and seconds as "1:02:03"."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def _has_terminal() -> bool:
+    """Whether standard error is a terminal with room; tqdm shows nothing on 0 rows."""
+    return sys.stderr.isatty() and os.get_terminal_size(sys.stderr.fileno()).lines > 1

@@ -10,18 +10,18 @@ import dataclasses
 import functools
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
 from pdm_tf.core.images import write_png
+from pdm_tf.core.progress import ProgressBar, Rate, Show, clock
 from pdm_tf.methods.base import Batch, Finding, Health
 from pdm_tf.run import read_metrics
 from pdm_tf.training.checkpoint import CheckpointStore
 from pdm_tf.training.events import EventWriter
 from pdm_tf.training.metrics_file import MetricsFile
 from pdm_tf.training.nan_monitor import check_weights
-from pdm_tf.training.progress import Progress
 from pdm_tf.training.run_folder import RunFolder
 from pdm_tf.training.signals import GracefulStop
 from pdm_tf.training.step_function import StepFunction
@@ -85,7 +85,7 @@ class Outputs:
     validate: Callable[[keras.Model], Mapping[str, float]] | None = None
     save_bundles: Callable[[Mapping[str, keras.Model], int], None] | None = None
     collapse_alarm: bool = True
-    progress: Literal["auto", "on", "off"] = "auto"
+    progress: Show = "auto"
 
 
 class Recorder:
@@ -126,21 +126,29 @@ class Recorder:
         if outputs.collapse_alarm:
             self._alarm = CollapseAlarm(read_metrics(run.metrics_path))
         self._events = EventWriter(run.tensorboard, start)  # makes no file yet
-        self._progress = Progress(outputs.progress, start, intervals.steps)
+        self._rate = Rate(start)
+        self._bar = ProgressBar(
+            "",
+            "step",
+            outputs.progress,
+            total=intervals.steps,
+            done=start,
+        )
         self._looked_at = time.monotonic()
 
     def __enter__(self) -> "Recorder":
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._progress.close()
+        self._bar.close()
         self._metrics.close()
         self._events.close()
 
     def after_step(self, step: int) -> None:
         """Does what is due when `step` steps are taken."""
         due, is_due = self._intervals, self._intervals.is_due
-        self._progress.advance(step)
+        self._rate.advance(step)
+        self._bar.update(step)
         validates = self._validates(step)
         if step == 1 or is_due(step, due.log_every):
             self._log(step)
@@ -178,36 +186,46 @@ class Recorder:
         check_weights(self._method.networks, step)
         self._store.save(step)
         self._write_bundles(step)
-        self._progress.pause_over()
+        self._rate.pause_over()
 
     def say(self, line: str) -> None:
         """Prints a line, and adds it to the log."""
         self._run.log(line)
-        self._progress.say(line)
+        self._bar.say(line)
 
     def _look(self) -> None:
         self._monitor.check()
-        scalars = self._step_function.fetch() if self._progress.has_bar else {}
-        self._progress.refresh(scalars)
+        scalars = self._step_function.fetch() if self._bar.is_shown else {}
+        self._bar.show_text(short_losses(scalars))
         self._looked_at = time.monotonic()
 
     def _log(self, step: int) -> None:
         scalars = self._step_function.fetch()
         self._monitor.check()
-        self._progress.refresh(scalars)
+        self._bar.show_text(short_losses(scalars))
         self._looked_at = time.monotonic()
-        speed = self._progress.measure()
+        speed = self._rate.per_second()
         timed = {} if speed is None else {"perf/steps_per_second": speed}
         health, warnings = self._look_for_collapse(step)
         self._metrics.write(step, {**scalars, **timed, **health})
         numbers = {k: v for k, v in health.items() if not isinstance(v, str)}
         self._events.scalars(step, {**scalars, **timed, **numbers})
-        line = self._progress.status(step, scalars)
+        line = self._status(step, speed, scalars)
         self._run.log(line)
-        if not self._progress.has_bar:
-            self._progress.say(line)
+        if not self._bar.is_shown:
+            self._bar.say(line)
         for warning in warnings:
             self.say(warning)
+
+    def _status(
+        self, step: int, speed: float | None, scalars: Mapping[str, float]
+    ) -> str:
+        """Returns the plain line: step, speed, time left, losses."""
+        steps = self._intervals.steps
+        fast = "" if speed is None else f"{speed:.3g} it/s  "
+        left = self._rate.seconds_left(steps - step)
+        eta = "" if left is None else f"eta {clock(left)}  "
+        return f"step {step}/{steps}  {fast}{eta}{short_losses(scalars)}"
 
     def _look_for_collapse(self, step: int) -> tuple[dict[str, Any], list[str]]:
         """Returns numbers to write, and lines to print, of the collapse alarm."""
@@ -217,7 +235,7 @@ class Recorder:
         if health is None:
             self._alarm = None
             return {}, []
-        self._progress.pause_over()
+        self._rate.pause_over()
         return self._alarm.update(step, health)
 
     def _write_bundles(self, step: int) -> None:
@@ -240,7 +258,7 @@ class Recorder:
             file = f"step_{step:08d}_{name.replace('/', '_')}.png"
             write_png(self._run.previews / file, picture)
         self._events.pictures(step, pictures)
-        self._progress.pause_over()
+        self._rate.pause_over()
 
     def _run_validation(self, step: int) -> None:
         network = self._method.deployable().get(_SR)
@@ -257,7 +275,7 @@ class Recorder:
         self._metrics.write(step, values)
         self._events.scalars(step, values)
         self.say(f"step {step}  validation: {_comparison(raw, averaged)}")
-        self._progress.pause_over()
+        self._rate.pause_over()
 
     def _validates(self, step: int) -> bool:
         """Whether a validation is due at `step`."""
@@ -319,6 +337,15 @@ def _announced(step: int, finding: Finding) -> str:
     return (
         f"step {step}  collapse alarm: {finding.cause}: {finding.what} is "
         f"{finding.value:.3g}, threshold {finding.threshold:.3g}. {finding.advice}"
+    )
+
+
+def short_losses(scalars: Mapping[str, float]) -> str:
+    """Returns "g_adv 0.25  d_lr 0.31" for the scalars whose names begin with loss/."""
+    return "  ".join(
+        f"{name.removeprefix('loss/')} {value:.4g}"
+        for name, value in scalars.items()
+        if name.startswith("loss/")
     )
 
 

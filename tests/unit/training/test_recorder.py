@@ -1,7 +1,7 @@
-"""The alarm says each cause once until it clears, also over a restart."""
+"""What is said of a run: losses in short; the alarm once a cause, until it clears."""
 
 from pdm_tf.methods.base import Finding, Health
-from pdm_tf.training.recorder import GRACE_STEPS, CollapseAlarm
+from pdm_tf.training.recorder import GRACE_STEPS, CollapseAlarm, short_losses
 
 
 def _health(*causes):
@@ -43,3 +43,7 @@ def test_a_resumed_run_does_not_repeat_itself():
     assert _update(alarm, 900, "a") == ("a", [])
     cleared = CollapseAlarm([{"alarm/active": "a"}, {"alarm/active": ""}])
     assert len(_update(cleared, 900, "a")[1]) == 1
+
+
+def test_short_losses_leaves_statistics_out():
+    assert short_losses({"stat/a": 1.0, "loss/b": 1234567.0}) == "b 1.235e+06"

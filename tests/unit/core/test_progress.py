@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from pdm_tf.training import progress
-from pdm_tf.training.progress import Progress, Rate, short_losses
+from pdm_tf.core import progress
+from pdm_tf.core.progress import ProgressBar, Rate, clock
 
 
 class Clock:
@@ -44,32 +44,44 @@ def test_time_left_counts_pauses(monkeypatch):
     assert rate.seconds_left(30) == pytest.approx(60.0)  # 2 s per step with the pause
 
 
-def test_plain_line(monkeypatch, capsys):
-    clock = Clock(monkeypatch)
-    shown = Progress("off", start_step=0, steps=10_000)
-    clock.steps(shown, 1, 101, 0.5)
-    assert shown.measure() == pytest.approx(2.0)
-    line = shown.status(101, {"loss/g_adv": 0.25, "stat/x": 3.0, "loss/d_lr": 1e-5})
-    assert line == "step 101/10000  2 it/s  eta 1:22:30  g_adv 0.25  d_lr 1e-05"
-    shown.say("hello")
-    assert capsys.readouterr().out == "hello\n"
+def test_clock():
+    assert clock(4949.6) == "1:22:30"
+    assert clock(90_000) == "25:00:00"
 
 
-def test_bar_shows_losses_and_lines_go_above_it(capsys):
-    shown = Progress("on", start_step=3, steps=10)
-    assert shown.has_bar
-    shown.advance(7)
-    shown.refresh({"loss/sr": 0.125})
-    shown.say("a line")
-    shown.close()
+def test_lines_and_texts_stand_beside_the_bar(capsys):
+    with ProgressBar("", "step", "on", total=10, done=3) as bar:
+        assert bar.is_shown
+        bar.show_text("sr 0.125")
+        bar.update(7)
+        bar.say("a line")
     output = capsys.readouterr()
     assert output.out.strip() == "a line"
     assert "7/10" in output.err
     assert "sr 0.125" in output.err
 
 
+def test_without_a_bar_lines_are_printed_all_the_same(capsys):
+    with ProgressBar("", "step", "off") as bar:
+        bar.update(1, 2)
+        bar.say("hello")
+    assert capsys.readouterr() == ("hello\n", "")
+
+
+def test_where_there_is_no_terminal_a_line_comes_now_and_then(monkeypatch, capsys):
+    watch = Clock(monkeypatch)
+    bar = ProgressBar("", "photo", done=10, line_every_s=30.0)
+    watch.now += 20.0
+    bar.update(30, 110)
+    watch.now += 20.0
+    bar.update(50)
+    watch.now += 20.0
+    bar.update(70)
+    assert capsys.readouterr().err == "[50/110] 1 photos/s, eta 0:01:00\n"
+
+
 def test_auto_means_no_bar_where_there_is_no_terminal():
-    assert not Progress("auto", 0, 1).has_bar
+    assert not ProgressBar("", "step").is_shown
 
 
 @pytest.mark.parametrize(("rows", "bar"), [(40, True), (0, False)])
@@ -93,8 +105,4 @@ def test_auto_wants_a_terminal_with_rows(monkeypatch, rows, bar):
     monkeypatch.setattr(
         progress.os, "get_terminal_size", lambda fd: os.terminal_size((80, rows))
     )
-    assert Progress("auto", 0, 1).has_bar == bar
-
-
-def test_short_losses_leaves_statistics_out():
-    assert short_losses({"stat/a": 1.0, "loss/b": 1234567.0}) == "b 1.235e+06"
+    assert progress._has_terminal() == bar
