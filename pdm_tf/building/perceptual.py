@@ -10,7 +10,7 @@ from pdm_tf.cli.component import parse_args
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.names import lookup
 from pdm_tf.core.seeds import stream_seed
-from pdm_tf.losses.perceptual import PERCEPTUAL_TAPS
+from pdm_tf.losses import PERCEPTUAL_TAPS
 from pdm_tf.methods import PDMSRGANConfig
 from pdm_tf.models.bundle import load_bundle
 from pdm_tf.models.features import VGG, VGGConfig

@@ -1,1 +1,274 @@
-"""Losses: plain functions of tensors that know no network."""
+"""Losses: plain functions of tensors that know no network.
+
+Between two images of one scene: `l1_loss`, `perceptual_loss`. On what a degradation
+model produces: `noise_energy_loss`, `centroid_loss`. Between real and generated images:
+the GAN losses. D is the discriminator's raw logit, s the sigmoid; E means over all
+logits of a call. Every discriminator loss is the mean of its real and its fake half.
+
+  family       discriminator, real half / fake half             generator
+  lsgan        (D(real) - 1)^2 / D(fake)^2                      (D(fake) - 1)^2
+  vanilla      -log s(D(real)) / -log(1 - s(D(fake)))           -log s(D(fake))
+  hinge        max(0, 1 - D(real)) / max(0, 1 + D(fake))        -D(fake)
+  relativistic -log s(D(real) - E D(fake)) /                    real and fake exchanged
+               -log(1 - s(D(fake) - E D(real)))
+
+Sources: Mao et al. 2017 (arXiv:1611.04076), Eq. (2) with b = c = 1, a = 0; Goodfellow
+et al. 2014 (arXiv:1406.2661), the generator in its non-saturating form; Lim and Ye 2017
+(arXiv:1705.02894); Jolicoeur-Martineau 2018 (arXiv:1807.00734) as in ESRGAN, Wang et
+al. 2018 (arXiv:1809.00219), Eqs. (1) and (2).
+
+`GAN_LOSSES` is the table from which a method chooses. Means over a batch in parts or on
+several devices are means over what one device sees at once: for the first three that
+sums up to the whole batch, for the relativistic loss, whose E stands inside, it does
+not quite.
+
+The perceptual loss is that of Johnson et al. 2016 (arXiv:1603.08155), with the changes
+of ESRGAN (Wang et al. 2018, arXiv:1809.00219): activations before the ReLU, and L1. The
+PDM release compares conv5_4 of VGG19; Real-ESRGAN (Wang et al. 2021, arXiv:2107.10833)
+and BSRGAN compare five taps with the weights .1, .1, 1, 1, 1. Taps are those of
+`models.features.VGG`, which does the normalisation. The release gives (HR, SR) to a
+function that detaches its second argument, so its perceptual term never reached the SR
+network (B1 of the list of mistakes). Here the target is detached, and named so.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from pdm_tf.ops.blur import kernel_centroid
+
+
+def l1_loss(sr: tf.Tensor, hr: tf.Tensor) -> tf.Tensor:
+    """Mean absolute difference.
+
+    Args:
+      sr: [B, H, W, C] float32.
+      hr: same shape.
+
+    Returns:
+      Scalar float32 in the images' unit.
+
+    Raises:
+      ValueError: the static shapes differ (broadcasting would hide it).
+    """
+    if not sr.shape.is_compatible_with(hr.shape):
+        raise ValueError(
+            "`sr` and `hr` must have one shape. "
+            f"Received: {tuple(sr.shape)} and {tuple(hr.shape)}."
+        )
+    return tf.reduce_mean(tf.abs(tf.cast(sr, tf.float32) - tf.cast(hr, tf.float32)))
+
+
+# Name of a setting -> tap -> weight.
+PERCEPTUAL_TAPS: Mapping[str, Mapping[str, float]] = {
+    "conv5_4": {"conv5_4": 1.0},
+    "five_taps": {
+        "conv1_2": 0.1,
+        "conv2_2": 0.1,
+        "conv3_4": 1.0,
+        "conv4_4": 1.0,
+        "conv5_4": 1.0,
+    },
+}
+
+
+def perceptual_loss(
+    sr_features: Mapping[str, tf.Tensor],
+    hr_features: Mapping[str, tf.Tensor],
+    weights: Mapping[str, float],
+) -> tf.Tensor:
+    """sum over taps of weight * mean|sr - hr|; no gradient through `hr_features`.
+
+    Args:
+      sr_features: tap -> [B, h, w, C] activations of the result.
+      hr_features: the same of the target.
+      weights: tap -> weight; every tap must be in both.
+
+    Returns:
+      Scalar float32.
+
+    Raises:
+      ValueError: a tap is missing or the shapes of a pair differ.
+    """
+    total = tf.constant(0.0)
+    for tap, weight in weights.items():
+        if tap not in sr_features or tap not in hr_features:
+            raise ValueError(
+                f"Features of tap {tap} are needed of both images. Received: "
+                f"{', '.join(sr_features)} and {', '.join(hr_features)}."
+            )
+        sr, hr = sr_features[tap], tf.stop_gradient(hr_features[tap])
+        if not sr.shape.is_compatible_with(hr.shape):
+            raise ValueError(
+                "Features must have one shape. Received: "
+                f"{tap}, {tuple(sr.shape)} and {tuple(hr.shape)}."
+            )
+        distance = tf.abs(tf.cast(sr, tf.float32) - tf.cast(hr, tf.float32))
+        total += weight * tf.reduce_mean(distance)
+    return total
+
+
+def noise_energy_loss(noise: tf.Tensor) -> tf.Tensor:
+    """mean(noise^2) over all elements: l_reg, Eq. 12 of Luo et al. 2022.
+
+    The paper weighs it with lambda = 100 so that the noise module leaves the image's
+    content to the kernel module.
+    """
+    return tf.reduce_mean(tf.square(tf.cast(noise, tf.float32)))
+
+
+def centroid_loss(kernel: tf.Tensor, target_px: float = 0.0) -> tf.Tensor:
+    """Mean squared distance of the kernels' centres of mass from where they belong.
+
+    Unpaired training cannot see a translation: a kernel and its shifted copy give LR
+    crops that are equally real, and the SR network then learns to undo the shift.
+    Not in the paper.
+
+    Args:
+      kernel: [B, h, w, K*K], sums to 1 over the last axis.
+      target_px: wanted centre, in HR pixels down and right of the middle tap (see
+        `ops.blur.grid_geometry`).
+
+    Returns:
+      Scalar float32 in squared HR pixels.
+    """
+    offset = kernel_centroid(kernel) - target_px
+    return tf.reduce_mean(tf.reduce_sum(tf.square(offset), axis=-1))
+
+
+class GANLoss(NamedTuple):
+    """A pair of losses; both take the real logits first, then the fake ones.
+
+    Attributes:
+      generator: scalar float32; gradients through real logits are the caller's to stop.
+      discriminator: scalar float32.
+    """
+
+    generator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+    discriminator: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+
+
+def lsgan_generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
+    """mean((D(fake) - 1)^2).
+
+    Args:
+      fake_logits: any shape, raw discriminator output on generated images.
+
+    Returns:
+      Scalar float32, 0 when the discriminator takes every fake for real.
+    """
+    return tf.reduce_mean(tf.square(tf.cast(fake_logits, tf.float32) - 1.0))
+
+
+def lsgan_discriminator_loss(
+    real_logits: tf.Tensor, fake_logits: tf.Tensor
+) -> tf.Tensor:
+    """Mean of the real half, (D(real) - 1)^2, and the fake half, D(fake)^2.
+
+    Args:
+      real_logits: any shape, raw output on observed images.
+      fake_logits: any shape, raw output on generated images.
+
+    Returns:
+      Scalar float32: 0 when perfect, 0.25 for a discriminator that answers 1/2.
+    """
+    real = tf.reduce_mean(tf.square(tf.cast(real_logits, tf.float32) - 1.0))
+    fake = tf.reduce_mean(tf.square(tf.cast(fake_logits, tf.float32)))
+    return 0.5 * (real + fake)
+
+
+def vanilla_generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
+    """mean(-log s(D(fake))), the non-saturating form.
+
+    Returns:
+      Scalar float32 above 0; log 2 at logits of 0.
+    """
+    return _taken_for_real(fake_logits)
+
+
+def vanilla_discriminator_loss(
+    real_logits: tf.Tensor, fake_logits: tf.Tensor
+) -> tf.Tensor:
+    """Binary cross entropy, mean of both halves.
+
+    Returns:
+      Scalar float32 above 0; log 2 at logits of 0.
+    """
+    return 0.5 * (_taken_for_real(real_logits) + _taken_for_fake(fake_logits))
+
+
+def hinge_generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
+    """mean(-D(fake)): scalar float32, of either sign."""
+    return -tf.reduce_mean(tf.cast(fake_logits, tf.float32))
+
+
+def hinge_discriminator_loss(
+    real_logits: tf.Tensor, fake_logits: tf.Tensor
+) -> tf.Tensor:
+    """Mean of max(0, 1 - D(real)) and max(0, 1 + D(fake)).
+
+    Returns:
+      Scalar float32: 0 when every logit is beyond its margin, 1 at logits of 0.
+    """
+    real = tf.reduce_mean(tf.nn.relu(1.0 - tf.cast(real_logits, tf.float32)))
+    fake = tf.reduce_mean(tf.nn.relu(1.0 + tf.cast(fake_logits, tf.float32)))
+    return 0.5 * (real + fake)
+
+
+def relativistic_discriminator_loss(
+    real_logits: tf.Tensor, fake_logits: tf.Tensor
+) -> tf.Tensor:
+    """Whether a real image is more real than fakes are on average, and vice versa.
+
+    Returns:
+      Scalar float32 above 0; log 2 when real and fake logits are alike.
+    """
+    real, fake = _relative(real_logits, fake_logits)
+    return 0.5 * (_taken_for_real(real) + _taken_for_fake(fake))
+
+
+def relativistic_generator_loss(
+    real_logits: tf.Tensor, fake_logits: tf.Tensor
+) -> tf.Tensor:
+    """The discriminator's loss with real and fake exchanged.
+
+    Returns:
+      Scalar float32 above 0; log 2 when real and fake logits are alike.
+    """
+    real, fake = _relative(real_logits, fake_logits)
+    return 0.5 * (_taken_for_fake(real) + _taken_for_real(fake))
+
+
+GAN_LOSSES: Mapping[str, GANLoss] = {
+    "lsgan": GANLoss(
+        lambda real, fake: lsgan_generator_loss(fake), lsgan_discriminator_loss
+    ),
+    "vanilla": GANLoss(
+        lambda real, fake: vanilla_generator_loss(fake), vanilla_discriminator_loss
+    ),
+    "hinge": GANLoss(
+        lambda real, fake: hinge_generator_loss(fake), hinge_discriminator_loss
+    ),
+    "relativistic": GANLoss(
+        relativistic_generator_loss, relativistic_discriminator_loss
+    ),
+}
+
+
+def _taken_for_real(logits: tf.Tensor) -> tf.Tensor:
+    """mean(-log s(x)), without overflow."""
+    return tf.reduce_mean(tf.nn.softplus(-tf.cast(logits, tf.float32)))
+
+
+def _taken_for_fake(logits: tf.Tensor) -> tf.Tensor:
+    """mean(-log(1 - s(x))), without overflow."""
+    return tf.reduce_mean(tf.nn.softplus(tf.cast(logits, tf.float32)))
+
+
+def _relative(
+    real_logits: tf.Tensor, fake_logits: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Each side less the mean of the other."""
+    real, fake = tf.cast(real_logits, tf.float32), tf.cast(fake_logits, tf.float32)
+    return real - tf.reduce_mean(fake), fake - tf.reduce_mean(real)

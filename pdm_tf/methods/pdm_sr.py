@@ -28,8 +28,12 @@ import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.degradations import PDM, Degraded
-from pdm_tf.losses.adversarial import lsgan_discriminator_loss, lsgan_generator_loss
-from pdm_tf.losses.regularisers import centroid_loss, noise_energy_loss
+from pdm_tf.losses import (
+    centroid_loss,
+    lsgan_discriminator_loss,
+    lsgan_generator_loss,
+    noise_energy_loss,
+)
 from pdm_tf.methods.base import (
     FULL_BATCH,
     Batch,

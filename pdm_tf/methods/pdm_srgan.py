@@ -26,9 +26,7 @@ import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.degradations import PDM
-from pdm_tf.losses.adversarial import GAN_LOSSES
-from pdm_tf.losses.perceptual import PERCEPTUAL_TAPS, perceptual_loss
-from pdm_tf.losses.pixel import l1_loss
+from pdm_tf.losses import GAN_LOSSES, PERCEPTUAL_TAPS, l1_loss, perceptual_loss
 from pdm_tf.methods.base import Scalars, StepResult
 from pdm_tf.methods.pdm_sr import PDMSR, PDMSRConfig
 from pdm_tf.methods.settings import require_not_negative, require_one_of

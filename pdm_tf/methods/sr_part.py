@@ -10,7 +10,7 @@ from typing import Protocol
 import keras
 import tensorflow as tf
 
-from pdm_tf.losses.pixel import l1_loss
+from pdm_tf.losses import l1_loss
 from pdm_tf.methods.base import StepResult
 
 Optimizers = Mapping[str, keras.optimizers.Optimizer]

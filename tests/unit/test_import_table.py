@@ -34,7 +34,7 @@ TABLE = {
     # degradations: one of them is a network, which bundles hold too.
     "models": (KERAS, {"degradations", "ops", "run", "core"}),
     "degradations": (KERAS, {"models.network", "models.layers", "ops", "core"}),
-    "losses": (KERAS, {"models.features", "ops", "core"}),
+    "losses": (TENSOR, {"ops"}),
     # bundle: LPIPS opens the one that its --metric_arg names; scipy: NIQE, assignments
     # and transforms of the degradation metrics.
     "metrics": (

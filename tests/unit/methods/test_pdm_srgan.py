@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.losses.adversarial import GAN_LOSSES
+from pdm_tf.losses import GAN_LOSSES
 from pdm_tf.methods import PDMSRGANConfig
 from pdm_tf.methods.base import FULL_BATCH, BatchShard
 from pdm_tf.models.discriminators import (
