@@ -19,8 +19,8 @@ from pdm_tf.benchmarks import (
     train_task,
 )
 from pdm_tf.cli import program
+from pdm_tf.core.checks import lookup
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.names import lookup
 
 TASKS: Mapping[str, ModuleType] = {
     "data": data_task,

@@ -24,8 +24,8 @@ from pdm_tf.building.methods import (
     build_supervised,
 )
 from pdm_tf.building.requests import Remark
+from pdm_tf.core.checks import lookup
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.names import lookup
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.methods import METHODS, Supervised
 from pdm_tf.methods.base import Method

@@ -9,10 +9,9 @@ from typing import Any, Literal
 
 from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
-from pdm_tf.core.checks import check_flags
+from pdm_tf.core.checks import check_flags, lookup
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import read_json, write_text_atomic
-from pdm_tf.core.names import lookup
 from pdm_tf.evaluate import EvaluateConfig, run_evaluation
 from pdm_tf.evaluation.comparison import Row, compare
 from pdm_tf.evaluation.crops import StoredCrop, stored_crops

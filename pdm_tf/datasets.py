@@ -5,9 +5,8 @@ from pathlib import Path
 
 from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
-from pdm_tf.core.checks import check_cut_tiles, require_at_least, require_given
+from pdm_tf.core.checks import check_cut_tiles, lookup, require_at_least, require_given
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.names import lookup
 from pdm_tf.core.progress import ProgressBar, Show
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.data.paper_set import make_paper_set

@@ -19,7 +19,7 @@ from export.client.payload import Payload, Service
 from export.signatures import SIGNATURES, check_name
 from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
-from pdm_tf.core.checks import check_flags
+from pdm_tf.core.checks import check_flags, lookup
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import write_bytes_atomic
 from pdm_tf.core.images import (
@@ -29,7 +29,6 @@ from pdm_tf.core.images import (
     list_images,
     read_rgb_u8,
 )
-from pdm_tf.core.names import lookup
 
 _SERVER = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9A-Fa-f:.]+\]:\d{1,5}")
 

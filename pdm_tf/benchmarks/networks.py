@@ -14,8 +14,8 @@ from pdm_tf.benchmarks.timed import (
     missing_package,
 )
 from pdm_tf.cli.component import from_json_dict, parse_args
+from pdm_tf.core.checks import lookup
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.names import lookup
 from pdm_tf.models.bundle import load_bundle
 from pdm_tf.models.network import Network
 from pdm_tf.models.networks import SR_NETS

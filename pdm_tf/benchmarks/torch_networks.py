@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from pdm_tf.core.names import lookup
+from pdm_tf.core.checks import lookup
 
 # Of each convolution: kernel [out, in, 3, 3] and bias [out].
 Convolutions = Sequence[tuple[np.ndarray, np.ndarray]]

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from pdm_tf.cli.component import parse_args, to_json_dict
+from pdm_tf.core.checks import suggest
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.names import suggest
 from pdm_tf.degradations import DEGRADATIONS, Degradation
 from pdm_tf.models.bundle import Bundle, load_bundle
 from pdm_tf.run import find_bundle

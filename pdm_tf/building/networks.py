@@ -5,8 +5,8 @@ from typing import Any
 
 from pdm_tf.building.requests import policy_of, refuse
 from pdm_tf.cli.component import parse_args
+from pdm_tf.core.checks import lookup
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.names import lookup
 from pdm_tf.degradations import (
     JPEGModuleConfig,
     KernelModuleConfig,

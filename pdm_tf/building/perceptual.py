@@ -7,8 +7,8 @@ import keras
 
 from pdm_tf.building.requests import Remark, policy_of, refuse
 from pdm_tf.cli.component import parse_args
+from pdm_tf.core.checks import lookup
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.names import lookup
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.losses import PERCEPTUAL_TAPS
 from pdm_tf.methods import PDMSRGANConfig

@@ -17,8 +17,8 @@ import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union
 
+from pdm_tf.core.checks import suggest
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.names import suggest
 
 ConfigT = TypeVar("ConfigT")
 

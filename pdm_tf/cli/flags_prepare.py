@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from pdm_tf.cli.flag_set import ProgramSpec, flag
-from pdm_tf.core.checks import check_cut_tiles, require_at_least, require_given
-from pdm_tf.core.names import lookup
+from pdm_tf.core.checks import check_cut_tiles, lookup, require_at_least, require_given
 
 # Besides those of `program`: everything was done but for the files that were named.
 SOME_LEFT_OUT = 1

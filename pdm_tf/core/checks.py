@@ -6,9 +6,13 @@ What several fields must satisfy together is checked by the config, in `__post_i
 """
 
 import dataclasses
-from typing import Any
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from pdm_tf.core.errors import UserError
+
+Value = TypeVar("Value")
 
 
 def check_flags(config: Any, module: str) -> None:
@@ -57,6 +61,44 @@ def check_seed(seed: int) -> None:
         raise UserError(f"--seed must be below 2**31. Received: {seed}.")
 
 
+def require_one_of(
+    settings: Any, error: type[ValueError] = UserError, **choices: Sequence[str]
+) -> None:
+    """Raises `error` for the first of a component's settings that is no valid choice.
+
+    Args:
+      settings: dataclass of a component (a network, a method).
+      error: UserError where the settings are the user's own.
+      **choices: name of a field -> the words that it may be.
+    """
+    for name, words in choices.items():
+        value = getattr(settings, name)
+        if value not in words:
+            raise error(
+                f"`{name}` of {type(settings).__name__} must be one of "
+                f"{', '.join(words)}. Received: {value!r}."
+            )
+
+
+def require_not_below(
+    settings: Any, error: type[ValueError] = UserError, **least: float
+) -> None:
+    """Raises `error` for the first of a component's settings that is too small.
+
+    Args:
+      settings: dataclass of a component.
+      error: UserError where the settings are the user's own.
+      **least: name of a field -> its least value.
+    """
+    for name, minimum in least.items():
+        value = getattr(settings, name)
+        if value < minimum:
+            rule = f"be at least {minimum}" if minimum else "not be negative"
+            raise error(
+                f"`{name}` of {type(settings).__name__} must {rule}. Received: {value}."
+            )
+
+
 def check_cut_tiles(tile: int, tile_step: int) -> None:
     """Raises UserError where tiles that are cut out of photographs leave gaps."""
     if not 0 <= tile_step <= tile:
@@ -64,3 +106,33 @@ def check_cut_tiles(tile: int, tile_step: int) -> None:
             "--tile_step must be 0 to --tile, or pixels between tiles would be "
             f"lost. Received: --tile={tile}, --tile_step={tile_step}."
         )
+
+
+def lookup(table: Mapping[str, Value], name: str, what: str) -> Value:
+    """Returns `table[name]`.
+
+    Args:
+      table: name -> entry.
+      name: the name asked for.
+      what: what the name stands for, as the user would call it ("--sr_net").
+
+    Raises:
+      UserError: no such name; the message lists the valid ones and the nearest.
+    """
+    if name in table:
+        return table[name]
+    near = suggest(name, table)
+    hint = near if "Did you mean" in near else ""
+    raise UserError(
+        f"`{what}` must be one of {', '.join(table)}. Received: '{name}'.{hint}"
+    )
+
+
+def suggest(name: str, options: Iterable[str]) -> str:
+    """Returns " Did you mean 'x'?" when a name is near, else " Valid: a, b, c."."""
+    options = list(options)
+    lower = {option.lower(): option for option in options}
+    near = difflib.get_close_matches(name.lower(), list(lower), n=1, cutoff=0.6)
+    if near:
+        return f" Did you mean '{lower[near[0]]}'?"
+    return f" Valid: {', '.join(options)}." if options else ""

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import numpy as np
 from tqdm import tqdm
 
+from pdm_tf.core.checks import lookup
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_u8
 from pdm_tf.core.imresize import imresize
-from pdm_tf.core.names import lookup
 from pdm_tf.evaluation.results import (
     EvaluatedImage,
     EvaluationResult,

@@ -14,8 +14,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from pdm_tf.core.checks import suggest
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.names import suggest
 from pdm_tf.interop.layout_features import MODULES
 from pdm_tf.interop.tensors import Storage, Tensor
 from pdm_tf.interop.weight_file import WeightFile

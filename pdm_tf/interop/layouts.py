@@ -4,8 +4,8 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
+from pdm_tf.core.checks import lookup
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.names import lookup
 from pdm_tf.interop import layout_edsr, layout_features, layout_pdm, layout_rrdbnet
 from pdm_tf.interop.wiring import Options, Plan, Tensors
 

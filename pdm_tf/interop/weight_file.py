@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pdm_tf.core.checks import suggest
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.names import suggest
 from pdm_tf.interop.safetensors_file import read_safetensors
 from pdm_tf.interop.tensors import Tensor
 from pdm_tf.interop.torch_file import read_legacy, read_zip

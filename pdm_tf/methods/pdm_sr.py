@@ -26,6 +26,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pdm_tf.core.checks import require_not_below, require_one_of
 from pdm_tf.core.errors import UserError
 from pdm_tf.degradations import PDM, Degraded
 from pdm_tf.losses import (
@@ -44,7 +45,6 @@ from pdm_tf.methods.base import (
     TrainStep,
 )
 from pdm_tf.methods.collapse import degradation_health
-from pdm_tf.methods.settings import require_not_negative, require_one_of
 from pdm_tf.methods.sr_part import SRPart
 from pdm_tf.methods.steps import (
     crop_margin,
@@ -107,9 +107,7 @@ class PDMSRConfig:
 
     def __post_init__(self) -> None:
         require_one_of(self, training=TRAINING, fakes=FAKES, border=BORDERS, grid=GRIDS)
-        require_not_negative(
-            self, "centroid_weight", "adversarial_weight", "noise_weight"
-        )
+        require_not_below(self, centroid_weight=0, adversarial_weight=0, noise_weight=0)
         name = type(self).__name__
         if self.degradation_rate <= 0:
             raise UserError(

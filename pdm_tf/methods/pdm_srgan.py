@@ -24,12 +24,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from pdm_tf.core.checks import require_not_below, require_one_of
 from pdm_tf.core.errors import UserError
 from pdm_tf.degradations import PDM
 from pdm_tf.losses import GAN_LOSSES, PERCEPTUAL_TAPS, l1_loss, perceptual_loss
 from pdm_tf.methods.base import Scalars, StepResult
 from pdm_tf.methods.pdm_sr import PDMSR, PDMSRConfig
-from pdm_tf.methods.settings import require_not_negative, require_one_of
 from pdm_tf.methods.sr_part import Optimizers
 from pdm_tf.models.features.feature_net import FeatureNet
 from pdm_tf.ops.quantise import quantise_8bit
@@ -68,7 +68,7 @@ class PDMSRGANConfig(PDMSRConfig):
             gan_loss=tuple(GAN_LOSSES),
             hr_fakes=HR_FAKES,
         )
-        require_not_negative(self, "pixel_weight", "perceptual_weight", "gan_weight")
+        require_not_below(self, pixel_weight=0, perceptual_weight=0, gan_weight=0)
         if self.perceptual_weight == 0 and self.gan_weight == 0:
             raise UserError(
                 "One of `perceptual_weight` and `gan_weight` of PDMSRGANConfig must be "

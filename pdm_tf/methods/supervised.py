@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.core.names import lookup
+from pdm_tf.core.checks import lookup, require_one_of
 from pdm_tf.degradations import DEGRADATIONS
 from pdm_tf.methods.base import (
     FULL_BATCH,
@@ -23,7 +23,6 @@ from pdm_tf.methods.base import (
     StepResult,
     TrainStep,
 )
-from pdm_tf.methods.settings import require_one_of
 from pdm_tf.methods.sr_part import PixelSR
 from pdm_tf.methods.steps import (
     crop_margin,

@@ -17,6 +17,8 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
+from pdm_tf.core.checks import require_not_below, require_one_of
+
 
 class Network(keras.Model):
     """A Keras model that is rebuilt from (config, dtype).
@@ -168,12 +170,7 @@ def require_positive(config: Any, *names: str) -> None:
     Raises:
       ValueError: one of them is smaller than 1.
     """
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ValueError(
-                f"`{name}` of {type(config).__name__} must be at least 1. "
-                f"Received: {getattr(config, name)}."
-            )
+    require_not_below(config, ValueError, **dict.fromkeys(names, 1))
 
 
 def require_choice(config: Any, name: str, choices: tuple[str, ...]) -> None:
@@ -182,8 +179,4 @@ def require_choice(config: Any, name: str, choices: tuple[str, ...]) -> None:
     Raises:
       ValueError: it is none of them.
     """
-    if getattr(config, name) not in choices:
-        raise ValueError(
-            f"`{name}` of {type(config).__name__} must be one of {', '.join(choices)}. "
-            f"Received: {getattr(config, name)!r}."
-        )
+    require_one_of(config, ValueError, **{name: choices})
