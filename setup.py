@@ -55,6 +55,7 @@ setup(
         "absl-py>=2.1,<3",
         "pillow>=11,<14",
         "scipy>=1.14,<1.19",
+        "tensorboardX>=2.6.5,<3",  # the event files of training
         "tqdm>=4.66,<5",
         # Reports, which every training run leaves: their pages, and the charts in them.
         "jinja2>=3.1,<4",

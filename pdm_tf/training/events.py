@@ -1,85 +1,57 @@
-"""TensorBoard event files, written with what TensorFlow itself contains.
+"""TensorBoard event files, written by tensorboardX.
 
 `tf.summary.scalar` and `.image` need the package tensorboard since it is no longer a
-part of TensorFlow (2.21); a run should not need a viewer to be trained. So the few
-protocol buffers are written here: records of `Event`, with the plain `simple_value` and
-`image` fields that every TensorBoard reads.
+part of TensorFlow (2.21), and a run should not need a viewer to be trained; nor do they
+make TensorBoard forget the steps that a killed run took past the one it goes on from.
+Trackers that follow tensorboardX (Weights & Biases does) see a run without more code.
 """
 
-import io
+import functools
 import os
-import socket
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
-from PIL import Image
 
-_Event = tf.compat.v1.Event
-_Summary = tf.compat.v1.Summary
-_SessionLog = tf.compat.v1.SessionLog
+if TYPE_CHECKING:
+    from tensorboardX import SummaryWriter
+
+_FLUSH_S = 1  # a thread writes; the last second of a killed run is lost
 
 
 class EventWriter:
     """Appends scalars and pictures to a new event file in a folder."""
 
     def __init__(self, folder: Path, last_step: int) -> None:
-        """Will tell TensorBoard to forget steps beyond `last_step`."""
+        """Will make TensorBoard forget steps beyond `last_step`; makes no file yet."""
         self._folder, self._last_step = folder, last_step
-        self._file: tf.io.TFRecordWriter | None = None
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes name -> number as of `step`."""
-        self._write(
-            step,
-            [
-                _Summary.Value(tag=name, simple_value=float(value))
-                for name, value in values.items()
-            ],
-        )
+        for name, value in values.items():
+            self._writer.add_scalar(name, float(value), step)
 
     def pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
         """Writes name -> picture, uint8 [H, W, 3], as of `step`."""
-        self._write(
-            step,
-            [
-                _Summary.Value(tag=name, image=_encoded(picture))
-                for name, picture in pictures.items()
-            ],
-        )
+        for name, picture in pictures.items():
+            self._writer.add_image(name, picture, step, dataformats="HWC")
 
     def close(self) -> None:
         """Closes the file, if anything was written."""
-        if self._file is not None:
-            self._file.close()
+        if "_writer" in self.__dict__:
+            self._writer.close()
 
-    def _write(self, step: int, values: list[_Summary.Value]) -> None:
-        if self._file is None:
-            self._file = self._open()
-        event = _Event(wall_time=time.time(), step=step, summary=_Summary(value=values))
-        self._file.write(event.SerializeToString())
-        self._file.flush()
+    @functools.cached_property
+    def _writer(self) -> "SummaryWriter":
+        # Here, since it imports PyTorch where that is installed.
+        from tensorboardX import SummaryWriter
 
-    def _open(self) -> tf.io.TFRecordWriter:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        now = time.time()
-        name = f"events.out.tfevents.{now:.6f}.{socket.gethostname()}.{os.getpid()}"
-        file = tf.io.TFRecordWriter(str(self._folder / name))
-        start = _SessionLog(status=_SessionLog.START)
-        for event in (
-            _Event(wall_time=now, file_version="brain.Event:2"),
-            _Event(wall_time=now, step=self._last_step + 1, session_log=start),
-        ):
-            file.write(event.SerializeToString())
-        return file
-
-
-def _encoded(rgb_u8: np.ndarray) -> _Summary.Image:
-    buffer = io.BytesIO()
-    Image.fromarray(rgb_u8, "RGB").save(buffer, format="PNG")
-    height, width = rgb_u8.shape[:2]
-    return _Summary.Image(
-        height=height, width=width, colorspace=3, encoded_image_string=buffer.getvalue()
-    )
+        return SummaryWriter(
+            logdir=str(self._folder),
+            purge_step=self._last_step + 1,
+            flush_secs=_FLUSH_S,
+            # Its own name has seconds only, and a file of that name is overwritten.
+            filename_suffix=f".{os.getpid()}.{time.time_ns()}",
+        )

@@ -45,7 +45,7 @@ TABLE = {
     "data": (TENSOR, {"cli", "core", "ops", "degradations"}),
     "methods": (KERAS, {"models", "degradations", "losses", "ops", "core"}),
     "training": (
-        KERAS | {"PIL", "tqdm", "tensorboard"},
+        KERAS | {"tensorboardX"},
         {"methods.base", "run", "core"},
     ),
     # samples: something to degrade for whoever has a bundle and no HR photographs.

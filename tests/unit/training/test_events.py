@@ -1,6 +1,7 @@
 """The event files say what was logged, in the form that TensorBoard reads."""
 
 import io
+import time
 
 import numpy as np
 import pytest
@@ -17,18 +18,41 @@ def events(folder):
     return [tf.compat.v1.Event.FromString(record.numpy()) for record in records]
 
 
+def starts(folder):
+    return [event for event in events(folder) if event.HasField("session_log")]
+
+
+def write_scalars(folder, last_step, values):
+    writer = EventWriter(folder, last_step)
+    for step, value in values.items():
+        writer.scalars(step, {"loss/a": value})
+    writer.close()
+
+
+def test_what_was_logged_is_read_by_another_process_before_the_end(tmp_path):
+    writer = EventWriter(tmp_path, 0)
+    writer.scalars(3, {"loss/a": 0.5})
+    until = time.monotonic() + 20
+    while not (read := [e for e in events(tmp_path) if e.HasField("summary")]):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert read[0].step == 3
+    writer.close()
+
+
 def test_scalars_and_pictures(tmp_path):
     rgb_u8 = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     writer = EventWriter(tmp_path, 0)
     writer.scalars(3, {"loss/a": 0.5, "loss/b": -2.0})
     writer.pictures(4, {"patches": rgb_u8})
-    header, start, scalars, pictures = events(tmp_path)  # flushed while open
+    writer.close()
+    header, *_ = events(tmp_path)
     assert header.file_version == "brain.Event:2"
-    assert scalars.step == 3
-    assert {v.tag: v.simple_value for v in scalars.summary.value} == {
-        "loss/a": 0.5,
-        "loss/b": -2.0,
-    }
+    (start,) = starts(tmp_path)
+    *scalars, pictures = (e for e in events(tmp_path) if e.HasField("summary"))
+    assert [event.step for event in scalars] == [3, 3]
+    values = [value for event in scalars for value in event.summary.value]
+    assert {v.tag: v.simple_value for v in values} == {"loss/a": 0.5, "loss/b": -2.0}
     assert pictures.step == 4
     image = pictures.summary.value[0].image
     assert (image.height, image.width) == (5, 7)
@@ -38,8 +62,8 @@ def test_scalars_and_pictures(tmp_path):
 
 
 def test_resume_tells_to_forget_later_steps(tmp_path):
-    EventWriter(tmp_path, 70).scalars(71, {"a": 1.0})
-    start = events(tmp_path)[1]
+    write_scalars(tmp_path, 70, {71: 1.0})
+    (start,) = starts(tmp_path)
     assert start.session_log.status == tf.compat.v1.SessionLog.START
     assert start.step == 71
 
@@ -54,10 +78,8 @@ def test_tensorboard_itself_reads_it_and_forgets(tmp_path):
         "tensorboard.backend.event_processing.event_accumulator",
         reason="tensorboard is not installed",
     )
-    killed = EventWriter(tmp_path, 0)
-    for step in (1, 2, 3, 4):
-        killed.scalars(step, {"loss/a": float(step)})
-    EventWriter(tmp_path, 2).scalars(3, {"loss/a": 30.0})
+    write_scalars(tmp_path, 0, {step: float(step) for step in (1, 2, 3, 4)})
+    write_scalars(tmp_path, 2, {3: 30.0})
     board = accumulator.EventAccumulator(str(tmp_path)).Reload()
     shown = [(event.step, event.value) for event in board.Scalars("loss/a")]
     assert shown == [(1, 1.0), (2, 2.0), (3, 30.0)]
