@@ -1,5 +1,7 @@
 """`python -m pdm_tf.train` with the real methods: a restart loses nothing."""
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -46,11 +48,15 @@ def test_four_steps_equal_two_and_two_to_the_last_bit(flags, photographs, tmp_pa
     def run(run_dir, steps):
         command = arguments(path, photographs, run_dir, *more, f"--steps={steps}")
         off = ("--validate_every=0", "--preview_every=0", "--progress=off")
+        off = (*off, "--save_every=2", "--report=off")
         assert program.call(train.SPEC, train.main, [*command, *off]) == program.OK
 
     run(tmp_path / "whole", 4)
-    run(tmp_path / "parts", 2)
+    # The other run is the same until a kill after its first checkpoint.
+    shutil.copytree(tmp_path / "whole", tmp_path / "parts")
+    shutil.rmtree(tmp_path / "parts/checkpoints/step_00000004")
     run(tmp_path / "parts", 4)
+    assert "goes on from step 2" in (tmp_path / "parts/log.txt").read_text()
     whole, parts = state(tmp_path / "whole", 4), state(tmp_path / "parts", 4)
     assert whole.keys() == parts.keys() and len(whole) > 50
     different = [name for name in whole if not np.array_equal(whole[name], parts[name])]

@@ -1,5 +1,11 @@
-"""A killed run goes on bit for bit; processes are killed for real, with SIGKILL."""
+"""A killed run goes on bit for bit; processes are killed for real, with SIGKILL.
 
+What is not killed runs in this process; the reference has one of its own, so that runs
+of two processes are compared, and what a start prints is seen.
+"""
+
+import contextlib
+import io
 import os
 import shutil
 import signal
@@ -9,31 +15,49 @@ import sys
 import numpy as np
 import pytest
 
+from pdm_tf.cli import program
 from pdm_tf.run import read_metrics
+from tests.unit.training import toy_program
 
 STEPS = 8
 
 
-def start(run_dir, *flags, kill="", steps=STEPS):
+def start(run_dir, *flags, kill="", steps=STEPS, own_process=False):
+    """Runs the toy program to its end, in a process of its own where it is killed."""
+    argv = [
+        "--hr_dir=unused",
+        f"--run_dir={run_dir}",
+        f"--steps={steps}",
+        "--save_every=3",
+        "--log_every=1",
+        "--validate_every=4",
+        "--preview_every=0",
+        *flags,
+    ]
+    own_process = own_process or kill.startswith(("step:", "save:"))
+    return (_in_a_process if own_process else _here)(argv, kill)
+
+
+def _in_a_process(argv, kill):
     return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "tests.unit.training.toy_program",
-            "--hr_dir=unused",
-            f"--run_dir={run_dir}",
-            f"--steps={steps}",
-            "--save_every=3",
-            "--log_every=1",
-            "--validate_every=4",
-            "--preview_every=0",
-            *flags,
-        ],
+        [sys.executable, "-m", "tests.unit.training.toy_program", *argv],
         env={**os.environ, "KILL": kill},
         capture_output=True,
         text=True,
         timeout=180,
     )
+
+
+def _here(argv, kill):
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("KILL", kill)
+        code = program.call(toy_program.TOY, toy_program.main, argv)
+    return subprocess.CompletedProcess(argv, code, out.getvalue(), err.getvalue())
 
 
 def final(run_dir):
@@ -61,7 +85,7 @@ def assert_same_run(run_dir, reference):
 def reference(tmp_path_factory):
     """The run that nobody disturbed."""
     run_dir = tmp_path_factory.mktemp("reference") / "run"
-    result = start(run_dir)
+    result = start(run_dir, own_process=True)
     assert (result.returncode, result.stderr) == (0, "")
     assert [step for step, _ in losses(run_dir)] == [1, 2, 3, 4, 4, 5, 6, 7, 8, 8, 8]
     return run_dir

@@ -10,6 +10,7 @@ import pytest
 
 import pdm_tf
 from pdm_tf import train
+from pdm_tf.build import compiled_step
 from pdm_tf.cli import program
 from tests.unit.training.toy import ToyMethod, call_before, make_batches
 
@@ -38,6 +39,7 @@ def build(monkeypatch):
         )
 
     fake.build_training, fake.bundle_saver = build_training, bundle_saver
+    fake.compiled_step = compiled_step
     monkeypatch.setitem(sys.modules, "pdm_tf.build", fake)
     monkeypatch.setattr(pdm_tf, "build", fake, raising=False)
     return fake

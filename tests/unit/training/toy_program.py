@@ -21,6 +21,8 @@ from pdm_tf.core.quiet import quiet_start
 from pdm_tf.train import SPEC
 from pdm_tf.train_config import TrainConfig
 
+TOY = ProgramSpec("toy", TrainConfig, SPEC.intro, SPEC.examples, SPEC.sections)
+
 
 def main(config: TrainConfig) -> int:
     """Trains; what to break is in the environment variable KILL."""
@@ -41,11 +43,12 @@ def main(config: TrainConfig) -> int:
     rename = os.rename
 
     def killing_rename(source: Path, target: Path) -> None:
-        if kind == "save" and Path(target).name == f"step_{int(at):08d}":
+        if Path(target).name == f"step_{int(at):08d}":
             os.kill(os.getpid(), signal.SIGKILL)
         rename(source, target)
 
-    os.rename = killing_rename
+    if kind == "save":
+        os.rename = killing_rename
 
     def validate(network) -> dict[str, float]:
         if kind == "validation":
@@ -72,6 +75,4 @@ def main(config: TrainConfig) -> int:
 
 
 if __name__ == "__main__":
-    program.run(
-        ProgramSpec("toy", TrainConfig, SPEC.intro, SPEC.examples, SPEC.sections), main
-    )
+    program.run(TOY, main)
