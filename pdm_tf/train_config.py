@@ -1,10 +1,10 @@
 """The flags of `python -m pdm_tf.train`, checked once at the edge.
 
-They are a file beside `train.py` because others speak of a training run too: `build.py`
-makes its objects, `benchmark` measures them. Each flag says by `free_on_resume` whether
-a run may be resumed with another value: what only steers reporting or speed is free,
-all else alters what the run means. Whether a method needs a folder, or a component
-knows a setting, is decided in `build.py`.
+They have a file of their own because not only `train.py` needs them: `build.py` makes
+the objects of a run, `benchmark` measures them. Each flag says by `free_on_resume`
+whether a run may be resumed with another value: what only steers reporting or speed is
+free, all else alters what the run means. Whether a method needs a folder, or a
+component knows a setting, is decided in `build.py`.
 """
 
 import dataclasses
@@ -68,7 +68,7 @@ class TrainConfig:
     run_dir: str = flag(
         "",
         "Folder of the run: checkpoints, bundles, logs, pictures. Started "
-        "again on the same folder, training goes on where it was. Required.",
+        "again on the same folder, training continues where it stopped. Required.",
         section="Run",
         free_on_resume=True,
         required=True,
@@ -100,8 +100,8 @@ class TrainConfig:
     )
     preset: Literal["default", "paper"] = flag(
         "default",
-        "`default` mends the known weaknesses of the published code; `paper` "
-        "follows it. Single settings override either.",
+        "`default` fixes the known weaknesses of the published code; `paper` "
+        "reproduces it. Single settings override either.",
     )
     scale: int = flag(
         4,
@@ -137,20 +137,20 @@ class TrainConfig:
     )
     hr_discriminator: str = flag(
         "patchgan",
-        "Of pdm_srgan, what judges SR against HR patches: "
-        "patchgan, unet (Real-ESRGAN's) or vgg (ESRGAN's; sides of a multiple of 32).",
+        "pdm_srgan only: the discriminator on HR patches: patchgan, unet "
+        "(Real-ESRGAN's) or vgg (ESRGAN's; sides of a multiple of 32).",
     )
     hr_discriminator_arg: tuple[str, ...] = flag(
-        (), "A setting of it, e.g. filters=32."
+        (), "A setting of that discriminator, e.g. filters=32."
     )
     features: str = flag(
         "",
-        "Of pdm_srgan, the network of the perceptual loss: a bundle of "
-        "VGG19 (pdm_tf.import_weights makes it of torchvision's file), or `random` for "
+        "pdm_srgan only: the network of the perceptual loss, a bundle of VGG19 "
+        "(pdm_tf.import_weights makes one from torchvision's file), or `random` for "
         "trying things out.",
     )
     features_arg: tuple[str, ...] = flag(
-        (), "A setting of the random one, e.g. filters=16."
+        (), "A setting of the random feature network, e.g. filters=16."
     )
     method_arg: tuple[str, ...] = flag((), "A setting of the method.")
     init_sr: str = flag("", "Start the SR network from this bundle or run folder.")
@@ -193,19 +193,19 @@ class TrainConfig:
         1,
         "Compute a step's gradients in this many parts of the batch, one "
         "after the other: less memory, the same --batch_size. (Batch normalisation "
-        "then sees the parts.)",
+        "then sees one part at a time.)",
         at_least=1,
     )
     recompute: bool = flag(
         False,
-        "Compute the SR network's inner activations again for the "
-        "gradient instead of keeping them: less memory, about a third more work.",
+        "Recompute the SR network's inner activations for the gradient instead of "
+        "keeping them: less memory, about a third more work.",
         free_on_resume=True,
     )
     xla: Literal["auto", "on", "off"] = flag(
         "auto",
         "Compile the method's part of a step with XLA; `auto`: on one GPU. On "
-        "CPUs it is slower. It draws other random numbers from the same seed.",
+        "CPUs it is slower. The same seed gives different random numbers.",
         free_on_resume=True,
     )
     log_every: int = flag(
@@ -242,15 +242,15 @@ class TrainConfig:
     report: Literal["auto", "off"] = flag(
         "auto",
         "`auto`: a finished run gets a report.html, which shows what was "
-        "learned and takes seconds; `off`: not (pdm_tf.report makes it any time).",
+        "learned and takes seconds; `off`: none (pdm_tf.report makes it at any time).",
         free_on_resume=True,
     )
     collapse_alarm: bool = flag(
         True,
-        "Look every --log_every steps whether the learned "
-        "degradation has collapsed (kernels all alike, a single tap or at their "
-        "window's border; noise gone, a colour cast, or in the image's place), and say "
-        "once what it is and what helps. It stops nothing; numbers: alarm/... .",
+        "Check every --log_every steps whether the learned degradation has "
+        "collapsed (kernels all alike, a single tap or at their window's border; noise "
+        "gone, a colour cast, or replacing the image), and report once what it is and "
+        "what helps. It stops nothing. Numbers: alarm/... .",
         free_on_resume=True,
     )
     progress: Literal["auto", "on", "off"] = flag(
@@ -302,7 +302,7 @@ class TrainConfig:
 def changed_on_resume(old: TrainConfig, new: TrainConfig) -> dict[str, tuple]:
     """Returns name -> (old, new) of the fields that differ and alter the run's meaning.
 
-    Two spellings of one path ("photos/hr", "./photos/hr/") do not differ.
+    Two spellings of one path ("photos/hr", "./photos/hr/") are the same.
     """
     return {
         field.name: (getattr(old, field.name), getattr(new, field.name))

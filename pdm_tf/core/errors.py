@@ -1,4 +1,4 @@
-"""Errors that are the user's to mend: programs print them without a traceback."""
+"""Errors that the user can fix: programs print them without a traceback."""
 
 import os
 

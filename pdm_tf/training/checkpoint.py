@@ -58,12 +58,14 @@ class CheckpointStore:
         *,
         is_owner: bool = True,
     ) -> None:
-        """Args:
-        folder: where they are kept.
-        state: group name -> variables, see `collect_state`.
-        keep: how many of the newest to keep.
-        is_owner: whether this process writes; it makes the folder and removes what a
-          killed run has left in it. There may be one owner only.
+        """Opens the folder; changes nothing unless it is the owner's.
+
+        Args:
+          folder: where they are kept.
+          state: group name -> variables, see `collect_state`.
+          keep: how many of the newest to keep.
+          is_owner: whether this process writes; it makes the folder and removes what a
+            killed run has left in it. There may be one owner only.
         """
         self.folder = folder
         self._keep = keep

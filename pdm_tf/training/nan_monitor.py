@@ -1,4 +1,4 @@
-"""Noticing that training has diverged, at the exact step, without asking every step.
+"""Detects that training has diverged, and at which step, without a fetch per step.
 
 Fetching a loss from an accelerator after every step would stall it. So the step's graph
 itself notes, in two variables, the first step whose loss was not finite and which loss
@@ -68,7 +68,7 @@ def _all_finite(values: list[tf.Tensor]) -> bool:
 
 
 def check_weights(networks: Mapping[str, keras.Model], step: int) -> None:
-    """Looks at every weight; a bad gradient spoils them while the loss is still fine.
+    """Checks every weight; a bad gradient spoils them while the loss is still fine.
 
     Args:
       networks: name -> network.

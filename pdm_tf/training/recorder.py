@@ -1,8 +1,7 @@
 """What a run leaves behind: logs, checkpoints, bundles, pictures, scores.
 
-One process of a run does it, the chief; it is told when a step has been taken and
-decides what is due. Saving comes before the slow actions so that a signal may cut them
-short.
+One process of a run does it, the chief: after each step it decides what is due. Saving
+comes before the slow actions so that a signal may cut them short.
 """
 
 import contextlib

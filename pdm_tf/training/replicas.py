@@ -45,8 +45,10 @@ class Replicas:
     """
 
     def __init__(self, strategy: tf.distribute.Strategy | None = None) -> None:
-        """Args:
-        strategy: None for one device, without any machinery around it.
+        """Reads from the strategy which process this is.
+
+        Args:
+          strategy: None for one device, without any machinery around it.
         """
         self._strategy = strategy
         self.count = 1 if strategy is None else strategy.num_replicas_in_sync

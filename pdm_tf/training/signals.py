@@ -1,7 +1,7 @@
-"""Stopping a run politely: SIGTERM and Ctrl-C finish the step, save, and leave.
+"""Stopping a run gracefully: SIGTERM and Ctrl-C finish the step, save, and exit.
 
-The first signal only sets a flag, which the loop looks at after each step. A second one
-aborts at once (the checkpoints on disk stay usable, they are written atomically).
+The first signal only sets a flag, which the loop checks after each step. A second one
+aborts at once (the checkpoints on disk stay usable: they are written atomically).
 """
 
 import contextlib
@@ -18,7 +18,7 @@ class StopRequested(Exception):  # noqa: N818 - not an error
 class GracefulStop:
     """Context manager that turns SIGTERM and SIGINT into a flag.
 
-    Outside the main thread Python allows no signal handlers; there it does nothing.
+    Python allows signal handlers in the main thread only; in others it does nothing.
 
     Attributes:
       received: name of the signal received, or "".
