@@ -35,8 +35,10 @@ def test_fires_on_a_collapsed_run_and_is_silent_on_a_healthy_one(photographs, tm
     """A start at one delta stays there at this learning rate, and noise of that weight
     vanishes; kernels that start as a distribution, with noise, stay too."""
     collapsed = (
-        *("--kernel_arg=initial=delta", "--kernel_arg=initial_centre=0.99"),
-        *("--kernel_arg=initial_std=0", "--noise_arg=initial_std=0.000001"),
+        "--kernel_arg=initial=delta",
+        "--kernel_arg=initial_centre=0.99",
+        "--kernel_arg=initial_std=0",
+        "--noise_arg=initial_std=0.000001",
         "--method_arg=noise_weight=1000000",
     )
     lines, numbers = _train(photographs, tmp_path / "collapsed", *collapsed)

@@ -43,7 +43,7 @@ def trained(tmp_path_factory):
         ("2", "2", "float32", "none", 1e-7),
         # A step of Adam is 1e-3 whatever the gradient; float16 rounds that to 1e-3.
         pytest.param(
-            *("2", "1", "float16", "none", 2e-4), marks=pytest.mark.slow, id="float16"
+            "2", "1", "float16", "none", 2e-4, marks=pytest.mark.slow, id="float16"
         ),
     ],
 )

@@ -37,7 +37,8 @@ def trained(tmp_path, method, **changes):
 def test_several_steps_per_call_change_nothing_but_the_calls(tmp_path):
     one, _ = trained(tmp_path / "one", ToyMethod(phase_at=10), save_every=7)
     several, calls = trained(
-        *(tmp_path / "four", ToyMethod(phase_at=10)),
+        tmp_path / "four",
+        ToyMethod(phase_at=10),
         steps_per_call=4,
         save_every=7,
         log_every=100,

@@ -16,8 +16,12 @@ def start(run_dir, kill=("", ""), workers=2):
     return run_workers(
         "tests.unit.training.toy_program",
         [
-            *("--hr_dir=unused", f"--run_dir={run_dir}", f"--steps={STEPS}"),
-            *("--save_every=3", "--log_every=1", "--validate_every=4"),
+            "--hr_dir=unused",
+            f"--run_dir={run_dir}",
+            f"--steps={STEPS}",
+            "--save_every=3",
+            "--log_every=1",
+            "--validate_every=4",
         ],
         workers,
         [{"KILL": when, "TF_NUM_INTRAOP_THREADS": "1"} for when in kill],
