@@ -27,7 +27,7 @@ EXPORT = [
     ONNXRUNTIME_GPU,
     "tensorflow-serving-api>=2.21,<2.22",  # messages and stubs: warm-up, the client
 ]
-UPSCALE = [ONNXRUNTIME_GPU, "pyvips[binary]>=3.1,<4"]
+UPSCALE = [ONNXRUNTIME_GPU]
 BULK = [*UPSCALE, "apache-beam>=2.77,<2.78"]
 SERVE = [*UPSCALE, "kserve>=0.21,<0.22"]
 DOCS = ["sphinx>=8.1,<10", "myst-parser>=4,<6", "furo>=2025.7"]
@@ -54,6 +54,7 @@ setup(
         "numpy>=2.1,<2.6",
         "absl-py>=2.1,<3",
         "pillow>=11,<14",
+        "pyvips[binary]>=3.1,<4",  # TIFF, GIF and 16 bits; for upscale all
         "scipy>=1.14,<1.19",
         "tensorboardX>=2.6.5,<3",  # the event files of training
         "tqdm>=4.66,<5",

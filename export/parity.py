@@ -88,8 +88,9 @@ def read_photo(path: str) -> np.ndarray:
         return read_rgb_u8(Path(path) if path else DEFAULT_PHOTO)
     except ImageError as error:
         raise UserError(
-            "--photo must name a photograph: PNG, JPEG, WebP or BMP, without "
-            f"transparency. Received: {error} Leave it out for one of pdm_tf/samples."
+            "--photo must name a photograph: PNG, JPEG, WebP, TIFF, BMP or GIF, "
+            f"without transparency. Received: {error} Leave it out for one of "
+            "pdm_tf/samples."
         ) from error
 
 

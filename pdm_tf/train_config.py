@@ -26,7 +26,7 @@ class TrainConfig:
 
     hr_dir: str = flag(
         "",
-        "High-resolution photographs: a folder (PNG, JPEG, WebP, BMP; "
+        "High-resolution photographs: a folder (PNG, JPEG, WebP, TIFF, BMP, still GIF; "
         "searched recursively), or TFRecord shards made by pdm_tf.prepare. Required.",
         section="Data",
         required=True,

@@ -374,7 +374,7 @@ def _write_report(
 
 
 def _pixels(task: "FileTask") -> int:
-    from pdm_tf.inference.headers import read_size
+    from pdm_tf.core.photographs import read_size
 
     try:
         height, width = read_size(task.source)

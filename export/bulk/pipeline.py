@@ -34,10 +34,10 @@ from apache_beam.utils.shared import Shared
 from export.bulk import LOCAL_RUNNER, storage
 from export.bulk.storage import Facts, ResultRecord, Search
 from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.images import IMAGE_SUFFIXES
 from pdm_tf.inference.engine import Engine
 from pdm_tf.inference.file_pipeline import upscale_file
 from pdm_tf.inference.files import FileOptions, FileResult
-from pdm_tf.inference.headers import PICTURE_SUFFIXES
 from pdm_tf.inference.result_files import FORMATS
 from pdm_tf.inference.session import SrSession, open_session
 
@@ -151,7 +151,7 @@ def named(
         return
     name = PurePosixPath(path[len(root) + 1 :])
     is_hidden = any(part.startswith(".") for part in name.parts)
-    if is_hidden or name.suffix.lower() not in PICTURE_SUFFIXES:
+    if is_hidden or name.suffix.lower() not in IMAGE_SUFFIXES:
         return
     facts = (
         path,

@@ -43,8 +43,8 @@ class ClientConfig:
 
     input: str = flag(
         "",
-        "A photograph (PNG, JPEG, WebP, BMP), or a folder of them, searched "
-        "recursively. Required.",
+        "A photograph (PNG, JPEG, WebP, TIFF, BMP, still GIF), or a folder of them, "
+        "searched recursively. Required.",
         required=True,
         section="Pictures",
     )
@@ -148,8 +148,6 @@ SPEC = ProgramSpec(
     ),
 )
 
-_PICTURES = (*IMAGE_SUFFIXES, ".tif", ".tiff", ".gif")
-
 Task = tuple[Path, Path]  # photograph, PNG to be written
 
 
@@ -214,7 +212,7 @@ def plan(source: Path, target: Path) -> list[Task]:
 
 def _is_picture(path: Path) -> bool:
     """Whether a name is that of a picture and not of a folder."""
-    return path.suffix.lower() in _PICTURES and not path.is_dir()
+    return path.suffix.lower() in IMAGE_SUFFIXES and not path.is_dir()
 
 
 def open_service(config: ClientConfig) -> Service:

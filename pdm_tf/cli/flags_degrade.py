@@ -46,7 +46,7 @@ class DegradeConfig:
     )
     input_dir: str = flag(
         "",
-        "Folder of HR photographs (PNG, JPEG, WebP, BMP), searched "
+        "Folder of HR photographs (PNG, JPEG, WebP, TIFF, BMP, still GIF), searched "
         "recursively. Required.",
     )
     output_dir: str = flag("", "Folder for the results; made if missing. Required.")

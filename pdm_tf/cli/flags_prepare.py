@@ -30,7 +30,8 @@ class PrepareConfig:
     )
     input_dir: str = flag(
         "",
-        "Folder of photographs (PNG, JPEG, WebP, BMP), searched recursively. Required.",
+        "Folder of photographs (PNG, JPEG, WebP, TIFF, BMP, still GIF), searched "
+        "recursively. Required.",
     )
     output_dir: str = flag("", "Folder for the results; made if missing. Required.")
     scale: int = flag(

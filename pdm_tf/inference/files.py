@@ -13,7 +13,6 @@ from typing import Literal
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import list_images
-from pdm_tf.inference.headers import PICTURE_SUFFIXES
 from pdm_tf.inference.records import Record
 from pdm_tf.inference.result_files import FORMATS, format_of
 
@@ -141,7 +140,7 @@ def plan_files(source: Path, target: Path, file_format: str = SAME) -> FilePlan:
 
 def _images(folder: Path) -> list[Path]:
     try:
-        return list_images(folder, PICTURE_SUFFIXES)
+        return list_images(folder)
     except OSError as error:
         raise UserError(
             f"--input must be a folder that can be searched. Received: "

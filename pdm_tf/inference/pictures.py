@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.core.images import read_rgb_u8
-from pdm_tf.inference.headers import Header, PathLike, opened
+from pdm_tf.core.photographs import Header, PathLike, cmyk_to_srgb, opened, upright
 from pdm_tf.inference.stores import (
     MemoryBudget,
     MemoryStore,
@@ -176,7 +176,7 @@ def _decoded(
     image, metadata, notes = header.image, _metadata(header), ()
     colours = header.colours
     if colours == 4:
-        image, metadata, notes = _from_cmyk(image, metadata, header)
+        image, metadata, notes = _from_cmyk(metadata, header)
         colours = 3
     store = _pixels(image, header.orientation, new_store)
     try:
@@ -211,21 +211,13 @@ def _pixels(
         store.fill(image)
         if orientation == 1:
             return store
-        upright = _upright(store.image(in_order=False), orientation)
-        turned = _pixels(upright, 1, new_store)
+        stored = store.image(in_order=False)
+        turned = _pixels(upright(stored, orientation), 1, new_store)
     except BaseException:
         store.close()
         raise
     store.close()
     return turned
-
-
-def _upright(image: Any, orientation: int) -> Any:
-    """Undoes an EXIF orientation."""
-    turns = {3: "d180", 4: "d180", 5: "d90", 6: "d90", 7: "d270", 8: "d270"}
-    if orientation in turns:
-        image = image.rot(turns[orientation])
-    return image.fliphor() if orientation in (2, 4, 5, 7) else image
 
 
 def _has_transparency(store: PixelStore) -> bool:
@@ -249,17 +241,11 @@ def _metadata(header: Header) -> Metadata:
 
 
 def _from_cmyk(
-    image: Any, metadata: Metadata, header: Header
+    metadata: Metadata, header: Header
 ) -> tuple[Any, Metadata, tuple[str, ...]]:
     """Returns the picture in sRGB; its profile has done its work and is replaced."""
     own = metadata.icc is not None
-    image = image.icc_transform(
-        "srgb",
-        embedded=own,
-        input_profile="cmyk",
-        black_point_compensation=True,
-        depth=header.bits,
-    )
+    image = cmyk_to_srgb(header)
     blobs = {**metadata.blobs, ICC: image.get(ICC)}
     source = "its own profile" if own else "a general CMYK profile, having none itself"
     note = f"converted from CMYK to sRGB by {source}"

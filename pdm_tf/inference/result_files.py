@@ -28,8 +28,8 @@ from pathlib import Path
 from typing import Any
 
 from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.photographs import import_pyvips, in_brackets
 from pdm_tf.inference.pictures import EXIF, Metadata, Picture
-from pdm_tf.inference.vips import import_pyvips, in_brackets
 
 _VIPS_SIDE = 10_000_000
 # Of the raw pixels; deflate may need a little more, and a classic TIFF ends at 4 GiB.

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.inference.vips import import_pyvips
+from pdm_tf.core.photographs import import_pyvips
 
 Shape = tuple[int, int, int]  # height, width, bands
 

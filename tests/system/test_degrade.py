@@ -162,7 +162,7 @@ def test_bad_files_are_counted_in_the_exit_code(folder, bundle, capsys):
     (folder / "in" / "text.png").write_text("text")
     assert call(folder, bundle) == SOME_LEFT_OUT
     told = capsys.readouterr()
-    assert "text.png: is not a PNG, JPEG, WebP or BMP image" in told.err
+    assert "text.png: is not a PNG, JPEG, WebP, TIFF, BMP or GIF image" in told.err
     assert "1 files left out" in told.out
 
 

@@ -372,7 +372,7 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "python -m pdm_tf.report --model=runs/small --real_lr=photos/lr "
     "--output=results/report.html": reports,
     'pip install -e ".[export,upscale]"': names_extras(
-        "tf2onnx", "onnx", "onnxruntime-gpu", "tensorflow-serving-api", "pyvips"
+        "tf2onnx", "onnx", "onnxruntime-gpu", "tensorflow-serving-api"
     ),
     "python -m export --model=runs/small --output_dir=exported": exports,
     "python -m pdm_tf.upscale --model=exported --input=photos/lr "

@@ -15,9 +15,9 @@ from pdm_tf.core.images import read_rgb_u8, write_png
 from pdm_tf.evaluation.runner import bicubic_upscaler
 from tests.oracles import psnr_oracle
 from tests.support.html_check import check_html
+from tests.support.onnx_files import write_sr
 from tests.system.browser import running_browser
 from tests.unit.evaluation.fakes import bicubic_pair
-from tests.unit.inference.onnx_files import write_sr
 
 HOSTILE = "\"><img src=x onerror=alert(1)>&amp;'"
 SIZES = [(96, 128), (128, 96), (88, 200), (120, 120), (96, 96)]

@@ -56,7 +56,7 @@ def test_bad_files_are_named_and_counted_in_the_exit_code(folder, capsys, task):
     for _ in range(2):  # the second start tells it again
         assert _call(folder, task) == SOME_LEFT_OUT
         told = capsys.readouterr()
-        assert "text.png: is not a PNG, JPEG, WebP or BMP image" in told.err
+        assert "text.png: is not a PNG, JPEG, WebP, TIFF, BMP or GIF image" in told.err
         assert "1 files left out" in told.out
 
 

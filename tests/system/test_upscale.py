@@ -18,15 +18,15 @@ from pdm_tf.inference.pictures import read_picture
 from pdm_tf.inference.records import RECORD_NAME
 from pdm_tf.inference.result_files import FORMATS
 from pdm_tf.upscale import SOME_FAILED, SPEC, UpscaleConfig, main
-from tests.unit.inference.images import (
+from tests.support.onnx_files import write_sr
+from tests.support.onnx_resize import write_resize
+from tests.support.photographs import (
     icc_profile,
     samples,
     write_odd_files,
     write_photo,
     write_png,
 )
-from tests.unit.inference.onnx_files import write_sr
-from tests.unit.inference.onnx_resize import write_resize
 
 # Starts the program where importing TensorFlow, Keras or Pillow's users fails.
 WITHOUT_TENSORFLOW = (

@@ -24,12 +24,12 @@ BELOW_BUILD = {
 
 # room -> (third-party packages, rooms or modules of pdm_tf that it may import)
 TABLE = {
-    "core": ({"numpy", "PIL", "tqdm"}, set()),
+    "core": ({"numpy", "PIL", "pyvips", "tqdm"}, set()),
     # Where things lie in a run folder: for its readers and its writer.
     "run": (set(), {"core"}),
     "cli": (set(), {"core"}),  # absl: in the files named below
     "samples": ({"numpy"}, {"core"}),
-    "inference": ({"numpy", "onnxruntime", "pyvips"}, {"core"}),
+    "inference": ({"numpy", "onnxruntime"}, {"core"}),
     "ops": (TENSOR, {"core"}),
     # degradations: one of them is a network, which bundles hold too.
     "models": (KERAS, {"degradations", "ops", "run", "core"}),

@@ -8,7 +8,7 @@ from PIL import Image, ImageOps
 
 from pdm_tf.core import images
 from pdm_tf.core.errors import ImageError, UserError
-from tests.unit.core import png
+from tests.support import png
 
 
 def _noise(height=9, width=7, channels=3, seed=0):
@@ -162,8 +162,8 @@ def test_truncated_files_are_refused(tmp_path, suffix):
     "content, reason",
     [
         (b"", "is an empty file"),
-        (b"some text", "is not a PNG, JPEG, WebP or BMP image"),
-        (b"GIF89a" + bytes(40), "is not a PNG, JPEG, WebP or BMP image"),
+        (b"some text", "is not a PNG, JPEG, WebP, TIFF, BMP or GIF image"),
+        (b"GIF89a" + bytes(40), "is truncated or damaged"),
     ],
 )
 def test_mislabelled_files_are_refused(tmp_path, content, reason):

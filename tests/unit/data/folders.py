@@ -43,7 +43,7 @@ def add_bad_files(folder: Path) -> dict[str, str]:
         "bad-cut.png": "truncated or damaged",
         "bad-empty.png": "empty file",
         "bad-link.png": "link that leads nowhere",
-        "bad-text.png": "not a PNG, JPEG, WebP or BMP image",
+        "bad-text.png": "not a PNG, JPEG, WebP, TIFF, BMP or GIF image",
         "bad-anim.png": "animation of 2 frames",
         "bad-glass.png": "transparent pixels",
     }

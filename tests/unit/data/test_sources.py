@@ -8,7 +8,7 @@ from PIL import Image
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.data.sources import check_unpaired, open_source
-from tests.unit.core import png
+from tests.support import png
 from tests.unit.data.folders import SIZES, add_bad_files, fill, noise
 
 PATCH = 16
@@ -74,7 +74,7 @@ def test_too_few_is_an_error_that_says_what_to_do(tmp_path):
     assert "smaller than the patch (5): " in text and "and 2 more" in text
     assert "33x20 px, patch 24" in text
     assert "truncated or damaged (1): bad-cut.png" in text
-    assert "an animation of 2 frames (1): bad-anim.png" in text
+    assert "an animation of 2 frames; only still pictures are read (1): bad-an" in text
     assert "--lr_patch" in text
     with pytest.raises(UserError, match="0 can be used"):
         open_source(tmp_path, patch=1000, cache_mb=1)
@@ -83,7 +83,7 @@ def test_too_few_is_an_error_that_says_what_to_do(tmp_path):
 def test_no_folder_and_no_images(tmp_path):
     with pytest.raises(UserError, match="no folder"):
         open_source(tmp_path / "none", patch=1, cache_mb=1)
-    (tmp_path / "a.tif").write_bytes(b"x")
+    (tmp_path / "a.psd").write_bytes(b"x")
     with pytest.raises(UserError, match="holds none"):
         open_source(tmp_path, patch=1, cache_mb=1)
 

@@ -8,8 +8,8 @@ from pdm_tf.core.images import to_float, to_u8, write_png
 from pdm_tf.data.entries import FileEntry
 from pdm_tf.evaluation.subjects import KINDS, SubjectRequest, open_subject
 from pdm_tf.evaluation.subjects.pictures import Pictures
+from tests.support.onnx_files import write_sr
 from tests.unit.evaluation.fakes import photo
-from tests.unit.inference.onnx_files import write_sr
 
 
 def _touch(path):

@@ -10,7 +10,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_float
 from pdm_tf.inference.engine import Engine
 from pdm_tf.inference.session import open_session
-from tests.unit.inference.onnx_files import write_sr
+from tests.support.onnx_files import write_sr
 
 
 @pytest.fixture(scope="module")

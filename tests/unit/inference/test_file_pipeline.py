@@ -19,8 +19,8 @@ from pdm_tf.inference.files import FileOptions, FileTask
 from pdm_tf.inference.pictures import read_picture
 from pdm_tf.inference.records import RECORD_NAME, Record
 from pdm_tf.inference.result_files import encode
+from tests.support.photographs import samples, write_odd_files, write_png
 from tests.unit.inference.fakes import FakeEngine, repeated
-from tests.unit.inference.images import samples, write_odd_files, write_png
 
 
 def tasks_of(folder, out, count=5):

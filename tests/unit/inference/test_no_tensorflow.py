@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.unit.inference.onnx_files import write_sr
+from tests.support.onnx_files import write_sr
 
 _ALL = """
 import importlib, pkgutil, sys

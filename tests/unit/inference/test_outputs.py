@@ -8,8 +8,8 @@ from pdm_tf.inference.file_pipeline import upscale_file
 from pdm_tf.inference.files import FileOptions
 from pdm_tf.inference.outputs import quantised, result_size
 from pdm_tf.inference.pictures import read_picture
+from tests.support.photographs import samples, write_png
 from tests.unit.inference.fakes import FakeEngine, bicubic, repeated, trained
-from tests.unit.inference.images import samples, write_png
 
 
 def upscale(tmp_path, values, engine, name="out.png", **options):

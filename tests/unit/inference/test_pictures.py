@@ -8,11 +8,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from pdm_tf.core.errors import ImageError
-from pdm_tf.inference.headers import read_size
+from pdm_tf.core.photographs import read_size
 from pdm_tf.inference.pictures import read_picture
 from pdm_tf.inference.stores import MemoryBudget
-from tests.unit.core.png import chunk
-from tests.unit.inference.images import (
+from tests.support.photographs import (
     XMP,
     icc_profile,
     samples,
@@ -20,6 +19,7 @@ from tests.unit.inference.images import (
     write_photo,
     write_png,
 )
+from tests.support.png import chunk
 
 
 @pytest.fixture(params=["memory", "scratch"])

@@ -13,8 +13,7 @@ from pdm_tf.inference.file_pipeline import upscale_file, upscale_files
 from pdm_tf.inference.files import FileOptions, FileTask
 from pdm_tf.inference.pictures import read_picture
 from pdm_tf.inference.result_files import FORMATS, TargetFile, format_of
-from tests.unit.inference.fakes import FakeEngine
-from tests.unit.inference.images import (
+from tests.support.photographs import (
     MAKE,
     ORIENTATION,
     XMP,
@@ -23,6 +22,7 @@ from tests.unit.inference.images import (
     write_photo,
     write_png,
 )
+from tests.unit.inference.fakes import FakeEngine
 
 
 def test_the_name_appears_at_commit_alone(tmp_path):

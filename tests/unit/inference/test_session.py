@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference import providers
 from pdm_tf.inference.session import SrSession, open_session
-from tests.unit.inference.onnx_files import write_sr
+from tests.support.onnx_files import write_sr
 
 
 def _image(*shape, seed=0):

@@ -15,7 +15,7 @@ from pdm_tf.inference.stores import (
     open_store,
     tiff_header,
 )
-from tests.unit.inference.images import samples
+from tests.support.photographs import samples
 
 
 @pytest.fixture(params=["memory", "scratch"])

@@ -5,7 +5,7 @@ import struct
 import numpy as np
 from PIL import Image, ImageCms
 
-from tests.unit.core.png import GREY, GREY_ALPHA, RGB, RGB_ALPHA, chunk, png_bytes
+from tests.support.png import GREY, GREY_ALPHA, RGB, RGB_ALPHA, chunk, png_bytes
 
 ORIENTATION = 0x0112
 MAKE = 0x010F

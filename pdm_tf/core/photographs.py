@@ -1,0 +1,321 @@
+"""What an image file holds, found from its content: the kind, the size, refusals.
+
+Nothing goes by the suffix. A file is accepted when its kind is one of `LOADERS` and its
+pixels are one picture of 8 or 16 bits in grey, RGB or CMYK, with or without alpha.
+Everything else is refused by a reason that follows the file's name: animations and
+files of several pages, because only one picture could come out; floating point and
+other depths, because there is no white that all programs agree on.
+
+libvips is loaded here, and in no other place. It reads and writes images as streams, so
+that a picture of any height passes in bounded memory. It is asked
+
+- to keep no cache of operations: a file that is written again under its name would
+  otherwise come out of the cache with its old content;
+- to keep its warnings, unless the program listens to the logger "pyvips": they would
+  break a progress bar, and what makes a file unusable is raised as an error anyway
+  (`fail_on`).
+
+Files are opened by Python and handed over as descriptors. So every file name works
+(libvips takes names as UTF-8 only), and the reasons of the system (no such file, no
+permission) are told as such.
+"""
+
+import logging
+import os
+import re
+import stat
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, BinaryIO
+
+from PIL import Image, UnidentifiedImageError
+
+from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.files import why_missing
+
+PathLike = str | os.PathLike[str]
+
+EMPTY = "is an empty file"
+NOT_AN_IMAGE = "is not a PNG, JPEG, WebP, TIFF, BMP or GIF image"
+
+# Kind -> libvips' loader; BMP, which this libvips has none for, is Pillow's.
+LOADERS = {
+    "png": "pngload_source",
+    "jpeg": "jpegload_source",
+    "webp": "webpload_source",
+    "tiff": "tiffload_source",
+    "gif": "gifload_source",
+    "bmp": "",
+}
+_STARTS = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpeg",
+    b"GIF87a": "gif",
+    b"GIF89a": "gif",
+    b"BM": "bmp",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+    b"II+\0": "tiff",  # BigTIFF
+    b"MM\0+": "tiff",
+}
+_BITS = {"uchar": 8, "ushort": 16}
+_COLOURS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb16": 3, "rgb": 3, "cmyk": 4}
+
+# Pillow refuses above twice its limit; between the limit and that it only warns, which
+# says nothing to people with large photographs.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# What Pillow and the libraries below it raise for damaged files.
+DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+
+_SILENCE = logging.NullHandler()
+_NOISE = re.compile(r"^(unable to call \w+|unable to write to memory)$")
+_ORIGIN = re.compile(r"^[\w.]+: ")  # the part of libvips that speaks: "vipspng: "
+
+
+@dataclass(frozen=True)
+class Header:
+    """What is known before the pixels are decoded.
+
+    Attributes:
+      kind: "png", "jpeg", "webp", "tiff", "gif" or "bmp".
+      height, width: in pixels, upright (EXIF orientation applied).
+      colours: channels without alpha: 1 grey, 3 RGB, 4 CMYK.
+      has_alpha: whether an alpha channel follows them.
+      bits: 8 or 16 a sample.
+      orientation: EXIF orientation 1..8 of the pixels as stored.
+      image: the pyvips image, its pixels not yet read; None for BMP.
+    """
+
+    kind: str
+    height: int
+    width: int
+    colours: int
+    has_alpha: bool
+    bits: int
+    orientation: int
+    image: Any
+
+
+def import_pyvips() -> ModuleType:
+    """Returns pyvips, set up as the header says.
+
+    Raises:
+      UserError: it is not installed, or its libvips cannot be loaded.
+    """
+    try:
+        import pyvips
+    except (ImportError, OSError) as error:
+        raise UserError(
+            "Reading and writing these image files needs libvips; install it with "
+            f"pip install 'pyvips[binary]'. Received: {error}."
+        ) from error
+    pyvips.cache_set_max(0)
+    # With no handler at all, logging prints warnings to standard error.
+    logging.getLogger("pyvips").addHandler(_SILENCE)
+    return pyvips
+
+
+def in_brackets(error: Exception) -> str:
+    """Returns " (what a libvips error says)": its first line, without inner names.
+
+    Returns "" when it says nothing: all threads of libvips share one buffer for texts,
+    and another one may have emptied it meanwhile.
+    """
+    for line in str(getattr(error, "detail", "")).splitlines():
+        text = _ORIGIN.sub("", line.strip()).strip()
+        if text and not _NOISE.match(text):
+            return f" ({text})"
+    return ""
+
+
+def kind_of(head: bytes) -> str | None:
+    """Returns the kind of an image file by its first 16 bytes; None: not an image."""
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    return next(
+        (kind for start, kind in _STARTS.items() if head.startswith(start)), None
+    )
+
+
+@contextmanager
+def opened(path: PathLike) -> Iterator[Header]:
+    """Yields the header of an image file; its pixels can be read within.
+
+    Raises:
+      ImageError: the file cannot be used, now or while its pixels are read.
+    """
+    with open_file(path) as file:
+        kind = kind_of(file.read(16))
+        if kind == "bmp":
+            with pillow_reasons(path), Image.open(path, formats=("BMP",)) as image:
+                width, height = image.size
+            yield Header(kind, height, width, 3, False, 8, 1, None)
+            return
+        if kind is None:
+            empty = os.fstat(file.fileno()).st_size == 0
+            raise ImageError(path, EMPTY if empty else NOT_AN_IMAGE)
+        if kind == "png" and (frames := _png_frames(file)) > 1:
+            raise ImageError(path, animation(frames))
+        os.lseek(file.fileno(), 0, os.SEEK_SET)
+        source = import_pyvips().Source.new_from_descriptor(file.fileno())
+        with _vips_reasons(path):
+            yield _header(path, kind, source)
+
+
+@contextmanager
+def opened_bytes(data: bytes, name: PathLike) -> Iterator[Header]:
+    """`opened` for the bytes of an image file of any kind but BMP.
+
+    Args:
+      data: of an image that is known not to be an animated PNG.
+      name: for the messages.
+    """
+    source = import_pyvips().Source.new_from_memory(data)
+    with _vips_reasons(name):
+        yield _header(name, kind_of(data), source)
+
+
+def read_size(path: PathLike) -> tuple[int, int]:
+    """Returns (height, width) of an image file, upright.
+
+    Raises:
+      ImageError: the file cannot be used.
+    """
+    with opened(path) as header:
+        return header.height, header.width
+
+
+def open_file(path: PathLike) -> BinaryIO:
+    """Opens an image file.
+
+    Raises:
+      ImageError: there is none, or it is no file, or may not be read.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            is_folder = os.path.isdir(path)
+            raise ImageError(path, "is a folder" if is_folder else "is no regular file")
+        return open(path, "rb")
+    except FileNotFoundError as error:
+        raise ImageError(path, why_missing(path)) from error
+    except PermissionError as error:
+        raise ImageError(path, "may not be read (permissions)") from error
+    except OSError as error:
+        raise ImageError(path, f"cannot be read ({error.strerror})") from error
+
+
+def animation(frames: int) -> str:
+    """Returns why a moving picture is refused, in words that follow its name."""
+    return f"is an animation of {frames} frames; only still pictures are read"
+
+
+def upright(image: Any, orientation: int) -> Any:
+    """Undoes an EXIF orientation 1..8 of a pyvips image."""
+    turns = {3: "d180", 4: "d180", 5: "d90", 6: "d90", 7: "d270", 8: "d270"}
+    if orientation in turns:
+        image = image.rot(turns[orientation])
+    return image.fliphor() if orientation in (2, 4, 5, 7) else image
+
+
+def cmyk_to_srgb(header: Header) -> Any:
+    """Returns the pyvips image of a CMYK picture in sRGB, of as many bits.
+
+    Through the file's own profile, or libvips' general one where there is none; black
+    point compensated.
+    """
+    return header.image.icc_transform(
+        "srgb",
+        embedded="icc-profile-data" in header.image.get_fields(),
+        input_profile="cmyk",
+        black_point_compensation=True,
+        depth=header.bits,
+    )
+
+
+@contextmanager
+def pillow_reasons(name: PathLike) -> Iterator[None]:
+    """Turns what Pillow finds wrong with a file of a known kind into an ImageError."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:  # it begins like an image
+        raise ImageError(name, "is truncated or damaged") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(name, too_large()) from error
+    except MemoryError as error:
+        raise ImageError(name, "needs more memory than there is") from error
+    except DAMAGE as error:
+        raise ImageError(name, f"is truncated or damaged ({error})") from error
+
+
+def too_large() -> str:
+    """Returns why a picture is refused that is too large to be decoded at once."""
+    limit = 2 * Image.MAX_IMAGE_PIXELS // 1_000_000
+    return f"has more than {limit} million pixels; cut it into smaller files"
+
+
+def _header(path: PathLike, kind: str, source: Any) -> Header:
+    load = getattr(import_pyvips().Image, LOADERS[kind])
+    image = load(source, access="sequential", fail_on="error")
+    fields = image.get_fields()
+    pages = image.get("n-pages") if "n-pages" in fields else 1
+    if pages > 1:
+        raise ImageError(path, _pages(pages) if kind == "tiff" else animation(pages))
+    colours = _COLOURS.get(image.interpretation, 0)
+    if image.format not in _BITS or not 0 <= image.bands - colours <= 1 <= colours:
+        raise ImageError(
+            path,
+            f"has pixels of {image.bands} x {image.format} ({image.interpretation}); "
+            "grey, RGB or CMYK of 8 or 16 bits is required",
+        )
+    orientation = image.get("orientation") if "orientation" in fields else 1
+    orientation = orientation if orientation in range(1, 9) else 1
+    turned = orientation >= 5
+    return Header(
+        kind=kind,
+        height=image.width if turned else image.height,
+        width=image.height if turned else image.width,
+        colours=colours,
+        has_alpha=image.bands > colours,
+        bits=_BITS[image.format],
+        orientation=orientation,
+        image=image,
+    )
+
+
+def _png_frames(file: BinaryIO) -> int:
+    """Returns the frames of an animated PNG, which libvips reads as a still one."""
+    file.seek(8)
+    while len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        if name == b"acTL":
+            return int.from_bytes(file.read(4), "big")
+        if name in (b"IDAT", b"IEND"):
+            break
+        file.seek(length + 4, os.SEEK_CUR)
+    return 1
+
+
+def _pages(pages: int) -> str:
+    return f"has {pages} pages; split it into files of one picture"
+
+
+@contextmanager
+def _vips_reasons(name: PathLike) -> Iterator[None]:
+    """Turns what libvips finds wrong with one image file into an ImageError."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageError(name, "needs more memory than there is") from error
+    except import_pyvips().Error as error:
+        raise ImageError(
+            name, f"is truncated or damaged{in_brackets(error)}"
+        ) from error
