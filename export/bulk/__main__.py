@@ -16,6 +16,7 @@ from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
 from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.ledger import digest
 
 
 @dataclass(frozen=True)
@@ -209,7 +210,7 @@ def _work(config: BulkConfig, output: str) -> Any:
         "quality": work.quality,
         "ensemble": work.ensemble,
     }
-    return dataclasses.replace(work, settings=storage.digest(settings))
+    return dataclasses.replace(work, settings=digest(settings))
 
 
 @contextlib.contextmanager

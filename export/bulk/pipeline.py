@@ -285,7 +285,7 @@ class UpscaleFn(beam.DoFn):
         try:
             existing = storage.facts(target)
             if existing is not None and not self._work.overwrite:
-                state = record.of(existing)
+                state = record.of(existing.size)
                 if state == "finished":
                     return {"status": "skipped", "reason": ""}
                 if state == "foreign":

@@ -13,7 +13,6 @@ another source or other settings is made again, and what this program did not ma
 never replaced.
 """
 
-import hashlib
 import json
 import os
 import posixpath
@@ -21,15 +20,15 @@ import re
 import shutil
 import tempfile
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.ledger import Entry, State, digest
 
 RECORDS = ".pdm_bulk"  # below the folder of the results
 _RAW = CompressionTypes.UNCOMPRESSED  # a suffix such as .gz must not change content
@@ -169,21 +168,17 @@ def _write(source: object, path: str) -> None:
         raise
 
 
-def digest(settings: Mapping[str, Any]) -> str:
-    """Returns a short hash of all that decides what a result looks like."""
-    text = json.dumps(settings, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
 @dataclass(frozen=True)
 class ResultRecord:
     """The record of one result; a `FileOptions.record` for one file.
+
+    A `core.ledger.Entry`, but in a file of its own.
 
     Attributes:
       output: folder of the results.
       name: of the result, relative to it.
       source: what it is made from.
-      settings: their `digest`.
+      settings: digest of all else that decides what it looks like.
     """
 
     output: str
@@ -196,42 +191,39 @@ class ResultRecord:
         """The record's own file."""
         return join(self.output, f"{RECORDS}/{self.name}.json")
 
-    def of(self, target: Facts) -> Literal["finished", "old", "foreign"]:
-        """Returns what an existing result is: "old" was made, but not like this."""
-        line = self._read()
-        if line is None or line.get("bytes") != target.size:
-            return "foreign"
-        return "finished" if line == self._line(target.size) else "old"
+    def of(self, size: int) -> State:
+        """Returns what the result is that has `size` bytes now."""
+        entry = self._read() or Entry("", {}, begun=frozenset({(self.name, -1)}))
+        return entry.state(digest(self._inputs), {self.name: size})
 
-    def state(
-        self, source: Path, target: Path
-    ) -> Literal["finished", "old", "foreign"]:
+    def state(self, source: Path, target: Path) -> State:
         """As `of`, asked with local files."""
         del source
-        return self.of(Facts(str(target), target.stat().st_size, 0.0))
+        return self.of(target.stat().st_size)
 
     def add(self, source: Path, target: Path, size: int) -> None:
         """Notes that the result, of `size` bytes, is about to appear."""
         del source, target  # scratch files, if they are not local
         with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
-            json.dump(self._line(size), file)
+            json.dump({"bytes": size, **self._inputs}, file)
             file.flush()
             copy_out(Path(file.name), self.path)
 
-    def _line(self, size: int) -> dict[str, Any]:
+    @property
+    def _inputs(self) -> dict[str, Any]:
         return {
-            "bytes": size,
             "source": self.source.path,
             "source_bytes": self.source.size,
             "source_updated": self.source.updated,
             "settings": self.settings,
         }
 
-    def _read(self) -> dict[str, Any] | None:
+    def _read(self) -> Entry | None:
         if facts(self.path) is None:
             return None
         try:
             line = json.loads(read_bytes(self.path))
-        except ValueError:  # damaged by something else; it vouches for nothing
-            return None
-        return line if isinstance(line, dict) else None
+            size = line.pop("bytes")
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None  # damaged by something else; it vouches for nothing
+        return Entry(digest(line), {self.name: size})

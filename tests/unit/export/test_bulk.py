@@ -252,11 +252,10 @@ def test_the_network_is_opened_once_in_a_process_and_never_travels(model, monkey
 def test_the_record_vouches_only_for_what_it_saw(tmp_path):
     source = Facts("/in/a.png", 10, 5.0)
     record = ResultRecord(str(tmp_path), "sub/a.png", source, "settings")
-    target = Facts(str(tmp_path / "sub/a.png"), 99, 0.0)
-    assert record.of(target) == "foreign"
+    assert record.of(99) == "foreign"
     record.add(Path("x"), Path("y"), 99)
-    assert record.of(target) == "finished"
-    assert record.of(Facts(target.path, 98, 0.0)) == "foreign"  # changed since
+    assert record.of(99) == "finished"
+    assert record.of(98) == "foreign"  # changed since
     for other in (
         ResultRecord(
             str(tmp_path), "sub/a.png", Facts("/in/a.png", 11, 5.0), "settings"
@@ -266,9 +265,21 @@ def test_the_record_vouches_only_for_what_it_saw(tmp_path):
         ),
         ResultRecord(str(tmp_path), "sub/a.png", source, "others"),
     ):
-        assert other.of(target) == "old"
-    Path(record.path).write_text("{")
-    assert record.of(target) == "foreign"
+        assert other.of(99) == "old"
+    for damaged in ("{", "[]", "{}", "7"):
+        Path(record.path).write_text(damaged)
+        assert record.of(99) == "foreign"
+
+
+def test_records_of_the_first_version_are_read(tmp_path):
+    """Written as version 0.1 wrote them: results made then are not made again."""
+    record = ResultRecord(str(tmp_path), "a.png", Facts("/in/a.png", 10, 5.0), "s")
+    Path(record.path).parent.mkdir()
+    Path(record.path).write_text(
+        '{"bytes": 99, "source": "/in/a.png", "source_bytes": 10, '
+        '"source_updated": 5.0, "settings": "s"}'
+    )
+    assert record.of(99) == "finished"
 
 
 def test_a_file_appears_in_full_or_not_at_all(tmp_path):
