@@ -18,7 +18,6 @@ import contextlib
 import dataclasses
 import json
 import logging
-import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ import tensorflow as tf
 
 from export import onnx_rewrite
 from pdm_tf import __version__
+from pdm_tf.models.chain import Chain
 from pdm_tf.models.network import SRNetwork
 
 OPSET = 18
@@ -37,17 +37,16 @@ LAYOUTS = ("NHWC", "NCHW")
 
 
 def network_to_onnx(
-    network: SRNetwork | Sequence[SRNetwork],
+    network: SRNetwork,
     path: Path | str,
     *,
     layout: str = "NHWC",
     metadata: Mapping[str, str] | None = None,
 ) -> Path:
-    """Writes one SR network, or several in a row, as an ONNX file and checks it.
+    """Writes an SR network as an ONNX file and checks it.
 
     Args:
-      network: built, in float32: lr [B, h, w, 3] in [0, 1] -> sr. Of several, each
-        gets the output of the one before as it is: not clipped, not rounded.
+      network: built, in float32: lr [B, h, w, 3] in [0, 1] -> sr; perhaps a `Chain`.
       path: the file, replaced atomically.
       layout: "NHWC" or "NCHW", of input and output.
       metadata: entries to add to those of `describe`, or to put in their place.
@@ -58,64 +57,46 @@ def network_to_onnx(
     Raises:
       ValueError: unknown layout, or a network that computes in another type.
     """
-    networks = (network,) if isinstance(network, SRNetwork) else tuple(network)
     if layout not in LAYOUTS:
         raise ValueError(f"`layout` must be one of {LAYOUTS}. Received: {layout!r}.")
-    for entry in networks:
-        if entry.compute_dtype != "float32":
-            raise ValueError(
-                "ONNX needs networks that compute in float32 (onnxruntime has no "
-                f"bfloat16 convolution). Received: {entry.compute_dtype}."
-            )
-    model = _convert(networks, layout)
-    props = {**describe(networks, layout=layout), **(metadata or {})}
+    if network.compute_dtype != "float32":
+        raise ValueError(
+            "ONNX needs networks that compute in float32 (onnxruntime has no "
+            f"bfloat16 convolution). Received: {network.compute_dtype}."
+        )
+    model = _convert(network, layout)
+    props = {**describe(network, layout=layout), **(metadata or {})}
     onnx.helper.set_model_props(model, props)
     return onnx_rewrite.write_checked(model, path)
 
 
-def describe(networks: Sequence[SRNetwork], *, layout: str = "NHWC") -> dict[str, str]:
-    """The metadata that follows from the networks alone.
+def describe(network: SRNetwork, *, layout: str = "NHWC") -> dict[str, str]:
+    """The metadata that follows from the network alone.
 
     The receptive radius, in LR pixels, is how far an output pixel can see, and the
-    overlap what tiles should be cut with; of several networks the later ones' count on
-    a finer grid.
+    overlap what tiles should be cut with.
     """
-    configs = [dataclasses.asdict(network.config) for network in networks]
+    stages = network.stages if isinstance(network, Chain) else [network]
+    configs = [dataclasses.asdict(stage.config) for stage in stages]
     return {
         "kind": "sr",
-        "scale": str(chain_scale(networks)),
-        "architecture": "+".join(type(network).__name__ for network in networks),
-        "config": json.dumps(configs[0] if len(configs) == 1 else configs),
+        "scale": str(network.scale),
+        "architecture": network.architecture,
+        "config": json.dumps(configs if isinstance(network, Chain) else configs[0]),
         "layout": layout,
         "range": "0..1",
         "colour_order": "RGB",
-        "receptive_radius": str(chain_reach(networks, "receptive_radius")),
-        "overlap": str(chain_reach(networks, "overlap")),
+        "receptive_radius": str(network.receptive_radius),
+        "overlap": str(network.overlap),
         "precision": "float32",
         "pdm_tf_version": __version__,
     }
 
 
-def chain_scale(networks: Sequence[SRNetwork]) -> int:
-    """Factor of the networks in a row."""
-    return math.prod(network.scale for network in networks)
-
-
-def chain_reach(networks: Sequence[SRNetwork], name: str) -> int:
-    """The "receptive_radius" or "overlap" of networks in a row, in input pixels."""
-    reach, grid = 0, 1
-    for network in networks:
-        # A pixel d fine pixels away lies in an LR pixel at most ceil(d / grid) away.
-        reach += math.ceil(getattr(network, name) / grid)
-        grid *= network.scale
-    return reach
-
-
-def _convert(networks: Sequence[SRNetwork], layout: str) -> onnx.ModelProto:
+def _convert(network: SRNetwork, layout: str) -> onnx.ModelProto:
     kernels = {
-        f"weight_{i}_{j}": variable
-        for i, network in enumerate(networks)
-        for j, variable in enumerate(network.variables)
+        f"weight_{i}": variable
+        for i, variable in enumerate(network.variables)
         if len(variable.shape) == 4
     }
 
@@ -124,9 +105,7 @@ def _convert(networks: Sequence[SRNetwork], layout: str) -> onnx.ModelProto:
             id(variable): value
             for variable, value in zip(kernels.values(), values, strict=True)
         }
-        for network in networks:
-            image = _called_with(network, replaced, image)
-        return {"sr": image}
+        return {"sr": _called_with(network, replaced, image)}
 
     signature = [
         tf.TensorSpec([None, None, None, 3], tf.float32, name="image"),
@@ -145,7 +124,7 @@ def _convert(networks: Sequence[SRNetwork], layout: str) -> onnx.ModelProto:
     tidy(graph)
     onnx_rewrite.name_axes(graph.input, {"image": _axes("", nchw)})
     onnx_rewrite.name_axes(graph.output, {"sr": _axes("_sr", nchw)})
-    graph.name = "+".join(type(network).__name__ for network in networks)
+    graph.name = network.architecture
     return model
 
 

@@ -38,8 +38,7 @@ def write_saved_model(
     Returns:
       `folder`.
     """
-    variables = [v for network in sources.networks for v in network.variables]
-    module = ServingModule(sources, variables)
+    module = ServingModule(sources, sources.network.variables)
     functions = {
         "serving_default": module.float32,
         "serving_uint8": module.uint8,

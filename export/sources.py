@@ -1,8 +1,7 @@
 """What is exported: one SR network or several in a row, and perhaps a degradation.
 
-Several in a row are how methods with a translator ship (CinCGAN): the translator's
-bundle first, then the SR network's. Scales multiply, and what an output pixel sees adds
-up (`onnx_graph.chain_reach`).
+Methods with a translator ship a chain (`models/chain.py`) as one bundle; several
+bundles that are named by hand become one in the order given.
 """
 
 from collections.abc import Sequence
@@ -11,10 +10,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from export.onnx_graph import chain_scale
 from pdm_tf.core.errors import UserError
 from pdm_tf.models.bundle import Bundle, load_bundle
-from pdm_tf.models.network import Network
+from pdm_tf.models.chain import chained
+from pdm_tf.models.network import SRNetwork
 from pdm_tf.run import (
     DEGRADATION,
     SHIPPED,
@@ -30,26 +29,18 @@ class ExportSources:
     """Networks with their weights, in float32.
 
     Attributes:
-      bundles: the SR networks in the order in which they work; may be empty.
+      network: the SR network; of several bundles, the chain of them; None without any.
+      bundles: of the SR networks in the order in which they work; may be empty.
       degradation: the PDM, if there is one.
       sources: for each of `bundles`, the run's and the bundle's name.
       degradation_source: the same for the PDM.
     """
 
+    network: SRNetwork | None
     bundles: tuple[Bundle, ...]
     degradation: Bundle | None
     sources: tuple[str, ...]
     degradation_source: str
-
-    @property
-    def networks(self) -> tuple[Network, ...]:
-        """The SR networks."""
-        return tuple(bundle.network for bundle in self.bundles)
-
-    @property
-    def scale(self) -> int:
-        """Factor of all SR networks together."""
-        return chain_scale(self.networks)
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -64,14 +55,7 @@ class ExportSources:
 
     def __call__(self, image: tf.Tensor) -> tf.Tensor:
         """image [B, h, w, 3] float32 in [0, 1] -> sr, not clipped."""
-        return run_chain(self.networks, image)
-
-
-def run_chain(networks: Sequence[Network], image: tf.Tensor) -> tf.Tensor:
-    """Each network works on the output of the one before, as it is."""
-    for network in networks:
-        image = network(image, training=False)
-    return tf.cast(image, tf.float32)
+        return tf.cast(self.network(image, training=False), tf.float32)
 
 
 def open_sources(
@@ -101,8 +85,8 @@ def _open_run(location: Path, weights: str) -> ExportSources:
         path = find_bundle(location, weights=weights)
         bundle = load_bundle(path)
         if bundle.role == "degradation":
-            return ExportSources((), bundle, (), source_name(path))
-        return ExportSources((_checked(bundle, path),), None, (source_name(path),), "")
+            return ExportSources(None, (), bundle, (), source_name(path))
+        return _of_bundles([bundle], [path], None)
     pdm = run.bundle(DEGRADATION, weights)
     return _sources([run.bundle(weights=weights)] if run.find(SHIPPED) else [], pdm)
 
@@ -123,8 +107,20 @@ def _exportable(bundle: Bundle, path: Path) -> Bundle:
 
 
 def _sources(paths: Sequence[Path], pdm: Path | None) -> ExportSources:
+    return _of_bundles([load_bundle(path) for path in paths], paths, pdm)
+
+
+def _of_bundles(
+    bundles: Sequence[Bundle], paths: Sequence[Path], pdm: Path | None
+) -> ExportSources:
+    networks = [
+        _checked(bundle, path).network
+        for bundle, path in zip(bundles, paths, strict=True)
+    ]
+    network = chained(networks) if len(networks) > 1 else next(iter(networks), None)
     return ExportSources(
-        bundles=tuple(_checked(load_bundle(path), path) for path in paths),
+        network=network,
+        bundles=tuple(bundles),
         degradation=None if pdm is None else _exportable(load_bundle(pdm), pdm),
         sources=tuple(source_name(path) for path in paths),
         degradation_source="" if pdm is None else source_name(pdm),

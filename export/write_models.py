@@ -42,7 +42,7 @@ with quiet_start():
         write_degradation_onnx,
         write_degradation_saved_model,
     )
-    from export.onnx_graph import chain_reach, network_to_onnx
+    from export.onnx_graph import network_to_onnx
     from export.saved_model import write_saved_model
     from export.sources import ExportSources, open_sources
     from pdm_tf.degradations import PDM, PDMConfig
@@ -80,7 +80,7 @@ def write_models(
     sources = open_sources(locations, weights, degradation)
     sr: dict[str, object] = {}
     pdm: dict[str, object] = {}
-    if sources.bundles:
+    if sources.network is not None:
         write_saved_model(
             sources,
             folder / SAVED_MODEL / str(version),
@@ -88,7 +88,7 @@ def write_models(
             tile_u8=crops(photo_u8, Case(1, tile, tile))[0],
         )
         network_to_onnx(
-            sources.networks,
+            sources.network,
             folder / MODEL,
             layout=layout,
             metadata=sources.provenance,
@@ -100,7 +100,7 @@ def write_models(
     cases: list[Case] = []
     left_out: list[Case] = []
     latency = None
-    if sources.bundles:
+    if sources.network is not None:
         cases, left_out = choose(sr["parameters"], parity)
         for case in cases:
             image = to_float(crops(photo_u8, case))
@@ -122,10 +122,10 @@ def write_models(
 def _facts(sources: ExportSources) -> dict[str, object]:
     """What the certificate says of the SR networks."""
     return {
-        "architecture": "+".join(bundle.name for bundle in sources.bundles),
-        "scale": sources.scale,
-        "receptive_radius": chain_reach(sources.networks, "receptive_radius"),
-        "parameters": sum(network.count_params() for network in sources.networks),
+        "architecture": sources.network.architecture,
+        "scale": sources.network.scale,
+        "receptive_radius": sources.network.receptive_radius,
+        "parameters": sources.network.count_params(),
         **sources.provenance,
     }
 

@@ -11,7 +11,7 @@ class and config that the index names, so nothing in it is executed. Any Keras p
 can open it without our help:
 
     import keras
-    import pdm_tf.models.networks  # registers the classes with Keras
+    import pdm_tf.models.bundle  # registers the classes with Keras
 
     network = keras.saving.load_model("runs/mine/bundles/sr_ema/0123456789ab.keras")
 
@@ -28,6 +28,7 @@ from typing import Any
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_json_atomic
+from pdm_tf.models.chain import Chain
 from pdm_tf.models.network import Network
 from pdm_tf.models.networks import CLASSES
 from pdm_tf.run import BUNDLE_INDEX
@@ -36,6 +37,8 @@ FORMAT = 2
 _FORMATS = (1, 2)
 _WEIGHTS = "model.weights.h5"  # what Keras calls the weights in a .keras file
 _KEYS = ("format", "network", "config", "step", "weights", "sha256", "notes")
+
+_CLASSES: Mapping[str, type[Network]] = {**CLASSES, Chain.__name__: Chain}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Bundle:
       network: built, with its weights, computing in float32 unless asked otherwise.
       role: "sr", "degradation", "discriminator", "features" or "lpips", as the class
         of the network says.
-      name: class of the network, e.g. "EDSR".
+      name: of the architecture: the class of the network, e.g. "EDSR", or those of a
+        chain's stages, "EDSR+RRDBNet".
       config: the network's frozen dataclass.
       scale: super-resolution or downsampling factor; 1 where there is none.
       step: training step that the weights are from.
@@ -74,7 +78,7 @@ def save_bundle(
     """Writes or replaces a bundle; its role and scale are the network's.
 
     Args:
-      network: built, of a class that `CLASSES` knows.
+      network: built, of a class that this module knows.
       folder: the bundle's folder, made if missing.
       step: training step of the weights.
       notes: JSON-able extras.
@@ -86,9 +90,10 @@ def save_bundle(
       ValueError: the network could not be loaded again.
     """
     name = type(network).__name__
-    if CLASSES.get(name) is not type(network):
+    if _CLASSES.get(name) is not type(network):
         raise ValueError(
-            f"A bundle's network must be one of {', '.join(CLASSES)}. Received: {name}."
+            f"A bundle's network must be one of {', '.join(_CLASSES)}. "
+            f"Received: {name}."
         )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -129,9 +134,9 @@ def load_bundle(folder: Path | str, dtype: str = "float32") -> Bundle:
     """
     folder = Path(folder)
     index = _read_index(folder)
-    if index["network"] not in CLASSES:
+    if index["network"] not in _CLASSES:
         raise UserError(
-            f"A bundle's network must be one of {', '.join(CLASSES)}. "
+            f"A bundle's network must be one of {', '.join(_CLASSES)}. "
             f"Received: {folder}, {index['network']}."
         )
     weights = folder / index["weights"]
@@ -160,7 +165,7 @@ def load_bundle(folder: Path | str, dtype: str = "float32") -> Bundle:
     return Bundle(
         network=network,
         role=network.role,
-        name=index["network"],
+        name=getattr(network, "architecture", index["network"]),
         config=config,
         scale=network.scale,
         step=index["step"],
@@ -201,7 +206,7 @@ def _read_index(folder: Path) -> dict[str, Any]:
 
 
 def _config_from(index: Mapping[str, Any]) -> Any:
-    config_class = CLASSES[index["network"]].config_class
+    config_class = _CLASSES[index["network"]].config_class
     fields = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in index["config"].items()

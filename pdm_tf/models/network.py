@@ -133,6 +133,11 @@ class SRNetwork(Network):
     role = "sr"
 
     @property
+    def architecture(self) -> str:
+        """As people call it: the name of the class."""
+        return type(self).__name__
+
+    @property
     def receptive_radius(self) -> int:
         """How far an output pixel sees to each side, in LR pixels, rounded up."""
         return self.config.receptive_radius

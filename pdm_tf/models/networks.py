@@ -1,8 +1,7 @@
 """The table of networks: what is made by name, saved as a bundle and loaded again.
 
 To add a network: a file with its config and its class, and a line in `NETWORKS`. The
-other tables are views of this one. Importing this module registers all classes with
-Keras, so that `keras.saving.load_model` opens the `.keras` file of any bundle.
+other tables are views of this one. `models/chain.py` makes one SR network of several.
 """
 
 from collections.abc import Mapping

@@ -16,9 +16,10 @@ from pdm_tf.degradations import (
     NoiseModuleConfig,
     PDMConfig,
 )
+from pdm_tf.models.chain import ChainConfig, Stage
 from pdm_tf.models.features import LPIPSConfig
 from pdm_tf.models.networks import DISCRIMINATORS, FEATURE_NETS, SR_NETS
-from pdm_tf.models.sr import RRDBNetConfig
+from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 
 _SMALL = {
     "filters": 4,
@@ -96,6 +97,13 @@ def _distance(network: Any, seed: int) -> tf.Tensor:
     return network(image, random_image(seed + 1, 2, 37, 34, 3))
 
 
+def chain_config(*configs: Any) -> ChainConfig:
+    """The chain of networks with these configs."""
+    return ChainConfig(
+        tuple(Stage(type(c).__name__.removesuffix("Config"), c) for c in configs)
+    )
+
+
 _KERNEL = KernelModuleConfig(
     kernel_size=5, latent_channels=4, filters=4, num_blocks=1, initial_std=0.1
 )
@@ -119,6 +127,14 @@ EXAMPLES: dict[str, Example] = {
     },
     "sr/rrdbnet_unshuffled": Example(
         RRDBNetConfig(filters=4, growth=3, num_blocks=1, scale=2, unshuffle=2),
+        "sr",
+        _on_image,
+    ),
+    "sr/chain": Example(
+        chain_config(
+            EDSRConfig(filters=4, num_blocks=1, scale=1),
+            RRDBNetConfig(filters=4, growth=3, num_blocks=1, scale=2),
+        ),
         "sr",
         _on_image,
     ),

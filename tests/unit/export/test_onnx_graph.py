@@ -7,9 +7,10 @@ import numpy as np
 import onnx
 import pytest
 
-from export.onnx_graph import LAYOUTS, chain_reach, network_to_onnx
+from export.onnx_graph import LAYOUTS, network_to_onnx
 from pdm_tf.core.images import to_float
 from pdm_tf.inference.ort import import_onnxruntime
+from pdm_tf.models.chain import chained
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from tests.support.tiny_nets import EDSR_TINY, RRDB_TINY, built, photo
 from tests.unit.export.conftest import NOTES
@@ -139,41 +140,13 @@ def test_several_networks_in_a_row(tmp_path):
     """Scales multiply, values pass unclipped, and the file describes both."""
     first = built(EDSRConfig(num_blocks=1, filters=3, scale=2), seed=1)
     second = built(RRDBNetConfig(num_blocks=1, filters=3, growth=2, scale=3), seed=2)
-    session = _session(network_to_onnx([first, second], tmp_path / "m.onnx"))
+    session = _session(network_to_onnx(chained([first, second]), tmp_path / "m.onnx"))
     image = _image(2, 9, 7) * 3.0 - 1.0  # leaves [0, 1], so a clip would show
     keras = second(first(image))
     np.testing.assert_allclose(_run(session, image), keras, atol=5e-6)
     found = session.get_modelmeta().custom_metadata_map
     assert (found["scale"], found["architecture"]) == ("6", "EDSR+RRDBNet")
     assert [c["scale"] for c in json.loads(found["config"])] == [2, 3]
-
-
-@pytest.mark.parametrize("scales", [(2, 2), (1, 4), (4, 1)])
-def test_radius_of_several_networks_covers_what_they_see(scales):
-    """No LR pixel further away than the radius changes the middle; a near one does."""
-    networks = [
-        built(EDSRConfig(num_blocks=1, filters=2, scale=s), seed=i)
-        for i, s in enumerate(scales)
-    ]
-    radius = chain_reach(networks, "receptive_radius")
-    side = 2 * radius + 5
-    middle = side // 2
-    image = np.full([1, 1, side, 3], 0.5, np.float32)
-
-    def outputs_of_middle(lr):
-        for network in networks:
-            lr = network(lr).numpy()
-        factor = lr.shape[2] // side
-        return lr[0, :, middle * factor : (middle + 1) * factor]
-
-    still = outputs_of_middle(image)
-    seen = 0
-    for distance in range(middle + 1):
-        changed = image.copy()
-        changed[0, 0, middle + distance] = 5.0
-        if np.any(outputs_of_middle(changed) != still):
-            seen = distance
-    assert radius - 2 <= seen <= radius
 
 
 def test_what_cannot_be_written_is_refused(tmp_path):

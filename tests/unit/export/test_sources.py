@@ -33,10 +33,10 @@ def test_a_run_folder_gives_both_networks_of_one_kind(run, weights, suffix):
     """Averaged and last weights are never mixed."""
     folder, networks = run
     found = open_sources([str(folder)], weights)
-    (network,) = found.networks
+    network = found.network
     assert same_weights(network, networks[f"sr{suffix}"])
     assert same_weights(found.degradation.network, networks[f"pdm{suffix}"])
-    assert found.scale == 2
+    assert found.network.scale == 2
     index = read_json(folder / "bundles" / f"sr{suffix}" / "bundle.json")
     assert found.provenance == {
         "weights_sha256": index["sha256"],
@@ -51,20 +51,20 @@ def test_without_the_degradation(run):
     folder, networks = run
     found = open_sources([str(folder)], degradation=False)
     assert found.degradation is None and found.degradation_provenance["run"] == ""
-    assert same_weights(found.networks[0], networks["sr_ema"])
+    assert same_weights(found.network, networks["sr_ema"])
 
 
 def test_a_bundle_is_taken_whatever_weights_are_asked_for(run):
     folder, networks = run
     found = open_sources([str(folder / "bundles" / "sr")], "ema")
-    assert same_weights(found.networks[0], networks["sr"])
+    assert same_weights(found.network, networks["sr"])
     assert found.degradation is None and found.sources == ("mine/sr",)
 
 
 def test_a_pdms_bundle_alone(run):
     folder, networks = run
     found = open_sources([str(folder / "bundles" / "pdm")])
-    assert found.networks == () and found.provenance["run"] == ""
+    assert found.network is None and found.provenance["run"] == ""
     assert same_weights(found.degradation.network, networks["pdm"])
     assert found.degradation_source == "mine/pdm"
 
@@ -72,7 +72,7 @@ def test_a_pdms_bundle_alone(run):
 def test_a_run_folder_with_only_a_pdm(tmp_path):
     pdm = pdm_bundle(tmp_path / "bundles" / "pdm_ema")
     found = open_sources([str(tmp_path)])
-    assert found.networks == ()
+    assert found.network is None
     assert same_weights(found.degradation.network, pdm)
     with pytest.raises(UserError) as refused:
         open_sources([str(tmp_path)], degradation=False)
@@ -90,7 +90,7 @@ def test_a_run_folder_with_only_an_sr_network(tmp_path):
     """As `supervised` writes it."""
     network = sr_bundle(tmp_path / "bundles" / "sr_ema", X2)
     found = open_sources([str(tmp_path)])
-    assert found.degradation is None and same_weights(found.networks[0], network)
+    assert found.degradation is None and same_weights(found.network, network)
 
 
 def test_several_in_a_row(run, tmp_path):
@@ -100,7 +100,7 @@ def test_several_in_a_row(run, tmp_path):
     clean.variables[-1].assign(clean.variables[-1] + 255.0)  # far beyond white
     save_bundle(clean, tmp_path / "clean", step=7)
     found = open_sources([str(tmp_path / "clean"), str(folder)])
-    assert found.degradation is None and found.scale == 2
+    assert found.degradation is None and found.network.scale == 2
     assert found.sources == ("clean", "mine/sr_ema")
     assert found.provenance["step"] == "7+7"
     image = to_float(photo(9, 12))[None]

@@ -111,7 +111,7 @@ def test_a_network_that_could_not_be_loaded_again_is_not_saved(tmp_path):
 KERAS_PROGRAM = """
 import sys
 import keras
-import pdm_tf.models.networks
+import pdm_tf.models.bundle
 network = keras.saving.load_model(sys.argv[1])
 print(type(network).__name__, network.scale, network.count_params())
 """
