@@ -222,8 +222,8 @@ def test_rooms_on_disk_have_a_docstring():
         ("evaluation/x.py", "from ..models import sr", ["pdm_tf.models.sr"]),
         (
             "evaluation/x.py",
-            "from pdm_tf.training import metrics_file",
-            ["pdm_tf.training.metrics_file"],
+            "from pdm_tf.training import logs",
+            ["pdm_tf.training.logs"],
         ),
         (
             "evaluation/x.py",

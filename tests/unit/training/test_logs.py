@@ -1,6 +1,8 @@
-"""The event files say what was logged, in the form that TensorBoard reads."""
+"""The logs survive kills, and say what was logged, as JSON and for TensorBoard."""
 
 import io
+import json
+import math
 import time
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from pdm_tf.training.events import EventWriter
+from pdm_tf.run import read_metrics
+from pdm_tf.training.logs import EventWriter, MetricsFile
 
 
 def events(folder):
@@ -83,3 +86,37 @@ def test_tensorboard_itself_reads_it_and_forgets(tmp_path):
     board = accumulator.EventAccumulator(str(tmp_path)).Reload()
     shown = [(event.step, event.value) for event in board.Scalars("loss/a")]
     assert shown == [(1, 1.0), (2, 2.0), (3, 30.0)]
+
+
+def test_records_come_back(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    file = MetricsFile(path, 0)
+    file.write(1, {"loss/a": 0.5, "finished": True})
+    file.write(2, {"loss/a": math.inf, "loss/b": math.nan})
+    first, second = read_metrics(path)  # flushed: readable while open
+    assert (first["step"], first["loss/a"], first["finished"]) == (1, 0.5, True)
+    assert (second["loss/a"], second["loss/b"]) == (None, None)
+    for line in path.read_text().splitlines():
+        json.loads(line, parse_constant=lambda name: 1 / 0)  # strict JSON
+
+
+def test_resume_drops_later_steps_and_torn_lines_only(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    file = MetricsFile(path, 0)
+    for step in (1, 2, 2, 3):
+        file.write(step, {"loss/a": step})
+    file.close()
+    with open(path, "a") as torn:
+        torn.write('{"step": 2, "loss/a": 0.')
+    file = MetricsFile(path, 2)
+    file.write(3, {"loss/a": 30})
+    assert [(r["step"], r["loss/a"]) for r in read_metrics(path)] == [
+        (1, 1),
+        (2, 2),
+        (2, 2),
+        (3, 30),
+    ]
+
+
+def test_no_file_no_records(tmp_path):
+    assert read_metrics(tmp_path / "metrics.jsonl") == []
