@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from pdm_tf import samples
 from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
-from pdm_tf.core.checks import check_flags, check_seed
+from pdm_tf.core.checks import check_flags, check_pairs, check_seed
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import write_text_atomic
 from pdm_tf.core.images import list_images
@@ -83,11 +83,7 @@ class ReportConfig:
     def __post_init__(self) -> None:
         check_flags(self, "pdm_tf.report")
         check_seed(self.seed)
-        if bool(self.val_hr_dir) != bool(self.val_lr_dir):
-            raise UserError(
-                "--val_hr_dir and --val_lr_dir go together (paired photographs). "
-                f"Received: {self.val_hr_dir!r}, {self.val_lr_dir!r}."
-            )
+        check_pairs(self.val_hr_dir, self.val_lr_dir)
 
 
 SPEC = ProgramSpec(

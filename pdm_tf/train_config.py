@@ -14,7 +14,7 @@ import os
 from typing import Any, Literal
 
 from pdm_tf.cli.flag_set import flag
-from pdm_tf.core.checks import check_flags
+from pdm_tf.core.checks import check_flags, check_pairs
 from pdm_tf.core.errors import UserError
 
 _PATHS = ("hr_dir", "lr_dir", "init_sr", "init_degradation", "features")
@@ -262,11 +262,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_flags(self, "pdm_tf.train")
-        if bool(self.val_hr_dir) != bool(self.val_lr_dir):
-            raise UserError(
-                "--val_hr_dir and --val_lr_dir go together (paired photographs). "
-                f"Received: {self.val_hr_dir!r}, {self.val_lr_dir!r}."
-            )
+        check_pairs(self.val_hr_dir, self.val_lr_dir)
         for name in ("learning_rate", "clip_norm"):
             value = getattr(self, name)
             self._require(

@@ -61,6 +61,15 @@ def check_seed(seed: int) -> None:
         raise UserError(f"--seed must be below 2**31. Received: {seed}.")
 
 
+def check_pairs(val_hr_dir: str, val_lr_dir: str) -> None:
+    """Raises UserError where only one of the folders of paired photographs is given."""
+    if bool(val_hr_dir) != bool(val_lr_dir):
+        raise UserError(
+            "--val_hr_dir and --val_lr_dir go together (paired photographs). "
+            f"Received: {val_hr_dir!r}, {val_lr_dir!r}."
+        )
+
+
 def require_one_of(
     settings: Any, error: type[ValueError] = UserError, **choices: Sequence[str]
 ) -> None:

@@ -115,6 +115,13 @@ class ProgressBar:
         )
 
 
+def say_above_bars(line: str) -> None:
+    """Prints a line on standard error, above whatever bar is shown there."""
+    from tqdm import tqdm
+
+    tqdm.write(line, file=sys.stderr)
+
+
 class Rate:
     """Speed and time left of training steps, from the second step on.
 

@@ -4,18 +4,17 @@ Images stream: one is in memory at a time. An image that can't be read or compar
 named, counted and left out; the others go on.
 """
 
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from tqdm import tqdm
 
 from pdm_tf.core.checks import lookup
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_u8
 from pdm_tf.core.imresize import imresize
+from pdm_tf.core.progress import ProgressBar, say_above_bars
 from pdm_tf.evaluation.results import (
     EvaluatedImage,
     EvaluationResult,
@@ -163,16 +162,9 @@ def evaluate_images(
     if crop_border < 0:
         raise UserError(f"`crop_border` must be 0 or more. Received: {crop_border}.")
     rows, problems = [], []
-    bar = tqdm(
-        items,
-        desc="evaluate",
-        unit="image",
-        disable=None if progress else True,
-        file=sys.stderr,
-        dynamic_ncols=True,
-    )
-    with bar:
-        for item in bar:
+    show = "auto" if progress else "off"
+    with ProgressBar("evaluate", "image", show, total=len(items)) as bar:
+        for done, item in enumerate(items, start=1):
             try:
                 image = evaluate_image(
                     picture_of,
@@ -186,9 +178,11 @@ def evaluate_images(
                 problems.append((item.name, str(error)))
                 if on_problem is not None:
                     on_problem(f"{item.name}: {error}")
+                bar.update(done)
                 continue
             rows.append(image.row)
-            bar.set_postfix_str(_short(specs[0], image.row))
+            bar.show_text(_short(specs[0], image.row))
+            bar.update(done)
             if on_image is not None:
                 on_image(image)
     if not rows:
@@ -206,7 +200,7 @@ def evaluate_pairs(
 
 def tell_left_out(message: str) -> None:
     """Says on standard error what is left out, above the progress bar."""
-    tqdm.write(f"left out: {message}", file=sys.stderr)
+    say_above_bars(f"left out: {message}")
 
 
 def _by_image(upscale: Upscaler) -> PictureOf:

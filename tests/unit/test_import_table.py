@@ -51,7 +51,7 @@ TABLE = {
     # samples: something to degrade for whoever has a bundle and no HR photographs.
     # scipy: the bootstrap.
     "evaluation": (
-        KERAS | {"scipy", "tqdm"},
+        KERAS | {"scipy"},
         {
             *("metrics", "data", "inference", "models.bundle", "core", "samples"),
             "run",
