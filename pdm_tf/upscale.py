@@ -322,8 +322,7 @@ def _upscale(
     display: Display,
 ) -> None:
     from pdm_tf.inference.file_pipeline import upscale_files
-    from pdm_tf.inference.files import FileOptions
-    from pdm_tf.inference.records import Record
+    from pdm_tf.inference.files import FileOptions, Record
 
     settings = {
         "model": engine.session.info.sha256,

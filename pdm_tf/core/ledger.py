@@ -163,8 +163,12 @@ def _read(path: Path) -> dict[str, Entry]:
 
 def _enter(entries: dict[str, Entry], line: dict[str, Any]) -> None:
     """Takes one line into account; raises what a line of another form brings."""
-    if "target" in line:  # of a version before: made by this program, of what is lost
-        entries[line["target"]] = Entry("", {line["target"]: int(line["bytes"])})
+    if "target" in line:  # of a version before
+        # What `upscale` wrote says all its inputs of today; else they are lost.
+        names = ("settings", "source_bytes", "source_time_ns")
+        inputs = [line.get(name) for name in names]
+        known = digest(inputs) if None not in inputs else ""
+        entries[line["target"]] = Entry(known, {line["target"]: int(line["bytes"])})
         return
     key = line["key"]
     if "begun" in line:

@@ -159,7 +159,7 @@ class _FilesInWork:
         if self._options.overwrite or not task.target.exists():
             return False
         record = self._options.record
-        state = record.state(task.source, task.target) if record else "foreign"
+        state = record.state(task) if record else "foreign"
         if state == "foreign":
             raise ImageError(
                 task.target,
@@ -194,7 +194,7 @@ class _FilesInWork:
     def _save_all(self) -> None:
         while (work := self.threads.get(self.saving)) is not None:
             try:
-                work.sink.save(lambda facts, task=work.task: self._note(task, facts))
+                self._save(work)
                 result = work.result("done")
             except (UserError, OSError, MemoryError) as error:
                 result = work.failed(error)
@@ -203,9 +203,13 @@ class _FilesInWork:
             if not self.threads.stopped or result.status == "done":
                 self._report(work, result)
 
-    def _note(self, task: FileTask, facts: Any) -> None:
-        if self._options.record is not None:
-            self._options.record.add(task.source, task.target, facts.st_size)
+    def _save(self, work: "_FileInWork") -> None:
+        task, record = work.task, self._options.record
+        if record is None:
+            work.sink.save(None)
+            return
+        work.sink.save(lambda facts: record.begin(task, facts.st_size))
+        record.add(task)
 
     def _report(self, work: "_FileInWork", result: FileResult) -> None:
         self._active.discard(work)

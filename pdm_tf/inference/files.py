@@ -2,21 +2,28 @@
 
 Everything that can be known from names is found here, before any work: files that would
 be written over each other, and an input that would overwrite itself.
+
+What a folder of results holds already is known from `.pdm_upscale.jsonl` in it
+(`core.ledger`). A second start keeps what it would make again just so; makes again what
+it made from another version of the source or with other settings (another network,
+another size), because that is what the command asks for; and never replaces a file that
+it did not make, or that was changed since.
 """
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import list_images
-from pdm_tf.inference.records import Record
+from pdm_tf.core.ledger import Ledger, State, digest, stamp
 from pdm_tf.inference.result_files import FORMATS, format_of
 
 SAME = "same"
+RECORD_NAME = ".pdm_upscale.jsonl"
 # Suffixes of pictures that are not written. As --output of one photograph such a name
 # is a wish for a file, not the name of a folder to make.
 _NOT_WRITTEN = frozenset(
@@ -36,6 +43,38 @@ class FileTask:
 
     source: Path
     target: Path
+
+
+class Record:
+    """What was made in one folder of results; may be used from several threads."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        """Args:
+        folder: where the results go; need not exist.
+        settings: all that decides what a result looks like, as JSON can hold it.
+        """
+        self._folder, self._settings = folder, digest(settings)
+        self._ledger = Ledger(folder, RECORD_NAME)
+
+    def state(self, task: FileTask) -> State:
+        """Returns what the target is: "old" was made, but not like this."""
+        return self._ledger.state(self._key(task), self._inputs(task))
+
+    def begin(self, task: FileTask, size: int) -> None:
+        """Notes, on the disk, that a target of `size` bytes is about to appear."""
+        key = self._key(task)
+        self._ledger.begin(key, {key: size})
+
+    def add(self, task: FileTask) -> None:
+        """Notes that the target has its name."""
+        key = self._key(task)
+        self._ledger.add(key, self._inputs(task), {key: task.target.stat().st_size})
+
+    def _key(self, task: FileTask) -> str:
+        return task.target.relative_to(self._folder).as_posix()
+
+    def _inputs(self, task: FileTask) -> list[Any]:
+        return [self._settings, *stamp(task.source)]
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from PIL import Image
 
 from pdm_tf.cli import program
 from pdm_tf.core.images import read_rgb_u8, to_float, to_u8
+from pdm_tf.inference.files import RECORD_NAME
 from pdm_tf.inference.pictures import read_picture
-from pdm_tf.inference.records import RECORD_NAME
 from pdm_tf.inference.result_files import FORMATS
 from pdm_tf.upscale import SOME_FAILED, SPEC, UpscaleConfig, main
 from tests.support.onnx_files import write_sr

@@ -15,9 +15,8 @@ import pytest
 from pdm_tf.core.errors import ImageError
 from pdm_tf.inference import file_pipeline, outputs, stores
 from pdm_tf.inference.file_pipeline import upscale_file, upscale_files
-from pdm_tf.inference.files import FileOptions, FileTask
+from pdm_tf.inference.files import RECORD_NAME, FileOptions, FileTask, Record
 from pdm_tf.inference.pictures import read_picture
-from pdm_tf.inference.records import RECORD_NAME, Record
 from pdm_tf.inference.result_files import encode
 from tests.support.photographs import samples, write_odd_files, write_png
 from tests.unit.inference.fakes import FakeEngine, repeated

@@ -1,83 +1,82 @@
-"""What counts as finished."""
+"""What counts as finished in a folder of results."""
 
+import json
 import os
 
 import pytest
 
-from pdm_tf.inference.records import RECORD_NAME, Record
+from pdm_tf.core.ledger import digest
+from pdm_tf.inference.files import RECORD_NAME, FileTask, Record
 
 SETTINGS = {"model": "abc", "outscale": 0.0}
 
 
+def make(folder, task, settings=SETTINGS):
+    record = Record(folder, settings)
+    record.begin(task, 6)
+    task.target.parent.mkdir(parents=True, exist_ok=True)
+    task.target.write_bytes(b"result")
+    record.add(task)
+
+
 @pytest.fixture
 def made(tmp_path):
-    """A source, its result, and the record that tells of it."""
-    source, target = tmp_path / "a.png", tmp_path / "out" / "x" / "a.png"
-    source.write_bytes(b"source")
-    target.parent.mkdir(parents=True)
-    target.write_bytes(b"result")
-    Record(tmp_path / "out", SETTINGS).add(source, target, 6)
-    return source, target
+    """A source and its result, of which the record tells."""
+    task = FileTask(tmp_path / "a.png", tmp_path / "out" / "x" / "a.png")
+    task.source.write_bytes(b"source")
+    make(tmp_path / "out", task)
+    return task
 
 
-def _state(made, settings=SETTINGS):
-    source, target = made
-    return Record(target.parents[1], settings).state(source, target)
+def state(task, settings=SETTINGS):
+    return Record(task.target.parents[1], settings).state(task)
 
 
-def test_finished_is_told_after_a_restart(made):
-    assert _state(made) == "finished"
-
-
-def test_the_folder_may_be_moved(made, tmp_path):
-    source, target = made
+def test_finished_is_told_after_a_restart_and_in_another_place(made, tmp_path):
+    assert state(made) == "finished"
     os.rename(tmp_path / "out", tmp_path / "there")
-    assert _state((source, tmp_path / "there" / "x" / "a.png")) == "finished"
+    assert state(FileTask(made.source, tmp_path / "there/x/a.png")) == "finished"
 
 
 def test_other_settings_or_another_source_make_it_old(made):
-    source, _ = made
-    assert _state(made, {**SETTINGS, "outscale": 2.0}) == "old"
-    times = source.stat()
-    os.utime(source, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
-    assert _state(made) == "old"
+    assert state(made, {**SETTINGS, "outscale": 2.0}) == "old"
+    times = made.source.stat()
+    os.utime(made.source, ns=(times.st_atime_ns, times.st_mtime_ns + 1))
+    assert state(made) == "old"
 
 
-def test_a_changed_or_unknown_file_is_foreign(made, tmp_path):
-    source, target = made
-    target.write_bytes(b"edited by a person")
-    assert _state(made) == "foreign"
-    other = target.with_name("b.png")
+def test_a_changed_or_unknown_file_is_foreign(made):
+    made.target.write_bytes(b"edited by a person")
+    assert state(made) == "foreign"
+    other = made.target.with_name("b.png")
     other.write_bytes(b"result")
-    assert _state((source, other)) == "foreign"
-    record = Record(tmp_path / "nothing yet", SETTINGS)
-    (tmp_path / "nothing yet").mkdir()
-    (tmp_path / "nothing yet" / "a.png").write_bytes(b"")
-    assert record.state(source, tmp_path / "nothing yet" / "a.png") == "foreign"
+    assert state(FileTask(made.source, other)) == "foreign"
 
 
-def test_a_line_cut_off_by_a_crash_harms_no_other(made):
-    source, target = made
-    path = target.parents[1] / RECORD_NAME
-    whole = path.read_bytes()
-    for size in range(len(whole)):
-        path.write_bytes(whole[:size])
-        cut = _state(made)
-        assert cut == ("finished" if size >= len(whole) - 1 else "foreign")
-        Record(target.parents[1], SETTINGS).add(source, target, 6)
-        assert _state(made) == "finished"
-
-
-def test_the_last_line_counts(made):
-    source, target = made
-    Record(target.parents[1], {**SETTINGS, "outscale": 3.0}).add(source, target, 6)
-    assert _state(made) == "old"
-    assert _state(made, {**SETTINGS, "outscale": 3.0}) == "finished"
+def test_the_last_settings_count(made):
+    make(made.target.parents[1], made, {**SETTINGS, "outscale": 3.0})
+    assert state(made) == "old"
+    assert state(made, {**SETTINGS, "outscale": 3.0}) == "finished"
 
 
 def test_names_that_are_no_text(made):
-    source, target = made
-    odd = target.with_name(os.fsdecode(b"latin-\xe9.png"))
-    odd.write_bytes(b"result")
-    Record(target.parents[1], SETTINGS).add(source, odd, 6)
-    assert _state((source, odd)) == "finished"
+    odd = FileTask(made.source, made.target.with_name(os.fsdecode(b"latin-\xe9.png")))
+    make(made.target.parents[1], odd)
+    assert state(odd) == "finished"
+
+
+def test_a_record_of_the_version_before_is_understood(made):
+    """Its line, as that version wrote it: the work is not done again."""
+    facts = made.source.stat()
+    line = {
+        "target": "x/a.png",
+        "bytes": 6,
+        "source_bytes": facts.st_size,
+        "source_time_ns": facts.st_mtime_ns,
+        "settings": digest(SETTINGS),
+    }
+    (made.target.parents[1] / RECORD_NAME).write_text(f"\n{json.dumps(line)}\n")
+    assert state(made) == "finished"
+    assert state(made, {**SETTINGS, "outscale": 2.0}) == "old"
+    made.target.write_bytes(b"edited by a person")
+    assert state(made) == "foreign"
