@@ -82,7 +82,7 @@ def build_training(
     with replicas.scope():
         method = build_method(config, remarks.append)
     if isinstance(method, Supervised) and "lr" in method.patches:
-        batches, skipped = paired_batches(config, replicas)
+        batches, skipped = paired_batches(config, replicas, method.grid, remarks.append)
     else:
         batches, skipped = unpaired_batches(config, method, replicas)
     return TrainingSetup(method, batches, validate, skipped, remarks)

@@ -1,12 +1,14 @@
 """Batches for training, photographs for validation."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 
 import keras
 import tensorflow as tf
 
+from pdm_tf.building.requests import Remark
 from pdm_tf.core.progress import ProgressBar
-from pdm_tf.data.pairs import load_pairs
+from pdm_tf.data.pairs import ASSUMED_GRID, load_pairs
 from pdm_tf.data.pipeline import (
     StreamSpec,
     make_batches,
@@ -70,10 +72,25 @@ def unpaired_batches(
 
 
 def paired_batches(
-    config: TrainConfig, replicas: Replicas
+    config: TrainConfig, replicas: Replicas, grid: str, remark: Remark
 ) -> tuple[Callable[[int], Batches], list[tuple[str, str]]]:
-    """Batches of pairs, and what is left out."""
+    """Batches of pairs, and what is left out.
+
+    Args:
+      config: of the run.
+      replicas: the devices that train.
+      grid: where LR pixels lie; "auto" takes what is on record with the pairs.
+      remark: told what is assumed where nothing is.
+    """
     pair_set = load_pairs(config.hr_dir, config.lr_dir, config.scale)
+    if grid != "auto":
+        pair_set = dataclasses.replace(pair_set, grid=grid)
+    elif pair_set.grid is None and config.scale > 1:
+        remark(
+            f"nothing says where the pixels of --lr_dir lie: grid={ASSUMED_GRID} is "
+            "taken, as bicubic has it; if LR pixel i lies on HR pixel "
+            f"{config.scale} * i, say --method_arg=grid=pixel0"
+        )
     with ProgressBar(*_LOADING, config.progress, delay=1.0, leave=False) as bar:
         pairs = open_pairs(
             pair_set,

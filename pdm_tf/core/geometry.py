@@ -1,4 +1,6 @@
-"""The eight symmetries of the square (D4): flips and quarter turns of images.
+"""The eight symmetries of the square (D4), and the grids that LR pixels lie on.
+
+Symmetries are flips and quarter turns of images.
 
 Index 4 * flip + turns: first mirrored left to right when `flip` is 1, then turned
 counter-clockwise by `turns` quarters. Index 0 leaves the image as it is.
@@ -7,6 +9,10 @@ counter-clockwise by `turns` quarters. Index 0 leaves the image as it is.
 import numpy as np
 
 D4_COUNT = 8
+
+# Where LR pixel i lies in the HR image: "pixel0" on HR pixel scale * i, "half_pixel" on
+# scale * i + (scale - 1) / 2, in the middle of its pixels.
+GRIDS = ("pixel0", "half_pixel")
 
 
 def d4(image: np.ndarray, index: int) -> np.ndarray:
@@ -23,11 +29,17 @@ def d4(image: np.ndarray, index: int) -> np.ndarray:
     return np.rot90(image, turns)
 
 
-def d4_inverse(index: int) -> int:
-    """Returns the index that undoes `index`: d4(d4(x, i), d4_inverse(i)) = x."""
+def d4_parts(index: int) -> tuple[bool, bool, bool]:
+    """Returns what symmetry `index` does: (reversed down, reversed right, transposed).
+
+    d4(x, index) is x with its first axis reversed, its second axis reversed, and both
+    axes swapped afterwards, as far as the three say so.
+
+    Raises:
+      ValueError: `index` is not in 0..7.
+    """
     flip, turns = divmod(_checked(index), 4)
-    # A mirrored turn is its own inverse; a plain turn is undone by turning back.
-    return index if flip else (4 - turns) % 4
+    return turns >= 2, (turns in (1, 2)) != bool(flip), turns % 2 == 1
 
 
 def _checked(index: int) -> int:

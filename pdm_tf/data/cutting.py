@@ -17,29 +17,28 @@ import tensorflow as tf
 from pdm_tf.data.on_demand import patch_reader
 from pdm_tf.data.sampling import Draw
 from pdm_tf.data.sources import ImageSource
-from pdm_tf.data.symmetry import Steps, apply_steps, steps_of
+from pdm_tf.data.symmetry import Steps, apply_steps, reversals, steps_of
 
 _CHANNELS = 3
 _ALIGNMENT = 64  # bytes; where a slice of a buffer begins so that it is not copied
 
-# (draws of n patches, side, scale) -> [n, side, side, 3] uint8
-Cut = Callable[[Draw, int, int], tf.Tensor]
+# (draws of n patches, side) -> [n, side, side, 3] uint8
+Cut = Callable[[Draw, int], tf.Tensor]
 
 
 def cutter(source: ImageSource) -> Cut:
-    """Returns cut(draws, side, scale), which cuts patches out of `source`.
+    """Returns cut(draws, side), which cuts patches out of `source`.
 
     Args of what it returns:
-      draws: vectors of n, n known statically; places in units of `scale` pixels.
+      draws: vectors of n, n known statically.
       side: of the patches, in pixels.
-      scale: what the drawn places are multiplied by.
 
     It returns [n, side, side, 3] uint8, each patch under its drawn symmetry.
     """
     regions = _memory_regions(source) if source.cached else _disk_regions(source)
 
-    def cut(draws: Draw, side: int, scale: int) -> tf.Tensor:
-        patches = regions(draws.image, draws.top * scale, draws.left * scale, side)
+    def cut(draws: Draw, side: int) -> tf.Tensor:
+        patches = regions(draws.image, draws.top, draws.left, side)
         views, orders = steps_of(draws.symmetry, side, _CHANNELS)
         turned = [
             apply_steps(patch, Steps(view, order), side)
@@ -51,6 +50,31 @@ def cutter(source: ImageSource) -> Cut:
         return tf.ensure_shape(stacked, [len(turned), side, side, _CHANNELS])
 
     return cut
+
+
+def partners_of(draws: Draw, scale: int, grid: str) -> Draw:
+    """Returns where the HR patches of LR patches lie in their HR images.
+
+    LR pixels are to lie in the HR patch as on the grid, turned or not. One that lies in
+    the middle of its `scale` HR pixels ("half_pixel") does so seen from either end. One
+    that lies on the first of them ("pixel0") lies on the last when the axis is
+    reversed: there the HR patch is cut scale - 1 pixels earlier.
+
+    Args:
+      draws: of the LR patches; with "pixel0", drawn with `one_before`.
+      scale: hr size / lr size.
+      grid: where LR pixels lie, see `core.geometry.GRIDS`.
+    """
+    tops, lefts = draws.top * scale, draws.left * scale
+    if earlier := reversal_shift(scale, grid):
+        moved = earlier * reversals(draws.symmetry)
+        tops, lefts = tops - moved[:, 0], lefts - moved[:, 1]
+    return draws._replace(top=tops, left=lefts)
+
+
+def reversal_shift(scale: int, grid: str) -> int:
+    """HR pixels that the HR patch of a pair begins earlier on an axis it reverses."""
+    return {"pixel0": scale - 1, "half_pixel": 0}[grid]
 
 
 # (images [n], tops [n], lefts [n], side) -> n tensors of side*side*3 elements

@@ -27,6 +27,7 @@ from pdm_tf.data.degrading import (
     open_folder,
     write_manifest,
 )
+from pdm_tf.data.pairs import grid_of
 from pdm_tf.data.parallel import OnProgress, in_threads
 from pdm_tf.data.preparation import require_some, written
 from pdm_tf.data.shards import finished_shards, plan_shards, write_index
@@ -199,4 +200,4 @@ def _write_indices(
     folder: Path, shards: dict[str, list[dict[str, Any]]], complete: bool
 ) -> None:
     for side, of_side in shards.items():
-        write_index(folder / side, of_side, complete)
+        write_index(folder / side, of_side, complete, grid_of(folder / side))

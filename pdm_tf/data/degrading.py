@@ -21,13 +21,13 @@ from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import write_bytes_atomic, write_text_atomic
 from pdm_tf.core.images import decode_rgb_u8, whole_file
 from pdm_tf.core.seeds import stream_seed
+from pdm_tf.data.pairs import DEGRADE_RECORD as RECORD_NAME
 from pdm_tf.data.preparation import Outcome, open_output, written
 from pdm_tf.degradations.base import Degradation
 from pdm_tf.degradations.whole_image import Stopped, degrade_image
 
 __all__ = ["Stopped"]  # which what is here may raise
 
-RECORD_NAME = "degrade.json"
 MANIFEST_NAME = "manifest.jsonl"
 KERNELS_NAME = "kernels.npy"
 

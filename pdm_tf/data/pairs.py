@@ -5,8 +5,12 @@ They come from folders of images, or from TFRecord shards (`tfrecord.py`).
 Where the scale does not divide the sides of an HR image, its LR image may end with or
 without the pixel that is not whole (benchmarks at x3, DIV2K at x8). Such pairs are cut
 at the bottom and right to the whole LR pixels that both show, the field's "modcrop".
+
+Where LR pixels lie in the HR image (`core.geometry.GRIDS`) cannot be seen from files.
+`pdm_tf.degrade` writes it down beside its folders; shards made of these carry it on.
 """
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -16,8 +20,16 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.files import read_json
+from pdm_tf.core.geometry import GRIDS
 from pdm_tf.data.entries import Entry
 from pdm_tf.data.sources import list_entries, place_of
+from pdm_tf.data.tfrecord import grid_of_shards
+
+# The settings that pdm_tf.degrade leaves beside its folders lr/ and hr/.
+DEGRADE_RECORD = "degrade.json"
+# That of bicubic, and of nearly all public pairs.
+ASSUMED_GRID = "half_pixel"
 
 # What datasets put behind the name of an LR file: 0001x4.png, 0001x4m.png (mild),
 # 0001x4d.png (difficult), 0001x4w2.png (wild, version 2), baby_x4.png; and what
@@ -64,11 +76,13 @@ class PairSet:
       pairs: sorted by name.
       problems: (file, reason) of each file that is in no pair.
       scale: hr size / lr size.
+      grid: where LR pixels lie, see `core.geometry.GRIDS`; None if nothing says it.
     """
 
     pairs: tuple[ImagePair, ...]
     problems: tuple[tuple[str, str], ...]
     scale: int
+    grid: str | None = None
 
 
 def load_pairs(
@@ -116,7 +130,39 @@ def load_pairs(
             f"{_grouped(problems)}"
         )
     pairs.sort(key=lambda pair: pair.name)
-    return PairSet(tuple(pairs[: max_images or None]), tuple(problems), scale)
+    few = tuple(pairs[: max_images or None])
+    return PairSet(few, tuple(problems), scale, grid_of(lr_dir))
+
+
+def grid_of(lr_dir: str | Path) -> str | None:
+    """Returns the grid of the LR images in a folder or in shards, if it is on record.
+
+    Raises:
+      UserError: what is on record cannot be read.
+    """
+    location = Path(os.path.abspath(lr_dir))
+    if grid := grid_of_shards(location):
+        return grid
+    for place in dict.fromkeys([location, Path(os.path.realpath(lr_dir))]):
+        for folder, below in zip(place.parents, [place, *place.parents], strict=False):
+            record = folder / DEGRADE_RECORD
+            if below.name == "lr" and record.is_file():
+                return _recorded_grid(record)
+    return None
+
+
+def _recorded_grid(path: Path) -> str | None:
+    """That of a degradation's settings: its own entry, or one of its arguments."""
+    record = read_json(path)
+    if record.get("degradation") == "bicubic":
+        return "half_pixel"
+    argument = re.search(r"\bgrid=(\w+)", record.get("degradation_arg", ""))
+    grid = record.get("grid") or (argument and argument[1])
+    if grid is not None and grid not in GRIDS:
+        raise UserError(
+            f"The grid in {path} must be one of {', '.join(GRIDS)}. Received: {grid}."
+        )
+    return grid
 
 
 def _by_stem(location: Path) -> tuple[dict[str, Entry], list[tuple[str, str]]]:

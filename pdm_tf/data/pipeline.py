@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.data.cutting import cutter
-from pdm_tf.data.pairs import PairSet
+from pdm_tf.data.cutting import cutter, partners_of, reversal_shift
+from pdm_tf.data.pairs import ASSUMED_GRID, PairSet
 from pdm_tf.data.parallel import OnProgress
 from pdm_tf.data.sampling import draw_samples
 from pdm_tf.data.sources import ImageSource, load_entries, open_source, place_of
@@ -114,7 +114,7 @@ def make_stream(
         draws = draw_samples(
             indices, source.sizes, patch=patch, seed=seed, stream=stream
         )
-        return cut(draws, patch, 1)
+        return cut(draws, patch)
 
     together = _TOGETHER if source.cached else 1
     groups = _index_groups(start_index, batch_size, shard, together)
@@ -168,11 +168,18 @@ def make_batches(
 
 @dataclass(frozen=True)
 class PairSource:
-    """Images in pairs, index by index; hr size = scale * lr size, nearly."""
+    """Images in pairs, index by index; hr size = scale * lr size, nearly.
+
+    Attributes:
+      hr, lr: the images.
+      scale: hr size / lr size.
+      grid: where LR pixels lie, see `core.geometry.GRIDS`.
+    """
 
     hr: ImageSource
     lr: ImageSource
     scale: int
+    grid: str
 
     @property
     def skipped(self) -> tuple[tuple[str, str], ...]:
@@ -223,6 +230,7 @@ def open_pairs(
         hr=sources["hr"].select([places["hr"][number] for number in both]),
         lr=sources["lr"].select([places["lr"][number] for number in both]),
         scale=pair_set.scale,
+        grid=pair_set.grid or ASSUMED_GRID,
     )
 
 
@@ -242,17 +250,26 @@ def make_pair_stream(
 
     Returns:
       Dataset of {"hr": [b, s*lr_patch, s*lr_patch, 3], "lr": [b, lr_patch, lr_patch,
-      3]} float32 in [0, 1], both under the same symmetry.
+      3]} float32 in [0, 1], both under the same symmetry; whatever it is, LR pixels
+      lie on the HR patch as those of whole images lie on theirs.
     """
     cut_hr, cut_lr = cutter(pairs.hr), cutter(pairs.lr)
     # Only where both images have pixels: see `data.pairs`.
     sizes = np.minimum(pairs.lr.sizes, pairs.hr.sizes // pairs.scale)
 
     def samples(indices: tf.Tensor) -> dict[str, tf.Tensor]:
-        draws = draw_samples(indices, sizes, patch=lr_patch, seed=seed, stream=stream)
+        draws = draw_samples(
+            indices,
+            sizes,
+            patch=lr_patch,
+            seed=seed,
+            stream=stream,
+            one_before=reversal_shift(pairs.scale, pairs.grid) > 0,
+        )
+        hr_draws = partners_of(draws, pairs.scale, pairs.grid)
         return {
-            "hr": cut_hr(draws, lr_patch * pairs.scale, pairs.scale),
-            "lr": cut_lr(draws, lr_patch, 1),
+            "hr": cut_hr(hr_draws, lr_patch * pairs.scale),
+            "lr": cut_lr(draws, lr_patch),
         }
 
     together = _TOGETHER if pairs.hr.cached and pairs.lr.cached else 1

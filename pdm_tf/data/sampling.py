@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from pdm_tf.core.geometry import D4_COUNT
 from pdm_tf.core.seeds import stream_seed
+from pdm_tf.data.symmetry import reversals, without_reversals
 
 
 class Draw(NamedTuple):
@@ -33,7 +34,13 @@ class Draw(NamedTuple):
 
 
 def draw_samples(
-    indices: tf.Tensor, sizes: np.ndarray, *, patch: int, seed: int, stream: str
+    indices: tf.Tensor,
+    sizes: np.ndarray,
+    *,
+    patch: int,
+    seed: int,
+    stream: str,
+    one_before: bool = False,
 ) -> Draw:
     """Draws the samples `indices`; uniform over crops and symmetries.
 
@@ -43,6 +50,8 @@ def draw_samples(
       patch: side of the crop in pixels.
       seed: the run's seed.
       stream: name of the stream; streams are independent of one another.
+      one_before: whether a crop needs a pixel before it on each axis that its symmetry
+        reverses; where an image is as short as the crop, the axis is not reversed.
 
     Returns:
       Vectors of n.
@@ -51,9 +60,13 @@ def draw_samples(
     room = tf.gather(tf.constant(sizes), images) - patch + 1
     # 32 bits modulo a few thousand: uniform to about one in a million.
     bits = _bits(_key(seed, f"data/{stream}/crop"), indices, 3)
-    return Draw(
-        images, bits[:, 0] % room[:, 0], bits[:, 1] % room[:, 1], bits[:, 2] % D4_COUNT
-    )
+    symmetries = bits[:, 2] % D4_COUNT
+    places = bits[:, :2] % room
+    if one_before:
+        symmetries = without_reversals(symmetries, room > 1)
+        first = reversals(symmetries)
+        places = first + bits[:, :2] % (room - first)
+    return Draw(images, places[:, 0], places[:, 1], symmetries)
 
 
 def draw_sample(

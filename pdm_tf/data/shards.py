@@ -15,6 +15,7 @@ from typing import Any
 from pdm_tf.core.errors import ImageError
 from pdm_tf.core.files import file_status, read_json, write_json_atomic
 from pdm_tf.core.images import decode_rgb_u8, encode_png, list_images, whole_file
+from pdm_tf.data.pairs import grid_of
 from pdm_tf.data.parallel import OnProgress, in_threads
 from pdm_tf.data.preparation import Outcome, open_output, require_some, written
 from pdm_tf.data.tfrecord import (
@@ -92,7 +93,7 @@ def make_shards(
         done += len(inputs)
         if on_progress is not None:
             on_progress(done, len(files))
-    write_index(folder, shards, complete=True)
+    write_index(folder, shards, complete=True, grid=grid_of(input_dir))
     for name in finished.keys() - {shard["file"] for shard in shards}:
         (folder / name).unlink(missing_ok=True)  # of an earlier, longer plan
     outcome = Outcome(counts[True], counts[False], tuple(problems))
@@ -125,10 +126,20 @@ def finished_shards(folder: Path) -> dict[str, dict[str, Any]]:
     return {shard["file"]: shard for shard in shards if is_whole(folder, shard)}
 
 
-def write_index(folder: Path, shards: list[dict[str, Any]], complete: bool) -> None:
-    """Writes the index of a folder of shards; readers refuse one that is incomplete."""
+def write_index(
+    folder: Path,
+    shards: list[dict[str, Any]],
+    complete: bool,
+    grid: str | None = None,
+) -> None:
+    """Writes the index of a folder of shards; readers refuse one that is incomplete.
+
+    `grid` is where the pixels of LR images lie, if that is known (`data.pairs`).
+    """
     path = folder / INDEX_NAME
     index = {"format": INDEX_FORMAT, "complete": complete, "shards": shards}
+    if grid is not None:
+        index["grid"] = grid
     written(path, lambda: write_json_atomic(path, index))
 
 

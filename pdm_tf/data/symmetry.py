@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.core.geometry import D4_COUNT, d4
+from pdm_tf.core.geometry import D4_COUNT, d4_parts
 
 
 class Steps(NamedTuple):
@@ -57,13 +57,37 @@ def apply_symmetry(image: tf.Tensor, symmetry: tf.Tensor) -> tf.Tensor:
     return apply_steps(image, steps_of(symmetry, side, channels), side)
 
 
+def reversals(symmetry: tf.Tensor) -> tf.Tensor:
+    """Which axes of the crop, before any transposition, symmetries [n] reverse.
+
+    Returns:
+      [n, 2] int64 of 0 and 1: down, right.
+    """
+    parts = np.array([d4_parts(index)[:2] for index in range(D4_COUNT)], np.int64)
+    return tf.gather(tf.constant(parts), symmetry)
+
+
+def without_reversals(symmetry: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:
+    """Symmetries [n] that reverse only the axes where `kept`, [n, 2] bool, is true."""
+    parts = [d4_parts(index) for index in range(D4_COUNT)]
+    # [symmetry, kept down, kept right]
+    table = np.array(
+        [
+            [
+                [parts.index((down and k, right and m, swap)) for m in (False, True)]
+                for k in (False, True)
+            ]
+            for down, right, swap in parts
+        ],
+        np.int64,
+    )
+    index = tf.concat([symmetry[:, None], tf.cast(kept, tf.int64)], axis=1)
+    return tf.gather_nd(tf.constant(table), index)
+
+
 @functools.cache
 def _tables(side: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Views and orders by symmetry, [8, 3] each.
-
-    Found by trying all reversals and transposes on four pixels, so that `core.geometry`
-    alone says what a symmetry is.
-    """
+    """Views and orders by symmetry, [8, 3] each."""
     views = {
         (False, False): (side, 1, side * channels),
         (True, False): (1, side, side * channels),
@@ -71,12 +95,8 @@ def _tables(side: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
         (True, True): (1, side * side, channels),
     }
     orders = {False: (0, 1, 2), True: (1, 0, 2)}
-    pixels = np.arange(4).reshape(2, 2, 1)
-    found = {}
-    for (down, right), view in views.items():
-        reversed_ = pixels[:: -1 if down else 1, :: -1 if right else 1]
-        for order in orders.values():
-            found[reversed_.transpose(order).tobytes()] = (view, order)
-    rows = [found[d4(pixels, index).tobytes()] for index in range(D4_COUNT)]
-    views, orders = zip(*rows, strict=True)
-    return np.array(views, np.int32), np.array(orders, np.int32)
+    parts = [d4_parts(index) for index in range(D4_COUNT)]
+    return (
+        np.array([views[down, right] for down, right, _ in parts], np.int32),
+        np.array([orders[transposed] for *_, transposed in parts], np.int32),
+    )

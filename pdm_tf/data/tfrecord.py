@@ -135,6 +135,16 @@ def read_index(location: str | Path) -> list[RecordEntry]:
     return sorted(entries, key=lambda entry: entry.name)
 
 
+def grid_of_shards(location: str | Path) -> str | None:
+    """Returns what an index says of the grid of its LR images; None without either."""
+    path = Path(location)
+    index = (path.parent if path.suffix == SHARD_SUFFIX else path) / INDEX_NAME
+    known = read_json(index) if index.is_file() else None
+    if not isinstance(known, dict) or known.get("format") != INDEX_FORMAT:
+        return None
+    return known.get("grid")
+
+
 def is_whole(folder: Path, shard: dict[str, Any]) -> bool:
     """Whether the file of an index's shard is there in full."""
     path = folder / shard["file"]

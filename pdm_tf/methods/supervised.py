@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.core.checks import lookup, require_one_of
+from pdm_tf.core.geometry import GRIDS
 from pdm_tf.degradations import DEGRADATIONS
 from pdm_tf.methods.base import (
     FULL_BATCH,
@@ -42,14 +43,26 @@ class SupervisedConfig:
         images of --hr_dir, matched by name).
       degradation: an entry of DEGRADATIONS.
       quantise: whether synthetic LR is rounded to 8 bits, like files are.
+      grid: of real pairs: where LR pixel i lies in the HR image, "pixel0" on HR pixel
+        scale * i, "half_pixel" on scale * i + (scale - 1) / 2. "auto": as the
+        degrade.json or the index.json beside them says, else "half_pixel".
+
+    Raises:
+      ValueError: an unknown value, or a grid for pairs that are synthetic.
     """
 
     pairs: str = "synthetic"
     degradation: str = "bicubic"
     quantise: bool = True
+    grid: str = "auto"
 
     def __post_init__(self) -> None:
-        require_one_of(self, pairs=("synthetic", "real"))
+        require_one_of(self, pairs=("synthetic", "real"), grid=("auto", *GRIDS))
+        if self.pairs == "synthetic" and self.grid != "auto":
+            raise ValueError(
+                "`grid` is for pairs=real; the degradation decides it for synthetic "
+                f"pairs. Received: grid={self.grid}."
+            )
         lookup(DEGRADATIONS, self.degradation, "degradation")
 
 
@@ -63,6 +76,9 @@ class Supervised:
       lr_patch: side of LR patches.
       learning_rate, clip_norm: of Adam.
       seed: of everything random in the steps.
+
+    Attributes:
+      grid: of real pairs, as in the settings.
     """
 
     name = "supervised"
@@ -80,7 +96,7 @@ class Supervised:
     ) -> None:
         self._config, self._sr, self._scale, self._seed = config, sr, scale, seed
         self._part = PixelSR(sr)
-        self._degradation = None
+        self._degradation, self.grid = None, config.grid
         self.patches: dict[str, int] = {"hr": lr_patch * scale, "lr": lr_patch}
         if config.pairs == "synthetic":
             self._degradation = DEGRADATIONS[config.degradation](scale)

@@ -21,13 +21,13 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from pdm_tf.core.geometry import GRIDS
 from pdm_tf.ops.correlation import (
     correlate_by_products,
     correlate_per_pixel,
     depthwise,
 )
 
-GRIDS = ("pixel0", "half_pixel")
 BORDERS = ("reflect", "valid")
 
 

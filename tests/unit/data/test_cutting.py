@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from pdm_tf.core.geometry import d4
 from pdm_tf.core.seeds import stream_seed
-from pdm_tf.data.cutting import cutter
+from pdm_tf.data.cutting import cutter, partners_of
 from pdm_tf.data.pipeline import make_stream
 from pdm_tf.data.sampling import Draw
 from pdm_tf.data.sources import open_source
@@ -38,7 +38,7 @@ def test_every_crop_of_every_picture(tmp_path, side, cache_mb):
 
     @tf.function(reduce_retracing=False)
     def cut_some(draws):
-        return cut(Draw(*tf.unstack(draws, axis=1)), side, 1)
+        return cut(Draw(*tf.unstack(draws, axis=1)), side)
 
     for start in range(0, len(places), 32):
         some = places[start : start + 32]
@@ -48,11 +48,24 @@ def test_every_crop_of_every_picture(tmp_path, side, cache_mb):
             np.testing.assert_array_equal(patch, d4(wanted, symmetry))
 
 
-def test_places_are_in_units_of_the_scale(tmp_path):
-    pictures = fill(tmp_path, [(24, 36)])
-    cut = cutter(open_source(tmp_path, patch=8, cache_mb=64))
-    draws = Draw(*(tf.constant([value], tf.int64) for value in (0, 3, 5, 6)))
-    np.testing.assert_array_equal(cut(draws, 8, 4)[0], d4(pictures[0][12:20, 20:28], 6))
+@pytest.mark.parametrize(
+    ("grid", "tops", "lefts"),
+    [("half_pixel", [12] * 8, [20] * 8)]
+    # Symmetries 2, 3, 6 and 7 reverse downwards; 1, 2, 4 and 7 to the right.
+    + [
+        (
+            "pixel0",
+            [12, 12, 9, 9, 12, 12, 9, 9],
+            [20, 17, 17, 20, 17, 20, 20, 17],
+        )
+    ],
+)
+def test_places_of_partners(grid, tops, lefts):
+    place = [tf.constant([value] * 8, tf.int64) for value in (0, 3, 5)]
+    draws = Draw(*place, tf.range(8, dtype=tf.int64))
+    found = partners_of(draws, 4, grid)
+    assert found.top.numpy().tolist() == tops
+    assert found.left.numpy().tolist() == lefts
 
 
 @pytest.mark.parametrize("side", [1, 2, 5])

@@ -1,5 +1,8 @@
 """Pairs by name: what matches, what does not and why; and streams of pairs."""
 
+import dataclasses
+import json
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +11,10 @@ import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import write_png
-from pdm_tf.data.pairs import load_pairs
+from pdm_tf.data.pairs import grid_of, load_pairs
 from pdm_tf.data.pipeline import make_pair_stream, open_pairs
 from pdm_tf.data.shards import make_shards
-from tests.unit.data.folders import noise
+from tests.unit.data.folders import fill, noise
 
 SCALE = 3
 
@@ -203,3 +206,90 @@ def test_a_pair_with_an_unusable_side_is_left_out(five, tmp_path):
     assert skipped == {"2.png", "2x3.png", "3.png"}
     with pytest.raises(UserError, match="LR images of the pairs must hold"):
         open_pairs(five, lr_patch=22, cache_mb=64)
+
+
+def _ramps(folder, lr_sizes, scale, offset_px):
+    """Pairs that show y in red and x in green, 4 levels an HR pixel.
+
+    LR pixel i shows the place scale * i + offset_px, which is what a grid means.
+    """
+    for index, size in enumerate(lr_sizes):
+        for side, step, first in (("hr", 1, 0.0), ("lr", scale, offset_px)):
+            count = (size[0] * scale // step, size[1] * scale // step)
+            y, x = (4 * (step * axis + first) for axis in np.indices(count))
+            picture = np.stack([y, x, 0 * y + index], axis=-1)
+            write_png(folder / side / f"{index}.png", picture.astype(np.uint8))
+
+
+@pytest.mark.parametrize("cache_mb", [64, 0], ids=["cached", "uncached"])
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+@pytest.mark.parametrize("grid", ["pixel0", "half_pixel"])
+def test_pairs_are_aligned_under_all_eight_symmetries(tmp_path, grid, scale, cache_mb):
+    """Ramps say, to a fraction of a pixel, which place of the scene a pixel shows.
+
+    The places in an HR patch are a linear function of (row, column), which its corner
+    and two of its differences give; an LR pixel has to show that function's value at
+    its own place on the grid, whichever way both patches were turned.
+    """
+    side, sizes = 5, [(9, 7), (12, 6), (5, 8), (5, 5)]
+    offset_px = {"pixel0": 0.0, "half_pixel": (scale - 1) / 2}[grid]
+    _ramps(tmp_path, sizes, scale, offset_px)
+    pairs = load_pairs(tmp_path / "hr", tmp_path / "lr", scale)
+    pairs = dataclasses.replace(pairs, grid=grid)
+    batches = _stream(pairs, cache_mb=cache_mb, count=40, lr_patch=side)
+    hr, lr = (
+        np.round(255 * patches.reshape(-1, *patches.shape[2:])).astype(np.float64)
+        for patches in (batches["hr"], batches["lr"])
+    )
+    at = (scale * np.arange(side) + offset_px)[:, None]
+    last = scale * side - 1
+    turns, places = defaultdict(set), defaultdict(set)
+    for hr_patch, lr_patch in zip(hr, lr, strict=True):
+        corner = hr_patch[0, 0]
+        down, right = (
+            (hr_patch[last, 0] - corner) / last,
+            (hr_patch[0, last] - corner) / last,
+        )
+        wanted = corner + at[:, None] * down + at * right
+        np.testing.assert_allclose(lr_patch, wanted, rtol=0, atol=1e-9)
+        image = int(corner[2])
+        turns[image].add((*np.sign(down[:2]), *np.sign(right[:2])))
+        lowest = lr_patch.reshape(-1, 3).min(axis=0)[:2] / 4
+        places[image].add(tuple(np.round((lowest - offset_px) / scale).astype(int)))
+    assert len(turns[0]) == len(turns[1]) == 8
+    # Every crop is drawn; what has no room before it is not reversed.
+    room = [(height - side + 1, width - side + 1) for height, width in sizes]
+    assert all(len(places[i]) == tops * lefts for i, (tops, lefts) in enumerate(room))
+    shifted = grid == "pixel0" and scale > 1
+    assert [len(turns[i]) for i in (2, 3)] == ([4, 2] if shifted else [8, 8])
+
+
+@pytest.mark.parametrize(
+    ("record", "grid"),
+    [
+        ({"degradation": "bicubic", "degradation_arg": ""}, "half_pixel"),
+        ({"degradation": "awgn_blur", "degradation_arg": "a=1,grid=pixel0"}, "pixel0"),
+        ({"degradation": "pdm-0123", "grid": "half_pixel"}, "half_pixel"),
+        ({"degradation": "another"}, None),
+        (None, None),
+    ],
+)
+def test_the_grid_of_pairs_is_read_beside_them(tmp_path, record, grid):
+    """In folders, below them, through a link, and in shards of them without it."""
+    fill(tmp_path / "out" / "lr" / "deep")
+    if record is not None:
+        (tmp_path / "out" / "degrade.json").write_text(json.dumps(record))
+    (tmp_path / "link").symlink_to(tmp_path / "out" / "lr")
+    make_shards(tmp_path / "out" / "lr", tmp_path / "shards")
+    shard = tmp_path / "shards" / "images-00000.tfrecord"
+    make_shards(tmp_path / "out" / "lr" / "deep", tmp_path / "of_deep")
+    for place in ("out/lr", "out/lr/deep", "link", "shards", shard, "of_deep"):
+        assert grid_of(tmp_path / place) == grid, place
+    fill(tmp_path / "out" / "others")
+    assert grid_of(tmp_path / "out" / "others") is None
+
+
+def test_an_unknown_grid_on_record_is_refused(tmp_path):
+    (tmp_path / "degrade.json").write_text('{"grid": "pixel7"}')
+    with pytest.raises(UserError, match="one of pixel0, half_pixel. Received: pixel7"):
+        grid_of(tmp_path / "lr")

@@ -106,3 +106,7 @@ def test_settings_that_cannot_work_are_refused():
         SupervisedConfig(pairs="both")
     with pytest.raises(UserError, match="`degradation` must be one of bicubic"):
         SupervisedConfig(degradation="bicubik")
+    with pytest.raises(UserError, match="auto, pixel0, half_pixel. Received: 'pixel7'"):
+        SupervisedConfig(pairs="real", grid="pixel7")
+    with pytest.raises(ValueError, match="`grid` is for pairs=real"):
+        SupervisedConfig(grid="pixel0")
