@@ -27,7 +27,7 @@ from pdm_tf.core.checks import check_flags
 from pdm_tf.core.quiet import quiet_start
 
 if TYPE_CHECKING:
-    from pdm_tf.data.entries import Entry
+    from pdm_tf.data.sources import Entry
 
 _MB = 1e6
 _BLOCK_BYTES = 1 << 20
@@ -135,7 +135,7 @@ def main(config: ReadBenchmarkConfig) -> int:
 
 def stored_files(entries: Iterable["Entry"]) -> list[Path]:
     """The files that hold the images, each once, sorted."""
-    from pdm_tf.data.entries import RecordEntry
+    from pdm_tf.data.tfrecord import RecordEntry
 
     return sorted(
         {

@@ -22,8 +22,7 @@ import numpy as np
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import read_json
 from pdm_tf.core.geometry import GRIDS
-from pdm_tf.data.entries import Entry
-from pdm_tf.data.sources import list_entries, place_of
+from pdm_tf.data.sources import Entry, list_entries, place_of
 from pdm_tf.data.tfrecord import grid_of_shards
 
 # The settings that pdm_tf.degrade leaves beside its folders lr/ and hr/.

@@ -1,7 +1,7 @@
 """Named streams of patches as `tf.data`, from sources that were opened before.
 
 A stream maps the counter 0, 1, 2, ... to groups of global sample indices, the indices
-to draws (`sampling.py`), the draws to patches (`cutting.py`). Patches stay uint8 until
+to draws and the draws to patches (`crops.py`). Patches stay uint8 until
 a batch is made of them.
 """
 
@@ -14,10 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.data.cutting import cutter, partners_of, reversal_shift
+from pdm_tf.data.crops import cutter, draw_samples, partners_of, reversal_shift
 from pdm_tf.data.pairs import ASSUMED_GRID, PairSet
 from pdm_tf.data.parallel import OnProgress
-from pdm_tf.data.sampling import draw_samples
 from pdm_tf.data.sources import ImageSource, load_entries, open_source, place_of
 
 _PREFETCHED = 4  # batches: enough to ride over a slow image, little memory

@@ -11,12 +11,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from pdm_tf.core.errors import ImageError, UserError
-from pdm_tf.core.images import IMAGE_SUFFIXES, list_images
-from pdm_tf.data.entries import Entry, FileEntry
+from pdm_tf.core.images import (
+    IMAGE_SUFFIXES,
+    decode_rgb_u8,
+    image_size,
+    list_images,
+    whole_file,
+)
 from pdm_tf.data.parallel import OnProgress, counted, in_threads
 from pdm_tf.data.tfrecord import INDEX_NAME, SHARD_SUFFIX, read_index
 
@@ -24,6 +30,45 @@ _CHANNELS = 3
 _ALIGNMENT = 64  # what TensorFlow wants of a buffer that it uses in place
 _NAMED = 3  # files named per reason in messages
 _MB = 1 << 20
+
+
+class Entry(Protocol):
+    """An image that can be asked for its size cheaply and decoded on demand."""
+
+    @property
+    def name(self) -> str:
+        """How people know it: a relative path."""
+
+    @property
+    def checked(self) -> bool:
+        """Whether it was decoded without fault when it was stored."""
+
+    def size(self) -> tuple[int, int]:
+        """(height, width); raises ImageError."""
+
+    def data(self) -> bytes:
+        """The image file as it is stored; raises ImageError."""
+
+    def read(self) -> np.ndarray:
+        """[H, W, 3] uint8 RGB; raises ImageError."""
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """An image file."""
+
+    name: str
+    path: Path
+    checked: bool = False
+
+    def size(self) -> tuple[int, int]:
+        return image_size(self.path)
+
+    def data(self) -> bytes:
+        return whole_file(self.path)
+
+    def read(self) -> np.ndarray:
+        return decode_rgb_u8(self.data(), self.path)
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pdm_tf.core.errors import UserError
+import numpy as np
+
+from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import read_json
-from pdm_tf.data.entries import RecordEntry
+from pdm_tf.core.images import decode_rgb_u8
 
 INDEX_NAME = "index.json"
 INDEX_FORMAT = "pdm_tf image shards, version 1"
@@ -34,6 +36,50 @@ class StoredImage:
     data: bytes
     height: int
     width: int
+
+
+@dataclass(frozen=True)
+class RecordEntry:
+    """An image file inside a TFRecord shard.
+
+    Attributes:
+      shard: the shard's file.
+      offset, length: where in it the bytes of the image file lie.
+      crc32: zlib.crc32 of these bytes.
+      height, width: of the upright image.
+    """
+
+    name: str
+    shard: Path
+    offset: int
+    length: int
+    crc32: int
+    height: int
+    width: int
+    checked: bool = True
+
+    def size(self) -> tuple[int, int]:
+        return self.height, self.width
+
+    def data(self) -> bytes:
+        try:
+            with open(self.shard, "rb") as file:
+                file.seek(self.offset)
+                data = file.read(self.length)
+        except OSError as error:
+            reason = f"cannot be read ({error.strerror})"
+            raise ImageError(self._where, reason) from error
+        if zlib.crc32(data) != self.crc32:
+            reason = "is damaged (checksum); run pdm_tf.prepare again"
+            raise ImageError(self._where, reason)
+        return data
+
+    def read(self) -> np.ndarray:
+        return decode_rgb_u8(self.data(), self._where)
+
+    @property
+    def _where(self) -> str:
+        return f"{self.shard}[{self.name}]"
 
 
 class ShardWriter:

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.data.entries import Entry
 from pdm_tf.data.pairs import load_pairs, stem_of
-from pdm_tf.data.sources import list_entries, place_of
+from pdm_tf.data.sources import Entry, list_entries, place_of
 from pdm_tf.evaluation.runner import Item
 
 # Tried when the scale must come from the images, the usual ones first.

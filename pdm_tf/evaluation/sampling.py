@@ -13,8 +13,7 @@ import tensorflow as tf
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.images import to_float, to_u8
 from pdm_tf.core.seeds import stream_seed
-from pdm_tf.data.entries import Entry
-from pdm_tf.data.sources import list_entries
+from pdm_tf.data.sources import Entry, list_entries
 from pdm_tf.models.bundle import Bundle
 
 KERNELS = 256

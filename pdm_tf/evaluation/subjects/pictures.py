@@ -16,9 +16,8 @@ import numpy as np
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import file_status
 from pdm_tf.core.images import list_images
-from pdm_tf.data.entries import FileEntry
 from pdm_tf.data.pairs import stem_of, without_lr_suffix
-from pdm_tf.data.sources import list_entries
+from pdm_tf.data.sources import FileEntry, list_entries
 from pdm_tf.evaluation.image_set import find_scale
 from pdm_tf.evaluation.subjects.base import SubjectRequest
 

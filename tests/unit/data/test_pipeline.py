@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.core.geometry import d4
+from pdm_tf.data.crops import draw_samples
 from pdm_tf.data.pipeline import StreamSpec, make_batches, make_stream, open_streams
-from pdm_tf.data.sampling import draw_sample
 from pdm_tf.data.shards import make_shards
 from pdm_tf.data.sources import open_source
 from tests.unit.data.folders import SIZES, fill
@@ -52,8 +52,8 @@ def test_patches_are_the_drawn_crops_of_the_photographs(tmp_path, folder, cache_
     assert batches.shape == (6, BATCH, PATCH, PATCH, 3)
     assert batches.dtype == np.float32
     for index, patch in enumerate(batches.reshape(-1, PATCH, PATCH, 3)):
-        draw = draw_sample(
-            tf.constant(index, tf.int64),
+        draw = draw_samples(
+            tf.constant([index], tf.int64),
             source.sizes,
             patch=PATCH,
             seed=3,

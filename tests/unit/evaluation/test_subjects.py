@@ -5,7 +5,7 @@ import pytest
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_float, to_u8, write_png
-from pdm_tf.data.entries import FileEntry
+from pdm_tf.data.sources import FileEntry
 from pdm_tf.evaluation.subjects import KINDS, SubjectRequest, open_subject
 from pdm_tf.evaluation.subjects.pictures import Pictures
 from tests.support.onnx_files import write_sr

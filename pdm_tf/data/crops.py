@@ -1,0 +1,337 @@
+"""Patches of images: which are drawn, how they are cut out and turned.
+
+Drawing. Which image, which crop and which symmetry are functions of (seed, stream,
+sample index), without state. Global sample index i of a stream gives, wherever and
+whenever it is asked for, the same draw; so batches do not depend on threads, a resumed
+run goes on exactly, and N workers together draw what one would. Within an epoch
+(`count` consecutive indices) each image comes once. Its place in the epoch is a keyed
+permutation computed for the one index, with no list to shuffle.
+
+Cutting. A tf.data function costs some 30 microseconds each time it is called, more than
+cutting a patch, so one call cuts several. What can be computed for all of them together
+is; then each patch takes seven small operations. From cached sources no Python runs.
+The pixel buffer is neither copied nor made part of the graph: TensorFlow uses the NumPy
+memory in place, as a variable. (As a captured constant it is copied once more when
+tf.data optimises the graph; measured.)
+
+Turning. TensorFlow reverses the middle one of three axes with a plain copy loop, and
+any other combination element by element. All four reversals of a patch are of the fast
+kind, on the right view of its P*P pixels of C bytes:
+
+    nothing       [P, 1, P*C]    rows of one element each
+    upside down   [1, P, P*C]    whole rows in reverse
+    left to right [P, P, C]      pixels of each row in reverse
+    both          [1, P*P, C]    all pixels in reverse
+
+So the reversal is always the same operation and the view is data; a transpose, which
+costs nothing when its order is the identity, does the rest.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pdm_tf.core.geometry import D4_COUNT, d4_parts
+from pdm_tf.core.seeds import stream_seed
+from pdm_tf.data.on_demand import patch_reader
+from pdm_tf.data.sources import ImageSource
+
+_CHANNELS = 3
+_ALIGNMENT = 64  # bytes; where a slice of a buffer begins so that it is not copied
+
+
+class Draw(NamedTuple):
+    """What a sample is, or (as vectors) what several are; int64.
+
+    Attributes:
+      image: index of the image, 0..count-1.
+      top, left: first row and column of the crop.
+      symmetry: 0..7, see `core.geometry`.
+    """
+
+    image: tf.Tensor
+    top: tf.Tensor
+    left: tf.Tensor
+    symmetry: tf.Tensor
+
+
+def draw_samples(
+    indices: tf.Tensor,
+    sizes: np.ndarray,
+    *,
+    patch: int,
+    seed: int,
+    stream: str,
+    one_before: bool = False,
+) -> Draw:
+    """Draws the samples `indices`; uniform over crops and symmetries.
+
+    Args:
+      indices: [n] int64, global sample indices, >= 0; n known statically.
+      sizes: [count, 2] int64 (height, width), each at least `patch`.
+      patch: side of the crop in pixels.
+      seed: the run's seed.
+      stream: name of the stream; streams are independent of one another.
+      one_before: whether a crop needs a pixel before it on each axis that its symmetry
+        reverses; where an image is as short as the crop, the axis is not reversed.
+
+    Returns:
+      Vectors of n.
+    """
+    images = _pick_images(indices, len(sizes), _key(seed, f"data/{stream}/image"))
+    room = tf.gather(tf.constant(sizes), images) - patch + 1
+    # 32 bits modulo a few thousand: uniform to about one in a million.
+    bits = _bits(_key(seed, f"data/{stream}/crop"), indices, 3)
+    symmetries = bits[:, 2] % D4_COUNT
+    places = bits[:, :2] % room
+    if one_before:
+        symmetries = without_reversals(symmetries, room > 1)
+        first = reversals(symmetries)
+        places = first + bits[:, :2] % (room - first)
+    return Draw(images, places[:, 0], places[:, 1], symmetries)
+
+
+def _pick_images(indices: tf.Tensor, count: int, key: int) -> tf.Tensor:
+    epochs, places = indices // count, indices % count
+    # tf.random.experimental.index_shuffle, which pads seeds so but fails for vectors of
+    # seeds (TF 2.21).
+    seeds = tf.pad(_seeds(key, epochs), [[0, 0], [1, 0]], constant_values=498247692)
+    images = tf.raw_ops.RandomIndexShuffle(
+        index=places, seed=seeds, max_index=tf.constant(count - 1, tf.int64), rounds=4
+    )
+    # For a few hundred images the cipher behind index_shuffle knows but 256 orders;
+    # a drawn rotation makes them 256 * count and each image equally likely anywhere.
+    return (images + _bits(key, epochs, 1)[:, 0]) % count
+
+
+def _bits(key: int, numbers: tf.Tensor, count: int) -> tf.Tensor:
+    """[n, count] int64 of 32 random bits; row i is a function of (key, numbers[i])."""
+    rows = [
+        tf.random.stateless_uniform(
+            [count], seed=seed, minval=None, maxval=None, dtype=tf.uint32
+        )
+        for seed in tf.unstack(_seeds(key, numbers))
+    ]
+    return tf.cast(tf.stack(rows), tf.int64)
+
+
+def _seeds(key: int, numbers: tf.Tensor) -> tf.Tensor:
+    return tf.stack([tf.fill(numbers.shape, tf.constant(key, tf.int64)), numbers], 1)
+
+
+def _key(seed: int, name: str) -> int:
+    first, second = stream_seed(seed, name)
+    return (first << 31) | second
+
+
+# (draws of n patches, side) -> [n, side, side, 3] uint8
+Cut = Callable[[Draw, int], tf.Tensor]
+
+
+def cutter(source: ImageSource) -> Cut:
+    """Returns cut(draws, side), which cuts patches out of `source`.
+
+    Args of what it returns:
+      draws: vectors of n, n known statically.
+      side: of the patches, in pixels.
+
+    It returns [n, side, side, 3] uint8, each patch under its drawn symmetry.
+    """
+    regions = _memory_regions(source) if source.cached else _disk_regions(source)
+
+    def cut(draws: Draw, side: int) -> tf.Tensor:
+        patches = regions(draws.image, draws.top, draws.left, side)
+        views, orders = steps_of(draws.symmetry, side, _CHANNELS)
+        turned = [
+            apply_steps(patch, Steps(view, order), side)
+            for patch, view, order in zip(
+                patches, tf.unstack(views), tf.unstack(orders), strict=True
+            )
+        ]
+        stacked = tf.stack(turned)
+        return tf.ensure_shape(stacked, [len(turned), side, side, _CHANNELS])
+
+    return cut
+
+
+def partners_of(draws: Draw, scale: int, grid: str) -> Draw:
+    """Returns where the HR patches of LR patches lie in their HR images.
+
+    LR pixels are to lie in the HR patch as on the grid, turned or not. One that lies in
+    the middle of its `scale` HR pixels ("half_pixel") does so seen from either end. One
+    that lies on the first of them ("pixel0") lies on the last when the axis is
+    reversed: there the HR patch is cut scale - 1 pixels earlier.
+
+    Args:
+      draws: of the LR patches; with "pixel0", drawn with `one_before`.
+      scale: hr size / lr size.
+      grid: where LR pixels lie, see `core.geometry.GRIDS`.
+    """
+    tops, lefts = draws.top * scale, draws.left * scale
+    if earlier := reversal_shift(scale, grid):
+        moved = earlier * reversals(draws.symmetry)
+        tops, lefts = tops - moved[:, 0], lefts - moved[:, 1]
+    return draws._replace(top=tops, left=lefts)
+
+
+def reversal_shift(scale: int, grid: str) -> int:
+    """HR pixels that the HR patch of a pair begins earlier on an axis it reverses."""
+    return {"pixel0": scale - 1, "half_pixel": 0}[grid]
+
+
+# (images [n], tops [n], lefts [n], side) -> n tensors of side*side*3 elements
+_Regions = Callable[[tf.Tensor, tf.Tensor, tf.Tensor, int], list[tf.Tensor]]
+
+
+def _memory_regions(source: ImageSource) -> _Regions:
+    with tf.device("CPU:0"):
+        pixels = tf.experimental.dlpack.from_dlpack(source.pixels.__dlpack__())
+        buffer = tf.Variable(pixels, trainable=False, name="pixels")
+    total = source.pixels.size
+    offsets, widths = source.offsets, np.ascontiguousarray(source.sizes[:, 1])
+
+    def regions(
+        images: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, side: int
+    ) -> list[tf.Tensor]:
+        rows = tf.gather(tf.constant(widths), images) * _CHANNELS  # bytes
+        starts = tf.gather(tf.constant(offsets), images) + tops * rows
+        slabs, columns = _slabs(starts, rows, lefts * _CHANNELS, side, total)
+        zeros = tf.zeros_like(columns)
+        # One row of parameters for each patch.
+        parameters = zip(
+            tf.unstack(slabs[:, None]),
+            tf.unstack((side * rows)[:, None]),
+            tf.unstack(tf.stack([side + zeros, rows], axis=1)),
+            tf.unstack(tf.stack([zeros, columns], axis=1)),
+            strict=True,
+        )
+        flat = buffer.value()
+        return [
+            tf.slice(
+                tf.reshape(tf.slice(flat, start, length), shape),
+                begin,
+                [side, side * _CHANNELS],
+            )
+            for start, length, shape, begin in parameters
+        ]
+
+    return regions
+
+
+def _slabs(
+    starts: tf.Tensor, rows: tf.Tensor, lefts: tf.Tensor, side: int, total: int
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Where to slice `side` rows out of the buffer, and at which column the patch is.
+
+    A slab is any stretch of side * row bytes that the patch is in when it is read as
+    `side` rows. Slices that begin at a multiple of 64 bytes are not copied, so the
+    slab begins just before the patch rather than where the image's row does.
+
+    Args:
+      starts: [n], where the patches' first rows begin in the buffer.
+      rows: [n], bytes of a row.
+      lefts: [n], bytes to the left of the patch.
+      side: of the patch, in pixels.
+      total: size of the buffer.
+
+    Returns:
+      (slabs, columns), [n] each, in bytes.
+    """
+    firsts = starts + lefts
+    slabs = tf.minimum(firsts // _ALIGNMENT * _ALIGNMENT, total - side * rows)
+    fits = firsts - slabs + side * _CHANNELS <= rows
+    slabs = tf.where(fits, slabs, starts)
+    return slabs, firsts - slabs
+
+
+def _disk_regions(source: ImageSource) -> _Regions:
+    read = patch_reader(source.image)
+
+    def regions(
+        images: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, side: int
+    ) -> list[tf.Tensor]:
+        places = zip(*map(tf.unstack, (images, tops, lefts)), strict=True)
+        sides = tf.constant(side, tf.int64)
+        return [
+            tf.numpy_function(read, [*place, sides], tf.uint8, stateful=False)
+            for place in places
+        ]
+
+    return regions
+
+
+class Steps(NamedTuple):
+    """What makes a symmetry, for one patch or (a row each) for several.
+
+    Attributes:
+      view: [3] or [n, 3] int32, the shape whose middle axis is reversed.
+      order: [3] or [n, 3] int32, of the axes afterwards.
+    """
+
+    view: tf.Tensor
+    order: tf.Tensor
+
+
+def steps_of(symmetry: tf.Tensor, side: int, channels: int) -> Steps:
+    """Looks up what to do for symmetries 0..7 (scalar or [n], see `core.geometry`)."""
+    views, orders = _tables(side, channels)
+    return Steps(
+        tf.gather(tf.constant(views), symmetry),
+        tf.gather(tf.constant(orders), symmetry),
+    )
+
+
+def apply_steps(patch: tf.Tensor, steps: Steps, side: int) -> tf.Tensor:
+    """Returns [P, P, C] of a patch of P*P*C elements (any shape) under one symmetry."""
+    patch = tf.raw_ops.Reverse(
+        tensor=tf.reshape(patch, steps.view), dims=[False, True, False]
+    )
+    return tf.transpose(tf.reshape(patch, [side, side, -1]), steps.order)
+
+
+def reversals(symmetry: tf.Tensor) -> tf.Tensor:
+    """Which axes of the crop, before any transposition, symmetries [n] reverse.
+
+    Returns:
+      [n, 2] int64 of 0 and 1: down, right.
+    """
+    parts = np.array([d4_parts(index)[:2] for index in range(D4_COUNT)], np.int64)
+    return tf.gather(tf.constant(parts), symmetry)
+
+
+def without_reversals(symmetry: tf.Tensor, kept: tf.Tensor) -> tf.Tensor:
+    """Symmetries [n] that reverse only the axes where `kept`, [n, 2] bool, is true."""
+    parts = [d4_parts(index) for index in range(D4_COUNT)]
+    # [symmetry, kept down, kept right]
+    table = np.array(
+        [
+            [
+                [parts.index((down and k, right and m, swap)) for m in (False, True)]
+                for k in (False, True)
+            ]
+            for down, right, swap in parts
+        ],
+        np.int64,
+    )
+    index = tf.concat([symmetry[:, None], tf.cast(kept, tf.int64)], axis=1)
+    return tf.gather_nd(tf.constant(table), index)
+
+
+@functools.cache
+def _tables(side: int, channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Views and orders by symmetry, [8, 3] each."""
+    views = {
+        (False, False): (side, 1, side * channels),
+        (True, False): (1, side, side * channels),
+        (False, True): (side, side, channels),
+        (True, True): (1, side * side, channels),
+    }
+    orders = {False: (0, 1, 2), True: (1, 0, 2)}
+    parts = [d4_parts(index) for index in range(D4_COUNT)]
+    return (
+        np.array([views[down, right] for down, right, _ in parts], np.int32),
+        np.array([orders[transposed] for *_, transposed in parts], np.int32),
+    )
