@@ -59,7 +59,7 @@ def test_patches_are_the_drawn_crops_of_the_photographs(tmp_path, folder, cache_
             seed=3,
             stream="hr",
         )
-        image, top, left, symmetry = (int(value) for value in draw)
+        image, top, left, symmetry = (int(value[0]) for value in draw)
         crop = pictures[image][top : top + PATCH, left : left + PATCH]
         expected = d4(crop, symmetry).astype(np.float32) / np.float32(255)
         np.testing.assert_array_equal(patch, expected)
