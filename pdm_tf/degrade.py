@@ -1,33 +1,165 @@
 """Makes LR images of HR photographs: `python -m pdm_tf.degrade --help`."""
 
 import sys
-import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-from tqdm import tqdm
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from pdm_tf.cli import program
-from pdm_tf.cli.flags_degrade import SOME_LEFT_OUT, SPEC, DegradeConfig
+from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core.checks import check_flags
 from pdm_tf.core.images import list_images
+from pdm_tf.core.progress import ProgressBar, Show
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.training.signals import GracefulStop, StopRequested
 
 if TYPE_CHECKING:
     from pdm_tf.data.degrading import DegradeOutcome
 
+
 _LINE_EVERY_S = 30.0
+
+
+@dataclass(frozen=True)
+class DegradeConfig:
+    """What `degrade` is asked to do; the fields are the flags.
+
+    Raises:
+      UserError: a required flag is missing or a number is out of range.
+    """
+
+    degradation: str = flag(
+        "",
+        "What to apply: a run folder of pdm_tf.train (its learned "
+        "degradation), a bundle (a folder with bundle.json), or the name of a "
+        "predefined one: `bicubic`, MATLAB's imresize; `awgn_blur`, a random "
+        "anisotropic Gaussian blur and white noise for each image; `gaussian_jpeg`, "
+        "the same and JPEG of a random quality. A name goes before a folder of that "
+        "name. Required.",
+        section="What",
+        required=True,
+    )
+    weights: Literal["ema", "raw"] = flag(
+        "ema", "Of a run folder: the averaged weights (ema) or the last (raw)."
+    )
+    degradation_arg: tuple[str, ...] = flag(
+        (),
+        "A setting of a predefined degradation; of awgn_blur: "
+        "kernel_size=21, sigma_min_px=0.6, sigma_max_px=4.0 (HR pixels), "
+        "noise_min_255=0, noise_max_255=15 (levels of 8 bit), grid=pixel0 or "
+        "half_pixel; of gaussian_jpeg the same (noise_max_255=0) and quality_min=30, "
+        "quality_max=95, subsampling=420 or 444.",
+    )
+    scale: int = flag(
+        0,
+        "HR size / LR size; 0 takes that of the learned degradation, and 4 "
+        "for a predefined one.",
+        at_least=0,
+    )
+    input_dir: str = flag(
+        "",
+        "Folder of HR photographs (PNG, JPEG, WebP, TIFF, BMP, still GIF), searched "
+        "recursively. Required.",
+        required=True,
+    )
+    output_dir: str = flag(
+        "", "Folder for the results; made if missing. Required.", required=True
+    )
+    draws: int = flag(
+        1,
+        "LR images of each photograph. With more than one they are called "
+        "NAME_d0.png, NAME_d1.png, ...",
+        section="Randomness",
+        at_least=1,
+    )
+    seed: int = flag(
+        0,
+        "What is drawn for an LR image is a function of this, of the "
+        "photograph's path below --input_dir without its suffix, and of the draw: not "
+        "of the other files, their order, --threads or --format.",
+    )
+    format: Literal["pairs", "tfrecord"] = flag(
+        "pairs",
+        "`pairs`: folders lr/ and hr/ whose files have the same names. "
+        "`tfrecord`: the same as shards, which --hr_dir and --lr_dir of pdm_tf.train "
+        "take like folders.",
+        section="Output",
+    )
+    hr_files: Literal["link", "copy", "none"] = flag(
+        "link",
+        "HR files, cropped at the bottom and right until the scale divides "
+        "both sides. With several draws each has its own name in hr/: `link` makes the "
+        "second and further ones hard links to the first (copies where the file system "
+        "has no links; do not edit one in place), `copy` makes copies. `none` writes "
+        "LR images alone. Shards hold each HR image once.",
+    )
+    shard_mb: int = flag(
+        256,
+        "Size of the photographs' files that go into one shard, about, in MB.",
+        at_least=1,
+    )
+    threads: int = flag(
+        0,
+        "Photographs worked on at once; 0 takes one per processor, at most "
+        "8. Large ones are done in windows: one in work takes its 8-bit pixels, a "
+        "quarter of them again for latents at x4, and a few hundred MB for a learned "
+        "degradation.",
+        section="How",
+        at_least=0,
+    )
+    progress: Show = flag(
+        "auto",
+        "Progress bar with the time left on standard error; `auto`: when "
+        "it is a terminal, and a line every half minute elsewhere.",
+    )
+
+    def __post_init__(self) -> None:
+        check_flags(self, "pdm_tf.degrade")
+
+
+SPEC = ProgramSpec(
+    module="pdm_tf.degrade",
+    config=DegradeConfig,
+    intro="Makes LR images of HR photographs with a learned or a predefined "
+    "degradation, as training data for any super-resolution network. Writes 8-bit PNG, "
+    "manifest.jsonl (one line for each LR image: files, sha256 of the source, draw, "
+    "seed, sizes [height, width], crop [top, left, height, width], noise_std_255, "
+    "JPEG quality, index of the kernel; null what does not apply) and kernels.npy "
+    "([N, K, K] float32, correlated, centred on HR pixel scale * i (plus (scale-1)//2"
+    " with grid=half_pixel); kernels that vary within an image are not stored, the "
+    "seed makes them again). At its edges a photograph is mirrored, and nowhere else."
+    " Photographs that cannot be used (not an image, truncated, animated, "
+    "transparent, smaller than the kernel) are named and left out. Every file appears"
+    " in full or not at all; stopped and started again with the same flags, it keeps "
+    "what is finished, and the result is the same; other flags for the same "
+    "--output_dir are an error. Exit code: 0 when all photographs were used, 1 when "
+    "some were left out, 2 when nothing could be done, 75 when it was stopped by "
+    "Ctrl-C or SIGTERM and can go on.",
+    examples=(
+        "python -m pdm_tf.degrade --degradation=runs/small --input_dir=photos/hr "
+        "--output_dir=photos/learned --draws=2",
+        "python -m pdm_tf.degrade --degradation=awgn_blur "
+        "--degradation_arg=noise_max_255=5 --input_dir=photos/hr "
+        "--output_dir=photos/gaussian --format=tfrecord",
+    ),
+)
+
+if TYPE_CHECKING:
+    from pdm_tf.data.degrading import DegradeOutcome
 
 
 def main(config: DegradeConfig) -> int:
     """Does it; returns the exit code."""
     list_images(config.input_dir)  # fails now, not after seconds of imports
-    with GracefulStop() as stop, Display(config.progress) as display:
+    bar = ProgressBar(
+        "", "photograph", config.progress, delay=0.5, line_every_s=_LINE_EVERY_S
+    )
+    with GracefulStop() as stop, bar:
         try:
-            outcome = _degrade(config, lambda: bool(stop.received), display.progress)
+            outcome = _degrade(config, lambda: bool(stop.received), bar.update)
         except StopRequested:
-            display.close()
-            done = f"{display.done} of {display.total} photographs done"
+            bar.close()
+            done = f"{bar.done} of {bar.total} photographs done"
             print(f"{done}; start it again with the same flags to go on.")
             return program.INTERRUPTED
     for path, reason in outcome.problems:
@@ -47,45 +179,7 @@ def main(config: DegradeConfig) -> int:
     if outcome.problems:
         made += f", {len(outcome.problems)} files left out"
     print(f"{made}: {config.output_dir}")
-    return SOME_LEFT_OUT if outcome.problems else program.OK
-
-
-class Display:
-    """A bar at a terminal, a line now and then elsewhere.
-
-    Attributes:
-      done, total: photographs.
-    """
-
-    def __init__(self, mode: str) -> None:
-        hidden = {"on": False, "off": True, "auto": None}[mode]
-        self._bar = tqdm(unit="photo", disable=hidden, dynamic_ncols=True, delay=0.5)
-        self._lines = mode == "auto" and not sys.stderr.isatty()
-        self._start = self._told = time.monotonic()
-        self.done = self.total = 0
-
-    def __enter__(self) -> "Display":
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def progress(self, done: int, total: int) -> None:
-        """So many photographs are done."""
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
-        self.done, self.total = done, total
-        now = time.monotonic()
-        if self._lines and now - self._told > _LINE_EVERY_S:
-            self._told, spent = now, now - self._start
-            minutes, seconds = divmod(round(spent / done * (total - done)), 60)
-            clock = f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}"
-            rate = f"{done / spent:.3g} photographs/s"
-            print(f"[{done}/{total}] {rate}, eta {clock}", file=sys.stderr)
-
-    def close(self) -> None:
-        """Leaves the bar as it is."""
-        self._bar.close()
+    return program.SOME_LEFT_OUT if outcome.problems else program.OK
 
 
 def _degrade(

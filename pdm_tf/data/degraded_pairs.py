@@ -10,22 +10,21 @@ Names are the same in both folders because that is all that every trainer of
 super-resolution understands. The HR file of further draws is a hard link to that of the
 first: one set of pixels on the disk.
 
-`.degrade.jsonl` remembers what is finished: a line for each photograph, added when its
-files have their names. A killed program loses the photographs it was working on, which
-are made again, to the same bytes.
+`.degrade.jsonl` remembers what is finished (`core.ledger`), photograph by photograph. A
+killed program loses those it was working on, which are made again, to the same bytes.
 """
 
-import json
 import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from pdm_tf.core.errors import ImageError
-from pdm_tf.core.files import file_status, write_bytes_atomic
+from pdm_tf.core.files import write_bytes_atomic
 from pdm_tf.core.images import encode_png, list_images
+from pdm_tf.core.ledger import Ledger, stamp
 from pdm_tf.data.degrading import (
+    RECORD_NAME,
     DegradeOutcome,
     Request,
     degrade_photograph,
@@ -37,9 +36,7 @@ from pdm_tf.data.degrading import (
 from pdm_tf.data.parallel import OnProgress, counted, in_threads
 from pdm_tf.data.preparation import require_some, written
 
-JOURNAL_NAME = ".degrade.jsonl"
-
-_KEYS = ("made_of", "files", "rows")
+LEDGER_NAME = ".degrade.jsonl"
 
 HrFiles = Literal["link", "copy", "none"]
 
@@ -51,6 +48,7 @@ def make_degraded_pairs(
     settings: dict[str, Any],
     *,
     hr_files: HrFiles = "link",
+    record_name: str = RECORD_NAME,
     threads: int = 0,
     on_progress: OnProgress | None = None,
 ) -> DegradeOutcome:
@@ -64,6 +62,7 @@ def make_degraded_pairs(
         refused.
       hr_files: whether further draws' HR files are links to the first's or copies;
         "none" writes no HR files.
+      record_name: of the file in the folder that keeps `settings`.
       threads: photographs worked on at once; 0 takes one per processor.
       on_progress: called with (photographs done, photographs in all).
 
@@ -75,11 +74,12 @@ def make_degraded_pairs(
     input_dir = Path(input_dir)
     files = list_images(input_dir)
     names = names_of(files, input_dir, request.draws)
-    folder = open_folder(input_dir, output_dir, settings)
-    journal = Journal(folder)
+    folder = open_folder(input_dir, output_dir, settings, record_name)
+    ledger = Ledger(folder, LEDGER_NAME)
 
     def make(path: Path) -> bool | tuple[str, str]:
-        if journal.is_finished(names[path], path):
+        made_of = stamp(path)
+        if ledger.is_finished(names[path], made_of):
             return False
         try:
             photograph = degrade_photograph(path, names[path], request)
@@ -105,7 +105,7 @@ def make_degraded_pairs(
             }
             for target, row in zip(targets, photograph.rows, strict=True)
         ]
-        journal.add(names[path], path, made, rows)
+        written(folder, lambda: ledger.add(names[path], made_of, made, rows))
         return True
 
     results = list(counted(in_threads(make, files, threads), len(files), on_progress))
@@ -115,86 +115,11 @@ def make_degraded_pairs(
         written=results.count(True),
         kept=results.count(False),
         problems=tuple(result for result in results if isinstance(result, tuple)),
-        stale=journal.others(used),
+        stale=tuple(sorted(ledger.keys() - set(used))),
     )
     require_some(outcome, input_dir)
-    write_manifest(folder, journal.rows(used))
+    write_manifest(folder, (row for name in used for row in ledger.facts(name)))
     return outcome
-
-
-class Journal:
-    """What is finished in a folder; may be used from several threads."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._lines = _read(folder / JOURNAL_NAME)
-        self._lock = threading.Lock()
-
-    def is_finished(self, name: str, source: Path) -> bool:
-        """Whether all files of a photograph are there, made of this `source`."""
-        line = self._lines.get(name)
-        if line is None or line["made_of"] != _stamp(source):
-            return False
-        return all(
-            _size(self._folder / file) == size for file, size in line["files"].items()
-        )
-
-    def add(
-        self,
-        name: str,
-        source: Path,
-        files: dict[str, int],
-        rows: Sequence[dict[str, Any]],
-    ) -> None:
-        """Notes, on the disk, that the files (path -> bytes) have their names."""
-        line = {"name": name, "made_of": _stamp(source), "files": files, "rows": rows}
-        # It begins a new line, in case the last one was cut off.
-        data = f"\n{json.dumps(line)}\n".encode("ascii")
-        path = self._folder / JOURNAL_NAME
-        with self._lock:
-            written(path, lambda: _append(path, data))
-            self._lines[name] = line
-
-    def rows(self, names: Sequence[str]) -> list[dict[str, Any]]:
-        """Rows of the manifest of these photographs, in order."""
-        return [row for name in names for row in self._lines[name]["rows"]]
-
-    def others(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Names in the journal that are not among these."""
-        return tuple(sorted(self._lines.keys() - set(names)))
-
-
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    """Name -> its last line; lines that a crash cut off tell nothing."""
-    if not path.exists():
-        return {}
-    lines = {}
-    for text in path.read_text(encoding="ascii", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-            lines[line["name"]] = {key: line[key] for key in _KEYS}
-        except (json.JSONDecodeError, KeyError, TypeError):
-            continue
-    return lines
-
-
-def _append(path: Path, data: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o666)
-    try:
-        os.write(descriptor, data)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _stamp(source: Path) -> list[int]:
-    facts = file_status(source)
-    return [facts.st_size, facts.st_mtime_ns]
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else -1
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -6,10 +6,10 @@
 
 Shards and index are those of `shards.py`, so `--hr_dir` and `--lr_dir` of training take
 the two folders. A shard is planned from names and file sizes, and finished in both
-folders or made again; the rows of the manifest are kept in the index of `lr` meanwhile.
+folders or made again; the ledger keeps the rows of the manifest meanwhile.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,8 +30,8 @@ from pdm_tf.data.degrading import (
 from pdm_tf.data.pairs import grid_of
 from pdm_tf.data.parallel import OnProgress, in_threads
 from pdm_tf.data.preparation import require_some, written
-from pdm_tf.data.shards import finished_shards, plan_shards, write_index
-from pdm_tf.data.tfrecord import SHARD_SUFFIX, ShardWriter, StoredImage
+from pdm_tf.data.shards import Made, make_planned, plan_shards
+from pdm_tf.data.tfrecord import ShardWriter, StoredImage
 
 _MB = 1 << 20
 _SIDES = ("hr", "lr")
@@ -71,38 +71,27 @@ def make_degraded_shards(
     names = names_of(files, input_dir, request.draws)
     folder = open_folder(input_dir, output_dir, settings)
     sides = _SIDES if with_hr else ("lr",)
-    finished = {side: finished_shards(folder / side) for side in sides}
-    shards: dict[str, list[dict[str, Any]]] = {side: [] for side in sides}
-    counts, done = {True: 0, False: 0}, 0
-    for number, inputs in enumerate(plan_shards(files, input_dir, int(shard_mb * _MB))):
-        file = f"images-{number:05d}{SHARD_SUFFIX}"
-        pair = {side: finished[side].get(file) for side in sides}
-        new = any(s is None or s["inputs"] != inputs for s in pair.values())
-        if new:
-            _write_indices(folder, shards, complete=False)
-            paths = [input_dir / path for path, _, _ in inputs]
 
-            def told(now: int, before: int = done) -> None:
-                if on_progress is not None:
-                    on_progress(before + now, len(files))
+    def make(paths: Sequence[Path], file: str, on_image: Callable[[int], None]) -> Made:
+        results = _results(paths, input_dir, names, request, threads)
+        return _write(folder, file, sides, _told(results, on_image))
 
-            results = _results(paths, input_dir, names, request, threads)
-            pair = _write_pair(folder, file, sides, _told(results, told))
-            pair = {side: {**shard, "inputs": inputs} for side, shard in pair.items()}
-        for side, shard in pair.items():
-            shards[side].append(shard)
-        counts[new] += len(inputs) - len(pair["lr"]["problems"])
-        done += len(inputs)
-        if on_progress is not None:
-            on_progress(done, len(files))
-    _write_indices(folder, shards, complete=True)
-    for side in sides:
-        for file in finished[side].keys() - {shard["file"] for shard in shards[side]}:
-            (folder / side / file).unlink(missing_ok=True)  # of a longer plan
-    problems = [tuple(p) for shard in shards["lr"] for p in shard["problems"]]
+    made = make_planned(
+        folder,
+        sides,
+        plan_shards(files, input_dir, int(shard_mb * _MB)),
+        make,
+        input_dir=input_dir,
+        grid=grid_of(folder / "lr"),
+        on_progress=on_progress,
+    )
+    counts = {True: 0, False: 0}
+    for shard, new in made:
+        counts[new] += len(shard.rows) // request.draws
+    problems = [tuple(problem) for shard, _ in made for problem in shard.problems]
     outcome = DegradeOutcome(counts[True], counts[False], tuple(problems))
     require_some(outcome, input_dir)
-    write_manifest(folder, (row for shard in shards["lr"] for row in shard["rows"]))
+    write_manifest(folder, (row for shard, _ in made for row in shard.rows))
     return outcome
 
 
@@ -150,22 +139,21 @@ def _stored(name: str, image_u8: np.ndarray) -> StoredImage:
     return StoredImage(f"{name}.png", encode_png(image_u8), *image_u8.shape[:2])
 
 
-def _told(results: Iterator[Result], told: Any) -> Iterator[Result]:
+def _told(
+    results: Iterator[Result], on_image: Callable[[int], None]
+) -> Iterator[Result]:
     for count, result in enumerate(results, start=1):
         yield result
-        told(count)
+        on_image(count)
 
 
-def _write_pair(
-    folder: Path,
-    file: str,
-    sides: Sequence[str],
-    results: Iterator[Result],
-) -> dict[str, dict[str, Any]]:
-    """Writes one shard of each side; returns their parts of the indices."""
-    rows, problems = [], []
+def _write(
+    folder: Path, file: str, sides: Sequence[str], results: Iterator[Result]
+) -> Made:
+    """Writes one shard of each side."""
+    made = Made({}, [])
 
-    def write() -> dict[str, dict[str, Any]]:
+    def write() -> None:
         with ExitStack() as stack:
             writers = {
                 side: stack.enter_context(ShardWriter(folder / side / file))
@@ -173,14 +161,13 @@ def _write_pair(
             }
             for result in results:
                 if isinstance(result, ImageError):
-                    problems.append([result.path, result.reason])
+                    made.problems.append([result.path, result.reason])
                 else:
-                    rows.extend(_add(writers, file, result))
-            return {side: writer.finish() for side, writer in writers.items()}
+                    made.rows.extend(_add(writers, file, result))
+            made.sides.update((side, w.finish()) for side, w in writers.items())
 
-    pair = written(folder, write)
-    pair["lr"] |= {"problems": problems, "rows": rows}
-    return pair
+    written(folder, write)
+    return made
 
 
 def _add(
@@ -194,10 +181,3 @@ def _add(
     for image, row in zip(stored.lr, stored.rows, strict=True):
         writers["lr"].add(image)
         yield {"lr": f"lr/{file}[{image.name}]", "hr": hr, **row}
-
-
-def _write_indices(
-    folder: Path, shards: dict[str, list[dict[str, Any]]], complete: bool
-) -> None:
-    for side, of_side in shards.items():
-        write_index(folder / side, of_side, complete, grid_of(folder / side))

@@ -79,23 +79,28 @@ class Photograph:
 
 
 def open_folder(
-    input_dir: str | Path, output_dir: str | Path, settings: dict[str, Any]
+    input_dir: str | Path,
+    output_dir: str | Path,
+    settings: dict[str, Any],
+    record_name: str = RECORD_NAME,
 ) -> Path:
     """Makes the output folder, or takes one that was made with the same settings.
+
+    `record_name` is the file in it that keeps the settings.
 
     Raises:
       UserError: as `open_output`; or LR or HR images of other origin are in it, which
         would mix with the results.
     """
     folder = Path(output_dir)
-    if not (folder / RECORD_NAME).exists():
+    if not (folder / record_name).exists():
         for name in ("lr", "hr", MANIFEST_NAME):
             if (folder / name).exists():
                 raise UserError(
                     "--output_dir must be new, or one that pdm_tf.degrade has made "
-                    f"(with {RECORD_NAME}). Received: {folder}, which holds {name}."
+                    f"(with {record_name}). Received: {folder}, which holds {name}."
                 )
-    return open_output(input_dir, folder, settings, RECORD_NAME)
+    return open_output(input_dir, folder, settings, record_name)
 
 
 def names_of(files: Sequence[Path], input_dir: Path, draws: int) -> dict[Path, str]:

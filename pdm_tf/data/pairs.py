@@ -7,7 +7,8 @@ without the pixel that is not whole (benchmarks at x3, DIV2K at x8). Such pairs 
 at the bottom and right to the whole LR pixels that both show, the field's "modcrop".
 
 Where LR pixels lie in the HR image (`core.geometry.GRIDS`) cannot be seen from files.
-`pdm_tf.degrade` writes it down beside its folders; shards made of these carry it on.
+`pdm_tf.degrade` writes it down beside its folders (and `pdm_tf.prepare` that it used
+bicubic); shards made of these carry it on.
 """
 
 import os
@@ -22,6 +23,7 @@ import numpy as np
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import read_json
 from pdm_tf.core.geometry import GRIDS
+from pdm_tf.data.preparation import SETTINGS_NAME
 from pdm_tf.data.sources import Entry, list_entries, place_of
 from pdm_tf.data.tfrecord import grid_of_shards
 
@@ -144,16 +146,16 @@ def grid_of(lr_dir: str | Path) -> str | None:
         return grid
     for place in dict.fromkeys([location, Path(os.path.realpath(lr_dir))]):
         for folder, below in zip(place.parents, [place, *place.parents], strict=False):
-            record = folder / DEGRADE_RECORD
-            if below.name == "lr" and record.is_file():
-                return _recorded_grid(record)
+            for record in (folder / DEGRADE_RECORD, folder / SETTINGS_NAME):
+                if below.name == "lr" and record.is_file():
+                    return _recorded_grid(record)
     return None
 
 
 def _recorded_grid(path: Path) -> str | None:
     """That of a degradation's settings: its own entry, or one of its arguments."""
     record = read_json(path)
-    if record.get("degradation") == "bicubic":
+    if record.get("degradation") == "bicubic" or record.get("task") == "bicubic_lr":
         return "half_pixel"
     argument = re.search(r"\bgrid=(\w+)", record.get("degradation_arg", ""))
     grid = record.get("grid") or (argument and argument[1])

@@ -5,16 +5,20 @@ photographs are large and do not fit the memory budget of training: a patch then
 the decoding of one tile, not of a whole photograph.
 
 A shard is planned from names and file sizes alone, so that a second start finds the
-shards of the first: one with the same inputs (name, size, time) is kept.
+shards of the first: `core.ledger` remembers what a finished one was made of (names,
+sizes, times), and its part of the index.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pdm_tf.core.errors import ImageError
-from pdm_tf.core.files import file_status, read_json, write_json_atomic
+from pdm_tf.core.files import write_json_atomic
 from pdm_tf.core.images import decode_rgb_u8, encode_png, list_images, whole_file
+from pdm_tf.core.ledger import Ledger, stamp
 from pdm_tf.data.pairs import grid_of
 from pdm_tf.data.parallel import OnProgress, in_threads
 from pdm_tf.data.preparation import Outcome, open_output, require_some, written
@@ -23,9 +27,10 @@ from pdm_tf.data.tfrecord import (
     INDEX_NAME,
     SHARD_SUFFIX,
     StoredImage,
-    is_whole,
     write_shard,
 )
+
+LEDGER_NAME = ".shards.jsonl"
 
 _MB = 1 << 20
 
@@ -64,40 +69,109 @@ def make_shards(
         "tile_step": tile_step or tile,
     }
     folder = open_output(input_dir, output_dir, settings)
-    plan = plan_shards(files, input_dir, int(shard_mb * _MB))
-    finished = finished_shards(folder)
-    shards, counts, problems, done = [], {True: 0, False: 0}, [], 0
-    for number, inputs in enumerate(plan):
-        name = f"images-{number:05d}{SHARD_SUFFIX}"
-        shard = finished.get(name)
-        new = shard is None or shard["inputs"] != inputs
-        if new:
-            # Until the end the index says that it is not complete.
-            write_index(folder, shards, complete=False)
-            left_out: list[list[str]] = []
-            images = _stored(
-                [input_dir / path for path, _, _ in inputs],
-                input_dir,
-                left_out,
-                tile=tile,
-                tile_step=tile_step or tile,
-                threads=threads,
-                on_progress=_offset(on_progress, done, len(files)),
-            )
-            path = folder / name
-            shard = written(path, lambda p=path, i=images: write_shard(p, i))
-            shard |= {"inputs": inputs, "problems": left_out}
-        shards.append(shard)
-        counts[new] += len(shard["images"])
-        problems += [tuple(problem) for problem in shard["problems"]]
-        done += len(inputs)
-        if on_progress is not None:
-            on_progress(done, len(files))
-    write_index(folder, shards, complete=True, grid=grid_of(input_dir))
-    for name in finished.keys() - {shard["file"] for shard in shards}:
-        (folder / name).unlink(missing_ok=True)  # of an earlier, longer plan
+
+    def make(paths: Sequence[Path], file: str, on_image: Callable[[int], None]) -> Made:
+        left_out: list[list[str]] = []
+        images = _stored(
+            paths,
+            input_dir,
+            left_out,
+            tile=tile,
+            tile_step=tile_step or tile,
+            threads=threads,
+            on_image=on_image,
+        )
+        shard = written(folder / file, lambda: write_shard(folder / file, images))
+        return Made({".": shard}, left_out)
+
+    made = make_planned(
+        folder,
+        (".",),
+        plan_shards(files, input_dir, int(shard_mb * _MB)),
+        make,
+        input_dir=input_dir,
+        grid=grid_of(input_dir),
+        on_progress=on_progress,
+    )
+    counts = {True: 0, False: 0}
+    for shard, new in made:
+        counts[new] += len(shard.sides["."]["images"])
+    problems = [tuple(problem) for shard, _ in made for problem in shard.problems]
     outcome = Outcome(counts[True], counts[False], tuple(problems))
     return require_some(outcome, input_dir)
+
+
+@dataclass(frozen=True)
+class Made:
+    """One shard, on each side that there is one.
+
+    Attributes:
+      sides: side -> its part of the index.
+      problems: [path, reason] of each photograph left out.
+      rows: of the manifest, where there is one.
+    """
+
+    sides: dict[str, dict[str, Any]]
+    problems: list[list[str]]
+    rows: list[dict[str, Any]] = field(default_factory=list)
+
+
+def make_planned(
+    folder: Path,
+    sides: Sequence[str],
+    plan: Sequence[list[list[Any]]],
+    make: Callable[[Sequence[Path], str, Callable[[int], None]], Made],
+    *,
+    input_dir: Path,
+    grid: str | None,
+    on_progress: OnProgress | None,
+) -> list[tuple[Made, bool]]:
+    """Makes the shards of a plan, keeps finished ones, and writes the indices.
+
+    Args:
+      folder: of the output; `sides` are folders in it.
+      sides: "lr" and "hr", or "." alone.
+      plan: as `plan_shards` makes it.
+      make: (paths, file name, on_image) -> what was made of the paths; it tells
+        `on_image` how many of them are done.
+      input_dir: what the plan's names are relative to.
+      grid: where the pixels of LR images lie, if that is known (`data.pairs`).
+      on_progress: called with (files done, files in all).
+
+    Returns:
+      Every shard, in order, and whether it is new.
+    """
+    ledger = Ledger(folder, LEDGER_NAME)
+    total, done = sum(len(inputs) for inputs in plan), 0
+    made: list[tuple[Made, bool]] = []
+
+    def tell(count: int) -> None:
+        if on_progress is not None:
+            on_progress(done + count, total)
+
+    def write_indices(complete: bool) -> None:
+        for side in sides:
+            shards = [shard.sides[side] for shard, _ in made]
+            write_index(folder / side, shards, complete, grid)
+
+    files = [f"images-{number:05d}{SHARD_SUFFIX}" for number in range(len(plan))]
+    for file, inputs in zip(files, plan, strict=True):
+        new = not ledger.is_finished(file, inputs)
+        if new:
+            write_indices(complete=False)  # until the end
+            shard = make([input_dir / path for path, _, _ in inputs], file, tell)
+            sizes = {f"{side}/{file}": shard.sides[side]["bytes"] for side in sides}
+            written(folder, partial(ledger.add, file, inputs, sizes, asdict(shard)))
+        else:
+            shard = Made(**ledger.facts(file))
+        made.append((shard, new))
+        done += len(inputs)
+        tell(0)
+    write_indices(complete=True)
+    for file in ledger.keys() - set(files):  # of an earlier, longer plan
+        for side in sides:
+            (folder / side / file).unlink(missing_ok=True)
+    return made
 
 
 def plan_shards(
@@ -107,23 +181,14 @@ def plan_shards(
     plan: list[list[list[Any]]] = []
     size = 0
     for path in files:
-        stat = file_status(path)
-        if not plan or size + stat.st_size > shard_bytes:
+        length, time_ns = stamp(path)
+        if not plan or size + length > shard_bytes:
             plan.append([])
             size = 0
-        size += stat.st_size
-        row = [path.relative_to(input_dir).as_posix(), stat.st_size, stat.st_mtime_ns]
-        plan[-1].append(row)
+        size += length
+        name = path.relative_to(input_dir).as_posix()
+        plan[-1].append([name, length, time_ns])
     return plan
-
-
-def finished_shards(folder: Path) -> dict[str, dict[str, Any]]:
-    """The shards an earlier start finished, by file name."""
-    path = folder / INDEX_NAME
-    if not path.exists():
-        return {}
-    shards = read_json(path)["shards"]
-    return {shard["file"]: shard for shard in shards if is_whole(folder, shard)}
 
 
 def write_index(
@@ -151,7 +216,7 @@ def _stored(
     tile: int,
     tile_step: int,
     threads: int,
-    on_progress: OnProgress | None,
+    on_image: Callable[[int], None],
 ) -> Iterator[StoredImage]:
     """Yields what goes into a shard; files that cannot be read go to `left_out`."""
 
@@ -167,8 +232,7 @@ def _stored(
             left_out.append([result.path, result.reason])
         else:
             yield from result
-        if on_progress is not None:
-            on_progress(done, len(paths))
+        on_image(done)
 
 
 def _images_of(path: Path, name: str, tile: int, tile_step: int) -> list[StoredImage]:
@@ -192,11 +256,3 @@ def _starts(length: int, tile: int, step: int) -> list[int]:
     if length <= tile:
         return [0]
     return [*range(0, length - tile, step), length - tile]
-
-
-def _offset(
-    on_progress: OnProgress | None, before: int, total: int
-) -> OnProgress | None:
-    if on_progress is None:
-        return None
-    return lambda done, _: on_progress(before + done, total)

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 
 from pdm_tf.cli import program
-from pdm_tf.cli.flags_degrade import SOME_LEFT_OUT, SPEC
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8, write_png
-from pdm_tf.degrade import main
+from pdm_tf.degrade import SPEC, main
 from pdm_tf.models.bundle import save_bundle
 from tests.unit.data.folders import noise
 from tests.unit.degradations.networks import tiny_pdm
@@ -160,7 +159,7 @@ def test_a_predefined_one_has_scale_4_and_a_learned_one_its_own(folder, bundle):
 
 def test_bad_files_are_counted_in_the_exit_code(folder, bundle, capsys):
     (folder / "in" / "text.png").write_text("text")
-    assert call(folder, bundle) == SOME_LEFT_OUT
+    assert call(folder, bundle) == program.SOME_LEFT_OUT
     told = capsys.readouterr()
     assert "text.png: is not a PNG, JPEG, WebP, TIFF, BMP or GIF image" in told.err
     assert "1 files left out" in told.out

@@ -7,10 +7,9 @@ import numpy as np
 import pytest
 
 from pdm_tf.cli import program
-from pdm_tf.cli.flags_prepare import SOME_LEFT_OUT, SPEC
 from pdm_tf.core.images import read_rgb_u8
 from pdm_tf.data.sources import open_source
-from pdm_tf.prepare import main
+from pdm_tf.prepare import SPEC, main
 from tests.unit.data.folders import SIZES, fill
 
 
@@ -54,7 +53,7 @@ def test_bicubic_pairs_and_a_second_start(folder, capsys):
 def test_bad_files_are_named_and_counted_in_the_exit_code(folder, capsys, task):
     (folder / "in" / "text.png").write_text("text")
     for _ in range(2):  # the second start tells it again
-        assert _call(folder, task) == SOME_LEFT_OUT
+        assert _call(folder, task) == program.SOME_LEFT_OUT
         told = capsys.readouterr()
         assert "text.png: is not a PNG, JPEG, WebP, TIFF, BMP or GIF image" in told.err
         assert "1 files left out" in told.out

@@ -11,13 +11,14 @@ import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import read_rgb_u8, to_u8, write_png
-from pdm_tf.data.bicubic_pairs import make_bicubic_pairs
-from pdm_tf.data.degraded_pairs import JOURNAL_NAME, make_degraded_pairs
+from pdm_tf.data import degraded_pairs
+from pdm_tf.data import shards as image_shards
+from pdm_tf.data.degraded_pairs import LEDGER_NAME, make_degraded_pairs
 from pdm_tf.data.degraded_shards import make_degraded_shards
 from pdm_tf.data.degrading import Request, Stopped, image_seed
 from pdm_tf.data.pairs import load_pairs
 from pdm_tf.degradations import BicubicDegradation
-from tests.oracles import blur_oracle
+from tests.oracles import blur_oracle, imresize_oracle
 from tests.unit.data.folders import SIZES, add_bad_files, fill, noise
 from tests.unit.degradations.networks import tiny_pdm
 
@@ -54,11 +55,11 @@ def shards(folder, degradation, out="out", *, draws=1, **how):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Path -> bytes of all files, the journal of finished ones left out."""
+    """Path -> bytes of all files but the ledger, whose order is that of the threads."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != JOURNAL_NAME
+        if path.is_file() and path.name not in (LEDGER_NAME, image_shards.LEDGER_NAME)
     }
 
 
@@ -113,17 +114,32 @@ def test_stored_kernels_explain_the_lr_images(folder):
         assert row["noise_std_255"] is None
 
 
-def test_bicubic_is_that_of_prepare(folder):
-    (folder / "in" / "tiny.png").unlink(missing_ok=True)
+def test_bicubic_is_matlabs_of_the_cropped_photograph(folder):
     write_png(folder / "in" / "tiny.png", noise(3, 5, 60))
-    pairs(folder, BicubicDegradation(SCALE))
-    make_bicubic_pairs(folder / "in", folder / "prepared", scale=SCALE)
-    made, wanted = contents(folder / "out"), contents(folder / "prepared")
-    images = [name for name in wanted if name.endswith(".png")]
-    assert len(images) == 14 and {n for n in made if n.endswith(".png")} == set(images)
-    assert all(made[name] == wanted[name] for name in images)
-    assert "kernels.npy" not in made
+    write_png(folder / "in" / "thin.png", noise(SCALE - 1, 40, 0))
+    outcome = pairs(folder, BicubicDegradation(SCALE))
+    assert [Path(path).name for path, _ in outcome.problems] == ["thin.png"]
+    found = load_pairs(folder / "out/hr", folder / "out/lr", SCALE)
+    assert len(found.pairs) == 7
+    for pair in found.pairs:
+        hr_u8, lr_u8 = pair.load()
+        source = read_rgb_u8(folder / "in" / f"{pair.name}.png")
+        height, width = (side - side % SCALE for side in source.shape[:2])
+        np.testing.assert_array_equal(hr_u8, source[:height, :width])
+        exact = 255 * imresize_oracle.imresize(hr_u8 / 255.0, 1 / SCALE)
+        wanted = np.floor(np.clip(exact, 0, 255) + 0.5).astype(np.uint8)
+        np.testing.assert_array_equal(lr_u8, wanted)
+    assert not (folder / "out/kernels.npy").exists()
     assert {row["kernel"] for row in manifest(folder / "out")} == {None}
+
+
+def test_a_full_disk_is_the_users(folder, monkeypatch):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(degraded_pairs, "write_bytes_atomic", full)
+    with pytest.raises(UserError, match="cannot be written: No space left"):
+        pairs(folder, BicubicDegradation(SCALE))
 
 
 def test_other_files_threads_and_draws_change_no_image(folder, learned):
@@ -171,8 +187,8 @@ def test_a_second_start_keeps_what_is_whole(folder, learned):
     (folder / "out/lr/0002_d1.png").unlink()
     (folder / "out/hr/0003_d0.png").write_bytes(b"cut")
     (folder / "out/manifest.jsonl").unlink()
-    journal = folder / "out" / JOURNAL_NAME
-    journal.write_text(journal.read_text() + '\n{"name": "0001", "made_of": [1')
+    ledger = folder / "out" / LEDGER_NAME
+    ledger.write_text(ledger.read_text() + '\n{"key": "0001", "inputs": "')
     outcome = pairs(folder, learned, draws=2)
     assert (outcome.written, outcome.kept) == (2, 4)
     assert contents(folder / "out") == before

@@ -272,6 +272,7 @@ def test_pairs_are_aligned_under_all_eight_symmetries(tmp_path, grid, scale, cac
         ({"degradation": "awgn_blur", "degradation_arg": "a=1,grid=pixel0"}, "pixel0"),
         ({"degradation": "pdm-0123", "grid": "half_pixel"}, "half_pixel"),
         ({"degradation": "another"}, None),
+        ({"task": "bicubic_lr", "scale": 4}, "half_pixel"),
         (None, None),
     ],
 )
@@ -279,7 +280,8 @@ def test_the_grid_of_pairs_is_read_beside_them(tmp_path, record, grid):
     """In folders, below them, through a link, and in shards of them without it."""
     fill(tmp_path / "out" / "lr" / "deep")
     if record is not None:
-        (tmp_path / "out" / "degrade.json").write_text(json.dumps(record))
+        name = "prepare.json" if "task" in record else "degrade.json"
+        (tmp_path / "out" / name).write_text(json.dumps(record))
     (tmp_path / "link").symlink_to(tmp_path / "out" / "lr")
     make_shards(tmp_path / "out" / "lr", tmp_path / "shards")
     shard = tmp_path / "shards" / "images-00000.tfrecord"
