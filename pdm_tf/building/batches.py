@@ -10,13 +10,12 @@ from pdm_tf.building.requests import Remark
 from pdm_tf.core.progress import ProgressBar
 from pdm_tf.data.pairs import ASSUMED_GRID, load_pairs
 from pdm_tf.data.pipeline import (
-    StreamSpec,
+    Batching,
     make_batches,
-    make_pair_stream,
+    make_pair_batches,
     open_pairs,
-    open_streams,
 )
-from pdm_tf.data.sources import check_unpaired
+from pdm_tf.data.sources import check_unpaired, open_source
 from pdm_tf.evaluation.validation import make_validator
 from pdm_tf.methods.base import Method
 from pdm_tf.train_config import TrainConfig
@@ -48,25 +47,22 @@ def unpaired_batches(
     labels = {"hr": "--hr_dir", "real_lr": "--lr_dir"}
     if "real_lr" in method.patches:
         check_unpaired(config.hr_dir, config.lr_dir)
-    specs = [
-        StreamSpec(name, folders[name], patch, label=labels[name])
-        for name, patch in method.patches.items()
-    ]
+    sources, cache_mb = {}, config.cache_mb
     with ProgressBar(*_LOADING, config.progress, delay=1.0, leave=False) as bar:
-        sources = open_streams(specs, cache_mb=config.cache_mb, on_progress=bar.update)
+        for name, patch in method.patches.items():  # first come, first cached
+            sources[name] = open_source(
+                folders[name],
+                patch=patch,
+                cache_mb=cache_mb,
+                label=labels[name],
+                on_progress=bar.update,
+            )
+            cache_mb -= sources[name].memory_mb
     skipped = [item for source in sources.values() for item in source.skipped]
 
     def batches(start_step: int) -> Batches:
-        return make_batches(
-            sources,
-            method.patches,
-            config.batch_size,
-            config.seed,
-            start_step,
-            config.threads,
-            (replicas.worker, replicas.workers),
-            replicas.device,
-        )
+        how = _batching(config, replicas, start_step)
+        return make_batches(sources, method.patches, how)
 
     return batches, [(str(path), reason) for path, reason in skipped]
 
@@ -101,15 +97,19 @@ def paired_batches(
     skipped = [*pair_set.problems, *pairs.skipped]
 
     def batches(start_step: int) -> Batches:
-        return make_pair_stream(
-            pairs,
-            lr_patch=config.lr_patch,
-            batch_size=config.batch_size,
-            seed=config.seed,
-            start_index=start_step * config.batch_size,
-            threads=config.threads,
-            shard=(replicas.worker, replicas.workers),
-            device=replicas.device,
-        )
+        how = _batching(config, replicas, start_step)
+        return make_pair_batches(pairs, config.lr_patch, how)
 
     return batches, [(str(path), reason) for path, reason in skipped]
+
+
+def _batching(config: TrainConfig, replicas: Replicas, start_step: int) -> Batching:
+    return Batching(
+        batch_size=config.batch_size,
+        seed=config.seed,
+        start_step=start_step,
+        threads=config.threads,
+        worker=replicas.worker,
+        workers=replicas.workers,
+        device=replicas.device,
+    )

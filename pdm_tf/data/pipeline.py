@@ -1,11 +1,11 @@
-"""Named streams of patches as `tf.data`, from sources that were opened before.
+"""Batches of patches as `tf.data`, from sources that were opened before.
 
 A stream maps the counter 0, 1, 2, ... to groups of global sample indices, the indices
 to draws and the draws to patches (`crops.py`). Patches stay uint8 until
 a batch is made of them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.data.crops import cutter, draw_samples, partners_of, reversal_shift
 from pdm_tf.data.pairs import ASSUMED_GRID, PairSet
 from pdm_tf.data.parallel import OnProgress
-from pdm_tf.data.sources import ImageSource, load_entries, open_source, place_of
+from pdm_tf.data.sources import ImageSource, open_source, place_of
 
 _PREFETCHED = 4  # batches: enough to ride over a slow image, little memory
 _PREFETCHED_ON_DEVICE = 2  # one is used while the next is copied
@@ -27,122 +27,65 @@ _TOGETHER = 32
 
 
 @dataclass(frozen=True)
-class StreamSpec:
-    """A stream to be opened.
+class Batching:
+    """How batches are taken from sources.
 
     Attributes:
-      name: key of its batches, and of its randomness: "hr", "real_lr".
-      location: folder of images or TFRecord shards.
-      patch: side of its patches in pixels.
-      label: how errors call it; `name` if empty.
-    """
-
-    name: str
-    location: str
-    patch: int
-    label: str = ""
-
-
-def open_streams(
-    specs: Sequence[StreamSpec],
-    *,
-    cache_mb: float,
-    minimum: int = 1,
-    on_progress: OnProgress | None = None,
-) -> dict[str, ImageSource]:
-    """Opens the sources of several streams within one memory budget, first come first.
-
-    Raises:
-      UserError: a location does not exist or holds fewer than `minimum` usable images.
-    """
-    sources = {}
-    for spec in specs:
-        sources[spec.name] = open_source(
-            spec.location,
-            patch=spec.patch,
-            cache_mb=cache_mb,
-            minimum=minimum,
-            label=spec.label or spec.name,
-            on_progress=on_progress,
-        )
-        cache_mb -= sources[spec.name].memory_mb
-    return sources
-
-
-def make_stream(
-    source: ImageSource,
-    *,
-    patch: int,
-    batch_size: int,
-    seed: int,
-    stream: str,
-    start_index: int = 0,
-    threads: int = 0,
-    shard: tuple[int, int] = (0, 1),
-    device: str = "",
-) -> tf.data.Dataset:
-    """Batches of random patches, without end.
-
-    Args:
-      source: where they come from.
-      patch: side in pixels, at most that of the smallest image.
       batch_size: of the global batch, over all workers.
       seed: the run's seed.
-      stream: name of the stream; different names draw independently.
-      start_index: global index of the first sample, a whole number of batches.
+      start_step: steps taken already; the batches are those that would follow.
       threads: threads for it; 0 lets TensorFlow choose. Changes nothing but the speed.
-      shard: (k, n): worker k of n gets rows k*B/n .. (k+1)*B/n of each global batch.
-      device: where batches are copied ahead of their use ("/GPU:0"); such a stream is
+      worker, workers: worker k of n gets rows k*B/n .. (k+1)*B/n of each global batch.
+      device: where batches are copied ahead of their use ("/GPU:0"); such a dataset is
         iterated over eagerly and takes no further transformation. Empty: they stay in
         the host's memory, and TensorFlow copies them when they are used.
 
-    Returns:
-      Dataset of [batch_size / n, patch, patch, 3] float32 in [0, 1].
-
     Raises:
-      ValueError: arguments that do not fit together.
+      ValueError: values that do not fit together.
     """
-    if source.sizes.min() < patch:
-        raise ValueError(
-            f"`patch` must not exceed the smallest image, {source.sizes.min()} px. "
-            f"Received: {patch}."
-        )
-    cut = cutter(source)
 
-    def samples(indices: tf.Tensor) -> tf.Tensor:
-        draws = draw_samples(
-            indices, source.sizes, patch=patch, seed=seed, stream=stream
-        )
-        return cut(draws, patch)
+    batch_size: int
+    seed: int
+    start_step: int = 0
+    threads: int = 0
+    worker: int = 0
+    workers: int = 1
+    device: str = ""
 
-    together = _TOGETHER if source.cached else 1
-    groups = _index_groups(start_index, batch_size, shard, together)
-    return _batches(groups, samples, batch_size // shard[1], threads, device)
+    def __post_init__(self) -> None:
+        if self.batch_size % self.workers or not 0 <= self.worker < self.workers:
+            raise ValueError(
+                "`worker` must be 0 <= k < n = `workers`, and n must divide "
+                f"`batch_size`. Received: worker={self.worker}, "
+                f"workers={self.workers}, batch_size={self.batch_size}."
+            )
+        if self.start_step < 0:
+            raise ValueError(
+                f"`start_step` must be 0 or more. Received: {self.start_step}."
+            )
+
+    @property
+    def local(self) -> int:
+        """Rows of a batch that this worker gets."""
+        return self.batch_size // self.workers
 
 
 def make_batches(
-    sources: Mapping[str, ImageSource],
-    patches: Mapping[str, int],
-    batch_size: int,
-    seed: int,
-    start_step: int,
-    threads: int = 0,
-    shard: tuple[int, int] = (0, 1),
-    device: str = "",
+    sources: Mapping[str, ImageSource], patches: Mapping[str, int], how: Batching
 ) -> tf.data.Dataset:
-    """Batches of several streams side by side, from step `start_step` on.
+    """Batches of random patches of several streams side by side, without end.
 
     Args:
-      sources: stream name -> source.
-      patches: stream name -> patch side in pixels; the same names.
-      batch_size, seed, threads, shard, device: as in `make_stream`.
-      start_step: steps taken already; the batches are those that would follow.
+      sources: stream name -> source. Streams draw independently, by their names.
+      patches: stream name -> patch side in pixels, at most that of the smallest image;
+        the same names.
+      how: batch size, seed, start.
 
     Returns:
       Dataset of {name: [batch_size / n, patch, patch, 3] float32 in [0, 1]}.
 
     Raises:
-      ValueError: the names differ, or as in `make_stream`.
+      ValueError: the names differ, or a patch is larger than an image.
     """
     if set(sources) != set(patches) or not sources:
         raise ValueError(
@@ -150,19 +93,29 @@ def make_batches(
             f"{sorted(sources)} and {sorted(patches)}."
         )
     streams = {
-        name: make_stream(
-            source,
-            patch=patches[name],
-            batch_size=batch_size,
-            seed=seed,
-            stream=name,
-            start_index=start_step * batch_size,
-            threads=threads,
-            shard=shard,
-        )
+        name: _stream(source, patches[name], name, how)
         for name, source in sources.items()
     }
-    return _finished(tf.data.Dataset.zip(streams), threads, device)
+    return _finished(tf.data.Dataset.zip(streams), how.threads, how.device)
+
+
+def _stream(
+    source: ImageSource, patch: int, name: str, how: Batching
+) -> tf.data.Dataset:
+    if source.sizes.min() < patch:
+        raise ValueError(
+            f"`patches` must not exceed the smallest image, {source.sizes.min()} px. "
+            f"Received: {patch} for {name}."
+        )
+    cut = cutter(source)
+
+    def samples(indices: tf.Tensor) -> tf.Tensor:
+        draws = draw_samples(
+            indices, source.sizes, patch=patch, seed=how.seed, stream=name
+        )
+        return cut(draws, patch)
+
+    return _batches(samples, how, together=_TOGETHER if source.cached else 1)
 
 
 @dataclass(frozen=True)
@@ -201,16 +154,16 @@ def open_pairs(
     sources = {}
     for side, patch in (("lr", lr_patch), ("hr", lr_patch * pair_set.scale)):
         entries = [getattr(pair, side) for pair in pair_set.pairs]
-        # One HR image may be in several pairs: numbers tell them apart.
-        sources[side] = load_entries(
-            [
+        sources[side] = open_source(
+            Path(place_of(entries[0])).parent,
+            # One HR image may be in several pairs: numbers tell them apart.
+            entries=[
                 replace(entry, name=f"{number}:{entry.name}")
                 for number, entry in enumerate(entries)
             ],
             patch=patch,
             cache_mb=cache_mb,
             label=f"The {side.upper()} images of the pairs",
-            location=str(Path(place_of(entries[0])).parent),
             on_progress=on_progress,
         )
         cache_mb -= sources[side].memory_mb
@@ -233,19 +186,10 @@ def open_pairs(
     )
 
 
-def make_pair_stream(
-    pairs: PairSource,
-    *,
-    lr_patch: int,
-    batch_size: int,
-    seed: int,
-    stream: str = "pair",
-    start_index: int = 0,
-    threads: int = 0,
-    shard: tuple[int, int] = (0, 1),
-    device: str = "",
+def make_pair_batches(
+    pairs: PairSource, lr_patch: int, how: Batching
 ) -> tf.data.Dataset:
-    """As `make_stream`, of the same place in both images of a pair.
+    """As `make_batches`, of the same place in both images of a pair.
 
     Returns:
       Dataset of {"hr": [b, s*lr_patch, s*lr_patch, 3], "lr": [b, lr_patch, lr_patch,
@@ -261,8 +205,8 @@ def make_pair_stream(
             indices,
             sizes,
             patch=lr_patch,
-            seed=seed,
-            stream=stream,
+            seed=how.seed,
+            stream="pair",
             one_before=reversal_shift(pairs.scale, pairs.grid) > 0,
         )
         hr_draws = partners_of(draws, pairs.scale, pairs.grid)
@@ -271,53 +215,31 @@ def make_pair_stream(
             "lr": cut_lr(draws, lr_patch),
         }
 
-    together = _TOGETHER if pairs.hr.cached and pairs.lr.cached else 1
-    groups = _index_groups(start_index, batch_size, shard, together)
-    return _batches(groups, samples, batch_size // shard[1], threads, device)
+    cached = pairs.hr.cached and pairs.lr.cached
+    batches = _batches(samples, how, together=_TOGETHER if cached else 1)
+    return _on_device(batches, how.device)
 
 
-def _index_groups(
-    start_index: int, batch_size: int, shard: tuple[int, int], together: int
+def _batches(
+    samples: Callable[[tf.Tensor], Any], how: Batching, together: int
 ) -> tf.data.Dataset:
-    """Global sample indices of one worker, in order, in groups of [n] int64.
+    """Batches of float32 patches that `samples` cuts for groups of sample indices.
 
-    n is the largest number up to `together` that divides the worker's part of a batch.
+    Groups are of [n] int64, in order; n is the largest number up to `together` that
+    divides the worker's part of a batch.
     """
-    worker, workers = shard
-    if workers < 1 or not 0 <= worker < workers or batch_size % workers:
-        raise ValueError(
-            "`shard` must be (k, n) with 0 <= k < n, and n must divide `batch_size`. "
-            f"Received: shard={shard}, batch_size={batch_size}."
-        )
-    if start_index < 0 or start_index % batch_size:
-        raise ValueError(
-            "`start_index` must be a whole number of batches. Received: "
-            f"start_index={start_index}, batch_size={batch_size}."
-        )
-    local = batch_size // workers
-    first = start_index + worker * local
+    local, first = how.local, how.start_step * how.batch_size + how.worker * how.local
     size = max(n for n in range(1, min(together, local) + 1) if local % n == 0)
 
     def to_global(group: tf.Tensor) -> tf.Tensor:
         counters = group * size + tf.range(size, dtype=tf.int64)
-        return first + counters // local * batch_size + counters % local
+        return first + counters // local * how.batch_size + counters % local
 
-    return tf.data.Dataset.range(np.iinfo(np.int64).max // batch_size).map(to_global)
-
-
-def _batches(
-    groups: tf.data.Dataset,
-    samples: Callable[[tf.Tensor], Any],
-    local: int,
-    threads: int,
-    device: str,
-) -> tf.data.Dataset:
-    """Batches of `local` float32 patches out of groups of indices."""
-    patches = _mapped(groups, samples, threads)
-    size = groups.element_spec.shape[0]
+    endless = tf.data.Dataset.range(np.iinfo(np.int64).max // how.batch_size)
+    patches = _mapped(endless.map(to_global), samples, how.threads)
     if size < local:
         patches = patches.batch(local // size, drop_remainder=True)
-    return _finished(_mapped(patches, _to_float(local), threads), threads, device)
+    return _finished(_mapped(patches, _to_float(local), how.threads), how.threads)
 
 
 def _to_float(local: int) -> Callable[[Any], Any]:
@@ -345,12 +267,17 @@ def _mapped(
     )
 
 
-def _finished(dataset: tf.data.Dataset, threads: int, device: str) -> tf.data.Dataset:
+def _finished(
+    dataset: tf.data.Dataset, threads: int, device: str = ""
+) -> tf.data.Dataset:
     options = tf.data.Options()
     options.deterministic = True
     if threads:
         options.threading.private_threadpool_size = threads
-    dataset = dataset.with_options(options).prefetch(_PREFETCHED)
+    return _on_device(dataset.with_options(options).prefetch(_PREFETCHED), device)
+
+
+def _on_device(dataset: tf.data.Dataset, device: str) -> tf.data.Dataset:
     if not device:
         return dataset
     return dataset.apply(

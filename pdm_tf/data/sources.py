@@ -149,6 +149,7 @@ def open_source(
     cache_mb: float,
     minimum: int = 1,
     label: str = "",
+    entries: Sequence[Entry] | None = None,
     on_progress: OnProgress | None = None,
 ) -> ImageSource:
     """Opens the images of a folder, or of TFRecord shards that `prepare` made.
@@ -159,56 +160,14 @@ def open_source(
       cache_mb: memory for decoded pixels, in MB (2**20 bytes).
       minimum: usable images that there must be.
       label: what the images are for, in messages; the location if empty.
+      entries: the images of the location, where they are known already.
       on_progress: called with (images done, images in all) now and then.
 
     Raises:
       UserError: no such place, or fewer than `minimum` usable images.
     """
-    return load_entries(
-        list_entries(location),
-        patch=patch,
-        cache_mb=cache_mb,
-        minimum=minimum,
-        label=label or str(location),
-        location=str(location),
-        on_progress=on_progress,
-    )
-
-
-def list_entries(location: str | Path) -> list[Entry]:
-    """Returns the images of a folder or of TFRecord shards, sorted by name.
-
-    Raises:
-      UserError: no such place or nothing in it.
-    """
-    path = Path(location)
-    if path.suffix == SHARD_SUFFIX or (path / INDEX_NAME).is_file():
-        return list(read_index(path))
-    if path.is_dir() and any(path.glob(f"*{SHARD_SUFFIX}")):
-        raise UserError(
-            f"TFRecord shards need the {INDEX_NAME} that pdm_tf.prepare writes beside "
-            f"them. Received: {path}, which has none; run pdm_tf.prepare again."
-        )
-    return [
-        FileEntry(file.relative_to(path).as_posix(), file) for file in list_images(path)
-    ]
-
-
-def load_entries(
-    entries: Sequence[Entry],
-    *,
-    patch: int,
-    cache_mb: float,
-    minimum: int = 1,
-    label: str,
-    location: str,
-    on_progress: OnProgress | None = None,
-) -> ImageSource:
-    """`open_source` for images that are known already.
-
-    Raises:
-      UserError: fewer than `minimum` usable images.
-    """
+    if entries is None:
+        entries = list_entries(location)
     sizes, skipped = _measure(entries, patch)
     usable = [index for index in range(len(entries)) if index in sizes]
     lengths = [sizes[i][0] * sizes[i][1] * _CHANNELS for i in usable]
@@ -238,16 +197,36 @@ def load_entries(
     )
     keep = [position for position, fault in enumerate(faults) if fault is None]
     skipped = sorted(skipped + [fault for fault in faults if fault is not None])
-    _require(len(keep), minimum, len(entries), skipped, patch, label, location)
+    label, place = label or str(location), str(location)
+    _require(len(keep), minimum, len(entries), skipped, patch, label, place)
     return ImageSource(
         label=label,
-        location=location,
+        location=place,
         entries=tuple(entries[usable[position]] for position in keep),
         sizes=np.array([sizes[usable[position]] for position in keep], np.int64),
         skipped=tuple(skipped),
         pixels=pixels,
         offsets=offsets[keep],
     )
+
+
+def list_entries(location: str | Path) -> list[Entry]:
+    """Returns the images of a folder or of TFRecord shards, sorted by name.
+
+    Raises:
+      UserError: no such place or nothing in it.
+    """
+    path = Path(location)
+    if path.suffix == SHARD_SUFFIX or (path / INDEX_NAME).is_file():
+        return list(read_index(path))
+    if path.is_dir() and any(path.glob(f"*{SHARD_SUFFIX}")):
+        raise UserError(
+            f"TFRecord shards need the {INDEX_NAME} that pdm_tf.prepare writes beside "
+            f"them. Received: {path}, which has none; run pdm_tf.prepare again."
+        )
+    return [
+        FileEntry(file.relative_to(path).as_posix(), file) for file in list_images(path)
+    ]
 
 
 def check_unpaired(hr_dir: str | Path, lr_dir: str | Path) -> None:

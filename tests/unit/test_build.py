@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from pdm_tf.build import build_method, build_training, bundle_saver
+from pdm_tf.building import batches
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import write_png
+from pdm_tf.data.sources import open_source
 from pdm_tf.degradations import KernelModuleConfig
 from pdm_tf.methods import PDMSR, PDMSRGAN, Supervised
 from pdm_tf.models.bundle import load_bundle, save_bundle
@@ -422,12 +424,27 @@ def in_folders(config, photos, **changes):
     return dataclasses.replace(config, **{**folders, **changes})
 
 
+def test_streams_share_the_memory_budget(photos, monkeypatch):
+    """What the first keeps in memory is not there for the second."""
+    budgets, sources = [], []
+
+    def opened(location, **how):
+        budgets.append(how["cache_mb"])
+        sources.append(open_source(location, **how))
+        return sources[-1]
+
+    monkeypatch.setattr(batches, "open_source", opened)
+    build_training(in_folders(JOINT, photos))
+    assert sources[0].memory_mb > 0
+    assert budgets == [budgets[0], budgets[0] - sources[0].memory_mb]
+
+
 def test_training_gets_batches_of_the_methods_patches_from_any_step(photos):
     setup = build_training(in_folders(JOINT, photos))
     assert [path for path, _ in setup.skipped] == [str(photos / "hr" / "broken.png")]
     assert setup.validate is None
-    batches = iter(setup.make_batches(0))
-    first, second = next(batches), next(batches)
+    taken = iter(setup.make_batches(0))
+    first, second = next(taken), next(taken)
     assert {k: v.shape for k, v in first.items()} == {
         "hr": (2, 20, 20, 3),
         "real_lr": (2, 8, 8, 3),

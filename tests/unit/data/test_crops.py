@@ -20,7 +20,7 @@ from pdm_tf.data.crops import (
     partners_of,
     steps_of,
 )
-from pdm_tf.data.pipeline import make_stream
+from pdm_tf.data.pipeline import Batching, make_batches
 from pdm_tf.data.sources import open_source
 from tests.oracles import draw_oracle
 from tests.unit.data.folders import fill
@@ -173,38 +173,32 @@ def test_steps_of_several_symmetries_are_those_of_each(side):
 
 
 @pytest.mark.parametrize(
-    ("batch_size", "shard", "start"),
+    ("batch_size", "shard", "start_step"),
     [
         (4, (0, 1), 0),
-        (32, (0, 1), 32 * 5),
+        (32, (0, 1), 5),
         (48, (0, 1), 0),  # two groups of 24 in a batch
-        (37, (0, 1), 37 * 10**8),  # no divisor; indices beyond 32 bits
-        (12, (2, 3), 24),
+        (37, (0, 1), 10**8),  # no divisor; indices beyond 32 bits
+        (12, (2, 3), 2),
     ],
 )
-def test_batches_are_those_of_the_oracle(tmp_path, batch_size, shard, start):
+def test_batches_are_those_of_the_oracle(tmp_path, batch_size, shard, start_step):
     """However indices are grouped, each sample is drawn, cut and placed as by hand."""
     pictures = fill(tmp_path, SIZES[:1] + SIZES[2:])
     source = open_source(tmp_path, patch=8, cache_mb=64)
-    stream = make_stream(
-        source,
-        patch=8,
-        batch_size=batch_size,
-        seed=11,
-        stream="hr",
-        start_index=start,
-        shard=shard,
-    )
+    worker, workers = shard
+    how = Batching(batch_size, 11, start_step, worker=worker, workers=workers)
+    batches = make_batches({"hr": source}, {"hr": 8}, how)
     keys = []
     for kind in ("image", "crop"):
         first, second = stream_seed(11, f"data/hr/{kind}")
         keys.append(first << 31 | second)
-    worker, workers = shard
     local = batch_size // workers
-    for step, batch in enumerate(stream.take(3)):
-        first = start + step * batch_size + worker * local
-        assert batch.shape == (local, 8, 8, 3)
-        for index, patch in zip(itertools.count(first), batch.numpy(), strict=False):
+    for step, batch in enumerate(batches.take(3), start=start_step):
+        first = step * batch_size + worker * local
+        patches = batch["hr"].numpy()
+        assert patches.shape == (local, 8, 8, 3)
+        for index, patch in zip(itertools.count(first), patches, strict=False):
             image, top, left, symmetry = draw_oracle.draw(
                 index, source.sizes, 8, tuple(keys)
             )

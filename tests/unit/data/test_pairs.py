@@ -12,7 +12,7 @@ import tensorflow as tf
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import write_png
 from pdm_tf.data.pairs import grid_of, load_pairs
-from pdm_tf.data.pipeline import make_pair_stream, open_pairs
+from pdm_tf.data.pipeline import Batching, make_pair_batches, open_pairs
 from pdm_tf.data.shards import make_shards
 from tests.unit.data.folders import fill, noise
 
@@ -74,8 +74,7 @@ def test_pairs_in_shards_are_the_pairs_in_folders(tmp_path, cache_mb):
     for pair_set in (found, _load(tmp_path)):
         pairs = open_pairs(pair_set, lr_patch=6, cache_mb=cache_mb)
         assert not pairs.skipped and pairs.lr.count == 3
-        stream = make_pair_stream(pairs, lr_patch=6, batch_size=8, seed=1)
-        streams.append(next(iter(stream)))
+        streams.append(next(iter(make_pair_batches(pairs, 6, Batching(8, 1)))))
     for side in ("hr", "lr"):
         np.testing.assert_array_equal(streams[0][side], streams[1][side])
 
@@ -150,11 +149,9 @@ def test_sides_that_do_not_divide_are_cut_at_the_bottom_and_right(
         assert {0.0, 3.0 * common[0] - 1} <= set(np.round(turned[..., 0].ravel()))
 
 
-def _stream(pairs, cache_mb=64, count=4, lr_patch=5, **arguments):
+def _stream(pairs, cache_mb=64, count=4, lr_patch=5, **how):
     source = open_pairs(pairs, lr_patch=lr_patch, cache_mb=cache_mb)
-    dataset = make_pair_stream(
-        source, lr_patch=lr_patch, batch_size=8, seed=1, **arguments
-    )
+    dataset = make_pair_batches(source, lr_patch, Batching(8, 1, **how))
     batches = [
         tf.nest.map_structure(lambda tensor: tensor.numpy(), batch)
         for batch in dataset.take(count)
@@ -187,8 +184,8 @@ def test_pair_streams_resume_split_and_decode_alike(five):
     for variant in variants:
         for side in ("hr", "lr"):
             np.testing.assert_array_equal(variant[side], whole[side])
-    later = _stream(five, start_index=16, count=2)
-    halves = [_stream(five, shard=(k, 2)) for k in (0, 1)]
+    later = _stream(five, start_step=2, count=2)
+    halves = [_stream(five, worker=k, workers=2) for k in (0, 1)]
     for side in ("hr", "lr"):
         np.testing.assert_array_equal(later[side], whole[side][2:])
         joined = np.concatenate([half[side] for half in halves], axis=1)

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from pdm_tf.core.geometry import d4
 from pdm_tf.data.crops import draw_samples
-from pdm_tf.data.pipeline import StreamSpec, make_batches, make_stream, open_streams
+from pdm_tf.data.pipeline import Batching, make_batches
 from pdm_tf.data.shards import make_shards
 from pdm_tf.data.sources import open_source
 from tests.unit.data.folders import SIZES, fill
@@ -35,9 +35,15 @@ def _take(dataset, count):
     ]
 
 
+def _stream(source, *, patch=PATCH, name="hr", **how):
+    """Batches of one stream, for which `Batching` has other values in `how`."""
+    how = {"batch_size": BATCH, "seed": 3, **how}
+    return make_batches({name: source}, {name: patch}, Batching(**how))
+
+
 def _batches(source, count=6, **changes):
-    arguments = {"patch": PATCH, "batch_size": BATCH, "seed": 3, "stream": "hr"}
-    return np.stack(_take(make_stream(source, **(arguments | changes)), count))
+    batches = _take(_stream(source, **changes), count)
+    return np.stack([images for batch in batches for images in batch.values()])
 
 
 @pytest.mark.parametrize("cache_mb", [64, 0], ids=["cached", "uncached"])
@@ -112,7 +118,7 @@ def test_shards_give_the_same_batches(folder, tmp_path, cache_mb):
 def test_starting_later_equals_skipping(folder, step):
     source = _source(folder)
     whole = _batches(source, count=step + 3)
-    later = _batches(source, count=3, start_index=step * BATCH)
+    later = _batches(source, count=3, start_step=step)
     np.testing.assert_array_equal(later, whole[step:])
 
 
@@ -120,17 +126,17 @@ def test_starting_later_equals_skipping(folder, step):
 def test_workers_together_draw_what_one_does(folder, workers):
     source = _source(folder)
     parts = [
-        _batches(source, shard=(worker, workers), start_index=2 * BATCH)
+        _batches(source, worker=worker, workers=workers, start_step=2)
         for worker in range(workers)
     ]
-    whole = _batches(source, start_index=2 * BATCH)
+    whole = _batches(source, start_step=2)
     np.testing.assert_array_equal(np.concatenate(parts, axis=1), whole)
 
 
 def test_seeds_and_streams_differ(folder):
     source = _source(folder)
     one = _batches(source)
-    for change in ({"seed": 4}, {"stream": "real_lr"}):
+    for change in ({"seed": 4}, {"name": "real_lr"}):
         other = _batches(source, **change)
         same = np.all(one == other, axis=(2, 3, 4))
         assert same.mean() < 0.1
@@ -139,52 +145,42 @@ def test_seeds_and_streams_differ(folder):
 def test_make_batches_joins_the_streams(folder, tmp_path):
     fill(tmp_path / "lr", [(12, 13), (10, 20), (9, 9)])
     patches = {"hr": PATCH, "real_lr": 8}
-    specs = [
-        StreamSpec("hr", str(folder), patches["hr"], "--hr_dir"),
-        StreamSpec("real_lr", str(tmp_path / "lr"), patches["real_lr"]),
-    ]
-    sources = open_streams(specs, cache_mb=64)
-    whole = _take(make_batches(sources, patches, BATCH, 3, 0, threads=2), 5)
+    sources = {
+        "hr": _source(folder),
+        "real_lr": open_source(tmp_path / "lr", patch=8, cache_mb=64),
+    }
+
+    def take(count, **how):
+        return _take(make_batches(sources, patches, Batching(BATCH, 3, **how)), count)
+
+    whole = take(5, threads=2)
     assert whole[0]["hr"].shape == (BATCH, 16, 16, 3)
     assert whole[0]["real_lr"].shape == (BATCH, 8, 8, 3)
     np.testing.assert_array_equal(
         np.stack([batch["hr"] for batch in whole]), _batches(sources["hr"], count=5)
     )
-    later = _take(make_batches(sources, patches, BATCH, 3, 2), 3)
-    halves = [
-        _take(make_batches(sources, patches, BATCH, 3, 2, shard=(k, 2)), 3)
-        for k in (0, 1)
-    ]
+    later = take(3, start_step=2)
+    halves = [take(3, start_step=2, worker=k, workers=2) for k in (0, 1)]
     for step, name in itertools.product(range(3), patches):
         np.testing.assert_array_equal(later[step][name], whole[step + 2][name])
         joined = np.concatenate([half[step][name] for half in halves])
         np.testing.assert_array_equal(joined, whole[step + 2][name])
 
 
-def test_streams_share_the_memory_budget(folder):
-    need = _source(folder).memory_mb
-    specs = [StreamSpec(name, str(folder), PATCH) for name in ("first", "second")]
-    sources = open_streams(specs, cache_mb=1.5 * need)
-    assert sources["first"].cached and not sources["second"].cached
-
-
 def test_pixels_are_not_copied(folder):
     """TensorFlow sees later changes of the NumPy buffer: it is the same memory."""
     source = _source(folder)
-    dataset = make_stream(
-        source, patch=PATCH, batch_size=BATCH, seed=3, stream="hr", start_index=0
-    )
+    dataset = _stream(source)
     source.pixels[:] = 51
-    np.testing.assert_array_equal(_take(dataset, 1)[0], np.float32(0.2))
+    np.testing.assert_array_equal(_take(dataset, 1)[0]["hr"], np.float32(0.2))
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        {"shard": (2, 2)},
-        {"shard": (0, 3)},
-        {"start_index": 3},
-        {"start_index": -4},
+        {"worker": 2, "workers": 2},
+        {"workers": 3},
+        {"start_step": -1},
         {"patch": 18},
     ],
 )
@@ -195,7 +191,7 @@ def test_refuses(folder, changes):
 
 def test_make_batches_refuses_other_names(folder):
     with pytest.raises(ValueError, match="same names"):
-        make_batches({"hr": _source(folder)}, {"lr": 8}, BATCH, 0, 0)
+        make_batches({"hr": _source(folder)}, {"lr": 8}, Batching(BATCH, 0))
 
 
 def test_a_file_that_vanishes_stops_the_stream(folder):
@@ -207,12 +203,11 @@ def test_a_file_that_vanishes_stops_the_stream(folder):
 
 _LEFT_OPEN = """
 import sys
-from pdm_tf.data.pipeline import make_stream
+from pdm_tf.data.pipeline import Batching, make_batches
 from pdm_tf.data.sources import open_source
 
 source = open_source(sys.argv[1], patch=16, cache_mb=0)
-stream = make_stream(source, patch=16, batch_size=32, seed=0, stream="hr")
-iterator = iter(stream)
+iterator = iter(make_batches({"hr": source}, {"hr": 16}, Batching(32, 0)))
 next(iterator)
 print("seen")
 """
@@ -234,15 +229,8 @@ def test_a_stream_left_open_does_not_hold_up_the_exit(tmp_path, repository):
 def test_batches_that_are_copied_ahead_to_a_device_are_the_same(folder, tmp_path):
     """With the CPU as that device; the copying itself needs a GPU to be seen."""
     source = _source(folder)
-    np.testing.assert_array_equal(_batches(source), _on_device(source, "/CPU:0"))
-    batches = make_batches({"hr": source}, {"hr": PATCH}, BATCH, 3, 0, device="/CPU:0")
-    first = next(iter(batches))["hr"]
-    assert first.device.endswith("CPU:0")
-    np.testing.assert_array_equal(first, _batches(source)[0])
-
-
-def _on_device(source, device):
-    stream = make_stream(
-        source, patch=PATCH, batch_size=BATCH, seed=3, stream="hr", device=device
+    ahead = list(itertools.islice(_stream(source, device="/CPU:0"), 6))
+    assert ahead[0]["hr"].device.endswith("CPU:0")
+    np.testing.assert_array_equal(
+        np.stack([batch["hr"] for batch in ahead]), _batches(source)
     )
-    return np.stack([batch.numpy() for batch in itertools.islice(stream, 6)])

@@ -9,7 +9,7 @@ import tensorflow as tf
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.images import decode_rgb_u8
 from pdm_tf.data.preparation import Outcome
-from pdm_tf.data.shards import make_shards
+from pdm_tf.data.shards import LEDGER_NAME, make_shards
 from pdm_tf.data.sources import list_entries, open_source
 from tests.unit.data.folders import add_bad_files, fill, noise
 
@@ -77,7 +77,7 @@ def test_started_again_it_keeps_what_is_finished(folders):
         make_shards(*folders, shard_mb=0.004, on_progress=_stop_after(3, seen))
     with pytest.raises(UserError, match="Run the same command again"):
         list_entries(folders[1])
-    assert not list(folders[1].glob(".*"))
+    assert not list(folders[1].glob("*.tmp")) + list(folders[1].glob(".*.tmp"))
     outcome = _made(folders)
     assert outcome.kept >= 1 and outcome.written >= 1
     assert outcome.written + outcome.kept == 5
@@ -85,6 +85,10 @@ def test_started_again_it_keeps_what_is_finished(folders):
     fresh = folders[1].with_name("fresh")
     make_shards(folders[0], fresh, shard_mb=0.004)
     assert _contents(fresh) == whole
+    # Made by a version before, which left no ledger: once more, and never too little.
+    (folders[1] / LEDGER_NAME).unlink()
+    assert _made(folders) == Outcome(5, 0, ())
+    assert _contents(folders[1]) == whole
 
 
 def _stop_after(count, seen):
@@ -97,7 +101,11 @@ def _stop_after(count, seen):
 
 
 def _contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {
+        path.name: path.read_bytes()
+        for path in folder.iterdir()
+        if path.name != LEDGER_NAME
+    }
 
 
 def test_changed_inputs_are_made_again(folders):
