@@ -207,7 +207,7 @@ from pdm_tf.data.pipeline import Batching, make_batches
 from pdm_tf.data.sources import open_source
 
 source = open_source(sys.argv[1], patch=16, cache_mb=0)
-iterator = iter(make_batches({"hr": source}, {"hr": 16}, Batching(32, 0)))
+iterator = iter(make_batches({"hr": source}, {"hr": 16}, Batching(8, 0)))
 next(iterator)
 print("seen")
 """
