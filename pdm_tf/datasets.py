@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
-from pdm_tf.core.checks import check_cut_tiles, lookup, require_at_least, require_given
+from pdm_tf.core.checks import check_cut_tiles, check_flags, lookup
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.progress import ProgressBar, Show
 from pdm_tf.core.quiet import quiet_start
@@ -26,26 +26,32 @@ class DatasetsConfig:
       UserError: a required flag is missing or a number is out of range.
     """
 
-    dataset: str = flag("", f"{_NAMES}. Required.", section="What")
+    dataset: str = flag("", f"{_NAMES}. Required.", section="What", required=True)
     archives_dir: str = flag(
         "",
         "Folder with the archives as they were downloaded, or with the "
         "folders they were extracted to. What is missing is named, with the page it "
         "is published on. Required.",
+        required=True,
     )
-    output_dir: str = flag("", "Folder for the dataset; made if missing. Required.")
+    output_dir: str = flag(
+        "", "Folder for the dataset; made if missing. Required.", required=True
+    )
     shards: bool = flag(
         False,
         "Also make TFRecord shards of the training images, OUTPUT/shards/hr "
         "and OUTPUT/shards/lr, as pdm_tf.prepare does.",
         section="Shards",
     )
-    shard_mb: int = flag(256, "Size of the files that go into one shard, about, in MB.")
+    shard_mb: int = flag(
+        256, "Size of the files that go into one shard, about, in MB.", at_least=1
+    )
     tile: int = flag(
         0,
         "Cut HR photographs into sub-images of TILE x TILE pixels and LR ones "
         "into sub-images of TILE / scale, stored as PNG; 0 stores every file as it is. "
         "480 is usual.",
+        at_least=0,
     )
     tile_step: int = flag(
         0,
@@ -56,6 +62,7 @@ class DatasetsConfig:
         0,
         "Files worked on at once; 0 takes one per processor, at most 8.",
         section="How",
+        at_least=0,
     )
     progress: Show = flag(
         "auto",
@@ -64,9 +71,8 @@ class DatasetsConfig:
     )
 
     def __post_init__(self) -> None:
-        require_given(self, "pdm_tf.datasets", "dataset", "archives_dir", "output_dir")
+        check_flags(self, "pdm_tf.datasets")
         scale = lookup(PAPER_SETS, self.dataset, "--dataset").scale
-        require_at_least(self, shard_mb=1, threads=0, tile=0)
         check_cut_tiles(self.tile, self.tile_step)
         if self.tile and not self.shards:
             raise UserError(
