@@ -120,7 +120,7 @@ def test_killed_and_started_again_is_the_same(folder, bundle):
 def test_sigterm_ends_with_75_and_can_go_on(folder, bundle, capsys):
     for index in range(24):
         write_png(folder / f"in/more/{index}.png", noise(300, 300, 100 + index))
-    process = start(folder, bundle, "--threads=1")
+    process = start(folder, bundle, "--threads=1", "--progress=off")
     end = time.monotonic() + 120
     while time.monotonic() < end and not (folder / "out/lr/0.png").exists():
         time.sleep(0.01)
