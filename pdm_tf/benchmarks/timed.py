@@ -72,19 +72,19 @@ class TimedDegradation:
         kernel, noise = self.config["kernel"], self.config["noise"]
         if kernel["spatial"]:
             raise UserError(
-                "--compare=torch knows one kernel per image. Received: "
+                "--compare=torch needs one kernel per image. Received: "
                 "--kernel_arg=spatial=true."
             )
         if kernel["use_image"] or (noise and noise["latent"] == "zero"):
             raise UserError(
-                "--compare=torch knows kernels of the latent, and noise of a latent "
-                "with or without the image. Received: --kernel_arg=use_image=true or "
-                "--noise_arg=latent=zero."
+                "--compare=torch needs kernels that depend on the latent alone, and "
+                "noise that depends on a latent. Received: "
+                "--kernel_arg=use_image=true or --noise_arg=latent=zero."
             )
         for module in (kernel, noise):
             if module is not None and module["normalization"] == "layer":
                 raise UserError(
-                    "--compare=torch knows no layer normalisation. Received: "
+                    "--compare=torch has no layer normalisation. Received: "
                     "normalization=layer."
                 )
 

@@ -202,8 +202,12 @@ class RRDBNet(nn.Module):
     def in_order(self) -> list[nn.Conv2d]:
         """The convolutions as they are applied."""
         return _convolutions(
-            *(self.head, self.body, self.body_end),
-            *(self.upsamplers, self.refine, self.tail),
+            self.head,
+            self.body,
+            self.body_end,
+            self.upsamplers,
+            self.refine,
+            self.tail,
         )
 
     def forward(self, lr: torch.Tensor) -> torch.Tensor:

@@ -63,7 +63,7 @@ _SHIFTS = 2 * SHIFT + 1
 _COUNT = SIZE * SIZE
 # How far a float32 score may be off, at most.
 MARGIN = 5e-4
-# So many displacements are computed by the definition, which is as fast for them.
+# Up to so many displacements are computed by the definition: for few it is as fast.
 FEW = 24
 _BLOCK = 5  # rows of the first filtering that are made from as few rows as possible
 
@@ -333,7 +333,10 @@ def psnr_ntire2018(sr_u8: np.ndarray, hr_u8: np.ndarray) -> float:
 
 
 def psnr_ntire2018_release(sr_u8: np.ndarray, hr_u8: np.ndarray) -> float:
-    """As the release computes it: 3,361 displacements, and black. As above else."""
+    """As the release computes it: over 3,361 displacements and a black image.
+
+    Otherwise as `psnr_ntire2018`.
+    """
     w = windows(sr_u8, hr_u8, "psnr_ntire2018_release")
     kept = squared_errors(w)[released_survivors()].min()
     black = np.sum(w.sr * w.sr)
@@ -341,7 +344,7 @@ def psnr_ntire2018_release(sr_u8: np.ndarray, hr_u8: np.ndarray) -> float:
 
 
 def ssim_ntire2018(sr_u8: np.ndarray, hr_u8: np.ndarray) -> float:
-    """The best SSIM over the 1,681 even displacements; as `psnr_ntire2018` else."""
+    """The best SSIM over the 1,681 even displacements; else as `psnr_ntire2018`."""
     return _best_ssim(windows(sr_u8, hr_u8, "ssim_ntire2018"))
 
 

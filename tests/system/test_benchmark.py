@@ -12,12 +12,17 @@ from tests.unit.data.folders import fill
 
 TINY = ("--sr_net=edsr", "--sr_arg=num_blocks=1", "--sr_arg=filters=4", "--tile=16")
 TINY_STEP = (
-    *("--batch_size=2", "--lr_patch=8", "--kernel_arg=kernel_size=5"),
-    *("--kernel_arg=filters=4", "--kernel_arg=num_blocks=1"),
+    "--batch_size=2",
+    "--lr_patch=8",
+    "--kernel_arg=kernel_size=5",
+    "--kernel_arg=filters=4",
+    "--kernel_arg=num_blocks=1",
 )
 TINY_NETS = (
-    *("--preset=paper", "--discriminator_arg=filters=4"),
-    *("--sr_arg=num_blocks=1", "--sr_arg=filters=4"),
+    "--preset=paper",
+    "--discriminator_arg=filters=4",
+    "--sr_arg=num_blocks=1",
+    "--sr_arg=filters=4",
 )
 QUICK = ("--rounds=2", "--gemm_size=128")
 NEEDS_TORCH = pytest.mark.skipif(
@@ -48,9 +53,7 @@ def test_inference_against_torch(tmp_path):
     macs = 3 * f + 2 * f * f + f * f + 4 * f * f + 4 * 4 * f * f + 16 * 3 * f
     assert result["gflop"] == pytest.approx(2e-9 * 256 * 9 * macs)
     sides = result["sides"]
-    assert set(sides) == {
-        *("onnxruntime", "tensorflow", "torch", "torch_channels_last")
-    }
+    assert set(sides) == {"onnxruntime", "tensorflow", "torch", "torch_channels_last"}
     for name, side in sides.items():
         assert 0 < side["ms"]["least"] <= side["ms"]["median"] <= side["ms"]["most"]
         assert side["gflops"] == pytest.approx(
@@ -101,7 +104,9 @@ def test_degrade_against_torch(tmp_path):
     result = read_json(tmp_path / "speed.json")
     assert result["task"] == "degrade" and result["kernel_size"] == 5
     assert set(result["references"]) == {
-        *("blur", "blur, gradient", "degradation, gradient")
+        "blur",
+        "blur, gradient",
+        "degradation, gradient",
     }
     for name, side in result["sides"].items():
         assert set(side["ratios"]) == {"unfold", "grouped"}
@@ -129,9 +134,17 @@ def test_data_against_torch(tmp_path):
     fill(tmp_path / "hr", [(70, 90), (90, 70)])
     fill(tmp_path / "lr", [(20, 30)])
     flags = (
-        *("--hr_dir=hr", "--lr_dir=lr", "--run_dir=unused", "--compare=torch"),
-        *("--lr_patch=8", "--batch_size=2", "--sr_arg=num_blocks=1"),
-        *("--sr_arg=filters=4", "--workers=1", "--rounds=2", "--round_steps=1"),
+        "--hr_dir=hr",
+        "--lr_dir=lr",
+        "--run_dir=unused",
+        "--compare=torch",
+        "--lr_patch=8",
+        "--batch_size=2",
+        "--sr_arg=num_blocks=1",
+        "--sr_arg=filters=4",
+        "--workers=1",
+        "--rounds=2",
+        "--round_steps=1",
     )
     printed = run(tmp_path, "data", *flags, "--output=speed.json")
     result = read_json(tmp_path / "speed.json")

@@ -210,7 +210,8 @@ def test_gemm_rates_and_peaks():
 def test_products_are_products():
     made = matrix_products(64, bfloat16=True, with_torch=False, numpy_too=True)
     assert set(made) == {
-        *("gemm numpy float32", "gemm tensorflow float32"),
+        "gemm numpy float32",
+        "gemm tensorflow float32",
         "gemm tensorflow bfloat16",
     }
     product = made["gemm numpy float32"]()

@@ -12,7 +12,9 @@ def test_ratios_are_those_of_the_medians():
     assert "ratio_to_torch" not in figures(RATES)
     result = figures({**RATES, "torch": [300.0, 400.0, 250.0]})
     assert result["training_patches_per_second"] == {
-        **{"median": 20.0, "least": 10.0, "most": 30.0}
+        "median": 20.0,
+        "least": 10.0,
+        "most": 30.0,
     }
     assert result["ratio"] == 45.0
     # The range is that of the rounds: 900/300, 800/400, 1000/250.

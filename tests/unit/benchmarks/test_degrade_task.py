@@ -18,7 +18,10 @@ TINY = DegradeBenchmarkConfig(
     lr_patch=4,
     scale=2,
     kernel_arg=(
-        *("filters=4", "num_blocks=2", "kernel_size=5", "latent_channels=3"),
+        "filters=4",
+        "num_blocks=2",
+        "kernel_size=5",
+        "latent_channels=3",
         "initial_std=0.3",  # kernels that depend on the latents, and so on the trunk
     ),
     noise=True,
@@ -123,8 +126,14 @@ def test_figures_by_hand():
     assert "8 patches of 128 x 128 HR pixels, by 4, kernels of 21 x 21" in text
     row = next(line for line in text.splitlines() if "tensorflow" in line)
     assert row.split(": tensorflow")[1].split() == [
-        *("200", "(100-300)", "0.25", "(0.12-0.37)", "0.50", "(0.25-0.60)"),
-        *("0.0e+00", "700"),
+        "200",
+        "(100-300)",
+        "0.25",
+        "(0.12-0.37)",
+        "0.50",
+        "(0.25-0.60)",
+        "0.0e+00",
+        "700",
     ]
 
 

@@ -26,7 +26,9 @@ AMOUNTS = {"plain": 220e6, **dict.fromkeys(("ordered", "scattered", "decoded"), 
 def test_rates_count_each_sides_own_bytes():
     result = figures(SECONDS, AMOUNTS)
     assert result["mb_per_second"]["plain"] == {
-        **{"median": 110.0, "least": 55.0, "most": 220.0}
+        "median": 110.0,
+        "least": 55.0,
+        "most": 220.0,
     }
     assert result["mb_per_second"]["scattered"]["median"] == 50.0
     ratios = result["ratio_to_plain"]

@@ -23,7 +23,10 @@ from pdm_tf.benchmarks import torch_training  # noqa: E402
 from pdm_tf.benchmarks.torch_networks import load_variables  # noqa: E402
 
 TINY = (
-    *("filters=4", "num_blocks=2", "kernel_size=5", "latent_channels=6"),
+    "filters=4",
+    "num_blocks=2",
+    "kernel_size=5",
+    "latent_channels=6",
     "initial_std=0.3",  # kernels that depend on the latents, and so on the trunk
 )
 LR_PATCH, BATCH, SEED = 6, 3, 7

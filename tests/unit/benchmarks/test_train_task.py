@@ -19,8 +19,10 @@ def tiny(sr_blocks=1, kernel_blocks=1, strides="1,1,1,1,1", **changes):
             "batch_size": BATCH,
             "lr_patch": LR_PATCH,
             "kernel_arg": (
-                *(f"filters={F}", f"num_blocks={kernel_blocks}"),
-                *("kernel_size=5", "latent_channels=3"),
+                f"filters={F}",
+                f"num_blocks={kernel_blocks}",
+                "kernel_size=5",
+                "latent_channels=3",
             ),
             "discriminator_arg": (f"filters={F}", f"strides={strides}"),
             "sr_arg": (f"filters={F}", f"num_blocks={sr_blocks}"),
@@ -75,7 +77,9 @@ def test_sides_that_the_flags_ask_for():
     assert asked_for(sides, torch=False, bfloat16=False) == ["tensorflow"]
     assert asked_for(sides, torch=True, bfloat16=True) == list(sides)
     assert asked_for(sides, torch=True, bfloat16=False) == [
-        *("tensorflow", "torch", "torch_channels_last")
+        "tensorflow",
+        "torch",
+        "torch_channels_last",
     ]
 
 
@@ -103,7 +107,10 @@ def test_ratios_are_within_a_precision_and_to_the_faster_layout():
         {
             **result,
             "config": {
-                **{"preset": "paper", "batch_size": 8, "rounds": 3, "torch_maps": 1}
+                "preset": "paper",
+                "batch_size": 8,
+                "rounds": 3,
+                "torch_maps": 1,
             },
             "hr_patch": 128,
             "torch_blur": "grouped",
@@ -112,9 +119,7 @@ def test_ratios_are_within_a_precision_and_to_the_faster_layout():
     )
     assert "--preset=paper: 8 patches of 128 x 128 HR pixels, 300 GFLOP" in text
     row = next(line for line in text.splitlines() if line.startswith("tensorflow "))
-    assert row.split()[1:] == [
-        *("1000", "(900-1100)", "300", "75", "0.80", "(0.72-0.85)")
-    ]
+    assert row.split()[1:] == ["1000", "(900-1100)", "300", "75", "0.80", "(0.72-0.85)"]
 
 
 def test_our_step_trains():
