@@ -16,7 +16,6 @@ from pdm_tf.evaluation.runner import bicubic_upscaler
 from tests.oracles import psnr_oracle
 from tests.support.html_check import check_html
 from tests.support.onnx_files import write_sr
-from tests.system.browser import running_browser
 from tests.unit.evaluation.fakes import bicubic_pair
 
 HOSTILE = "\"><img src=x onerror=alert(1)>&amp;'"
@@ -64,12 +63,6 @@ def place(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with running_browser(tmp_path_factory.mktemp("profile")) as running:
-        yield running
-
-
 def report_of(folder):
     return json.loads((folder / "report.json").read_text())
 
@@ -90,7 +83,7 @@ def test_pages_open_in_a_real_browser(browser, place, page, pictures, width, pho
     assert browser.evaluate(broken) == 0
     narrow = "Math.min(...Array.from(document.images, i => i.clientWidth))"
     assert browser.evaluate(narrow) >= 140  # also with many columns on a phone
-    shot = Image.open(io.BytesIO(browser.screenshot())).convert("L")
+    shot = Image.open(io.BytesIO(browser.page.screenshot(full_page=True))).convert("L")
     grey = np.asarray(shot, float)
     assert shot.width == width and grey.shape[0] > 1500
     for top in range(0, grey.shape[0] - 450, 450):
@@ -109,7 +102,7 @@ ROWS = (
 )
 def test_tables_sort_by_mouse_and_by_keyboard(browser, place, page, section):
     """A real click on the heading; then Enter and the space bar on the focused one."""
-    browser.open(place / page, 1280, 900)
+    page_open = browser.open(place / page, 1280, 900)
     button = f"document.querySelectorAll('{section} table.sort thead button')[1]"
     values = ROWS.format(section, 1)
 
@@ -118,34 +111,21 @@ def test_tables_sort_by_mouse_and_by_keyboard(browser, place, page, section):
 
     before = numbers()
     assert before != sorted(before) and before != sorted(before, reverse=True)
-    x, y = browser.evaluate(
-        f"(() => {{ const b = {button}; b.scrollIntoView({{ behavior: 'instant',"
-        "block: 'center' }); const r = b.getBoundingClientRect();"
-        "return [r.left + r.width / 2, r.top + r.height / 2]; })()"
-    )
-    browser.mouse("mousePressed", x, y)
-    browser.mouse("mouseReleased", x, y)
+    page_open.locator(f"{section} table.sort thead button").nth(1).click()
     assert numbers() == sorted(before, reverse=True)
     state = f"{button}.closest('th').ariaSort"
     assert browser.evaluate(state) == "descending"
-    for key, code, text, wanted in (
-        ("Enter", 13, "\r", sorted(before)),
-        (" ", 32, " ", sorted(before, reverse=True)),
+    for key, wanted in (
+        ("Enter", sorted(before)),
+        (" ", sorted(before, reverse=True)),
     ):
-        press(browser, key, code, text)
+        page_open.keyboard.press(key)
         assert numbers() == wanted
     # The heading before it is one Shift+Tab away: the names.
     browser.evaluate(f"{button}.closest('tr').querySelector('button').focus()")
-    press(browser, "Enter", 13, "\r")
+    page_open.keyboard.press("Enter")
     names = browser.evaluate(ROWS.format(section, 0))
     assert names == sorted(names, key=str.lower)
-
-
-def press(browser, key, code, text):
-    """A key that types, as Enter and the space bar do."""
-    what = {"key": key, "windowsVirtualKeyCode": code}
-    browser.call("Input.dispatchKeyEvent", type="keyDown", text=text, **what)
-    browser.call("Input.dispatchKeyEvent", type="keyUp", **what)
 
 
 def test_the_best_is_bold_and_the_second_underlined(browser, place):

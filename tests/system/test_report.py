@@ -17,7 +17,6 @@ from pdm_tf.cli import program
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
 from tests.support.html_check import check_html
-from tests.system.browser import running_browser
 
 HOSTILE = '"><img src=x onerror=alert(1)>&amp;.png'
 TINY = (
@@ -72,12 +71,6 @@ def reported(*flags):
     return program.call(report.SPEC, report.main, list(flags))
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with running_browser(tmp_path_factory.mktemp("profile")) as running:
-        yield running
-
-
 def sections(path):
     """The ids of a page's sections, in order."""
     return re.findall(r'<section id="(\w+)"', path.read_text(encoding="utf-8"))
@@ -103,7 +96,9 @@ def test_it_opens_in_a_real_browser(browser, run_dir, tmp_path, width, phone):
     broken = "Array.from(document.images).filter(i => !i.naturalWidth).length"
     assert browser.evaluate(broken) == 0
     assert browser.evaluate("document.images.length") >= 24 + 8 + 24 + 8
-    shot = Image.open(io.BytesIO(browser.screenshot())).convert("RGB")
+    shot = Image.open(io.BytesIO(browser.page.screenshot(full_page=True))).convert(
+        "RGB"
+    )
     assert shot.width == width and shot.height > 3000
     # Every screenful shows something.
     grey = np.asarray(shot.convert("L"), float)
@@ -120,8 +115,7 @@ def test_a_slider_of_the_report_moves(browser, run_dir):
         "return [b.left, b.top, b.width, b.height]; })()"
     )
     x, y = box[0] + 0.25 * box[2], box[1] + 0.5 * box[3]
-    browser.mouse("mousePressed", x, y)
-    browser.mouse("mouseReleased", x, y)
+    browser.page.mouse.click(x, y)
     split = "document.querySelector('.frame').style.getPropertyValue('--split')"
     assert float(browser.evaluate(split).rstrip("%")) == pytest.approx(25, abs=0.5)
     assert browser.evaluate("document.querySelectorAll('.frame').length") == 4
@@ -173,7 +167,14 @@ def test_program_as_a_user_runs_it(run_dir, photos, tmp_path, repository):
     assert "A classifier tells synthesised from real LR patches" in text
 
 
-def test_the_verdict_knows_of_the_alarm(run_dir, tmp_path):
+def drawn(path):
+    """The pictures of a page that are shown pixel by pixel."""
+    return re.findall(r'src="data:image/png[^"]*"', path.read_text(encoding="utf-8"))
+
+
+def test_the_verdict_knows_of_the_alarm_and_the_same_seed_draws_the_same(
+    run_dir, tmp_path
+):
     run = tmp_path / "alarmed"
     shutil.copytree(run_dir, run)
     with open(run / "metrics.jsonl", "a", encoding="utf-8") as metrics:
@@ -182,15 +183,18 @@ def test_the_verdict_knows_of_the_alarm(run_dir, tmp_path):
     assert reported(f"--model={run}", f"--output={page}") == program.OK
     text = page.read_text(encoding="utf-8")
     assert "alarm was on at the end of training: kernels delta" in text
+    assert drawn(page) == drawn(run_dir / "report.html")
 
 
-def test_the_same_seed_draws_the_same(run_dir, photos, tmp_path):
-    pictures = []
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        path = tmp_path / f"{name}.html"
-        assert reported(f"--model={run_dir}", f"--output={path}", f"--seed={seed}") == 0
-        pictures.append(re.findall(r'src="data:image/png[^"]*"', path.read_text()))
-    assert pictures[0] == pictures[1] != pictures[2]
+def test_another_seed_draws_others_and_figures_go_to_files(run_dir, tmp_path):
+    page, figures = tmp_path / "page.html", tmp_path / "figures"
+    flags = ("--seed=2", f"--figures={figures}", "--sliders=0")
+    assert reported(f"--model={run_dir}", f"--output={page}", *flags) == program.OK
+    others = drawn(run_dir / "report.html")
+    assert len(drawn(page)) == len(others) and drawn(page) != others
+    charts = page.read_text(encoding="utf-8").count('<figure class="chart">')
+    for ending in ("svg", "pdf"):
+        assert len(list(figures.glob(f"*.{ending}"))) == charts > 5
 
 
 def test_supervised_run_gets_what_applies(photos, tmp_path):
@@ -213,17 +217,16 @@ def test_degradation_alone_without_noise(photos, tmp_path):
     assert found == ["kernels", "patches", "training", "about"]
 
 
-@pytest.mark.slow
-def test_a_failing_report_does_not_fail_the_run(photos, tmp_path, capfd):
+def test_a_failing_report_does_not_fail_the_run(run_dir, photos, tmp_path, capfd):
     """It can be had later, from the finished run, unless it is not wanted."""
     run = tmp_path / "blocked"
-    (run / "report.html").mkdir(parents=True)  # cannot be replaced by a file
-    assert trained(photos, run, *TINY_PDM) == program.OK
-    told = capfd.readouterr().out
-    assert "no report: IsADirectoryError" in told
-    assert f"python -m pdm_tf.report --model={run}" in told
-    assert "no report: " in (run / "log.txt").read_text()
-    assert (run / "bundles" / "sr_ema" / "bundle.json").is_file()
+    shutil.copytree(run_dir, run)
+    (run / "report.html").unlink()
+    (run / "report.html").mkdir()  # cannot be replaced by a file
+    told = []
+    assert report.report_on_run(run, told.append) is None
+    assert told[0].startswith("no report: IsADirectoryError")
+    assert f"python -m pdm_tf.report --model={run}" in told[0]
 
     (run / "report.html").rmdir()
     assert trained(photos, run, *TINY_PDM, "--report=off") == program.OK
@@ -231,6 +234,7 @@ def test_a_failing_report_does_not_fail_the_run(photos, tmp_path, capfd):
     assert trained(photos, run, *TINY_PDM) == program.OK
     assert "is finished at step 3" in capfd.readouterr().out
     assert (run / "report.html").is_file()
+    assert f"report: {run / 'report.html'}: " in (run / "log.txt").read_text()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from pdm_tf.reporting.page import Section, Verdict, render_page
 from pdm_tf.reporting.rendering import Tile, render
 from pdm_tf.reporting.tables import Column, Sortable
 from tests.support.html_check import check_html
-from tests.system.browser import running_browser
 
 HOSTILE = (
     "\"><img src=x onerror=alert(1)></script><script>throw 1</script>\udcff\u202e'"
@@ -46,12 +45,6 @@ def page_text(name="photo"):
     return render_page(name, name, Verdict("good", name, (name,)), [section], name)
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with running_browser(tmp_path_factory.mktemp("profile")) as running:
-        yield running
-
-
 @pytest.fixture
 def opened(browser, tmp_path):
     """Writes a page and opens it; returns the browser."""
@@ -80,7 +73,7 @@ def frame(browser):
 
 def colour_at(browser, x, y):
     """Of a pixel of what is in sight."""
-    image = Image.open(io.BytesIO(browser.screenshot(whole=False))).convert("RGB")
+    image = Image.open(io.BytesIO(browser.page.screenshot())).convert("RGB")
     return image.getpixel((round(x), round(y)))
 
 
@@ -163,14 +156,16 @@ def test_slider_follows_the_mouse(opened):
     middle = top + height / 2 + 40
     assert is_red(colour_at(browser, left + 0.4 * width, middle))
     assert is_blue(colour_at(browser, left + 0.6 * width, middle))
-    browser.mouse("mousePressed", left + 0.5 * width, middle)
-    browser.mouse("mouseMoved", left + 0.7 * width, middle)
-    browser.mouse("mouseMoved", left + 0.8 * width, middle)
-    browser.mouse("mouseReleased", left + 0.8 * width, middle)
+    mouse = browser.page.mouse
+    mouse.move(left + 0.5 * width, middle)
+    mouse.down()
+    mouse.move(left + 0.7 * width, middle)
+    mouse.move(left + 0.8 * width, middle)
+    mouse.up()
     assert is_red(colour_at(browser, left + 0.75 * width, middle))
     assert is_blue(colour_at(browser, left + 0.85 * width, middle))
     # Let go: the line stays where it is.
-    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=left + 9, y=middle)
+    mouse.move(left + 9, middle)
     value = browser.evaluate("Number(document.querySelector('.frame input').value)")
     assert value == pytest.approx(80, abs=1)
 
@@ -192,7 +187,7 @@ def test_slider_follows_the_keys_and_says_where_it_is(opened):
     frame(browser)
     browser.evaluate("document.querySelector('.frame input').focus()")
     for _ in range(10):
-        browser.key("ArrowRight", 39)
+        browser.page.keyboard.press("ArrowRight")
     where = "document.querySelector('.frame').style.getPropertyValue('--split')"
     assert browser.evaluate(where) == "60%"
     told = "document.querySelector('.frame input').getAttribute('aria-valuetext')"
@@ -234,7 +229,7 @@ def test_dark_and_light_differ_and_can_be_read(opened):
     grounds = []
     for dark in (False, True):
         browser = opened(page_text())
-        browser.dark(dark)
+        browser.page.emulate_media(color_scheme="dark" if dark else "light")
         ground = browser.evaluate(
             f"{luminance}(getComputedStyle(document.body).backgroundColor)"
         )
@@ -245,5 +240,4 @@ def test_dark_and_light_differ_and_can_be_read(opened):
             )
             bright, dim = max(ink, ground) + 0.05, min(ink, ground) + 0.05
             assert bright / dim >= 4.5, (what, dark)
-    browser.dark(False)
     assert grounds[0] > 0.8 and grounds[1] < 0.05
