@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
-import multiprocessing
 import os
 import platform
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -49,31 +50,29 @@ def test_environment_of_every_start_is_kept(tmp_path):
     assert {"commit", "command", "started", "device"} <= env.keys()
 
 
-def open_and_report(config, queue):
-    try:
-        with open_run_folder(config):
-            queue.put("opened")
-    except UserError as error:
-        queue.put(str(error))
+TAKES_THE_LOCK = """
+import fcntl, sys
+with open(sys.argv[1], "a+") as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+"""
 
 
-def opened_elsewhere(config):
-    context = multiprocessing.get_context("spawn")
-    queue = context.Queue()
-    process = context.Process(target=open_and_report, args=(config, queue))
-    process.start()
-    answer = queue.get(timeout=120)
-    process.join()
-    return answer
+def another_process_may_take_the_lock(run_dir):
+    command = [sys.executable, "-c", TAKES_THE_LOCK, str(run_dir / "lock")]
+    return subprocess.run(command, stderr=subprocess.DEVNULL).returncode == 0
 
 
-def test_second_process_is_refused_and_told_which_is_first(tmp_path):
+def test_a_second_opening_is_refused_and_names_the_first_process(tmp_path):
     config = toy_config(tmp_path / "run")
     with open_run_folder(config):
-        answer = opened_elsewhere(config)
-        assert "another process" in answer
-        assert f"process {os.getpid()} on " in answer
-    assert opened_elsewhere(config) == "opened"
+        # A lock belongs to the opened file, so this process is refused like another.
+        with pytest.raises(UserError, match="another process") as refused:
+            open_run_folder(config)
+        assert f"process {os.getpid()} on " in str(refused.value)
+        assert not another_process_may_take_the_lock(tmp_path / "run")
+    assert another_process_may_take_the_lock(tmp_path / "run")
+    with open_run_folder(config):
+        pass
 
 
 def test_changed_settings_are_named_with_old_and_new(tmp_path):
