@@ -5,7 +5,7 @@ import pytest
 
 from pdm_tf.models.bundle import load_bundle
 from tests.conformance.smoke import arguments, write_photographs
-from tests.unit.training.workers import run_workers
+from tests.support.workers import run_workers
 
 FLAGS = "smoke/pdm_sr_noise.flags"
 

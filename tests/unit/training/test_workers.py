@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pdm_tf.run import read_metrics
-from tests.unit.training.workers import run_workers
+from tests.support.workers import run_workers
 
 STEPS = 8
 

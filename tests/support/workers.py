@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.support.serving import free_ports
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_workers(
@@ -49,8 +49,8 @@ def run_workers(
             )
         )
     try:
-        told = [process.communicate(timeout=240) for process in processes]
+        ended = [process.communicate(timeout=240) for process in processes]
     finally:
         for process in processes:
             process.kill()
-    return [(p.returncode, *text) for p, text in zip(processes, told, strict=True)]
+    return [(p.returncode, *text) for p, text in zip(processes, ended, strict=True)]
