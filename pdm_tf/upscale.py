@@ -177,7 +177,7 @@ if TYPE_CHECKING:
 
 
 def main(config: UpscaleConfig) -> int:
-    """Upscales, prints what became of it, returns the exit code."""
+    """Upscales, prints the outcome of each file, returns the exit code."""
     from pdm_tf.inference.engine import open_engine
     from pdm_tf.inference.files import plan_files
 
@@ -231,7 +231,7 @@ def engine_line(engine: "Engine") -> str:
 
 @contextmanager
 def stopped_by_sigterm() -> Iterator[None]:
-    """Within it SIGTERM is as good as Ctrl-C."""
+    """Within it, SIGTERM acts like Ctrl-C."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -256,7 +256,7 @@ class Display:
         self._lines = show == "auto" and not sys.stderr.isatty()
         self._bar = ProgressBar("", "px", show, scaled=True)
         self._total = self._done = 0
-        self._start = self._told = time.monotonic()
+        self._start = self._printed = time.monotonic()
 
     def __enter__(self) -> "Display":
         return self
@@ -268,18 +268,18 @@ class Display:
         """LR pixels of the files to come, for the time left."""
         self._sizes, self._total = sizes, sum(sizes.values())
         self._bar.restart(self._total)
-        self._start = self._told = time.monotonic()
+        self._start = self._printed = time.monotonic()
 
     def pixels(self, count: int) -> None:
-        """So many LR pixels more are done."""
+        """`count` more LR pixels are done."""
         self._done += count
         self._bar.update(self._done, max(self._total, 0))
-        if self._lines and time.monotonic() - self._told > 30:
-            self._told = time.monotonic()
+        if self._lines and time.monotonic() - self._printed > 30:
+            self._printed = time.monotonic()
             print(f"all pixels: {self._share()}", file=sys.stderr)
 
     def result(self, result: "FileResult") -> None:
-        """One file came to its end."""
+        """One file is done, skipped or failed."""
         self.results.append(result)
         place = f"[{len(self.results)}/{self._files}]"
         if result.status != "done":  # nothing to wait for
@@ -378,7 +378,7 @@ def _pixels(task: "FileTask") -> int:
     try:
         height, width = read_size(task.source)
     except ImageError:
-        return 0  # it will be told when its turn comes
+        return 0  # reported when its turn comes
     return height * width
 
 

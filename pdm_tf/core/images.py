@@ -41,8 +41,19 @@ from pdm_tf.core.photographs import (
 )
 
 # What a folder is searched for; the content decides what a file is.
-IMAGE_SUFFIXES = (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp")
-IMAGE_SUFFIXES += (".tif", ".tiff", ".bmp", ".gif")
+IMAGE_SUFFIXES = (
+    ".png",
+    ".apng",
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jfif",
+    ".webp",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".gif",
+)
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # as Pillow names them
 _OTHER_KINDS = ("tiff", "gif")  # libvips reads them
@@ -55,7 +66,7 @@ def list_images(folder: PathLike) -> list[Path]:
 
     An image is what ends like one (`IMAGE_SUFFIXES`), in small or capital letters.
     Recursive, through links to folders too; hidden files and folders are left out.
-    Links that lead nowhere are not: whoever reads them names them.
+    Links that lead nowhere are kept: reading them names them.
 
     Raises:
       UserError: no such folder, a file instead of a folder, or no image inside.

@@ -1,6 +1,6 @@
 """What an image file holds, found from its content: the kind, the size, refusals.
 
-Nothing goes by the suffix. A file is accepted when its kind is one of `LOADERS` and its
+The suffix does not count. A file is accepted when its kind is one of `LOADERS` and its
 pixels are one picture of 8 or 16 bits in grey, RGB or CMYK, with or without alpha.
 Everything else is refused by a reason that follows the file's name: animations and
 files of several pages, because only one picture could come out; floating point and
@@ -17,7 +17,7 @@ that a picture of any height passes in bounded memory. It is asked
 
 Files are opened by Python and handed over as descriptors. So every file name works
 (libvips takes names as UTF-8 only), and the reasons of the system (no such file, no
-permission) are told as such.
+permission) are reported as such.
 """
 
 import logging

@@ -5,7 +5,7 @@ oneDNN, CUDA stubs and CPU instructions. Some of them come from static initialis
 before any log level is read, so no environment variable silences them; only redirecting
 the file descriptor does. What is not a mere note (warnings, errors, a traceback) is
 passed on. onnxruntime's native part writes there too; of what it says, the reasons are
-found out and told properly (`inference/providers.py`).
+passed on by `inference/providers.py`.
 """
 
 import contextlib

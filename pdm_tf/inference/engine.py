@@ -51,7 +51,7 @@ class Engine:
         ensemble: bool = False,
         fallback: Fallback = None,
     ) -> None:
-        """Chooses what is left open; see `tiling.choose_cutting`.
+        """Fills in what is not given; see `tiling.choose_cutting`.
 
         Args:
           session: of `open_session`.
@@ -87,8 +87,8 @@ class Engine:
         Args:
           jobs: what to read and where to write; asked for the next one by a thread,
             when the ones before have been read.
-          on_done: called in this thread with the index of a job when it is done, and
-            what failed. A failed sink has been told `abort`.
+          on_done: called in this thread when a job is done, with its index and
+            its error, or None. `abort` has been called on a failed sink.
 
         Raises:
           Whatever `jobs` or `on_done` raises, and KeyboardInterrupt; all sinks in work

@@ -6,8 +6,8 @@
 The queues between them hold one item each, so at most a few images are in work at once,
 and all their pixels share one memory budget (`stores.py`). Each file fails on its own:
 it is named in the results, and the others go on. An exception that belongs to no file
-(Ctrl-C, a defect) gives up all that is in work, leaves nothing half-written, and goes
-on to the caller.
+(Ctrl-C, a defect) cancels everything in progress, leaves nothing half-written, and
+reaches the caller.
 """
 
 import queue
@@ -28,7 +28,7 @@ from pdm_tf.inference.threads import Threads, Worker
 
 
 class FileUpscaler(Protocol):
-    """What is needed of `engine.Engine`."""
+    """What this pipeline needs from `engine.Engine`."""
 
     scale: int
 
@@ -37,7 +37,7 @@ class FileUpscaler(Protocol):
         jobs: Iterable[tuple[Any, Any]],
         on_done: Callable[[int, Exception | None], None],
     ) -> None:
-        """Runs (LrSource, SrSink) jobs; tells the index of each, and its error."""
+        """Runs (LrSource, SrSink) jobs; calls `on_done(index, error)` for each."""
 
 
 def upscale_file(
@@ -130,7 +130,7 @@ class _FilesInWork:
             yield work.sink.picture, work.sink
 
     def on_engine_done(self, index: int, error: Exception | None) -> None:
-        """Notes what failed in the engine; the rest is told when it is saved."""
+        """Reports what failed in the engine; the rest is reported once saved."""
         work = self._given[index]
         self._given[index] = None  # its pictures may be many
         if error is not None:

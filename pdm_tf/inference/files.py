@@ -1,7 +1,7 @@
-"""Which files to make of which: one photograph, or a folder with its tree.
+"""Which result goes where, for one photograph or a folder with its tree.
 
-Everything that can be known from names is found here, before any work: files that would
-be written over each other, and an input that would overwrite itself.
+Everything that follows from the names alone is checked here, before any work: results
+that would overwrite each other, and an input that would overwrite itself.
 
 What a folder of results holds already is known from `.pdm_upscale.jsonl` in it
 (`core.ledger`). A second start keeps what it would make again just so; makes again what
@@ -84,7 +84,7 @@ class FileOptions:
     Attributes:
       outscale: size of the result / size of the source; None: the network's scale.
       quality: 1..100, of JPEG and WebP.
-      overwrite: replace results that exist, whoever made them.
+      overwrite: replace results that exist, even files of other programs.
       record: what was finished before; without it an existing file is never replaced.
       memory_mb: pixels of all images in work that may be in memory; the rest goes to
         scratch files in the targets' folders.
@@ -106,7 +106,7 @@ class FileResult:
       status: "skipped" were finished before.
       reason: why it failed, in words that follow the file's name; "" otherwise.
       seconds: from reading to the finished file; waiting for other images included.
-      lr_size, sr_size: (height, width) in pixels; None where it was not found out.
+      lr_size, sr_size: (height, width) in pixels; None where unknown.
       notes: what was changed or lost on the way.
     """
 
@@ -134,7 +134,7 @@ class FilePlan:
 
 
 def plan_files(source: Path, target: Path, file_format: str = SAME) -> FilePlan:
-    """Returns what to make of `--input` and `--output`.
+    """Returns the work that `--input` and `--output` describe.
 
     A folder is searched recursively for image suffixes; hidden files and `target`, if
     it lies inside, are left out. A file is written to `target` when that has the suffix

@@ -1,7 +1,7 @@
 """What an ONNX file is: its metadata, its tensors, and whether it can be used.
 
-Files of `python -m export` carry metadata. Somebody else's can be used too when it
-takes one image of free height and width and gives one; its scale is found by trying.
+Files written by `python -m export` carry metadata. Other files work too if they take
+one image of any height and width and return one; their scale is found by trying.
 """
 
 import hashlib

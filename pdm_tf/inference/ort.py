@@ -8,8 +8,8 @@
   whichever was installed last, uninstalling one breaks the other, and pip sees nothing
   wrong. That is refused.
 - The native part writes to file descriptor 2: what it could not load, which devices it
-  did not find. What matters of it is found out and told properly (`providers.py`); the
-  rest is kept from the user (`core.quiet.captured_native`).
+  did not find. `providers.py` reports what matters of it in plain words; the rest is
+  hidden (`core.quiet.captured_native`).
 - CPU sessions share one arena, with settings chosen by measurement. EDSR-baseline x4,
   one tile, CPU, onnxruntime 1.26; peak resident memory of the process, of which 72 MB
   before the first run:
@@ -24,7 +24,7 @@
 
   So the CPU gets an arena that grows by what is asked for, and no memory pattern (which
   plans one block for all of a run's tensors, as if none of them ended). An arena keeps
-  what it has once needed; when the shape changes it is told to give back what is free.
+  what it has once needed; when the shape changes, its free memory is given back.
 - A session computes on the physical cores that this process may run on, and on no more
   than a container's quota pays for: a second thread on the same core only gets in the
   way of a convolution, and threads beyond the quota are put to sleep in the middle of
@@ -73,7 +73,7 @@ def import_onnxruntime() -> ModuleType:
         with captured_native():
             import onnxruntime
 
-            # What the native part cannot do is asked and told in `providers.py`.
+            # `providers.py` asks what the native part cannot do, and reports it.
             onnxruntime.set_default_logger_severity(FATAL)
     except (ImportError, AttributeError) as error:
         raise UserError(
@@ -175,7 +175,7 @@ def _register_arena(ort: ModuleType) -> None:
     memory = ort.OrtMemoryInfo(
         "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
     )
-    # Somebody else in this process may have registered one: then that is used.
+    # Other code in this process may have registered one: then that is used.
     with contextlib.suppress(*native_errors()):
         ort.create_and_register_allocator(memory, settings)
     _arena_made = True

@@ -49,7 +49,7 @@ class PictureSink:
       picture: the source.
       target: the file to be written.
       size: (height, width) of the result.
-      notes: what the result lost or changed, in words that follow the source's name.
+      notes: what was lost or changed in the result, worded to follow the source's name.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class PictureSink:
         quality: 1..100, of JPEG and WebP.
         budget: memory for pixels, shared by all images in work.
         on_pixels: gets the number of LR pixels that are done, as rows arrive.
-        on_finish: called when all rows are here; has to see to `save` and `close`.
+        on_finish: called when all rows are here; must arrange for `save` and `close`.
 
         Raises:
           ImageError: the format cannot hold the result, or the disk has no space.

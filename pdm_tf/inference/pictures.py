@@ -1,6 +1,6 @@
-"""Photographs as the network reads them, and what of them the result has to keep.
+"""Photographs as the network reads them, and what the result must keep from them.
 
-What a file may hold is more than a network takes, so this is done to it, once:
+A file may hold more than a network takes, so each file is prepared once:
 
 - EXIF orientation is applied, and the tag says upright from then on;
 - grey is given to the network as three equal channels, and comes out as grey;
@@ -8,8 +8,7 @@ What a file may hold is more than a network takes, so this is done to it, once:
 - 16 bits stay 16 bits: the network sees v / 65535;
 - an alpha channel that is opaque everywhere is left out of the network's work. A real
   one makes a second layer for the network, and the colours are multiplied by it first,
-  so that what stands behind transparent pixels, which nobody sees, does not bleed into
-  the visible ones;
+  so that hidden colours behind transparent pixels do not bleed into the visible ones;
 - ICC profile, EXIF, XMP and IPTC travel along (`Metadata`). Colours are not converted:
   the network works on the values as they are, the profile says what they mean.
 """

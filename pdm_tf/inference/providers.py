@@ -1,10 +1,10 @@
-"""What a session really computes on, and why not on what was asked for.
+"""Where a session really computes, and why not where it was asked to.
 
 onnxruntime's own answers describe how it was built, not this machine:
 `get_available_providers()` lists CUDA where there is no GPU, and a session that was
 asked for CUDA is made on the CPU without an exception or a Python warning. So here the
-session is asked after it was made, and the native log of its making, which holds the
-reason, is caught and told.
+session is inspected after it was made, and the native log from its creation, which
+holds the reason, is captured and reported.
 
 Loading the provider's library by hand would give the reason too, but must not be done
 before onnxruntime has loaded it itself: its static initialisers take a pointer that is
@@ -21,12 +21,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 from pdm_tf.core.errors import UserError
-
-ProviderName = Literal["auto", "cpu", "cuda", "tensorrt"]
-AlgoSearch = Literal["HEURISTIC", "EXHAUSTIVE", "DEFAULT"]
 
 NATIVE = {
     "cpu": "CPUExecutionProvider",
@@ -35,7 +32,7 @@ NATIVE = {
 }
 _ALIASES = {native: name for name, native in NATIVE.items()}
 _COLOUR = re.compile(r"\x1b\[[\d;]*m")
-# From the most telling to the least.
+# From the most specific to the least.
 _REASONS = (
     re.compile(r"Failed to load library \S+ with error: (.+)"),
     re.compile(r"(CUDA failure \d+: [^;]+)"),
@@ -74,7 +71,7 @@ class ProviderReport:
 
 
 def wanted_providers(provider: str) -> list[str]:
-    """What to try, the best first, the CPU left out.
+    """Providers to try, best first, without the CPU.
 
     Raises:
       UserError: unknown name.
@@ -108,31 +105,24 @@ def missing_for(ort: ModuleType, name: str, device_id: int = 0) -> str:
     return _tensorrt_problem() if name == "tensorrt" else ""
 
 
-def cuda_options(
-    device_id: int, gpu_memory_mb: int, algo_search: str, *, tf32: bool
-) -> dict[str, str]:
+def cuda_options(device_id: int, *, tf32: bool) -> dict[str, str]:
     """Options of the CUDA provider for tiles of a few shapes.
 
     HEURISTIC chooses a convolution algorithm without trying all of them for each new
-    shape; the arena grows by what is asked for instead of doubling. The memory limit is
-    the arena's: cuDNN's workspace and the CUDA context (some 500 MB) come on top.
+    shape; the arena grows by what is asked for instead of doubling.
     `fuse_conv_bias` stays off, because it makes results differ from run to run.
     """
-    options = {
+    return {
         "device_id": str(device_id),
-        "cudnn_conv_algo_search": algo_search,
-        # A tight limit is broken by a large workspace first.
-        "cudnn_conv_use_max_workspace": "0" if gpu_memory_mb else "1",
+        "cudnn_conv_algo_search": "HEURISTIC",
+        "cudnn_conv_use_max_workspace": "1",
         "arena_extend_strategy": "kSameAsRequested",
         "use_tf32": str(int(tf32)),
     }
-    if gpu_memory_mb:
-        options["gpu_mem_limit"] = str(gpu_memory_mb * 2**20)
-    return options
 
 
 def reason_in_log(log: str) -> str:
-    """The most telling reason in onnxruntime's native log, in one line; may be ""."""
+    """The most specific reason in onnxruntime's native log, in one line; may be ""."""
     lines = [_COLOUR.sub("", line).strip() for line in log.splitlines()]
     for pattern in _REASONS:
         for line in lines:
@@ -145,7 +135,7 @@ def reason_in_log(log: str) -> str:
 def nodes_by_provider(session: Any) -> dict[str, Counter[str]]:
     """Provider's name -> how many nodes of which kind run there.
 
-    Empty under versions of onnxruntime that do not tell (1.25 and earlier).
+    Empty under versions of onnxruntime that do not say (1.25 and earlier).
     """
     counts: dict[str, Counter[str]] = {}
     if not hasattr(session, "get_provider_graph_assignment_info"):

@@ -13,9 +13,9 @@ the chroma sampled at its sharpest. EXIF is kept in all but TIFF, where libvips
 writes none.
 
 A result appears in full or not at all, with one writer at a time. The content goes into
-`.NAME.part` beside the final name, is flushed to the disk and renamed. The hidden file
+`.NAME.part` in the same folder, is flushed to the disk and renamed. The hidden file
 is locked while it is written, so two programs that work on the same folder do not mix
-their bytes; what a killed program left is locked by nobody, and is overwritten.
+their bytes; what a killed program left has no lock, and is overwritten.
 """
 
 import contextlib

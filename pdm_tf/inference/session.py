@@ -113,8 +113,6 @@ def open_session(
     strict: bool = False,
     device_id: int = 0,
     threads: int = 0,
-    gpu_memory_mb: int = 0,
-    algo_search: str = "HEURISTIC",
     tf32: bool = True,
     spinning: bool = True,
 ) -> SrSession:
@@ -128,9 +126,6 @@ def open_session(
       strict: fail instead of computing somewhere else than `provider` says.
       device_id: which GPU.
       threads: of the CPU; 0 takes the physical cores that this process may use.
-      gpu_memory_mb: limit of onnxruntime's memory pool on the GPU; 0: none.
-      algo_search: how cuDNN's algorithms are chosen; EXHAUSTIVE may pay for itself
-        where all tiles have one size.
       tf32: whether float32 convolutions on the GPU may round to TF32.
       spinning: whether idle threads keep a core busy to answer faster; off where many
         processes share one machine.
@@ -143,9 +138,7 @@ def open_session(
     path = checked_path(path)
     reasons = []
     gpu_options = {
-        "cuda": lambda: providers.cuda_options(
-            device_id, gpu_memory_mb, algo_search, tf32=tf32
-        ),
+        "cuda": lambda: providers.cuda_options(device_id, tf32=tf32),
         "tensorrt": lambda: providers.tensorrt_options(device_id, _trt_cache()),
     }
     wanted = []

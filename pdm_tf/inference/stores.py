@@ -206,7 +206,7 @@ def open_store(
       dtype: uint8 or uint16.
       folder: where a scratch file may be made; on the disk that will hold the result.
       budget: shared by all images in work.
-      spare: bytes that must stay free beside a scratch file, for what is made of it.
+      spare: bytes that must stay free as well, for the file made from it.
 
     Raises:
       UserError: the disk has not the space for a scratch file.

@@ -13,8 +13,8 @@ class Worker(NamedTuple):
 
     Attributes:
       work: run once; what it raises is raised again in the caller's thread.
-      patience: s that it is waited for when the call is given up; it may be deep in
-        somebody else's code, and is left behind there.
+      patience: seconds to wait for it when the call is given up; it may be deep in
+        other code by then, and is left there.
     """
 
     work: Callable[[], None]
@@ -24,8 +24,8 @@ class Worker(NamedTuple):
 class Threads:
     """Threads that work for one call, and the ends of the queues between them.
 
-    Whoever waits at a queue by `put` and `get` stops waiting when the call is given up:
-    because the caller says so, or because a thread has raised.
+    `put` and `get` stop waiting when the call is given up, because the caller says so
+    or because a thread has raised.
     """
 
     def __init__(self, workers: Mapping[str, Worker]) -> None:
@@ -90,7 +90,7 @@ class Threads:
         self.raise_defect()
 
     def stop(self) -> None:
-        """Gives the call up: nobody waits at a queue any more."""
+        """Gives the call up: no thread waits at a queue any more."""
         self._stop.set()
 
     def leave(self) -> bool:

@@ -21,7 +21,7 @@ from pdm_tf.inference.threads import Threads, Worker
 from pdm_tf.inference.tiling import Assembler, Cutting, TilePlan
 
 _PORTION = 16 * 2**20  # bytes of rows that a sink gets at once
-_POLL = 0.1  # s that the caller's thread waits before it tells what is done
+_POLL = 0.1  # s that the caller's thread waits before it reports what is done
 _LINGER = 0.02  # s that a batch waits for more tiles of its shape
 # s that the reader is waited for when the run is given up: it may sit in the iterator
 # of the jobs, which may learn of it only when `upscale` has raised.
@@ -218,7 +218,7 @@ class TilePipeline:
         )
 
     def run(self) -> None:
-        """Does it, and returns when all threads have ended."""
+        """Runs all jobs; returns when all threads have ended."""
         self._threads.start()
         try:
             while (batch := self._next_batch()) is not None:
@@ -305,7 +305,7 @@ class TilePipeline:
             self._on_done(*self._outcomes.get())
 
     def _give_up(self, error: BaseException) -> None:
-        """Ends the threads; one that is stuck in somebody's code is left behind."""
+        """Ends the threads; one that is stuck in other code is left behind."""
         self._threads.stop()
         if self._threads.leave():
             for job in list(self._open.values()):
@@ -383,7 +383,7 @@ def _not_finite(session: SrSession, attempt: int) -> str:
 
 
 def _aborted(sink: SrSink, error: BaseException) -> None:
-    """Gives a sink up because of `error`, which stays what is told."""
+    """Aborts a sink because of `error`, which remains the one reported."""
     try:
         sink.abort()
     except Exception as second:  # noqa: BLE001 - the first error counts

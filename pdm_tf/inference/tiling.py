@@ -16,7 +16,7 @@ blending costs work, never exactness.
 All tiles of an image have one size: the last one is moved back inside. An axis shorter
 than the tile is not cut.
 
-`choose_cutting` fills in what nobody chose. The overlap is the network's receptive
+`choose_cutting` fills in what was not chosen. The overlap is the network's receptive
 radius where that can be afforded; where the network sees further than is practical, it
 is one that was measured to be enough, and seams are blended. The tile follows from the
 overlap. A tile of side T computes T^2 pixels and keeps (T - 2 * overlap)^2 of them, so
@@ -288,7 +288,7 @@ def upscale_in_tiles(
 
 # A network that sees no further than this is cut exactly.
 LARGEST_EXACT = 64
-# LR pixels, of a network that sees further and of which nobody measured what is enough.
+# LR pixels, for a network that sees further and for which nothing was measured.
 OVERLAP_UNKNOWN = 32
 BLEND = 8
 

@@ -85,8 +85,12 @@ def test_as_a_user_runs_it_with_an_exported_network(tmp_path, repository):
     lr_u8 = read_rgb_u8(write_photo(tmp_path / "a.jpg", photo(50, 70)))
     done = subprocess.run(
         [
-            *(sys.executable, "-c", WITHOUT_TENSORFLOW, f"--model={tmp_path}"),
-            *(f"--input={tmp_path / 'a.jpg'}", f"--output={tmp_path / 'b.png'}"),
+            sys.executable,
+            "-c",
+            WITHOUT_TENSORFLOW,
+            f"--model={tmp_path}",
+            f"--input={tmp_path / 'a.jpg'}",
+            f"--output={tmp_path / 'b.png'}",
             "--tile=40",
         ],
         cwd=repository,
@@ -308,8 +312,10 @@ def test_a_stopped_folder_has_whole_files_and_goes_on(
     target, report = tmp_path / "out", tmp_path / "report.json"
     process = start(
         repository,
-        *(f"--model={models / 'tiny.onnx'}", f"--input={source}"),
-        *(f"--output={target}", f"--report={report}"),
+        f"--model={models / 'tiny.onnx'}",
+        f"--input={source}",
+        f"--output={target}",
+        f"--report={report}",
     )
     wait_for(target, process, 3)
     begin = time.monotonic()
@@ -334,8 +340,11 @@ def test_one_file_that_is_stopped_leaves_nothing(models, tmp_path, repository):
     target = tmp_path / "b.png"
     process = start(
         repository,
-        *(f"--model={models / 'tiny.onnx'}", f"--input={path}"),
-        *(f"--output={target}", "--tile=64", "--memory_mb=0"),
+        f"--model={models / 'tiny.onnx'}",
+        f"--input={path}",
+        f"--output={target}",
+        "--tile=64",
+        "--memory_mb=0",
     )
     end = time.monotonic() + 60
     while not (tmp_path / ".b.png.part").exists():
@@ -473,9 +482,14 @@ def test_memory_does_not_grow_with_the_height(
         path = write_png(tmp_path / f"{height}.png", rows)
         done = subprocess.run(
             [
-                *(sys.executable, "-c", MEASURED, f"--model={models / 'nearest.onnx'}"),
-                *(f"--input={path}", f"--output={tmp_path / f'{height}-x4.{suffix}'}"),
-                *("--memory_mb=0", "--provider=cpu"),
+                sys.executable,
+                "-c",
+                MEASURED,
+                f"--model={models / 'nearest.onnx'}",
+                f"--input={path}",
+                f"--output={tmp_path / f'{height}-x4.{suffix}'}",
+                "--memory_mb=0",
+                "--provider=cpu",
             ],
             cwd=repository,
             capture_output=True,

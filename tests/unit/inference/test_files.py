@@ -25,7 +25,11 @@ def _targets(found, base):
 def test_the_tree_is_built_again_in_the_same_formats(photos, tmp_path):
     found = plan_files(photos, tmp_path / "out")
     assert _targets(found, tmp_path / "out") == [
-        *("a.jpg", "b.PNG", "sub/c.tif", "sub/d.png", "sub/deep/e.png"),
+        "a.jpg",
+        "b.PNG",
+        "sub/c.tif",
+        "sub/d.png",
+        "sub/deep/e.png",
     ]
     assert not found.problems and found.folder == tmp_path / "out"
 
@@ -33,7 +37,11 @@ def test_the_tree_is_built_again_in_the_same_formats(photos, tmp_path):
 def test_one_format_for_all(photos, tmp_path):
     found = plan_files(photos, tmp_path / "out", "png")
     assert _targets(found, tmp_path / "out") == [
-        *("a.png", "b.PNG", "sub/c.png", "sub/d.png", "sub/deep/e.png"),
+        "a.png",
+        "b.PNG",
+        "sub/c.png",
+        "sub/d.png",
+        "sub/deep/e.png",
     ]
     assert plan_files(photos, tmp_path / "out", "jpeg").tasks[0].target.name == "a.jpg"
 
