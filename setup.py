@@ -55,6 +55,7 @@ setup(
         "absl-py>=2.1,<3",
         "pillow>=11,<14",
         "pyvips[binary]>=3.1,<4",  # TIFF, GIF and 16 bits; for upscale all
+        "safetensors>=0.8,<0.9",
         "scipy>=1.14,<1.19",
         "tensorboardX>=2.6.5,<3",  # the event files of training
         "tqdm>=4.66,<5",

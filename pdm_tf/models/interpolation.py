@@ -13,7 +13,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.models.network import Network
 
 
-def require_alike(a: Network, b: Network) -> None:
+def require_same_architecture(a: Network, b: Network) -> None:
     """Checks that the networks differ in the values of their variables alone.
 
     Raises:
@@ -46,7 +46,7 @@ def interpolated(a: Network, b: Network, alpha: float) -> Network:
     """A network with (1 - alpha) a + alpha b.
 
     Args:
-      a, b: alike, see `require_alike`.
+      a, b: alike, see `require_same_architecture`.
       alpha: in [0, 1]; at 0 and 1 the weights are bit for bit those of `a` and `b`.
 
     Returns:

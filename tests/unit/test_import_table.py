@@ -41,7 +41,10 @@ TABLE = {
         KERAS | {"scipy"},
         {"models.features", "models.bundle", "ops", "core"},
     ),
-    "interop": (KERAS, {"models", "degradations", "core"}),
+    "interop": (
+        KERAS | {"safetensors", "ml_dtypes"},
+        {"models", "degradations", "core"},
+    ),
     "data": (TENSOR, {"cli", "core", "ops", "degradations"}),
     "methods": (KERAS, {"models", "degradations", "losses", "ops", "core"}),
     "training": (

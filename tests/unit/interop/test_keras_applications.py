@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from pdm_tf.cli import program
-from pdm_tf.cli.flags_import_weights import SPEC
 from pdm_tf.core.files import read_json
-from pdm_tf.import_weights import main
+from pdm_tf.import_weights import SPEC, main
 from pdm_tf.interop import keras_applications
 from pdm_tf.models.bundle import load_bundle
 

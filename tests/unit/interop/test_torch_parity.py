@@ -15,8 +15,7 @@ torch = pytest.importorskip(
     reason='needs PyTorch, which saves the files: pip install -e ".[benchmark]"',
 )
 from pdm_tf.cli import program  # noqa: E402
-from pdm_tf.cli.flags_import_weights import SPEC  # noqa: E402
-from pdm_tf.import_weights import main  # noqa: E402
+from pdm_tf.import_weights import SPEC, main  # noqa: E402
 from pdm_tf.models.bundle import load_bundle  # noqa: E402
 from tests.unit.interop import torch_nets  # noqa: E402
 
