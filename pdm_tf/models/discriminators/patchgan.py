@@ -58,14 +58,6 @@ class PatchGANConfig:
         """The released discriminator of joint training, but for its 64 output maps."""
         return cls(strides=(1, 1, 1, 1, 1), normalization="instance")
 
-    @property
-    def receptive_field(self) -> int:
-        """Side of the patch that one logit sees, in pixels."""
-        field = 1
-        for stride in reversed(self.strides):
-            field = (field - 1) * stride + self.kernel_size
-        return field
-
     def build(self, dtype: str = "float32", name: str | None = None) -> "PatchGAN":
         """The network, with its variables."""
         network = PatchGAN(self, dtype=dtype, name=name)
