@@ -15,6 +15,7 @@ import numpy as np
 from export import parity
 from export.parity import (
     DEGRADATION_CASES,
+    DEGRADATION_OUTPUTS,
     LATENCY_CASE,
     Case,
     Difference,
@@ -35,8 +36,6 @@ from export.publish import (
 from export.stages import best_ms
 from pdm_tf.core.images import decode_rgb_u8, encode_png, to_float
 from pdm_tf.core.quiet import quiet_start
-
-DEGRADATION_OUTPUTS = ("lr", "clean_lr", "kernel")
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,11 @@ import tensorflow as tf
 
 from export import onnx_rewrite
 from export.onnx_graph import from_function, tidy
+from export.parity import DEGRADATION_OUTPUTS
 from export.saved_model import save_quietly
 from pdm_tf import __version__
 from pdm_tf.degradations import PDM, Degraded
 from pdm_tf.ops.blur import grid_geometry, kernel_side
-
-OUTPUTS = ("lr", "clean_lr", "kernel")
 
 
 class DegradationModule(tf.Module):
@@ -73,9 +72,7 @@ def write_degradation_onnx(
       provenance: more metadata, e.g. the weights' hash.
     """
 
-    def degrade(
-        *inputs: tf.Tensor,
-    ) -> dict[str, tf.Tensor]:
+    def degrade(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         named = dict(zip([spec.name for spec in specs], inputs, strict=True))
         hr, z_k, z_n = (named.get(name) for name in ("hr", "z_k", "z_n"))
         kernel = pdm.kernels(z_k, hr)
@@ -176,7 +173,7 @@ def call_by_name(pdm: PDM, inputs: Mapping[str, tf.Tensor]) -> Degraded:
 
 
 def _outputs(degraded: Degraded) -> dict[str, tf.Tensor]:
-    return {name: tf.identity(getattr(degraded, name)) for name in OUTPUTS}
+    return {name: tf.identity(getattr(degraded, name)) for name in DEGRADATION_OUTPUTS}
 
 
 def _input_axes(pdm: PDM) -> dict[str, tuple[str | int, ...]]:

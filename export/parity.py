@@ -62,6 +62,8 @@ CASES = (
 LATENCY_CASE = Case(1, 64, 64)
 # LR sizes for the degradation, whose blur is many times its output's size.
 DEGRADATION_CASES = (Case(1, 1, 1), Case(3, 17, 23), Case(2, 64, 48))
+# Of the degradation, each compared.
+DEGRADATION_OUTPUTS = ("lr", "clean_lr", "kernel")
 
 
 def choose(parameters: int, parity: str) -> tuple[list[Case], list[Case]]:

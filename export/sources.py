@@ -11,6 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.degradations import PDM
 from pdm_tf.models.bundle import Bundle, load_bundle
 from pdm_tf.models.chain import chained
 from pdm_tf.models.network import SRNetwork
@@ -72,59 +73,58 @@ def open_sources(
     Raises:
       UserError: something is missing, damaged, or no network to export.
     """
-    if len(locations) == 1 and degradation:
-        return _open_run(Path(locations[0]), weights)
-    paths = [find_bundle(location, weights=weights) for location in locations]
-    return _sources(paths, None)
+    may_degrade = degradation and len(locations) == 1
+    if may_degrade:
+        paths = _bundles_of(Path(locations[0]), weights)
+    else:
+        paths = [find_bundle(location, weights=weights) for location in locations]
+    bundles: list[Bundle] = []
+    sources: list[str] = []
+    pdm, pdm_source = None, ""
+    for path in paths:
+        bundle = load_bundle(path)
+        if may_degrade and bundle.role == "degradation":
+            pdm, pdm_source = _exportable(bundle, path), source_name(path)
+        else:
+            bundles.append(_checked(bundle, path))
+            sources.append(source_name(path))
+    networks = [bundle.network for bundle in bundles]
+    return ExportSources(
+        network=chained(networks) if len(networks) > 1 else next(iter(networks), None),
+        bundles=tuple(bundles),
+        degradation=pdm,
+        sources=tuple(sources),
+        degradation_source=pdm_source,
+    )
 
 
-def _open_run(location: Path, weights: str) -> ExportSources:
-    """One location: a bundle of either kind, or a run with one or both."""
+def _bundles_of(location: Path, weights: str) -> list[Path]:
+    """A bundle itself; of a run the SR network, the degradation, or both."""
     run = Run(location)
     if is_bundle(location) or run.find(DEGRADATION) is None:
-        path = find_bundle(location, weights=weights)
-        bundle = load_bundle(path)
-        if bundle.role == "degradation":
-            return ExportSources(None, (), bundle, (), source_name(path))
-        return _of_bundles([bundle], [path], None)
+        return [find_bundle(location, weights=weights)]
     pdm = run.bundle(DEGRADATION, weights)
-    return _sources([run.bundle(weights=weights)] if run.find(SHIPPED) else [], pdm)
+    return [run.bundle(weights=weights), pdm] if run.find(SHIPPED) else [pdm]
 
 
 def _exportable(bundle: Bundle, path: Path) -> Bundle:
-    """A degradation that both formats can hold.
+    """Refuses a degradation that the formats cannot hold.
 
     JPEG's roundings turn differences of 1e-7 between runtimes into whole levels, which
     no certificate could tell from a fault.
     """
-    if getattr(bundle.config, "jpeg", None) is not None:
+    if not isinstance(bundle.network, PDM):
+        raise UserError(
+            "A degradation must be a PDM to be exported; --nodegradation exports the "
+            f"SR network alone. Received: {path}, which is a {bundle.name}."
+        )
+    if bundle.config.jpeg is not None:
         raise UserError(
             "A degradation with a JPEG module cannot be exported; pdm_tf.degrade "
             "applies it, and --nodegradation exports the SR network alone. "
             f"Received: {path}."
         )
     return bundle
-
-
-def _sources(paths: Sequence[Path], pdm: Path | None) -> ExportSources:
-    return _of_bundles([load_bundle(path) for path in paths], paths, pdm)
-
-
-def _of_bundles(
-    bundles: Sequence[Bundle], paths: Sequence[Path], pdm: Path | None
-) -> ExportSources:
-    networks = [
-        _checked(bundle, path).network
-        for bundle, path in zip(bundles, paths, strict=True)
-    ]
-    network = chained(networks) if len(networks) > 1 else next(iter(networks), None)
-    return ExportSources(
-        network=network,
-        bundles=tuple(bundles),
-        degradation=None if pdm is None else _exportable(load_bundle(pdm), pdm),
-        sources=tuple(source_name(path) for path in paths),
-        degradation_source="" if pdm is None else source_name(pdm),
-    )
 
 
 def _checked(bundle: Bundle, path: Path) -> Bundle:

@@ -13,6 +13,7 @@ import numpy as np
 from export.certificate import Built
 from export.parity import (
     DEGRADATION_CASES,
+    DEGRADATION_OUTPUTS,
     LATENCY_CASE,
     Case,
     choose,
@@ -35,7 +36,6 @@ with quiet_start():
     import tensorflow as tf
 
     from export.degradation import (
-        OUTPUTS,
         call_by_name,
         describe,
         input_specs,
@@ -45,7 +45,7 @@ with quiet_start():
     from export.onnx_graph import network_to_onnx
     from export.saved_model import write_saved_model
     from export.sources import ExportSources, open_sources
-    from pdm_tf.degradations import PDM, PDMConfig
+    from pdm_tf.degradations import PDM
 
 
 def write_models(
@@ -145,22 +145,23 @@ def _run_degradation(pdm: PDM, folder: Path, photo_u8: np.ndarray) -> None:
     """Keeps Keras's outputs, and the inputs, which are random in part."""
     names = [spec.name for spec in input_specs(pdm)]
     for index, case in enumerate(DEGRADATION_CASES):
-        hr = to_float(crops(photo_u8, _hr_case(case, pdm.config)))
+        hr = to_float(crops(photo_u8, _hr_case(case, pdm)))
         _, height, width = pdm.lr_shape(hr)
         latents = pdm.draw(case.batch, height, width, tf.constant([index, 1]))
         inputs = [hr, *(z.numpy() for z in latents if z is not None)]
         values = dict(zip(names, inputs, strict=True))
         degraded = call_by_name(pdm, values)
-        values |= {name: getattr(degraded, name).numpy() for name in OUTPUTS}
+        values |= {
+            name: getattr(degraded, name).numpy() for name in DEGRADATION_OUTPUTS
+        }
         for name, value in values.items():
             save_reference(folder, f"degradation_{case.label}_{name}", value)
 
 
-def _hr_case(case: Case, config: PDMConfig) -> Case:
+def _hr_case(case: Case, pdm: PDM) -> Case:
     """The HR size of an LR case; mirroring needs more pixels than K//2."""
-    least = config.kernel.kernel_size if config.border == "reflect" else 1
-    sides = [
-        max(side * config.scale, -(-least // config.scale) * config.scale)
-        for side in (case.height, case.width)
-    ]
-    return Case(case.batch, *(side + 2 * config.margin for side in sides))
+    least = 1
+    if pdm.config.border == "reflect":
+        least = -(-pdm.config.kernel.kernel_size // pdm.scale)
+    sides = (pdm.hr_side(max(side, least)) for side in (case.height, case.width))
+    return Case(case.batch, *sides)

@@ -131,7 +131,12 @@ def small_onnx(folder):
 def server_command(onnx_file, http_port, grpc_port, *flags):
     """The command of our KServe server on the CPU."""
     return [
-        *(sys.executable, "-m", "export.kserve_server", f"--model={onnx_file}"),
-        *(f"--http_port={http_port}", f"--grpc_port={grpc_port}", "--provider=cpu"),
+        sys.executable,
+        "-m",
+        "export.kserve_server",
+        f"--model={onnx_file}",
+        f"--http_port={http_port}",
+        f"--grpc_port={grpc_port}",
+        "--provider=cpu",
         *flags,
     ]

@@ -128,7 +128,8 @@ def test_numbers_by_rest_too(server, local, tmp_path):
     for signature in ("serving_default", "serving_uint8"):
         done = call_client(
             *_address(server, "rest"),
-            *(f"--signature={signature}", f"--input={tmp_path / 'lr.png'}"),
+            f"--signature={signature}",
+            f"--input={tmp_path / 'lr.png'}",
             f"--output={tmp_path / signature}.png",
         )
         assert done.returncode == program.OK, done.stderr
@@ -162,7 +163,9 @@ def _only_line(done):
 def test_unknown_model(server, small, tmp_path, protocol):
     done = call_client(
         *_address(server, protocol),
-        *("--model_name=srr", f"--input={small}", f"--output={tmp_path / 'sr.png'}"),
+        "--model_name=srr",
+        f"--input={small}",
+        f"--output={tmp_path / 'sr.png'}",
     )
     assert done.returncode == program.BAD_INPUT
     assert "does not serve model srr" in _only_line(done)
@@ -203,8 +206,10 @@ def test_wrong_signature_or_input_stops_at_once(
     for name in ("a.png", "b.png", "c.png"):
         small_photo(tmp_path / "in", name)
     done = call_client(
-        *(*_address(foreign, protocol), f"--signature={signature}"),
-        *(f"--input={tmp_path / 'in'}", f"--output={tmp_path / 'out'}"),
+        *_address(foreign, protocol),
+        f"--signature={signature}",
+        f"--input={tmp_path / 'in'}",
+        f"--output={tmp_path / 'out'}",
     )
     assert done.returncode == program.BAD_INPUT
     assert says in _only_line(done)
@@ -215,8 +220,10 @@ def test_wrong_signature_or_input_stops_at_once(
 def test_no_server(small, tmp_path, protocol):
     (port,) = free_ports(1)
     done = call_client(
-        *(f"--server=localhost:{port}", f"--protocol={protocol}"),
-        *(f"--input={small}", f"--output={tmp_path / 'sr.png'}"),
+        f"--server=localhost:{port}",
+        f"--protocol={protocol}",
+        f"--input={small}",
+        f"--output={tmp_path / 'sr.png'}",
     )
     assert done.returncode == program.BAD_INPUT
     assert f"No server answers at localhost:{port}" in _only_line(done)
@@ -233,8 +240,11 @@ def test_no_server(small, tmp_path, protocol):
 )
 def test_wrong_port_or_protocol(server, small, tmp_path, port_of, protocol, says):
     done = call_client(
-        *(_address(server, port_of)[0], f"--protocol={protocol}", "--timeout=20"),
-        *(f"--input={small}", f"--output={tmp_path / 'sr.png'}"),
+        _address(server, port_of)[0],
+        f"--protocol={protocol}",
+        "--timeout=20",
+        f"--input={small}",
+        f"--output={tmp_path / 'sr.png'}",
     )
     assert done.returncode == program.BAD_INPUT
     assert says in _only_line(done)
@@ -255,7 +265,9 @@ def test_message_limit_names_both_sizes_and_the_flag(server, tmp_path):
     )
     assert done.returncode == program.OK, done.stderr
     done = call_client(
-        *(*_address(server, "rest"), "--max_message_mb=1", f"--input={PHOTO}"),
+        *_address(server, "rest"),
+        "--max_message_mb=1",
+        f"--input={PHOTO}",
         f"--output={tmp_path / 'sr.png'}",
     )
     assert done.returncode == program.BAD_INPUT
@@ -290,7 +302,9 @@ def test_one_bad_file_costs_the_others_nothing(server, local, tmp_path):
     (folder / "cut.png").write_bytes(good[: len(good) // 2])
     done = call_client(
         *_address(server, "grpc"),
-        *("--parallel=2", f"--input={folder}", f"--output={out}"),
+        "--parallel=2",
+        f"--input={folder}",
+        f"--output={out}",
     )
     assert done.returncode == SOME_LEFT_OUT
     assert "2 of 4 photographs upscaled, 2 left out" in done.stdout
@@ -315,8 +329,10 @@ def test_orientation_is_honoured_though_the_server_ignores_it(server, local, tmp
     sizes = {}
     for send in ("png", "file"):
         done = call_client(
-            *(*_address(server, "grpc"), f"--input={tmp_path / 'turned.jpg'}"),
-            *(f"--send={send}", f"--output={tmp_path / send}.png"),
+            *_address(server, "grpc"),
+            f"--input={tmp_path / 'turned.jpg'}",
+            f"--send={send}",
+            f"--output={tmp_path / send}.png",
         )
         assert done.returncode == program.OK, done.stderr
         sizes[send] = read_rgb_u8(tmp_path / f"{send}.png").shape[:2]
@@ -333,7 +349,9 @@ def test_too_slow(small, tmp_path):
         for protocol in ("grpc", "rest"):
             done = call_client(
                 f"--server=127.0.0.1:{silent.getsockname()[1]}",
-                *(f"--protocol={protocol}", "--timeout=1", f"--input={small}"),
+                f"--protocol={protocol}",
+                "--timeout=1",
+                f"--input={small}",
                 f"--output={tmp_path / 'sr.png'}",
             )
             assert done.returncode == program.BAD_INPUT
@@ -351,8 +369,12 @@ def test_the_client_needs_no_tensorflow(server, small, tmp_path):
     )
     done = subprocess.run(
         [
-            *(sys.executable, "-c", code, *_address(server, "grpc")),
-            *(f"--input={small}", f"--output={tmp_path / 'sr.png'}"),
+            sys.executable,
+            "-c",
+            code,
+            *_address(server, "grpc"),
+            f"--input={small}",
+            f"--output={tmp_path / 'sr.png'}",
         ],
         cwd=REPOSITORY,
         capture_output=True,

@@ -29,7 +29,9 @@ from tests.support.tiny_nets import built, photo
 from tests.support.tiny_runs import X1, run_folder
 
 WRITTEN = {
-    *("model.onnx", "model_fp16.onnx", "certificate.json"),
+    "model.onnx",
+    "model_fp16.onnx",
+    "certificate.json",
     *(f"saved_model/1/{n}" for n in ("saved_model.pb", "fingerprint.pb")),
     *(f"degradation/saved_model/1/{n}" for n in ("saved_model.pb", "fingerprint.pb")),
     "saved_model/1/assets.extra/tf_serving_warmup_requests",
@@ -54,8 +56,10 @@ def first(tmp_path_factory):
     folder = place / "exported"
     process = start(
         f"--model={place / 'mine'}",
-        *(f"--output_dir={folder}", f"--photo={place / 'photo.png'}"),
-        *("--model_name=tiny", "--tile=16"),
+        f"--output_dir={folder}",
+        f"--photo={place / 'photo.png'}",
+        "--model_name=tiny",
+        "--tile=16",
     )
     out, err = process.communicate(timeout=300)
     assert process.returncode == program.OK, err
@@ -77,9 +81,12 @@ def test_everything_is_written_and_listed(first):
     for name in ("saved_model/1", "model_fp16.onnx", "degradation/degradation.onnx"):
         assert f" {name}," in listed
     assert sorted(first.out.splitlines()[i].partition(" ...")[0] for i in range(7)) == [
-        *("compare ONNX, float16", "compare ONNX, float32"),
-        *("compare degradation, ONNX", "compare degradation, SavedModel"),
-        *("compare saved_model", "write SavedModel and ONNX, run Keras"),
+        "compare ONNX, float16",
+        "compare ONNX, float32",
+        "compare degradation, ONNX",
+        "compare degradation, SavedModel",
+        "compare saved_model",
+        "write SavedModel and ONNX, run Keras",
         "write model_fp16.onnx",
     ]
 
@@ -98,7 +105,8 @@ def test_the_certificate_is_of_these_files(first):
     rows = {(r["artefact"], r["signature"]): r for r in content["artefacts"]}
     assert set(rows) == {
         *(("saved_model/1", f"serving_{n}") for n in ("default", "uint8", "bytes")),
-        *(("model.onnx", None), ("model_fp16.onnx", None)),
+        ("model.onnx", None),
+        ("model_fp16.onnx", None),
         ("degradation/saved_model/1", "serving_default"),
         ("degradation/degradation.onnx", None),
     }
@@ -187,8 +195,11 @@ def test_a_load_test_without_keras_and_without_us(first, tmp_path):
     (tmp_path / "load_test.py").write_text(LOAD_TEST)
     done = subprocess.run(
         [
-            *(sys.executable, "load_test.py", first.folder / "saved_model" / "1"),
-            *("given.npz", "result.npz"),
+            sys.executable,
+            "load_test.py",
+            first.folder / "saved_model" / "1",
+            "given.npz",
+            "result.npz",
         ],
         cwd=tmp_path,
         env={"PATH": ""},
@@ -227,7 +238,10 @@ def again(first):
     save_bundle(mixed, first.place / "clean", step=3)
     flags = (
         f"--model={first.place / 'clean'},{first.run}",
-        *(f"--output_dir={folder}", "--layout=nchw", "--nofp16", "--model_name=tiny"),
+        f"--output_dir={folder}",
+        "--layout=nchw",
+        "--nofp16",
+        "--model_name=tiny",
     )
     process = start(*flags)
     made = "saved_model/2/saved_model.pb"

@@ -59,8 +59,10 @@ def test_a_photograph_comes_back_as_local_inference_makes_it(
 ):
     """The answer (4.4 MB uint8, 17.7 MB float32) is above the default limits."""
     done = run_client(
-        *(f"--server=localhost:{server[protocol]}", f"--protocol={protocol}"),
-        *(f"--input={PHOTO}", f"--output={tmp_path / 'sr.png'}"),
+        f"--server=localhost:{server[protocol]}",
+        f"--protocol={protocol}",
+        f"--input={PHOTO}",
+        f"--output={tmp_path / 'sr.png'}",
     )
     assert done.returncode == program.OK, done.stderr
     assert "384x240 -> 1536x960" in done.stdout
@@ -86,8 +88,11 @@ def test_a_photograph_comes_back_as_local_inference_makes_it(
 )
 def test_errors_are_explained(server, tmp_path, protocol, flag, says):
     done = call_client(
-        *(f"--server=localhost:{server[protocol]}", f"--protocol={protocol}", flag),
-        *(f"--input={PHOTO}", f"--output={tmp_path / 'sr.png'}"),
+        f"--server=localhost:{server[protocol]}",
+        f"--protocol={protocol}",
+        flag,
+        f"--input={PHOTO}",
+        f"--output={tmp_path / 'sr.png'}",
     )
     assert done.returncode == program.BAD_INPUT
     assert says in done.stderr and "Traceback" not in done.stderr
@@ -133,8 +138,10 @@ def test_a_server_with_a_limit_of_its_own(onnx_file, tmp_path):
     ready = f"http://127.0.0.1:{http}/v2/health/ready"
     with server_process(command, tmp_path / "log", ready_url=ready) as process:
         done = call_client(
-            *(f"--server=localhost:{rpc}", "--protocol=kserve_grpc"),
-            *(f"--input={PHOTO}", f"--output={tmp_path / 'sr.png'}"),
+            f"--server=localhost:{rpc}",
+            "--protocol=kserve_grpc",
+            f"--input={PHOTO}",
+            f"--output={tmp_path / 'sr.png'}",
         )
         assert done.returncode == program.BAD_INPUT
         size = 240 * 384 * 3 * 4

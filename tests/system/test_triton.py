@@ -54,9 +54,13 @@ class Triton:
 
     def command(self, repository, backends, http=8000, rpc=8001):
         return [
-            *(self.binary, f"--model-repository={repository}"),
-            *(f"--backend-directory={backends}", "--allow-metrics=false"),
-            *(f"--http-port={http}", f"--grpc-port={rpc}", "--http-address=127.0.0.1"),
+            self.binary,
+            f"--model-repository={repository}",
+            f"--backend-directory={backends}",
+            "--allow-metrics=false",
+            f"--http-port={http}",
+            f"--grpc-port={rpc}",
+            "--http-address=127.0.0.1",
             "--grpc-address=127.0.0.1",
         ]
 
@@ -159,8 +163,10 @@ def test_a_photograph_comes_back_as_local_inference_makes_it(
     server, local, tmp_path, protocol
 ):
     done = run_client(
-        *(f"--server=localhost:{server[protocol]}", f"--protocol={protocol}"),
-        *(f"--input={PHOTO}", f"--output={tmp_path / 'sr.png'}"),
+        f"--server=localhost:{server[protocol]}",
+        f"--protocol={protocol}",
+        f"--input={PHOTO}",
+        f"--output={tmp_path / 'sr.png'}",
     )
     assert done.returncode == program.OK, done.stderr
     assert "sr: version 2" in done.stdout
@@ -179,12 +185,11 @@ def test_batches_of_the_server_never_mix_sizes(server, local, tmp_path):
         cuts[f"{index}.png"] = lr_u8[index : index + height, 50:114]
         write_png(tmp_path / "in" / f"{index}.png", cuts[f"{index}.png"])
     done = run_client(
-        *(f"--server=localhost:{server['kserve_grpc']}", "--protocol=kserve_grpc"),
-        *(
-            "--parallel=12",
-            f"--input={tmp_path / 'in'}",
-            f"--output={tmp_path / 'out'}",
-        ),
+        f"--server=localhost:{server['kserve_grpc']}",
+        "--protocol=kserve_grpc",
+        "--parallel=12",
+        f"--input={tmp_path / 'in'}",
+        f"--output={tmp_path / 'out'}",
     )
     assert done.returncode == program.OK, done.stderr
     for name, cut in cuts.items():
@@ -201,8 +206,11 @@ def test_batches_of_the_server_never_mix_sizes(server, local, tmp_path):
 @pytest.mark.parametrize("flag", ["--model_name=nobody", "--version=7"])
 def test_unknown_models_and_versions(server, tmp_path, protocol, flag):
     done = run_client(
-        *(f"--server=localhost:{server[protocol]}", f"--protocol={protocol}", flag),
-        *(f"--input={PHOTO}", f"--output={tmp_path / 'sr.png'}"),
+        f"--server=localhost:{server[protocol]}",
+        f"--protocol={protocol}",
+        flag,
+        f"--input={PHOTO}",
+        f"--output={tmp_path / 'sr.png'}",
     )
     assert done.returncode == program.BAD_INPUT
     assert "does not serve model" in done.stderr

@@ -215,8 +215,14 @@ def test_the_table_has_a_row_for_each_artefact():
     assert head.split("  ")[0] == "artefact" and len(rows) == len(EVERY)
     assert keras.split() == ["Keras", "30"]
     assert rows[2].split() == [
-        *("model.onnx", "2.5", "0.25", "12"),
-        *(f"{SLIGHT.max_abs:.1e}", f"{EVERY[2].worst.psnr_db:.1f}", "0", "0"),
+        "model.onnx",
+        "2.5",
+        "0.25",
+        "12",
+        f"{SLIGHT.max_abs:.1e}",
+        f"{EVERY[2].worst.psnr_db:.1f}",
+        "0",
+        "0",
     ]
     same = table(built(latency_ms=None), [record(a=GOOD)])
     assert "identical" in same and "None" not in same and "Keras" not in same

@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 
 from export.degradation import (
-    OUTPUTS,
     blur_by_taps,
     write_degradation_onnx,
     write_degradation_saved_model,
 )
+from export.parity import DEGRADATION_OUTPUTS as OUTPUTS
 from pdm_tf.core.images import to_float
 from pdm_tf.degradations import KernelModuleConfig, NoiseModuleConfig
 from pdm_tf.inference.ort import import_onnxruntime

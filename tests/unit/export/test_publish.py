@@ -95,16 +95,22 @@ def test_a_version_that_is_taken_is_refused(tmp_path):
 def test_everything_made_appears_under_its_name(tmp_path):
     folder, output = tmp_path / ".work", tmp_path
     names = [
-        *("saved_model/4/saved_model.pb", "saved_model/4/variables/variables.index"),
-        *("degradation/saved_model/4/saved_model.pb", "degradation/degradation.onnx"),
-        *("model.onnx", "model_fp16.onnx"),
+        "saved_model/4/saved_model.pb",
+        "saved_model/4/variables/variables.index",
+        "degradation/saved_model/4/saved_model.pb",
+        "degradation/degradation.onnx",
+        "model.onnx",
+        "model_fp16.onnx",
     ]
     write(folder, *names, ".reference/1x1x1.npy")
     made = os.stat(folder / "saved_model" / "4").st_ino
     written = publish(folder, output, 4)
     assert relative(written, output) == [
-        *("saved_model/4", "degradation/saved_model/4"),
-        *("model.onnx", "model_fp16.onnx", "degradation/degradation.onnx"),
+        "saved_model/4",
+        "degradation/saved_model/4",
+        "model.onnx",
+        "model_fp16.onnx",
+        "degradation/degradation.onnx",
     ]
     # What is compared with stays behind.
     assert tree(tmp_path) == {

@@ -185,6 +185,7 @@ def test_a_degradation_with_jpeg_is_refused_and_the_rest_of_its_run_is_not(tmp_p
         save_bundle(pdm, folder, step=1)
     for name in ("sr", "sr_ema"):
         sr_bundle(tmp_path / "bundles" / name)
-    with pytest.raises(UserError, match="JPEG module cannot be exported.*nodegr"):
-        open_sources([str(tmp_path)])
+    for place in (tmp_path, tmp_path / "bundles" / "pdm"):
+        with pytest.raises(UserError, match="JPEG module cannot be exported.*nodegr"):
+            open_sources([str(place)])
     assert open_sources([str(tmp_path)], degradation=False).degradation is None
