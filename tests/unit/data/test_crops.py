@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.core.geometry import D4_COUNT, d4
+from pdm_tf.core.geometry import D4_COUNT
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.data.crops import (
     Draw,
@@ -23,6 +23,7 @@ from pdm_tf.data.crops import (
 from pdm_tf.data.pipeline import Batching, make_batches
 from pdm_tf.data.sources import open_source
 from tests.oracles import draw_oracle
+from tests.oracles.d4_oracle import d4
 from tests.unit.data.folders import fill
 
 

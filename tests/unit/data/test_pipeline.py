@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.core.geometry import d4
 from pdm_tf.data.crops import draw_samples
 from pdm_tf.data.pipeline import Batching, make_batches
 from pdm_tf.data.shards import make_shards
 from pdm_tf.data.sources import open_source
+from tests.oracles.d4_oracle import d4
 from tests.unit.data.folders import SIZES, fill
 
 PATCH, BATCH = 16, 4
