@@ -151,7 +151,9 @@ def _halves(title: str, degradation: str, train: Archive, valid: Archive) -> Pap
 # The HR side of both tracks of 2020 are the training images of DIV2K.
 _TARGET = Archive(
     names=(
-        *("train-target.zip", "Corrupted-tr-y.zip", "DPEDiphone-tr-y.zip"),
+        "train-target.zip",
+        "Corrupted-tr-y.zip",
+        "DPEDiphone-tr-y.zip",
         "DIV2K_train_HR.zip",
     ),
     holds="800 HR photographs",

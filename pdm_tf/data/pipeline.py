@@ -189,7 +189,7 @@ def open_pairs(
 def make_pair_batches(
     pairs: PairSource, lr_patch: int, how: Batching
 ) -> tf.data.Dataset:
-    """As `make_batches`, of the same place in both images of a pair.
+    """Batches as those of `make_batches`, of the same place in both images of a pair.
 
     Returns:
       Dataset of {"hr": [b, s*lr_patch, s*lr_patch, 3], "lr": [b, lr_patch, lr_patch,
