@@ -15,6 +15,7 @@ from pdm_tf.core.files import read_json, write_text_atomic
 from pdm_tf.evaluate import EvaluateConfig, run_evaluation
 from pdm_tf.evaluation.comparison import Row, compare
 from pdm_tf.evaluation.crops import StoredCrop, stored_crops
+from pdm_tf.evaluation.image_set import evenly
 from pdm_tf.evaluation.results import BASELINE
 from pdm_tf.evaluation.runner import tell_left_out
 from pdm_tf.reporting import comparison_text
@@ -231,8 +232,7 @@ def _crop_rows(
         for name in chosen:
             lookup(known, name, "--images")
     else:
-        count = min(config.examples, len(names))
-        chosen = [names[i * len(names) // count] for i in range(count)]
+        chosen = evenly(names, config.examples)
     metric, spec = next(iter(comparison["metrics"].items()))
 
     def line(name: str, who: str) -> str:

@@ -196,7 +196,8 @@ def write_report(
     if config.true_kernels:
         page.sources.append(("true kernels", config.true_kernels))
     text, verdict = page.render()
-    path = Path(config.output) if config.output else (run.run_dir or Path()) / FILE
+    default = run.run.report if run.run else Path(FILE)
+    path = Path(config.output) if config.output else default
     write_text_atomic(path, text)
     if config.figures:
         page.save_figures(Path(config.figures))

@@ -16,7 +16,7 @@ from pdm_tf.data.pipeline import (
     open_pairs,
 )
 from pdm_tf.data.sources import check_unpaired, open_source
-from pdm_tf.evaluation.validation import make_validator
+from pdm_tf.evaluation.validation import Validator
 from pdm_tf.methods.base import Method
 from pdm_tf.train_config import TrainConfig
 from pdm_tf.training.replicas import Replicas
@@ -36,7 +36,7 @@ def build_validation(
     )
     for path, reason in pair_set.problems:
         print(f"validation leaves out {path}: {reason}")
-    return make_validator(pair_set.pairs, scale=config.scale)
+    return Validator(pair_set.pairs, scale=config.scale)
 
 
 def unpaired_batches(

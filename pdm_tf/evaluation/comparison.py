@@ -17,8 +17,7 @@ from typing import Any
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.evaluation.bootstrap import LEVEL, bootstrap_interval, paired_interval
-from pdm_tf.evaluation.results import BASELINE
-from pdm_tf.evaluation.scores import finite_or_none
+from pdm_tf.evaluation.results import BASELINE, finite_or_none
 
 BEST = "best"
 _SAME = 1e-6  # bicubic's scores on the same images, whoever computed them

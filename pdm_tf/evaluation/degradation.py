@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_float, to_u8
+from pdm_tf.evaluation.image_set import evenly
 from pdm_tf.metrics.degradation import (
     Accuracy,
     KernelComparison,
@@ -160,7 +161,7 @@ def measure_degradation(
       UserError: no photograph is large enough, or too few kernels or photographs.
     """
     count = KERNELS if true_kernels is None else len(true_kernels)
-    crops, frame = _crops(pdm.config, _spread(photographs, FAKES))
+    crops, frame = _crops(pdm.config, evenly(photographs, FAKES))
     kernels = _drawn(pdm, crops, count, seed)
     fakes, clean, noise = _degraded(pdm, crops, frame, seed)
     facts = None if noise is None else _noise_facts(clean, noise)
@@ -168,7 +169,7 @@ def measure_degradation(
     try:
         if true_kernels is not None:
             side = max(kernels.shape[1], np.shape(true_kernels)[1]) + 4
-            judges = [to_float(x) for x in _spread(photographs, JUDGES)]
+            judges = [to_float(x) for x in evenly(photographs, JUDGES)]
             products = window_products(judges, side, pdm.config.scale)
             comparison = compare_kernels(kernels, true_kernels, products, seed=seed)
         if len(true_noise) and noise is not None:
@@ -177,7 +178,7 @@ def measure_degradation(
             stored = to_float(np.stack(fakes)) - clean
             noise_comparison = _compare_noise(clean, stored, true_noise)
         if len(real_lr):
-            reals = compare_with_real(fakes, _spread(real_lr, REALS), seed)
+            reals = compare_with_real(fakes, evenly(real_lr, REALS), seed)
     except UserError:
         raise
     except ValueError as error:
@@ -198,7 +199,7 @@ def learned_kernels(
     Raises:
       UserError: no photograph is large enough.
     """
-    crops, _ = _crops(pdm.config, _spread(photographs, FAKES))
+    crops, _ = _crops(pdm.config, evenly(photographs, FAKES))
     return _drawn(pdm, crops, count, seed)
 
 
@@ -330,12 +331,6 @@ def _split(noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _middle(image: np.ndarray, side: int) -> np.ndarray:
     top, left = ((size - side) // 2 for size in image.shape[:2])
     return image[top : top + side, left : left + side]
-
-
-def _spread(items: Sequence[Any], count: int) -> list[Any]:
-    """Up to `count` items at equal distances, the first among them."""
-    step = max(len(items) / count, 1.0)
-    return [items[int(i * step)] for i in range(min(count, len(items)))]
 
 
 def _plain(value: Any) -> Any:

@@ -6,6 +6,7 @@ upscaled.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -13,6 +14,8 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.data.pairs import load_pairs, stem_of
 from pdm_tf.data.sources import Entry, list_entries, place_of
 from pdm_tf.evaluation.runner import Item
+
+T = TypeVar("T")
 
 # Tried when the scale must come from the images, the usual ones first.
 SCALES = (4, 2, 3, 8, 1, 6, 5, 7, 16)
@@ -78,6 +81,13 @@ def set_of_names(names: Sequence[str], max_images: int = 0) -> ImageSet:
     """A set of which nothing is known but names: for pictures without any original."""
     chosen = sorted(names)[: max_images or None]
     return ImageSet(tuple(LoneItem(name) for name in chosen))
+
+
+def evenly(items: Sequence[T], count: int) -> list[T]:
+    """At most `count` of the items, at equal distances, the first among them."""
+    if len(items) <= count:
+        return list(items)
+    return [items[i * len(items) // count] for i in range(count)]
 
 
 def check_folders(folders: Sequence[str]) -> None:

@@ -27,24 +27,18 @@ class OpenedRun:
     """The networks of a run, and what is known about it.
 
     Attributes:
-      name: of the run or bundle, as a person would call it.
-      run_dir: of the run; None for a bundle on its own.
+      place: the folder that was opened.
+      run: the run that it is, or lies in; None for a bundle on its own.
       pdm: `models.bundle.Bundle` of the degradation, or None.
       sr: the same of the SR network, or None.
       bundles: their folders, by role.
-      settings: config.json of the run; empty without a run.
-      environment: env.json of the run, its last start; empty without a run.
-      records: metrics.jsonl of the run.
     """
 
-    name: str
-    run_dir: Path | None
+    place: Path
+    run: Run | None
     pdm: Any
     sr: Any
     bundles: Mapping[str, Path]
-    settings: Mapping[str, Any]
-    environment: Mapping[str, Any]
-    records: Sequence[Mapping[str, Any]]
 
     @property
     def step(self) -> int:
@@ -55,6 +49,15 @@ class OpenedRun:
     def scale(self) -> int:
         """HR size / LR size."""
         return (self.pdm or self.sr).scale
+
+    @property
+    def records(self) -> Sequence[Mapping[str, Any]]:
+        """metrics.jsonl of the run; empty without one."""
+        return self.run.metrics if self.run else []
+
+    def folder(self, setting: str) -> str:
+        """A folder that a setting of the run names, if it is still there, else ""."""
+        return self.run.folder(setting) if self.run else ""
 
     def to_json(self) -> dict[str, Any]:
         """What a page says about the run: JSON-ready but for values of settings.
@@ -77,19 +80,14 @@ class OpenedRun:
                 "config": {k: v for k, v in config if not k.startswith("_")},
             }
         return {
-            "name": self.name,
-            "run_dir": str(self.run_dir or ""),
+            "name": self.run.name if self.run else self.place.resolve().name,
+            "run_dir": str(self.run.root) if self.run else "",
             "step": self.step,
             "scale": self.scale,
-            "settings": self.settings,
-            "environment": self.environment,
+            "settings": self.run.settings if self.run else {},
+            "environment": self.run.environment if self.run else {},
             "networks": networks,
         }
-
-    def folder(self, name: str) -> str:
-        """A folder that the run's settings name, if it is still there, else ""."""
-        place = self.settings.get(name) or ""
-        return place if place and Path(place).exists() else ""
 
 
 def open_run(location: str, weights: str = "ema") -> OpenedRun:
@@ -130,14 +128,10 @@ def open_run(location: str, weights: str = "ema") -> OpenedRun:
             )
         for role, folder in found.items():
             loaded.setdefault(role, load_bundle(folder))
-    known = run if run is not None and run.settings else None
     return OpenedRun(
-        name=known.name if known else place.resolve().name,
-        run_dir=known.root if known else None,
+        place=place,
+        run=run if run is not None and run.settings else None,
         pdm=loaded.get(DEGRADATION),
         sr=loaded.get(SHIPPED),
         bundles=found,
-        settings=known.settings if known else {},
-        environment=known.environment if known else {},
-        records=known.metrics if known else [],
     )

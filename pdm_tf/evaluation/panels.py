@@ -6,7 +6,6 @@ region: the most textured one of the HR image, because that is where methods dif
 without HR of the LR image, so that it is the same for every method.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,8 +13,8 @@ import numpy as np
 
 from pdm_tf.core import draw
 from pdm_tf.core.images import write_png
+from pdm_tf.evaluation.results import Scores
 from pdm_tf.evaluation.runner import EvaluatedImage
-from pdm_tf.evaluation.scores import Scores
 from pdm_tf.metrics import METRICS
 
 # Widths in pixels. A column is as wide as the image within these limits.
@@ -103,11 +102,6 @@ def panel(image: EvaluatedImage, *, model: str = "SR", title: str = "") -> np.nd
     )
     grid = draw.tile_grid([wholes, details], gap=10)
     return draw.tile_grid([[draw.with_title(grid, title, size=16)]], margin=12)
-
-
-def stack(panels: Sequence[np.ndarray]) -> np.ndarray:
-    """Panels one below the other in one picture."""
-    return draw.tile_grid([[picture] for picture in panels], gap=4)
 
 
 class View(NamedTuple):

@@ -19,8 +19,8 @@ from pdm_tf.evaluation.results import (
     EvaluatedImage,
     EvaluationResult,
     ImageRow,
+    score_image,
 )
-from pdm_tf.evaluation.scores import score_image
 from pdm_tf.metrics import METRICS, MetricSpec
 
 Upscaler = Callable[[np.ndarray], np.ndarray]

@@ -13,7 +13,8 @@ import tensorflow as tf
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.images import to_float, to_u8
 from pdm_tf.core.seeds import stream_seed
-from pdm_tf.data.sources import Entry, list_entries
+from pdm_tf.data.sources import list_entries
+from pdm_tf.evaluation.image_set import evenly
 from pdm_tf.models.bundle import Bundle
 
 KERNELS = 256
@@ -87,30 +88,20 @@ def read_photographs(location: str | Path, limit: int = _IMAGES) -> Photographs:
     )
 
 
-def evenly(entries: Sequence[Entry], limit: int) -> list[Entry]:
-    """At most `limit` of them, at equal distances, the first among them."""
-    if len(entries) <= limit:
-        return list(entries)
-    return [entries[i * len(entries) // limit] for i in range(limit)]
-
-
 def sample_degradation(
     bundle: Bundle,
     hr: Photographs,
     real_lr: Photographs | None,
     *,
     seed: int = 0,
-    kernels: int = KERNELS,
-    patches: int = PATCHES,
 ) -> DegradationSamples:
-    """Draws kernels, and degrades random patches of HR photographs.
+    """Draws KERNELS kernels, and degrades PATCHES random patches of HR photographs.
 
     Args:
       bundle: of a PDM.
       hr: what is degraded.
       real_lr: what it was learned from, if at hand.
       seed: of all that is random.
-      kernels, patches: how many.
 
     Raises:
       UserError: no HR or LR photograph is large enough for a patch.
@@ -129,21 +120,22 @@ def sample_degradation(
         )
     real = None
     if real_lr:
-        real = random_patches(real_lr.images_u8, side, patches, seed, "report/real_lr")
-    sharp = random_patches(
-        hr.images_u8, side * scale + 2 * margin, patches, seed, "report/hr"
-    )
+        real = random_patches(real_lr.images_u8, side, PATCHES, seed, "report/real_lr")
+    needed = side * scale + 2 * margin
+    sharp = to_float(random_patches(hr.images_u8, needed, PATCHES, seed, "report/hr"))
     degraded = [
-        _degrade(pdm, sharp[start : start + _BATCH], (seed, start))
-        for start in range(0, patches, _BATCH)
+        pdm.synthesise(
+            tf.constant(sharp[start : start + _BATCH]), tf.constant((seed, start))
+        )
+        for start in range(0, PATCHES, _BATCH)
     ]
-    lr, clean_lr, noise = zip(*degraded, strict=True)
+    has_noise = degraded[0].noise is not None
     return DegradationSamples(
-        kernels=np.asarray(pdm.sample_kernels(kernels, seed=seed, hr=to_float(sharp))),
+        kernels=np.asarray(pdm.sample_kernels(KERNELS, seed=seed, hr=sharp)),
         real_lr_u8=real,
-        fake_lr_u8=to_u8(np.concatenate(lr)),
-        clean_lr=np.concatenate(clean_lr),
-        noise=None if noise[0] is None else np.concatenate(noise),
+        fake_lr_u8=to_u8(np.concatenate([found.lr for found in degraded])),
+        clean_lr=np.concatenate([found.clean_lr for found in degraded]),
+        noise=np.concatenate([d.noise for d in degraded]) if has_noise else None,
     )
 
 
@@ -165,12 +157,3 @@ def random_patches(
 def _largest_side(photographs: Photographs) -> int:
     """Of the squares that fit into one of the images, the largest, in pixels."""
     return max(min(image.shape[:2]) for image in photographs.images_u8)
-
-
-def _degrade(
-    pdm: tf.keras.Model, hr_u8: np.ndarray, seed: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-    """(lr, clean_lr, noise) of a batch, float32."""
-    degraded = pdm.synthesise(tf.constant(to_float(hr_u8)), tf.constant(seed))
-    noise = None if degraded.noise is None else degraded.noise.numpy()
-    return degraded.lr.numpy(), degraded.clean_lr.numpy(), noise

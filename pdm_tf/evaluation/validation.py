@@ -21,58 +21,39 @@ from pdm_tf.evaluation.runner import (
 )
 from pdm_tf.evaluation.upscale import keras_upscaler
 
-DEFAULT_METRICS = ("psnr", "ssim", "psnr_shift")
-
-
-def make_validator(
-    pairs: Sequence[Item],
-    metrics: Sequence[str] = DEFAULT_METRICS,
-    crop_border: int | None = None,
-    scale: int = 4,
-    *,
-    cache_mb: int = 1024,
-    on_problem: Callable[[str], None] | None = None,
-) -> "Validator":
-    """Makes the function that the training loop calls with a network.
-
-    Args:
-      pairs: the validation pairs.
-      metrics: names in METRICS.
-      crop_border: pixels left out on every side; None: the scale.
-      scale: HR size / LR size.
-      cache_mb: memory for decoded images; what does not fit is decoded each time.
-      on_problem: told once about each pair that can't be used; prints to standard
-        error by default.
-
-    Raises:
-      UserError: an unknown metric, or no pairs.
-    """
-    return Validator(
-        pairs,
-        metrics=metrics,
-        crop_border=scale if crop_border is None else crop_border,
-        scale=scale,
-        cache_mb=cache_mb,
-        on_problem=on_problem,
-    )
+METRICS = ("psnr", "ssim", "psnr_shift")
 
 
 class Validator:
     """network -> {"psnr": ..., "ssim": ..., "bicubic/psnr": ..., ...}, means in floats.
 
-    A value is infinite only if every image is (see `scores.py`).
+    A value is infinite only if every image is (see `results.py`).
     """
 
     def __init__(
         self,
         pairs: Sequence[Item],
+        metrics: Sequence[str] = METRICS,
+        crop_border: int | None = None,
+        scale: int = 4,
         *,
-        metrics: Sequence[str],
-        crop_border: int,
-        scale: int,
-        cache_mb: int,
-        on_problem: Callable[[str], None] | None,
+        cache_mb: int = 1024,
+        on_problem: Callable[[str], None] | None = None,
     ) -> None:
+        """Scores nothing yet.
+
+        Args:
+          pairs: the validation pairs.
+          metrics: names in `pdm_tf.metrics.METRICS`.
+          crop_border: pixels left out on every side; None: the scale.
+          scale: HR size / LR size.
+          cache_mb: memory for decoded images; what does not fit is decoded each time.
+          on_problem: told once about each pair that can't be used; prints to standard
+            error by default.
+
+        Raises:
+          UserError: an unknown metric, or no pairs.
+        """
         metric_specs(metrics)
         if not pairs:
             raise UserError("Validation needs at least one pair. Received none.")
@@ -81,7 +62,7 @@ class Validator:
         self._pairs: list[Item] = [_CachedPair(pair, self._cache) for pair in pairs]
         self._settings = {
             "metrics": tuple(metrics),
-            "crop_border": crop_border,
+            "crop_border": scale if crop_border is None else crop_border,
             "scale": scale,
         }
         self._on_problem = on_problem or _print_problem

@@ -351,7 +351,7 @@ def test_degradation_of_a_run(tmp_path, capfd):
         write_png(tmp_path / "photos" / f"{index}.png", photo(index + 9, 200, 200))
         write_png(tmp_path / "real" / f"{index}.png", photo(index + 20, 80, 80))
     keras.utils.set_random_seed(5)
-    pdm = tiny_pdm()
+    pdm = tiny_pdm(scale=4)
     run = tmp_path / "run"
     for name, network in (("sr_ema", _network(1)), ("pdm_ema", pdm)):
         save_bundle(network, run / "bundles" / name, step=7)

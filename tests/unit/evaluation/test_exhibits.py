@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from pdm_tf.evaluation.exhibits import Extremes
-from pdm_tf.evaluation.results import EvaluatedImage, ImageRow
-from pdm_tf.evaluation.scores import Scores
+from pdm_tf.evaluation.results import EvaluatedImage, ImageRow, Scores
 from pdm_tf.metrics import METRICS
 from tests.unit.evaluation.fakes import photo
 

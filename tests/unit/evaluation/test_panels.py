@@ -9,7 +9,6 @@ from pdm_tf.evaluation.panels import (
     PanelWriter,
     panel,
     score_lines,
-    stack,
     textured_region,
 )
 from pdm_tf.evaluation.results import EvaluatedImage
@@ -106,8 +105,3 @@ def test_writer_draws_the_first_ones(tmp_path):
     nothing = PanelWriter(tmp_path / "none", 0)
     nothing(nested)
     assert not (tmp_path / "none").exists()
-
-
-def test_stack():
-    pictures = [np.zeros((10, 20, 3), np.uint8), np.zeros((5, 30, 3), np.uint8)]
-    assert stack(pictures).shape == (19, 30, 3)

@@ -6,7 +6,7 @@ import pytest
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.evaluation.runner import bicubic_upscaler, evaluate_pairs
-from pdm_tf.evaluation.validation import make_validator
+from pdm_tf.evaluation.validation import Validator
 from tests.unit.evaluation.fakes import BrokenPair, bicubic_pair
 
 
@@ -32,7 +32,7 @@ def test_equals_evaluate():
     """One set of numbers in the log and in the report."""
     pairs = [bicubic_pair(0), bicubic_pair(1, 56, 40)]
     settings = {"metrics": ("psnr", "ssim", "psnr_shift"), "crop_border": 4}
-    values = make_validator(pairs, scale=4, **settings)(Nearest())
+    values = Validator(pairs, scale=4, **settings)(Nearest())
     result = evaluate_pairs(_nearest, pairs, scale=4, **settings)
     expected = result.mean | {
         f"bicubic/{k}": v for k, v in result.baseline_mean.items()
@@ -44,7 +44,7 @@ def test_equals_evaluate():
 def test_repeats_are_cheap_and_follow_the_weights():
     """One decoding, one trace per network, bicubic once; new weights, new score."""
     pairs = [bicubic_pair(2), bicubic_pair(3)]
-    validate = make_validator(pairs, ["psnr"], None, 4)
+    validate = Validator(pairs, ["psnr"], None, 4)
     network, averaged = Nearest(), Nearest()
     first = validate(network)
     traces = network.traces
@@ -59,8 +59,8 @@ def test_repeats_are_cheap_and_follow_the_weights():
 
 def test_over_budget_decodes_again_and_agrees():
     pairs = [bicubic_pair(4)]
-    validate = make_validator(pairs, ["psnr"], None, 4, cache_mb=0)
-    assert validate(Nearest()) == make_validator(pairs, ["psnr"])(Nearest())
+    validate = Validator(pairs, ["psnr"], None, 4, cache_mb=0)
+    assert validate(Nearest()) == Validator(pairs, ["psnr"])(Nearest())
     assert pairs[0].loads > 1
 
 
@@ -68,7 +68,7 @@ def test_a_broken_pair_is_told_once_and_left_out():
     """Means are those of the good pairs, for the model and for bicubic alike."""
     told = []
     pairs = [bicubic_pair(5), BrokenPair()]
-    validate = make_validator(pairs, ["psnr"], None, 4, on_problem=told.append)
+    validate = Validator(pairs, ["psnr"], None, 4, on_problem=told.append)
     network = Nearest()
     values = [validate(network) for _ in range(2)]
     assert len(told) == 1 and "broken" in told[0]
@@ -83,23 +83,23 @@ def test_crop_border_default_is_the_scale():
     pair = bicubic_pair(6)
     pair.hr_u8 = pair.hr_u8.copy()
     pair.hr_u8[:4] = 255 - pair.hr_u8[:4]
-    default = make_validator([pair], ["psnr"])(Nearest())
-    none = make_validator([pair], ["psnr"], 0)(Nearest())
+    default = Validator([pair], ["psnr"])(Nearest())
+    none = Validator([pair], ["psnr"], 0)(Nearest())
     assert none["psnr"] < default["psnr"] - 1
 
 
 def test_refuses():
     """Early: no pairs, a wrong metric; at the first call: a network of scale 2."""
     with pytest.raises(UserError, match="at least one pair"):
-        make_validator([])
+        Validator([])
     with pytest.raises(UserError, match="Did you mean 'ssim'"):
-        make_validator([bicubic_pair(7)], ["sim"])
+        Validator([bicubic_pair(7)], ["sim"])
     with pytest.raises(UserError, match="SR 32x24.*HR 64x48"):
-        make_validator([bicubic_pair(7)])(Nearest(scale=2))
+        Validator([bicubic_pair(7)])(Nearest(scale=2))
 
 
 def test_values_are_plain_floats():
     """They go to JSON lines."""
-    values = make_validator([bicubic_pair(8)])(Nearest())
+    values = Validator([bicubic_pair(8)])(Nearest())
     assert all(type(value) is float for value in values.values())
     assert all(np.isfinite(value) for value in values.values())
