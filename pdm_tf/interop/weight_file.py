@@ -7,19 +7,28 @@ and says what it left.
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes  # noqa: F401 - gives NumPy the bfloat16 that safetensors asks for
+from safetensors import SafetensorError, safe_open
+
 from pdm_tf.core.checks import suggest
 from pdm_tf.core.errors import UserError
-from pdm_tf.interop.safetensors_file import read_safetensors
-from pdm_tf.interop.tensors import Tensor
+from pdm_tf.interop.tensors import Tensor, contiguous
 from pdm_tf.interop.torch_file import read_legacy, read_zip
 
 # Under which networks are kept, the wanted one first: averaged weights before raw ones.
 ENTRIES = ("params_ema", "params", "state_dict", "model_state_dict", "model")
 _PREFIX = "module."  # of DataParallel
+# fmt: off
+_SAFETENSORS_TYPES = {
+    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
+    "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
+    "U8": "uint8", "BOOL": "bool",
+}
+# fmt: on
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,7 +85,7 @@ def _read(path: Path) -> tuple[str, Any]:
     if head[:4] == b"PK\x03\x04":
         return "PyTorch zip", read_zip(path)
     if head[8:9] == b"{":
-        return "safetensors", read_safetensors(path)
+        return "safetensors", _read_safetensors(path)
     if head[:1] == b"\x80":
         return "PyTorch legacy", read_legacy(path)
     hint = ""
@@ -87,6 +96,46 @@ def _read(path: Path) -> tuple[str, Any]:
     raise UserError(
         f"{path} must be a PyTorch or safetensors file. Received: {head[:12]!r}.{hint}"
     )
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Tensors by name, read by the format's own package when they are asked for.
+
+    It holds the file to the format's rules: a header of JSON, offsets without gap or
+    overlap, sizes that follow from the shapes. Of two of one name it takes one.
+
+    Raises:
+      UserError: not such a file, one that breaks the rules, or numbers of a type that
+        no network of ours has.
+    """
+    tensors = {}
+    try:
+        with safe_open(path, framework="numpy") as file:
+            for name in file.keys():  # noqa: SIM118 - no mapping
+                entry = file.get_slice(name)
+                dtype = entry.get_dtype()
+                if dtype not in _SAFETENSORS_TYPES:
+                    raise UserError(
+                        f"{path}: {name[:80]!r} must be of one of "
+                        f"{', '.join(_SAFETENSORS_TYPES)}. Received: {dtype!r:.40}."
+                    )
+                shape = tuple(entry.get_shape())
+                tensors[name] = contiguous(
+                    _SAFETENSORS_TYPES[dtype], shape, _reader(path, name)
+                )
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{path} must be a whole safetensors file. Received: {error}."
+        ) from error
+    return tensors
+
+
+def _reader(path: Path, name: str) -> Callable[[], bytes]:
+    def read() -> bytes:
+        with safe_open(path, framework="numpy") as file:
+            return file.get_tensor(name).tobytes()
+
+    return read
 
 
 def _chosen(
