@@ -9,7 +9,7 @@ the two folders. A shard is planned from names and file sizes, and finished in b
 folders or made again; the ledger keeps the rows of the manifest meanwhile.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ from pdm_tf.data.degrading import (
     write_manifest,
 )
 from pdm_tf.data.pairs import grid_of
-from pdm_tf.data.parallel import OnProgress, in_threads
+from pdm_tf.data.parallel import OnProgress, counted, in_threads
 from pdm_tf.data.preparation import require_some, written
 from pdm_tf.data.shards import Made, make_planned, plan_shards
 from pdm_tf.data.tfrecord import ShardWriter, StoredImage
@@ -72,9 +72,9 @@ def make_degraded_shards(
     folder = open_folder(input_dir, output_dir, settings)
     sides = _SIDES if with_hr else ("lr",)
 
-    def make(paths: Sequence[Path], file: str, on_image: Callable[[int], None]) -> Made:
+    def make(paths: Sequence[Path], file: str, on_image: OnProgress) -> Made:
         results = _results(paths, input_dir, names, request, threads)
-        return _write(folder, file, sides, _told(results, on_image))
+        return _write(folder, file, sides, counted(results, len(paths), on_image))
 
     made = make_planned(
         folder,
@@ -137,14 +137,6 @@ def _results(
 
 def _stored(name: str, image_u8: np.ndarray) -> StoredImage:
     return StoredImage(f"{name}.png", encode_png(image_u8), *image_u8.shape[:2])
-
-
-def _told(
-    results: Iterator[Result], on_image: Callable[[int], None]
-) -> Iterator[Result]:
-    for count, result in enumerate(results, start=1):
-        yield result
-        on_image(count)
 
 
 def _write(

@@ -20,7 +20,7 @@ from pdm_tf.core.files import write_json_atomic
 from pdm_tf.core.images import decode_rgb_u8, encode_png, list_images, whole_file
 from pdm_tf.core.ledger import Ledger, stamp
 from pdm_tf.data.pairs import grid_of
-from pdm_tf.data.parallel import OnProgress, in_threads
+from pdm_tf.data.parallel import OnProgress, counted, in_threads
 from pdm_tf.data.preparation import Outcome, open_output, require_some, written
 from pdm_tf.data.tfrecord import (
     INDEX_FORMAT,
@@ -70,7 +70,7 @@ def make_shards(
     }
     folder = open_output(input_dir, output_dir, settings)
 
-    def make(paths: Sequence[Path], file: str, on_image: Callable[[int], None]) -> Made:
+    def make(paths: Sequence[Path], file: str, on_image: OnProgress) -> Made:
         left_out: list[list[str]] = []
         images = _stored(
             paths,
@@ -120,7 +120,7 @@ def make_planned(
     folder: Path,
     sides: Sequence[str],
     plan: Sequence[list[list[Any]]],
-    make: Callable[[Sequence[Path], str, Callable[[int], None]], Made],
+    make: Callable[[Sequence[Path], str, OnProgress], Made],
     *,
     input_dir: Path,
     grid: str | None,
@@ -133,7 +133,7 @@ def make_planned(
       sides: "lr" and "hr", or "." alone.
       plan: as `plan_shards` makes it.
       make: (paths, file name, on_image) -> what was made of the paths; it tells
-        `on_image` how many of them are done.
+        `on_image` (how many of them are done, how many they are).
       input_dir: what the plan's names are relative to.
       grid: where the pixels of LR images lie, if that is known (`data.pairs`).
       on_progress: called with (files done, files in all).
@@ -145,7 +145,7 @@ def make_planned(
     total, done = sum(len(inputs) for inputs in plan), 0
     made: list[tuple[Made, bool]] = []
 
-    def tell(count: int) -> None:
+    def tell(count: int, _: int) -> None:
         if on_progress is not None:
             on_progress(done + count, total)
 
@@ -166,7 +166,7 @@ def make_planned(
             shard = Made(**ledger.facts(file))
         made.append((shard, new))
         done += len(inputs)
-        tell(0)
+        tell(0, 0)
     write_indices(complete=True)
     for file in ledger.keys() - set(files):  # of an earlier, longer plan
         for side in sides:
@@ -216,7 +216,7 @@ def _stored(
     tile: int,
     tile_step: int,
     threads: int,
-    on_image: Callable[[int], None],
+    on_image: OnProgress,
 ) -> Iterator[StoredImage]:
     """Yields what goes into a shard; files that cannot be read go to `left_out`."""
 
@@ -227,12 +227,11 @@ def _stored(
         except ImageError as error:
             return error
 
-    for done, result in enumerate(in_threads(load, paths, threads), start=1):
+    for result in counted(in_threads(load, paths, threads), len(paths), on_image):
         if isinstance(result, ImageError):
             left_out.append([result.path, result.reason])
         else:
             yield from result
-        on_image(done)
 
 
 def _images_of(path: Path, name: str, tile: int, tile_step: int) -> list[StoredImage]:
