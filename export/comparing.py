@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,7 +22,6 @@ from export.parity import (
     Difference,
     crops,
     load_reference,
-    mixed,
     read_photo,
 )
 from export.publish import (
@@ -36,6 +36,8 @@ from export.publish import (
 from export.stages import best_ms
 from pdm_tf.core.images import decode_rgb_u8, encode_png, to_float
 from pdm_tf.core.quiet import quiet_start
+
+Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -74,43 +76,34 @@ def compare_saved_model(
     """The three signatures of the SR SavedModel."""
     path = folder / SAVED_MODEL / str(version)
     loaded, seconds = _load_saved_model(path)
+    import tensorflow as tf
+
     photo_u8 = read_photo(photo)
     signatures = loaded.signatures
 
     def float32(image_u8: np.ndarray) -> np.ndarray:
-        import tensorflow as tf
-
         image = tf.constant(to_float(image_u8))
         return signatures["serving_default"](image=image)["sr"].numpy()
 
     def uint8(image_u8: np.ndarray) -> np.ndarray:
-        import tensorflow as tf
-
         return signatures["serving_uint8"](image=tf.constant(image_u8))["sr"].numpy()
 
     def encoded(images_u8: Sequence[np.ndarray]) -> list[np.ndarray]:
-        import tensorflow as tf
-
         data = tf.constant([encode_png(image) for image in images_u8])
         reply = signatures["serving_bytes"](image_bytes=data)["sr_bytes"].numpy()
         return [decode_rgb_u8(item, "sr_bytes") for item in reply]
 
-    facts = {
-        "artefact": f"{SAVED_MODEL}/{version}",
-        "load_seconds": seconds,
-        "bytes": size_bytes(path),
-        "sha256": sha256(path),
-    }
-    references = {case.label: load_reference(folder, case.label) for case in cases}
+    facts = _facts(folder, path, seconds)
+    keras = {case.label: load_reference(folder, case.label) for case in cases}
     inputs = {case.label: crops(photo_u8, case) for case in cases}
-    small = mixed(photo_u8, cases)
-    firsts = [load_reference(folder, label)[0] for label in _small_labels(cases)]
+    small = [case.label for case in cases if case.is_small]
+    answers = encoded([inputs[label][0] for label in small])
     return [
         Record(
             signature="serving_default",
             precision="float32",
             cases={
-                label: parity.compare(float32(image), references[label], tolerance)
+                label: parity.compare(float32(image), keras[label], tolerance)
                 for label, image in inputs.items()
             },
             latency_ms=_latency(float32, photo_u8),
@@ -120,7 +113,7 @@ def compare_saved_model(
             signature="serving_uint8",
             precision="levels",
             cases={
-                label: parity.compare_levels(uint8(image), references[label], tolerance)
+                label: parity.compare_levels(uint8(image), keras[label], tolerance)
                 for label, image in inputs.items()
             },
             latency_ms=_latency(uint8, photo_u8),
@@ -131,8 +124,8 @@ def compare_saved_model(
             precision="levels",
             cases={
                 f"mixed sizes, one request of {len(small)}": parity.worst(
-                    parity.compare_levels(sr, keras, tolerance)
-                    for sr, keras in zip(encoded(small), firsts, strict=True)
+                    parity.compare_levels(sr, keras[label][0], tolerance)
+                    for sr, label in zip(answers, small, strict=True)
                 )
             },
             latency_ms=_latency(lambda image: encoded([image[0]]), photo_u8),
@@ -168,14 +161,11 @@ def compare_onnx(
         differences[case.label] = parity.compare(output, keras, tolerance)
     return [
         Record(
-            artefact=path.name,
             signature="",
             precision=precision,
             cases=differences,
-            load_seconds=seconds,
             latency_ms=_latency(run, photo_u8),
-            bytes=size_bytes(path),
-            sha256=sha256(path),
+            **_facts(folder, path, seconds),
         )
     ]
 
@@ -193,17 +183,21 @@ def compare_degradation(
     """The degradation's SavedModel, on the latents that Keras had."""
     path = folder / DEGRADATION_SAVED_MODEL / str(version)
     loaded, seconds = _load_saved_model(path)
+    import tensorflow as tf
 
-    def run(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        import tensorflow as tf
-
+    def run(values: Arrays) -> Arrays:
         tensors = {name: tf.constant(value) for name, value in values.items()}
         outputs = loaded.signatures["serving_default"](**tensors)
         return {name: outputs[name].numpy() for name in DEGRADATION_OUTPUTS}
 
-    artefact = f"{DEGRADATION_SAVED_MODEL}/{version}"
     return [
-        _degradation_record(folder, artefact, path, inputs, run, seconds, tolerance)
+        Record(
+            signature="serving_default",
+            precision="degradation",
+            cases=_degradation_differences(folder, inputs, run, tolerance),
+            latency_ms=None,
+            **_facts(folder, path, seconds),
+        )
     ]
 
 
@@ -214,49 +208,46 @@ def compare_degradation_onnx(
     path = folder / DEGRADATION_ONNX
     session, seconds = _open_onnx(path)
 
-    def run(values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def run(values: Arrays) -> Arrays:
         outputs = session.run(list(DEGRADATION_OUTPUTS), values)
         return dict(zip(DEGRADATION_OUTPUTS, outputs, strict=True))
 
     return [
-        _degradation_record(
-            folder, DEGRADATION_ONNX, path, inputs, run, seconds, tolerance
+        Record(
+            signature="",
+            precision="degradation",
+            cases=_degradation_differences(folder, inputs, run, tolerance),
+            latency_ms=None,
+            **_facts(folder, path, seconds),
         )
     ]
 
 
-def _degradation_record(
+def _degradation_differences(
     folder: Path,
-    artefact: str,
-    path: Path,
     inputs: Sequence[str],
-    run: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]],
-    seconds: float,
+    run: Callable[[Arrays], Arrays],
     tolerance: float,
-) -> Record:
+) -> dict[str, Difference]:
     differences = {}
     for case in DEGRADATION_CASES:
         stem = f"degradation_{case.label}"
         values = {name: load_reference(folder, f"{stem}_{name}") for name in inputs}
-        outputs = run(values)
         differences[case.label] = parity.worst(
             parity.compare(output, load_reference(folder, f"{stem}_{name}"), tolerance)
-            for name, output in outputs.items()
+            for name, output in run(values).items()
         )
-    return Record(
-        artefact=artefact,
-        signature="serving_default" if path.is_dir() else "",
-        precision="degradation",
-        cases=differences,
-        load_seconds=seconds,
-        latency_ms=None,
-        bytes=size_bytes(path),
-        sha256=sha256(path),
-    )
+    return differences
 
 
-def _small_labels(cases: Sequence[Case]) -> list[str]:
-    return [case.label for case in cases if max(case.height, case.width) <= 64]
+def _facts(folder: Path, path: Path, load_seconds: float) -> dict[str, Any]:
+    """What a `Record` says of the file or folder alone."""
+    return {
+        "artefact": path.relative_to(folder).as_posix(),
+        "load_seconds": load_seconds,
+        "bytes": size_bytes(path),
+        "sha256": sha256(path),
+    }
 
 
 def _latency(call: Callable[[np.ndarray], object], photo_u8: np.ndarray) -> float:

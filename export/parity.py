@@ -12,7 +12,7 @@ difference of levels is a real one.
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,11 @@ class Case:
     def pixels(self) -> int:
         """LR pixels of all crops."""
         return self.batch * self.height * self.width
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it goes into the one request of images of many sizes."""
+        return max(self.height, self.width) <= 64
 
 
 CASES = (
@@ -118,12 +123,6 @@ def _crop(photo_u8: np.ndarray, case: Case, fraction: float) -> np.ndarray:
     top = int((photo_u8.shape[0] - case.height) * fraction)
     left = int((photo_u8.shape[1] - case.width) * fraction)
     return photo_u8[top : top + case.height, left : left + case.width]
-
-
-def mixed(photo_u8: np.ndarray, cases: Sequence[Case]) -> list[np.ndarray]:
-    """One crop of each size up to 64 x 64 among the cases: a batch of mixed sizes."""
-    small = [case for case in cases if max(case.height, case.width) <= 64]
-    return [crops(photo_u8, case)[0] for case in small]
 
 
 def save_reference(folder: Path, name: str, values: np.ndarray) -> None:

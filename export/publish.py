@@ -88,7 +88,7 @@ def choose_version(output: Path, asked: int) -> int:
 def publish(folder: Path, output: Path, version: int) -> list[Path]:
     """Moves what was made in `folder` to where it belongs.
 
-    Files of an earlier export that this one does not have go: a float16 file beside
+    Files of an earlier export that this one does not have go: a float16 file next to
     another network's float32 file would be taken for the same network.
 
     Returns:

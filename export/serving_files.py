@@ -1,4 +1,4 @@
-"""Ready files for TF Serving and Triton beside an exported model.
+"""Ready files for TF Serving and Triton, next to an exported model.
 
 `OUT/serving/` gets `models.config` and `batching_parameters.txt` for TF Serving, a
 model repository for Triton, and a README with the commands that use them. The texts are

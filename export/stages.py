@@ -2,7 +2,7 @@
 
 A process gives all its memory back when it ends, so the peak of the whole export is
 that of its hungriest step and not their sum; TensorFlow and onnxruntime never share
-one; and the operating system tells the peak of each exactly.
+one; and the operating system reports the peak of each exactly.
 """
 
 import contextlib

@@ -48,7 +48,7 @@ _SHOWN = 20  # failures that are printed; the manifest has all
 
 @dataclass(frozen=True)
 class Work:
-    """All that workers are told.
+    """All that workers need to know.
 
     Attributes:
       output: folder of the results.

@@ -55,7 +55,7 @@ def contract_of(
     """Returns the contract that a server's metadata states.
 
     Args:
-      inputs: (name, datatype, shape) each; empty where a server tells nothing, which
+      inputs: (name, datatype, shape) each; empty where a server says nothing, which
         means the ONNX file's contract. outputs: names. model: for the message.
 
     Raises:
