@@ -1,9 +1,6 @@
 """`python -m pdm_tf.evaluate`, from flags to files."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -19,6 +16,7 @@ from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.features import LPIPSConfig
 from tests.oracles import psnr_oracle
 from tests.support.html_check import check_html
+from tests.support.programs import run_apart
 from tests.unit.evaluation.fakes import bicubic_pair, photo
 
 
@@ -49,21 +47,18 @@ def _report(folder):
     return json.loads((folder / "out" / "report.json").read_text())
 
 
-def test_as_a_user_runs_it(folders, repository):
+def test_as_a_user_runs_it(folders):
     """In a process of its own: table, pictures, and the report's path last."""
-    done = subprocess.run(
-        [
-            sys.executable,
-            *("-m", "pdm_tf.evaluate", "--model=bicubic", "--hr_dir=hr", "--lr_dir=lr"),
-            *("--output_dir=out", "--panels=2"),
-        ],
+    done = run_apart(
+        "pdm_tf.evaluate",
+        "--model=bicubic",
+        "--hr_dir=hr",
+        "--lr_dir=lr",
+        "--output_dir=out",
+        "--panels=2",
         cwd=folders,
-        env=os.environ | {"PYTHONPATH": str(repository)},
-        capture_output=True,
-        text=True,
         timeout=120,
     )
-    assert done.returncode == program.OK, done.stderr
     assert done.stdout.splitlines()[-1] == "report: out/report.json"
     report = _report(folders)
     assert set(report["mean"]) == {"psnr", "ssim", "psnr_shift"}

@@ -2,11 +2,8 @@
 
 import html
 import io
-import os
 import re
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,14 +14,23 @@ from pdm_tf.cli import program
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
 from tests.support.html_check import check_html
+from tests.support.programs import run_apart
 
 HOSTILE = '"><img src=x onerror=alert(1)>&amp;.png'
 TINY = (
-    *("--sr_arg=num_blocks=1", "--sr_arg=filters=4", "--steps=3", "--batch_size=2"),
-    *("--log_every=1", "--validate_every=2", "--preview_every=0", "--progress=off"),
+    "--sr_arg=num_blocks=1",
+    "--sr_arg=filters=4",
+    "--steps=3",
+    "--batch_size=2",
+    "--log_every=1",
+    "--validate_every=2",
+    "--preview_every=0",
+    "--progress=off",
 )
 TINY_PDM = (
-    *("--kernel_arg=filters=4", "--noise_arg=num_blocks=1", "--noise_arg=filters=4"),
+    "--kernel_arg=filters=4",
+    "--noise_arg=num_blocks=1",
+    "--noise_arg=filters=4",
     "--discriminator_arg=filters=4",
 )
 
@@ -141,23 +147,16 @@ def test_numbers_are_those_of_the_run(run_dir):
     assert "step 3" in text and "pdm_ema" in text
 
 
-def test_program_as_a_user_runs_it(run_dir, photos, tmp_path, repository):
+def test_program_as_a_user_runs_it(run_dir, photos, tmp_path):
     """A bundle on its own, with true kernels, from another folder."""
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pdm_tf.report"),
-            f"--model={run_dir / 'bundles' / 'pdm'}",
-            f"--real_lr={photos / 'lr'}",
-            f"--true_kernels={photos / 'true.npy'}",
-            "--output=out/page.html",
-        ],
+    done = run_apart(
+        "pdm_tf.report",
+        f"--model={run_dir / 'bundles' / 'pdm'}",
+        f"--real_lr={photos / 'lr'}",
+        f"--true_kernels={photos / 'true.npy'}",
+        "--output=out/page.html",
         cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(repository)},
-        capture_output=True,
-        text=True,
-        timeout=300,
     )
-    assert done.returncode == program.OK, done.stderr
     assert done.stdout.splitlines()[-1] == "report: out/page.html"
     assert "Traceback" not in done.stderr and "WARNING" not in done.stderr
     text = (tmp_path / "out" / "page.html").read_text(encoding="utf-8")
