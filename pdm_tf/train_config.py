@@ -155,7 +155,30 @@ class TrainConfig:
     method_arg: tuple[str, ...] = flag((), "A setting of the method.")
     init_sr: str = flag("", "Start the SR network from this bundle or run folder.")
     init_degradation: str = flag(
-        "", "Start the degradation from this bundle or run folder."
+        "",
+        "Start the degradation from this bundle or run folder. With "
+        "--method_arg=training=sr also a predefined one by name, e.g. awgn_blur.",
+    )
+    degradation_arg: tuple[str, ...] = flag(
+        (),
+        "A setting of the predefined degradation that makes LR images, e.g. "
+        "sigma_max_px=2 (--method_arg=degradation=awgn_blur of supervised, or "
+        "--init_degradation=awgn_blur).",
+    )
+    net: tuple[str, ...] = flag(
+        (),
+        "PART:NETWORK, the network of any part of the method by name; "
+        "--net=sr:rrdbnet is --sr_net=rrdbnet.",
+    )
+    net_arg: tuple[str, ...] = flag(
+        (),
+        "PART.KEY=VALUE, a setting of any part; --net_arg=sr.filters=32 is "
+        "--sr_arg=filters=32.",
+    )
+    init: tuple[str, ...] = flag(
+        (),
+        "PART:LOCATION, the bundle or run folder that a part starts from; "
+        "--init=sr:runs/a is --init_sr=runs/a.",
     )
     batch_size: int = flag(32, "Patches per step.", section="Optimisation", at_least=1)
     lr_patch: int = flag(

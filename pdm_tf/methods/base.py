@@ -1,13 +1,13 @@
 """What the training loop expects of a method.
 
 A method is one paper's algorithm: which networks, which data streams, and the gradients
-of one training step. The loop never names a method; it talks to this protocol. Since a
+of one training step. The loop never names a method; it talks to `Method`. Since a
 step only computes gradients, the loop can sum them over parts of a batch or over
 replicas before it lets the optimisers move anything.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import keras
 import numpy as np
@@ -27,6 +27,8 @@ __all__ = [
     "Gradients",
     "Health",
     "Method",
+    "NotNeeded",
+    "Role",
     "Scalars",
     "StepResult",
     "TrainStep",
@@ -79,57 +81,130 @@ class Health(NamedTuple):
 TrainStep = Callable[[Batch, tf.Tensor, BatchShard], StepResult]
 
 
-class Method(Protocol):
-    """One way to train.
+class Role(NamedTuple):
+    """A part that a method is made with: usually a network.
+
+    Attributes:
+      kind: role of the network, as in `models.networks.NETWORKS`: "sr", "degradation",
+        "discriminator" or "features".
+      default: name of the network or predefined degradation where no flag names one.
+      settings: settings that the method decides, and no flag of the part.
+      sees: of which patches a discriminator judges, "hr" or "lr".
+      frozen: why it is not trained, as a flag says it, e.g. "training=sr"; such a part
+        must be given. Empty for a part that is trained.
+    """
+
+    kind: str
+    default: str
+    settings: Mapping[str, Any] = {}
+    sees: Literal["hr", "lr"] = "hr"
+    frozen: str = ""
+
+
+class NotNeeded(NamedTuple):
+    """Why a method has no use for a part or stream; flags that speak of it are refused.
+
+    Attributes:
+      reason: as a flag says it, e.g. "training=sr".
+    """
+
+    reason: str
+
+
+class Method:
+    """One way to train: the base of all methods.
+
+    A method is its settings, the parts that it is made with (`roles`, in the order in
+    which they are built), the streams that it reads, and `train_step_for`. Everything
+    else says here that there is nothing special about it.
 
     Attributes:
       name: as in `--method`.
+      config_class: frozen dataclass of the settings; its `paper()`, if it has one, is
+        what --preset=paper starts from.
       patches: stream name -> side of the square patches that the method wants, in the
         pixels of that stream. Streams: "hr", "real_lr" (unpaired), "lr" (of pairs).
+      grid: where the LR pixels of pairs lie, see `data.pairs`; "auto": as is on record
+        with them.
       networks: all networks, built; what is checkpointed.
       optimizers: all optimisers, built; what is checkpointed.
       rate_factors: name of an optimiser -> its learning rate relative to that of the
         schedule; 1 where there is none.
-      extra_state: other variables to checkpoint.
+      extra_state: other variables to checkpoint, e.g. a buffer of earlier fakes.
     """
 
-    name: str
+    name: ClassVar[str]
+    config_class: ClassVar[type]
     patches: Mapping[str, int]
+    grid: str = "auto"
     networks: Mapping[str, keras.Model]
     optimizers: Mapping[str, keras.optimizers.Optimizer]
-    rate_factors: Mapping[str, float]
-    extra_state: Mapping[str, Any]
+    rate_factors: Mapping[str, float] = {}
+    extra_state: Mapping[str, Any] = {}
+
+    @classmethod
+    def roles(cls, settings: Any) -> Mapping[str, Role | NotNeeded]:
+        """Names the parts that a method of these settings is made with."""
+        raise NotImplementedError
+
+    @classmethod
+    def streams(cls, settings: Any) -> Mapping[str, str | NotNeeded]:
+        """Says for each stream what it is needed for, or why it is not.
+
+        The values end the sentence "--lr_dir is required ...". A stream that is not
+        named is not read, and its folder may be given all the same.
+        """
+        del settings
+        return {"hr": ""}
+
+    @classmethod
+    def make(
+        cls, settings: Any, parts: Mapping[str, Any], common: Mapping[str, Any]
+    ) -> "Method":
+        """Makes the method.
+
+        Args:
+          settings: of `config_class`.
+          parts: one for each `Role` of `roles`.
+          common: scale, lr_patch, learning_rate, clip_norm and seed.
+
+        Raises:
+          UserError: the parts do not fit the settings.
+        """
+        return cls(settings, **parts, **common)
 
     def train_step_for(self, step: int) -> TrainStep:
-        """The function to trace for this step; one and the same within a phase.
+        """Returns the function to trace for this step; one for all of a phase.
 
         It takes the batch, the step's index (scalar int64 tensor, from 0) and which
         shard of the global batch this is. It changes no trainable variable; networks
         whose gradients it returns have an optimiser of that name.
         """
-        ...
+        raise NotImplementedError
 
     def deployable(self) -> Mapping[str, keras.Model]:
-        """Networks that leave training as bundles, e.g. {"sr": ..., "pdm": ...}."""
-        ...
+        """Names the networks that leave training as bundles; "sr" is the product."""
+        return {"sr": self.networks["sr"]}
 
     def ema_networks(self) -> Mapping[str, keras.Model]:
-        """Networks whose weights are also averaged over time."""
-        ...
+        """Names the networks whose weights are also averaged over time."""
+        return self.deployable()
 
     def unaveraged(self) -> Sequence[keras.Variable]:
-        """Variables of these networks of which the average takes the last value."""
-        ...
+        """Lists variables of these of which the average takes the last value."""
+        return ()
 
     def health(self, fixed_batch: Callable[[], Batch]) -> Health | None:
-        """Whether what is trained has collapsed.
+        """Looks whether what is trained has collapsed.
 
         `fixed_batch` returns a batch that is always the same, for those who need one.
         None: nothing of this method can collapse, and it need not be asked again.
         Called now and then, outside the graph.
         """
-        ...
+        del fixed_batch
+        return None
 
     def previews(self, batch: Batch, step: int) -> Mapping[str, np.ndarray]:
-        """Pictures for people: name -> uint8 [H, W, 3]."""
-        ...
+        """Draws pictures for people: name -> uint8 [H, W, 3]."""
+        del batch, step
+        return {}

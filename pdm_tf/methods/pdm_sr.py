@@ -11,7 +11,7 @@ One joint step (section 3.4), on hr and, unpaired, real_lr:
 All three see the fakes from before step 2's update, as in the authors' code, and D's
 forward pass on the fakes is computed once and shared by 2 and 3: D has not changed in
 between, so the gradients are exactly those of two passes. So the step is three
-gradients at one point, and whoever calls it updates.
+gradients at one point, and the caller applies the updates.
 
 `training` also offers the degradation alone, an SR network on a frozen degradation, and
 the two in sequence. What differs from the release, each with its switch, is listed at
@@ -28,7 +28,7 @@ import tensorflow as tf
 
 from pdm_tf.core.checks import require_not_below, require_one_of
 from pdm_tf.core.errors import UserError
-from pdm_tf.degradations import PDM, Degraded
+from pdm_tf.degradations import Degradation, Degraded
 from pdm_tf.losses import (
     centroid_loss,
     lsgan_discriminator_loss,
@@ -40,12 +40,15 @@ from pdm_tf.methods.base import (
     Batch,
     BatchShard,
     Health,
+    Method,
+    NotNeeded,
+    Role,
     Scalars,
     StepResult,
     TrainStep,
 )
 from pdm_tf.methods.collapse import degradation_health
-from pdm_tf.methods.sr_part import SRPart
+from pdm_tf.methods.sr_part import PixelSR, SRPart
 from pdm_tf.methods.steps import (
     crop_margin,
     cut_at_phase,
@@ -143,12 +146,13 @@ class PDMSRConfig:
         return self.training != "degradation"
 
 
-class PDMSR:
+class PDMSR(Method):
     """Trains `pdm` against `discriminator`, and an SR part on what `pdm` makes.
 
     Args:
       config: settings.
-      pdm: built degradation model; its config decides border and grid.
+      pdm: built degradation model; its config decides border and grid. Where it is
+        frozen from the start, any degradation.
       discriminator: built, on LR images; None when the degradation is frozen.
       sr_part: the SR network and its losses; None when only the degradation is trained.
       lr_patch: side of LR patches.
@@ -157,12 +161,13 @@ class PDMSR:
     """
 
     name = "pdm_sr"
+    config_class = PDMSRConfig
 
     def __init__(
         self,
         config: PDMSRConfig,
         *,
-        pdm: PDM,
+        pdm: Degradation,
         discriminator: keras.Model | None,
         sr_part: SRPart | None,
         lr_patch: int,
@@ -179,7 +184,9 @@ class PDMSR:
         sr_networks = {} if sr_part is None else sr_part.networks
         present = {"pdm": pdm, "discriminator": discriminator, **sr_networks}
         self.networks: dict[str, keras.Model] = {
-            name: network for name, network in present.items() if network is not None
+            name: network
+            for name, network in present.items()
+            if isinstance(network, keras.Model)  # a predefined degradation is none
         }
         trained = [*self._adversaries(), *(sr_networks if config.learns_sr else [])]
         beta_1 = config.adversarial_beta_1
@@ -191,7 +198,49 @@ class PDMSR:
             beta_1=dict.fromkeys(("pdm", "discriminator"), beta_1),
         )
         self.rate_factors = {"pdm": config.degradation_rate}
-        self.extra_state: Mapping[str, Any] = {}
+
+    @classmethod
+    def roles(cls, settings: PDMSRConfig) -> Mapping[str, Role | NotNeeded]:
+        """The degradation, its discriminator, and the SR network."""
+        given = {"grid": settings.grid, "border": settings.border}
+        roles = {
+            "pdm": Role("degradation", "pdm", given),
+            "discriminator": Role("discriminator", "patchgan", sees="lr"),
+            "sr": Role("sr", "edsr"),
+        }
+        if not settings.learns_degradation:
+            roles["pdm"] = Role("degradation", "pdm", given, frozen="training=sr")
+            roles["discriminator"] = NotNeeded("training=sr")
+        if not settings.learns_sr:
+            roles["sr"] = NotNeeded("training=degradation")
+        return roles
+
+    @classmethod
+    def streams(cls, settings: PDMSRConfig) -> Mapping[str, str | NotNeeded]:
+        """HR photographs, and real LR ones to learn from.
+
+        With training=sr --lr_dir may be given: the flag files of both stages share it.
+        """
+        if settings.learns_degradation:
+            return {"hr": "", "real_lr": "to learn a degradation"}
+        return {"hr": ""}
+
+    @classmethod
+    def make(
+        cls,
+        settings: PDMSRConfig,
+        parts: Mapping[str, Any],
+        common: Mapping[str, Any],
+    ) -> "PDMSR":
+        """Makes the method; the SR part is the pixel loss alone."""
+        sr = parts.get("sr")
+        return cls(
+            settings,
+            pdm=parts["pdm"],
+            discriminator=parts.get("discriminator"),
+            sr_part=None if sr is None else PixelSR(sr),
+            **{name: value for name, value in common.items() if name != "scale"},
+        )
 
     @property
     def config(self) -> PDMSRConfig:
@@ -217,18 +266,14 @@ class PDMSR:
         """The SR network and the degradation model."""
         return {k: v for k, v in self.networks.items() if k in ("sr", "pdm")}
 
-    def ema_networks(self) -> Mapping[str, keras.Model]:
-        """The same two."""
-        return self.deployable()
-
     def unaveraged(self) -> Sequence[keras.Variable]:
-        """The paper's noise module: averaged, it makes weak and smooth noise.
+        """Lists the paper's noise module: averaged, it makes weak and smooth noise.
 
-        What a latent adds turns its sign now and then in training, which means nothing
-        to anybody, but an average over the turns is nearly nothing. Ours keeps its
+        What a latent adds flips sign occasionally in training, with no visible effect,
+        but an average over the flips is nearly nothing. Ours keeps its
         signs, and averaging evens out the swings of its strength.
         """
-        noise_module = self._pdm.noise_module
+        noise_module = getattr(self._pdm, "noise_module", None)
         if noise_module is None or noise_module.config.zero_mean:
             return []
         return noise_module.trainable_variables
@@ -251,11 +296,11 @@ class PDMSR:
         if "sr" in self.networks:
             columns["sr"] = self.networks["sr"](fake_lr)
         columns["hr"] = hr
-        kernels = sampled_kernels(self._pdm, hr=whole_hr)
-        return {
-            "patches": patch_rows(columns, self._scale),
-            "kernels": kernel_picture(kernels),
-        }
+        pictures = {"patches": patch_rows(columns, self._scale)}
+        if "pdm" in self.networks:
+            kernels = sampled_kernels(self._pdm, hr=whole_hr)
+            pictures["kernels"] = kernel_picture(kernels)
+        return pictures
 
     def _degrade(
         self, hr: tf.Tensor, step: tf.Tensor, shard: BatchShard, training: bool
@@ -284,11 +329,10 @@ class PDMSR:
             return quantise_8bit(degraded.lr)
         if self._config.fakes == "8bit_unmasked":
             return quantise_8bit_unmasked(degraded.lr)
-        return (
-            degraded.lr
-            if degraded.noise is not None
-            else (soft_quantise_8bit(degraded.lr))
-        )
+        # "release": a smooth staircase, and no quantisation at all with noise.
+        if degraded.noise is None:
+            return soft_quantise_8bit(degraded.lr)
+        return degraded.lr
 
     def _joint_step(
         self, batch: Batch, step: tf.Tensor, shard: BatchShard

@@ -26,9 +26,9 @@ import tensorflow as tf
 
 from pdm_tf.core.checks import require_not_below, require_one_of
 from pdm_tf.core.errors import UserError
-from pdm_tf.degradations import PDM
+from pdm_tf.degradations import Degradation
 from pdm_tf.losses import GAN_LOSSES, PERCEPTUAL_TAPS, l1_loss, perceptual_loss
-from pdm_tf.methods.base import Scalars, StepResult
+from pdm_tf.methods.base import NotNeeded, Role, Scalars, StepResult
 from pdm_tf.methods.pdm_sr import PDMSR, PDMSRConfig
 from pdm_tf.methods.sr_part import Optimizers
 from pdm_tf.models.features.feature_net import FeatureNet
@@ -127,12 +127,12 @@ class GANSR:
                 loss += self._config.perceptual_weight * distance
             losses = {"sr": loss}
             if "hr_discriminator" in self.networks:
-                judged = self._judge(sr, hr)
-                losses["sr"] += self._config.gan_weight * judged["loss/sr_adv"]
+                verdict = self._adversarial(sr, hr)
+                losses["sr"] += self._config.gan_weight * verdict["loss/sr_adv"]
                 losses["hr_discriminator"] = (
-                    self._config.gan_weight * judged["loss/d_hr"]
+                    self._config.gan_weight * verdict["loss/d_hr"]
                 )
-                scalars |= judged
+                scalars |= verdict
             scaled = {n: optimizers[n].scale_loss(loss) for n, loss in losses.items()}
         gradients = {
             name: tape.gradient(loss, self.networks[name].trainable_variables)
@@ -146,7 +146,7 @@ class GANSR:
             return None
         return self._features(image, taps=tuple(self._taps))
 
-    def _judge(self, sr: tf.Tensor, hr: tf.Tensor) -> Scalars:
+    def _adversarial(self, sr: tf.Tensor, hr: tf.Tensor) -> Scalars:
         discriminator = self.networks["hr_discriminator"]
         seen = quantise_8bit(sr) if self._config.hr_fakes == "8bit" else sr
         fake_logits = discriminator(seen, training=True)
@@ -172,12 +172,13 @@ class PDMSRGAN(PDMSR):
     """
 
     name = "pdm_srgan"
+    config_class = PDMSRGANConfig
 
     def __init__(
         self,
         config: PDMSRGANConfig,
         *,
-        pdm: PDM,
+        pdm: Degradation,
         discriminator: keras.Model | None,
         sr: keras.Model,
         hr_discriminator: keras.Model | None,
@@ -187,4 +188,45 @@ class PDMSRGAN(PDMSR):
         part = GANSR(config, sr=sr, discriminator=hr_discriminator, features=features)
         super().__init__(
             config, pdm=pdm, discriminator=discriminator, sr_part=part, **settings
+        )
+
+    @classmethod
+    def roles(cls, settings: PDMSRGANConfig) -> Mapping[str, Role | NotNeeded]:
+        """Those of `PDMSR`, what judges SR images, and what compares features."""
+        return {
+            **super().roles(settings),
+            "hr_discriminator": Role("discriminator", "patchgan")
+            if settings.gan_weight
+            else NotNeeded("gan_weight=0"),
+            # Last: random features must not change what the others start with.
+            "features": Role("features", "vgg19", frozen="pdm_srgan")
+            if settings.perceptual_weight
+            else NotNeeded("perceptual_weight=0"),
+        }
+
+    @classmethod
+    def make(
+        cls,
+        settings: PDMSRGANConfig,
+        parts: Mapping[str, Any],
+        common: Mapping[str, Any],
+    ) -> "PDMSRGAN":
+        """Makes the method.
+
+        Raises:
+          UserError: the features lack an activation that is to be compared.
+        """
+        features = parts.get("features")
+        taps = PERCEPTUAL_TAPS[settings.perceptual]
+        missing = [tap for tap in taps if features and tap not in features.tap_names]
+        if missing:
+            raise UserError(
+                f"--features must be a VGG19, which has {missing[0]}. "
+                f"Received: {features.config}."
+            )
+        names = ("pdm", "discriminator", "sr", "hr_discriminator", "features")
+        return cls(
+            settings,
+            **{name: parts.get(name) for name in names},
+            **{name: value for name, value in common.items() if name != "scale"},
         )

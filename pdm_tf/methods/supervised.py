@@ -1,13 +1,13 @@
 """Supervised training of an SR network on pairs: L1(SR(lr), hr).
 
 The pairs are either real ones (stream "lr" beside "hr") or made from HR images with a
-predefined degradation. With bicubic this is the "EDSR" row of the paper's Table 2, and
-its result the usual start (`--init_sr`) for PDM-SR.
+predefined degradation, whose settings --degradation_arg changes. With bicubic this is
+the "EDSR" row of the paper's Table 2, and its result the usual start (`--init_sr`) for
+PDM-SR.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
 import keras
 import numpy as np
@@ -15,12 +15,14 @@ import tensorflow as tf
 
 from pdm_tf.core.checks import lookup, require_one_of
 from pdm_tf.core.geometry import GRIDS
-from pdm_tf.degradations import DEGRADATIONS
+from pdm_tf.degradations import DEGRADATIONS, Degradation
 from pdm_tf.methods.base import (
     FULL_BATCH,
     Batch,
     BatchShard,
-    Health,
+    Method,
+    NotNeeded,
+    Role,
     StepResult,
     TrainStep,
 )
@@ -66,15 +68,17 @@ class SupervisedConfig:
         lookup(DEGRADATIONS, self.degradation, "degradation")
 
 
-class Supervised:
+class Supervised(Method):
     """Trains `sr` on pairs.
 
     Args:
       config: settings.
       sr: built SR network.
-      scale: its factor.
+      degradation: what makes synthetic pairs; None for real ones.
+      scale: factor of both.
       lr_patch: side of LR patches.
-      learning_rate, clip_norm: of Adam.
+      learning_rate: initial, of Adam.
+      clip_norm: ceiling of the gradient's norm.
       seed: of everything random in the steps.
 
     Attributes:
@@ -82,12 +86,14 @@ class Supervised:
     """
 
     name = "supervised"
+    config_class = SupervisedConfig
 
     def __init__(
         self,
         config: SupervisedConfig,
         *,
         sr: keras.Model,
+        degradation: Degradation | None = None,
         scale: int,
         lr_patch: int,
         learning_rate: float,
@@ -96,39 +102,38 @@ class Supervised:
     ) -> None:
         self._config, self._sr, self._scale, self._seed = config, sr, scale, seed
         self._part = PixelSR(sr)
-        self._degradation, self.grid = None, config.grid
-        self.patches: dict[str, int] = {"hr": lr_patch * scale, "lr": lr_patch}
-        if config.pairs == "synthetic":
-            self._degradation = DEGRADATIONS[config.degradation](scale)
-            self.patches = {"hr": self._degradation.hr_side(lr_patch)}
+        self._degradation, self.grid = degradation, config.grid
+        self.patches = {"hr": lr_patch * scale, "lr": lr_patch}
+        if degradation is not None:
+            self.patches = {"hr": degradation.hr_side(lr_patch)}
         self.networks = self._part.networks
         self.optimizers = optimizers_for(
             self.networks, ["sr"], learning_rate=learning_rate, clip_norm=clip_norm
         )
-        self.rate_factors: Mapping[str, float] = {}
-        self.extra_state: Mapping[str, Any] = {}
+
+    @classmethod
+    def roles(cls, settings: SupervisedConfig) -> Mapping[str, Role | NotNeeded]:
+        """The SR network, and what makes synthetic pairs."""
+        if settings.pairs == "real":
+            return {"sr": Role("sr", "edsr"), "degradation": NotNeeded("pairs=real")}
+        made_by = Role("degradation", settings.degradation, frozen="supervised")
+        return {"sr": Role("sr", "edsr"), "degradation": made_by}
+
+    @classmethod
+    def streams(cls, settings: SupervisedConfig) -> Mapping[str, str | NotNeeded]:
+        """HR photographs, alone or with their partners."""
+        if settings.pairs == "real":
+            return {"hr": "", "lr": "with --method_arg=pairs=real"}
+        why = (
+            "supervised, which makes its LR images from --hr_dir, unless "
+            "--method_arg=pairs=real says that --lr_dir holds their partners"
+        )
+        return {"hr": "", "lr": NotNeeded(why)}
 
     def train_step_for(self, step: int) -> TrainStep:
-        """One phase."""
+        """Returns the one step of its one phase."""
         del step
         return self._train_step
-
-    def deployable(self) -> Mapping[str, keras.Model]:
-        """The SR network."""
-        return {"sr": self._sr}
-
-    def unaveraged(self) -> Sequence[keras.Variable]:
-        """None."""
-        return ()
-
-    def ema_networks(self) -> Mapping[str, keras.Model]:
-        """The SR network."""
-        return {"sr": self._sr}
-
-    def health(self, fixed_batch: Callable[[], Batch]) -> Health | None:
-        """Nothing here collapses."""
-        del fixed_batch
-        return None
 
     def previews(self, batch: Batch, step: int) -> Mapping[str, np.ndarray]:
         """Rows of lr, sr, hr."""

@@ -6,13 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from pdm_tf import build
 from pdm_tf.build import build_method, build_training, bundle_saver
-from pdm_tf.building import batches
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import write_png
 from pdm_tf.data.sources import open_source
-from pdm_tf.degradations import KernelModuleConfig
-from pdm_tf.methods import PDMSR, PDMSRGAN, Supervised
+from pdm_tf.degradations import KernelModuleConfig, NoSettings
+from pdm_tf.methods import METHODS, PDMSR, PDMSRGAN, Supervised
+from pdm_tf.methods.base import FULL_BATCH, Method, Role
 from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.models.discriminators import (
     PatchGAN,
@@ -392,7 +393,10 @@ def test_networks_and_folders_that_do_not_fit_are_refused(bundles, tmp_path):
             supervised(lr_dir="lr"),
             "makes its LR images .*pairs=real .*Received: --lr_dir=lr",
         ),
-        (supervised(method_arg=("pairs=real",)), "pairs=real needs --lr_dir"),
+        (
+            supervised(method_arg=("pairs=real",)),
+            "required with --method_arg=pairs",
+        ),
         (
             joint(
                 lr_patch=1,
@@ -433,7 +437,7 @@ def test_streams_share_the_memory_budget(photos, monkeypatch):
         sources.append(open_source(location, **how))
         return sources[-1]
 
-    monkeypatch.setattr(batches, "open_source", opened)
+    monkeypatch.setattr(build, "open_source", opened)
     build_training(in_folders(JOINT, photos))
     assert sources[0].memory_mb > 0
     assert budgets == [budgets[0], budgets[0] - sources[0].memory_mb]
@@ -525,3 +529,108 @@ def test_a_batch_that_cannot_be_shared_among_devices_is_refused(photos):
     config = in_folders(JOINT, photos, xla="on")
     with pytest.raises(UserError, match="--xla=on works with one device. Received: 2"):
         build_training(config, two)
+
+
+AWGN = ("sigma_min_px=2", "sigma_max_px=2", "noise_max_255=0", "kernel_size=9")
+
+
+def test_supervised_makes_pairs_by_any_predefined_degradation_and_its_settings():
+    method = build_method(
+        supervised(method_arg=("degradation=awgn_blur",), degradation_arg=AWGN)
+    )
+    settings = method._degradation.config
+    assert (settings.sigma_max_px, settings.kernel_size) == (2.0, 9)
+    assert method.patches == {"hr": 8 * 2 + 2 * 4}
+    for config, message in [
+        (supervised(degradation_arg=AWGN), "NoSettings has no setting 'sigma_min_px'"),
+        (
+            supervised(method_arg=("pairs=real",), lr_dir="lr", degradation_arg=AWGN),
+            "--degradation_arg has no meaning with pairs=real",
+        ),
+        (joint(degradation_arg=AWGN), "--degradation_arg has no meaning with a degra"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            build_method(config)
+
+
+def test_sr_trains_on_a_predefined_degradation_like_on_a_learned_one():
+    method = build_method(frozen("awgn_blur", degradation_arg=AWGN))
+    assert set(method.networks) == set(method.deployable()) == {"sr"}
+    assert method.patches == {"hr": 8 * 2 + 2 * 4}
+    batch = {"hr": np.random.default_rng(0).random((2, 24, 24, 3)).astype(np.float32)}
+    result = method.train_step_for(0)(batch, np.int64(0), FULL_BATCH)
+    assert set(result.gradients) == {"sr"} and result.scalars["loss/sr_l1"] > 0
+    assert set(method.previews(batch, 0)) == {"patches"}
+    for config, message in [
+        (frozen("awgn_blur", kernel_arg=KERNEL), "--kernel_arg has no .*=awgn_blur"),
+        (
+            joint(init_degradation="awgn_blur", kernel_arg=(), noise_arg=()),
+            "--init_degradation=awgn_blur cannot be trained",
+        ),
+    ]:
+        with pytest.raises(UserError, match=message):
+            build_method(config)
+
+
+def test_parts_can_be_named_by_the_flags_for_any_part(bundles):
+    config = joint(
+        sr_arg=(), net=("sr:rrdbnet",), net_arg=("sr.filters=4", "sr.num_blocks=1"),
+    )  # fmt: skip
+    assert_equal_weights(
+        build_method(config).networks["sr"],
+        build_method(joint(sr_net="rrdbnet")).networks["sr"],
+    )
+    started = build_method(joint(init=(f"sr:{bundles}",)))
+    assert_equal_weights(
+        started.networks["sr"], load_bundle(bundles / "bundles" / "sr_ema").network
+    )
+    for wrong, message in [
+        (dict(net=("rrdbnet",)), "--net must begin with one of pdm:, .*'rrdbnet'"),
+        (dict(net_arg=("sr_filters=4",)), "--net_arg must begin with one of pdm., "),
+        (dict(init=("hr_discriminator:x",)), "parts of pdm_sr. Received: 'hr_disc"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            build_method(joint(**wrong))
+
+
+def test_a_method_is_its_file_and_a_line(monkeypatch):
+    """One with two generators: nothing else knows it."""
+
+    class TwoGenerators(Method):
+        name = "two_generators"
+        config_class = NoSettings
+
+        def __init__(self, settings, *, translator, sr, judge, lr_patch, **common):
+            self.networks = {"translator": translator, "sr": sr, "judge": judge}
+            self.optimizers = {}
+            self.patches = {"hr": lr_patch * sr.scale, "real_lr": lr_patch}
+
+        @classmethod
+        def roles(cls, settings):
+            return {
+                "translator": Role("sr", "edsr", {"scale": 1}),
+                "sr": Role("sr", "edsr"),
+                "judge": Role("discriminator", "patchgan", sees="lr"),
+            }
+
+        @classmethod
+        def streams(cls, settings):
+            return {"hr": "", "real_lr": "to be translated"}
+
+    monkeypatch.setitem(METHODS, "two_generators", TwoGenerators)
+    common = dict(
+        method="two_generators", kernel_arg=(), noise_arg=(), discriminator_arg=()
+    )
+    small = ("translator.filters=4", "translator.num_blocks=1", "judge.filters=4")
+    method = build_method(joint(**common, net_arg=small))
+    assert [method.networks[n].scale for n in ("translator", "sr")] == [1, 2]
+    assert method.networks["translator"].config.filters == 4
+    assert method.deployable() == {"sr": method.networks["sr"]}
+    assert method.unaveraged() == () and method.health(dict) is None
+    for wrong, message in [
+        (dict(lr_dir=""), "--lr_dir, .* is required to be translated"),
+        (dict(kernel_arg=KERNEL), "--kernel_arg has no meaning with two_generators"),
+        (dict(net_arg=("translator.scale=2",)), "The scale is set by --scale"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            build_method(joint(**{**common, **wrong}))

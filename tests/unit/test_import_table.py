@@ -64,9 +64,8 @@ TABLE = {
     "train_config": (set(), {"cli", "core"}),
     # Draws from JSON and arrays.
     "reporting": ({"numpy", "jinja2", "markupsafe", "matplotlib"}, {"core"}),
-    # The composition root: build.py, and its parts in a room of their own.
-    "build": (KERAS | {"tqdm"}, {*BELOW_BUILD, "building", "train_config"}),
-    "building": (KERAS | {"tqdm"}, {*BELOW_BUILD, "train_config"}),
+    # The composition root.
+    "build": (KERAS | {"tqdm"}, {*BELOW_BUILD, "train_config"}),
     # models.interpolation: bundles in, a bundle out, and no room above for it.
     # evaluate, report: what compare, train and quickstart call for a part of theirs.
     "programs": (

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.building.degradation import open_learned
+from pdm_tf.build import open_learned
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_u8
 from pdm_tf.degradations import (

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.degradations import (
+    DEGRADATIONS,
     PDM,
     KernelModuleConfig,
     NoiseModuleConfig,
@@ -168,9 +169,13 @@ def pdm_srgan(
 def supervised(*, seed: int = 0, learning_rate: float = 1e-3, **settings) -> Supervised:
     """A Supervised on bicubic or real pairs."""
     keras.utils.set_random_seed(1)
+    config, degradation = SupervisedConfig(**settings), None
+    if config.pairs == "synthetic":
+        degradation = DEGRADATIONS[config.degradation](SCALE)
     return Supervised(
-        SupervisedConfig(**settings),
+        config,
         sr=sr(),
+        degradation=degradation,
         scale=SCALE,
         lr_patch=LR_PATCH,
         learning_rate=learning_rate,

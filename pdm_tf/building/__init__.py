@@ -1,1 +1,0 @@
-"""The parts of `build.py`, the composition root."""
