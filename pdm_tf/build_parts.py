@@ -1,0 +1,366 @@
+"""Makes the parts of a training method from the flags that speak of each.
+
+Networks, degradations and features by kind; no method is known here. A setting that a
+part does not have, weights that do not fit, and flags of parts that the method has no
+use for are errors.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import keras
+
+from pdm_tf.cli.component import parse_args
+from pdm_tf.core.checks import lookup
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.seeds import stream_seed
+from pdm_tf.degradations import (
+    DEGRADATIONS,
+    PDM,
+    Degradation,
+    JPEGModuleConfig,
+    KernelModuleConfig,
+    NoiseModuleConfig,
+    PDMConfig,
+)
+from pdm_tf.methods.base import NotNeeded, Role
+from pdm_tf.models.bundle import load_bundle
+from pdm_tf.models.features import VGG, VGGConfig
+from pdm_tf.models.network import Network, recomputed
+from pdm_tf.models.networks import NETWORKS, named
+from pdm_tf.run import find_bundle
+from pdm_tf.train_config import TrainConfig
+
+# Takes a line that whoever started the run should read.
+Remark = Callable[[str], None]
+
+RANDOM = "random"  # --features
+POLICIES = {
+    "float32": "float32",
+    "bfloat16": "mixed_bfloat16",
+    "float16": "mixed_float16",
+}
+
+
+class RoleFlags(NamedTuple):
+    """The flags that speak of one part, besides --net, --net_arg and --init.
+
+    Attributes:
+      net: names its network.
+      args: settings of it.
+      init: what it starts from.
+      more: flags that only its maker knows.
+    """
+
+    net: str = ""
+    args: str = ""
+    init: str = ""
+    more: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Names of all of them."""
+        named = (name for name in self[:3] if name)
+        return (*named, *self.more)
+
+
+_PDM_FLAGS = ("kernel_arg", "noise", "noise_arg", "jpeg", "jpeg_arg")
+ROLE_FLAGS = {
+    "sr": RoleFlags("sr_net", "sr_arg", "init_sr"),
+    "pdm": RoleFlags("", "degradation_arg", "init_degradation", _PDM_FLAGS),
+    "degradation": RoleFlags("", "degradation_arg"),
+    "discriminator": RoleFlags("", "discriminator_arg"),
+    "hr_discriminator": RoleFlags("hr_discriminator", "hr_discriminator_arg"),
+    "features": RoleFlags("features", "features_arg"),
+}
+
+
+def refuse_flags_of_absent_parts(
+    config: TrainConfig, roles: Mapping[str, Role | NotNeeded]
+) -> None:
+    """A setting that would be ignored is an error: the one rule of that."""
+    # The method's own reasons first: of a flag that two parts share, they say more.
+    absent = NotNeeded(config.method)
+    reasons = {n: role for n, role in roles.items() if isinstance(role, NotNeeded)}
+    reasons |= {name: absent for name in ROLE_FLAGS if name not in roles}
+    used = {
+        flag
+        for name, flags in ROLE_FLAGS.items()
+        if name not in reasons
+        for flag in flags.all
+    }
+    for name, why in reasons.items():
+        flags = ROLE_FLAGS.get(name, RoleFlags()).all
+        _refuse(config, why.reason, *(flag for flag in flags if flag not in used))
+
+
+def _refuse(config: TrainConfig, what: str, *names: str) -> None:
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    for name in names:
+        value = getattr(config, name)
+        if value != defaults[name]:
+            raise UserError(f"--{name} has no meaning with {what}. Received: {value}.")
+
+
+class PartMaker:
+    """Makes the parts of a method from the flags that speak of each.
+
+    Args:
+      config: of the run.
+      roles: name -> role of every part that the method is made with.
+      remark: takes lines that whoever started the run should read.
+    """
+
+    def __init__(
+        self, config: TrainConfig, roles: Mapping[str, Role], remark: Remark
+    ) -> None:
+        self._config, self._roles, self._remark = config, roles, remark
+        self._nets = self._by_role("net", ":")
+        self._args = self._by_role("net_arg", ".")
+        self._inits = self._by_role("init", ":")
+
+    def make(self, name: str) -> Any:
+        """Makes the part of this name.
+
+        Raises:
+          UserError: a setting that it does not have, or weights that do not fit.
+        """
+        kind = self._roles[name].kind
+        if kind == "features":
+            return self._features()
+        if kind == "degradation":
+            return self._degradation(name)
+        return self._network(name)
+
+    @property
+    def _policy(self) -> str:
+        return POLICIES[self._config.mixed_precision]
+
+    def _by_role(self, flag: str, separator: str) -> dict[str, list[str]]:
+        """name of a part -> what the generic flag and then its own say of it."""
+        found: dict[str, list[str]] = {name: [] for name in self._roles}
+        for text in getattr(self._config, flag):
+            name, middle, rest = text.partition(separator)
+            if name not in found or not middle:
+                raise UserError(
+                    f"--{flag} must begin with one of "
+                    f"{', '.join(name + separator for name in found)} which are the "
+                    f"parts of {self._config.method}. Received: {text!r}."
+                )
+            found[name].append(rest)
+        return found
+
+    def _flags(self, name: str) -> RoleFlags:
+        return ROLE_FLAGS.get(name, RoleFlags())
+
+    def _said(self, name: str, what: str) -> str:
+        """The value of the part's own flag of that kind; "" where it has none."""
+        flag = getattr(self._flags(name), what)
+        return getattr(self._config, flag) if flag else ""
+
+    def _init(self, name: str) -> str:
+        return (self._inits[name] or [self._said(name, "init")])[-1]
+
+    def _network(self, name: str) -> Network:
+        """A network by name, with its settings and, if given, its weights."""
+        config, role, flags = self._config, self._roles[name], self._flags(name)
+        chosen = self._said(name, "net") or role.default
+        chosen = (self._nets[name] or [chosen])[-1]
+        net_flag = f"--{flags.net}" if flags.net else "--net"
+        default = lookup(named(role.kind), chosen, net_flag)
+        if config.preset == "paper" and hasattr(default, "paper"):
+            default = default.paper()
+        args = [*(self._said(name, "args") or ()), *self._args[name]]
+        fixed = self._fixed(role, default)
+        for arg in args:
+            key = arg.partition("=")[0].strip()
+            if key in fixed:
+                rule = _DECIDED_BY.get(key, f"The {key} is decided by the method.")
+                raise UserError(f"{rule} Received: --{flags.args or 'net_arg'}={arg}.")
+        try:
+            base = dataclasses.replace(default, **fixed)
+        except ValueError as error:
+            raise UserError(f"{net_flag}={chosen}: {error}") from error
+        settings = parse_args(type(default), args, base)
+        blocks = getattr(settings, "block_names", ()) if config.recompute else ()
+        with recomputed(blocks):
+            network = settings.build(self._policy, name=name)
+        if location := self._init(name):
+            path = find_bundle(location, name=name)
+            bundle = load_bundle(path)
+            if bundle.config != settings:
+                described = (
+                    "--sr_net, --sr_arg and --scale describe"
+                    if name == "sr"
+                    else f"is described for {name}"
+                )
+                raise UserError(
+                    f"--{flags.init or 'init'} must hold the network that {described}, "
+                    f"{settings}. Received: {path}, {bundle.config}."
+                )
+            network.set_weights(bundle.network.get_weights())
+        return network
+
+    def _fixed(self, role: Role, default: Any) -> dict[str, Any]:
+        """Settings that flags of the run or the method decide, of those it has."""
+        config = self._config
+        patch = config.lr_patch * (config.scale if role.sees == "hr" else 1)
+        run = {"scale": config.scale, "input_size": patch}
+        return {k: v for k, v in run.items() if hasattr(default, k)} | role.settings
+
+    def _degradation(self, name: str) -> Degradation:
+        """A predefined degradation, or a network that is new or given."""
+        config, role, flags = self._config, self._roles[name], self._flags(name)
+        source = self._init(name) or role.default
+        if source in DEGRADATIONS:
+            flag = f"--{flags.init or 'init'}={source}"
+            if not role.frozen:
+                raise UserError(
+                    f"{flag} cannot be trained: it has no weights. It is for "
+                    "--method_arg=training=sr."
+                )
+            _refuse(config, flag, *flags.more)
+            make = DEGRADATIONS[source]
+            args = [*config.degradation_arg, *self._args[name]]
+            return make(config.scale, parse_args(make.config_class, args))
+        _refuse(config, "a degradation that is a network", "degradation_arg")
+        if location := self._init(name):
+            return self._given_degradation(name, location)
+        if role.frozen:
+            raise UserError(
+                f"--method_arg={role.frozen} trains on a frozen degradation, which "
+                f"must come from --{flags.init or 'init'}=<run folder, bundle, or one "
+                f"of {', '.join(DEGRADATIONS)}>: an untrained one would be used "
+                "without anybody noticing. Received nothing."
+            )
+        if NETWORKS[role.default].network is not PDM:
+            return self._network(name)
+        pdm = _pdm_config(config, role.settings)
+        _check_mirrored_crops(config, pdm)
+        return pdm.build(self._policy, name=name)
+
+    def _given_degradation(self, name: str, location: str) -> Degradation:
+        config, role, flags = self._config, self._roles[name], self._flags(name)
+        new = [flag for flag in flags.more if flag.endswith("_arg")]
+        flag = f"--{flags.init or 'init'}"
+        _refuse(config, flag, *new)
+        path = find_bundle(location, name=name)
+        bundle = load_bundle(path, self._policy)
+        if bundle.role != "degradation" or bundle.scale != config.scale:
+            raise UserError(
+                f"{flag} must be a PDM for --scale={config.scale}. "
+                f"Received: {path}, role {bundle.role}, scale {bundle.scale}."
+            )
+        _check_contradictions(config, role, flag, bundle.config)
+        if isinstance(bundle.config, PDMConfig):
+            _check_mirrored_crops(config, bundle.config)
+        return bundle.network
+
+    def _features(self) -> VGG:
+        """The network of the perceptual loss."""
+        config = self._config
+        if not config.features:
+            raise UserError(
+                "--features is required for the perceptual loss: a bundle of VGG19 "
+                "(made from torchvision's file by pdm_tf.import_weights), or `random` "
+                "for trying things out. Received nothing. "
+                "(--method_arg=perceptual_weight=0 does without it.)"
+            )
+        if config.features == RANDOM:
+            settings = parse_args(VGGConfig, config.features_arg)
+            keras.utils.set_random_seed(stream_seed(config.seed, "random features")[0])
+            network = settings.build(self._policy, name="features")
+        else:
+            _refuse(config, "--features from a bundle", "features_arg")
+            bundle = load_bundle(config.features, self._policy)
+            if not isinstance(bundle.network, VGG):
+                raise UserError(
+                    f"--features must be a bundle of VGG19, or `{RANDOM}`. Received: "
+                    f"{config.features}, which holds {bundle.name}."
+                )
+            network = bundle.network
+        patch, smallest = config.lr_patch * config.scale, network.config.min_size
+        if patch < smallest:
+            raise UserError(
+                f"--lr_patch times --scale must be at least {smallest} for the "
+                f"perceptual loss. Received: {config.lr_patch} * {config.scale}."
+            )
+        line = f"perceptual loss: {network.config} of {config.features}"
+        if config.features == RANDOM:
+            line = (
+                "warning: --features=random: the perceptual loss compares features of "
+                f"a VGG with RANDOM weights ({network.config}), not of ImageNet's. "
+                "That is for trying things out; its results are no PDM-SRGAN."
+            )
+        self._remark(line)
+        return network
+
+
+_DECIDED_BY = {
+    "scale": "The scale is set by --scale.",
+    "input_size": "The size of HR patches is --lr_patch times --scale.",
+}
+
+
+def _pdm_config(config: TrainConfig, geometry: Mapping[str, Any]) -> PDMConfig:
+    """Settings of a new degradation model; `geometry` is its grid and border."""
+    paper = config.preset == "paper"
+    kernel = KernelModuleConfig.paper() if paper else KernelModuleConfig()
+    noise = NoiseModuleConfig.paper() if paper else NoiseModuleConfig()
+    noise = _optional_part(config, "noise", noise)
+    jpeg = _optional_part(config, "jpeg", JPEGModuleConfig())
+    kernel = parse_args(
+        KernelModuleConfig, config.kernel_arg, kernel.at_scale(config.scale)
+    )
+    return PDMConfig(
+        scale=config.scale, kernel=kernel, noise=noise, jpeg=jpeg, **geometry
+    )
+
+
+def _optional_part(config: TrainConfig, name: str, base: Any) -> Any:
+    """Settings of a part that the flag `name` switches on; None when it is off."""
+    args = getattr(config, f"{name}_arg")
+    if getattr(config, name):
+        return parse_args(type(base), args, base)
+    if args:
+        raise UserError(
+            f"--{name}_arg has no meaning without --{name}. "
+            f"Received: {', '.join(args)}."
+        )
+    return None
+
+
+def _check_contradictions(
+    config: TrainConfig, role: Role, flag: str, given: Any
+) -> None:
+    """What was asked for must be what the given degradation is."""
+    asked_for = {arg.partition("=")[0].strip() for arg in config.method_arg}
+    for name in sorted(set(role.settings) & asked_for):
+        asked, found = role.settings[name], getattr(given, name, None)
+        if asked != found:
+            raise UserError(
+                f"{flag} decides the {name}. "
+                f"Received: --method_arg={name}={asked} and a degradation with {found}."
+            )
+    if getattr(given, "noise", None) is not None and not config.noise:
+        raise UserError(
+            f"--nonoise contradicts {flag}. "
+            f"Received: {config.init_degradation}, which has a noise module."
+        )
+    if getattr(given, "jpeg", None) is None and config.jpeg:
+        raise UserError(
+            f"--jpeg contradicts {flag}. "
+            f"Received: {config.init_degradation}, which has no JPEG module."
+        )
+
+
+def _check_mirrored_crops(config: TrainConfig, pdm: PDMConfig) -> None:
+    """Refuses patches too small to be mirrored."""
+    size, radius = config.lr_patch * config.scale, pdm.kernel.kernel_size // 2
+    if pdm.border == "reflect" and size <= radius:
+        raise UserError(
+            "--lr_patch times --scale must exceed half the kernel, which is mirrored "
+            f"at the border. Received: {config.lr_patch} * {config.scale} with kernels "
+            f"of {pdm.kernel.kernel_size} pixels."
+        )
