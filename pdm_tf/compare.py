@@ -20,6 +20,7 @@ from pdm_tf.evaluation.results import BASELINE
 from pdm_tf.evaluation.runner import tell_left_out
 from pdm_tf.reporting import comparison_text
 from pdm_tf.reporting.comparison_page import FILE, CropRow, comparison_page
+from pdm_tf.reporting.evaluation_text import number
 from pdm_tf.reporting.page import made_by
 from pdm_tf.run import is_bundle
 
@@ -236,7 +237,7 @@ def _crop_rows(
     metric, spec = next(iter(comparison["metrics"].items()))
 
     def line(name: str, who: str) -> str:
-        value = comparison_text.number(spec, known[name][who][metric])
+        value = number(spec, known[name][who][metric])
         return f"{metric} {value} {spec['unit']}".strip()
 
     rows = []

@@ -28,7 +28,7 @@ from pdm_tf.evaluation.image_set import (
     set_of_names,
 )
 from pdm_tf.evaluation.panels import PanelWriter
-from pdm_tf.evaluation.results import BASELINE
+from pdm_tf.evaluation.results import BASELINE, EvaluatedImage
 from pdm_tf.evaluation.runner import (
     check_references,
     evaluate_images,
@@ -303,6 +303,12 @@ def run_evaluation(
     panels = PanelWriter(output / "panels", config.panels, label=subject.label)
     crops = CropWriter(output, config.crops)
     extremes = Extremes(metrics[0], config.examples, label=subject.label)
+
+    def keep_pictures(image: EvaluatedImage) -> None:
+        panels(image)
+        crops(image)
+        extremes(image)
+
     result = evaluate_images(
         subject.picture,
         images.items,
@@ -311,7 +317,7 @@ def run_evaluation(
         scale=subject.scale,
         baseline=subject.name != BASELINE,
         progress=True,
-        on_image=lambda image: [f(image) for f in (panels, crops, extremes)],
+        on_image=keep_pictures,
         on_problem=warn,
     )
     crops.finish()

@@ -6,6 +6,7 @@ from typing import Any
 
 from pdm_tf.core import text_table
 from pdm_tf.core.files import write_json_atomic, write_text_atomic
+from pdm_tf.reporting.evaluation_text import number
 
 Comparison = Mapping[str, Any]
 _MARKS = {1: "**{}**", 2: "<u>{}</u>"}
@@ -150,11 +151,6 @@ def heading(name: str, spec: Mapping[str, Any]) -> str:
     """psnr (dB) with an arrow to what is better."""
     unit = f" ({spec['unit']})" if spec["unit"] else ""
     return f"{name}{unit} {'↑' if spec['higher_is_better'] else '↓'}"
-
-
-def number(spec: Mapping[str, Any], value: float | None, *, sign: str = "") -> str:
-    """With the metric's decimals."""
-    return "inf" if value is None else f"{value:{sign}.{spec['decimals']}f}"
 
 
 def _ends(interval: Sequence[float] | None) -> list[Any]:

@@ -133,7 +133,8 @@ def notes_of(report: Report) -> list[str]:
     return notes
 
 
-def _number(spec: Mapping[str, Any], value: float | None, *, sign: str = "") -> str:
+def number(spec: Mapping[str, Any], value: float | None, *, sign: str = "") -> str:
+    """A score with its metric's decimals; inf where JSON has null."""
     return "inf" if value is None else f"{value:{sign}.{spec['decimals']}f}"
 
 
@@ -152,14 +153,14 @@ def summary_rows(report: Report) -> list[list[str]]:
     rows = [["mean", *(_heading(name, spec) for name, spec in metrics.items())]]
     for who in _others(report):
         table = report["baseline"][who]
-        rows.append([who, *(_number(s, table[n]) for n, s in metrics.items())])
+        rows.append([who, *(number(s, table[n]) for n, s in metrics.items())])
     own = report["model"] if report["model"] in report["baseline"] else "model"
-    rows.append([own, *(_number(s, report["mean"][n]) for n, s in metrics.items())])
+    rows.append([own, *(number(s, report["mean"][n]) for n, s in metrics.items())])
     intervals = report["interval"]
     rows.append(_interval_row(metrics, intervals, intervals["mean"]))
     for who, table in report["gain"].items():
         gains = (
-            "" if table[n] is None else _number(s, table[n], sign="+")
+            "" if table[n] is None else number(s, table[n], sign="+")
             for n, s in metrics.items()
         )
         rows.append([f"gain over {who}", *gains])
@@ -177,7 +178,7 @@ def _interval_row(
     cells = (
         ""
         if table[name] is None
-        else " to ".join(_number(spec, value, sign=sign) for value in table[name])
+        else " to ".join(number(spec, value, sign=sign) for value in table[name])
         for name, spec in metrics.items()
     )
     return [f"  {intervals['level']:.0%} interval", *cells]
@@ -192,10 +193,10 @@ def _per_image(report: Report) -> list[list[str]]:
     head += [f"{who} {name}" for who in others for name in metrics]
     rows = [head]
     for image in report["images"]:
-        row = [image["name"], *(_number(s, image[n]) for n, s in metrics.items())]
+        row = [image["name"], *(number(s, image[n]) for n, s in metrics.items())]
         if with_shift:
             dy, dx = image["shift"]
             row.append(f"{dy:+d},{dx:+d}")
-        row += [_number(s, image[who][n]) for who in others for n, s in metrics.items()]
+        row += [number(s, image[who][n]) for who in others for n, s in metrics.items()]
         rows.append(row)
     return rows

@@ -104,10 +104,11 @@ def _function(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
     name_in, name_out = next(iter(inputs)), next(iter(outputs))
 
     def run(lr: np.ndarray) -> np.ndarray:
-        sr = signature(**{name_in: tf.constant(lr[None])})[name_out]
+        # By way of the model, whose variables live as long as somebody holds it.
+        infer = model.signatures[_SIGNATURE]
+        sr = infer(**{name_in: tf.constant(lr[None])})[name_out]
         return np.asarray(sr, np.float32)[0]
 
-    run.model = model  # its variables live as long as this does
     return run
 
 
