@@ -42,7 +42,7 @@ def test_any_text_comes_back_from_content_and_attribute(text):
 
 @given(st.text())
 def test_any_text_makes_the_same_elements_and_can_be_written(text):
-    """Lone surrogates and control characters too."""
+    """Control characters too."""
     render("facts", caption=text, facts=[(text, text)]).encode("utf-8")
     assert len(facts(text).tags) == 7
 
@@ -70,6 +70,8 @@ def test_unfit_characters_are_replaced():
     assert clean("\udcff") == "?"
     assert clean("tab\tline\n") == "tab\tline\n"
     assert clean(None) == "" and clean(0) == "0"
+    page = render("facts", caption="\udcff", facts=[("a\u202eb", "\x00")])
+    assert "a\ufffdb" in page and ">?<" in page and "\x00" not in page
 
 
 def test_a_value_that_a_template_needs_must_be_given():
