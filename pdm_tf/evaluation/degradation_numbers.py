@@ -12,7 +12,6 @@ from pdm_tf.core.kernel_shapes import kernel_moments
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.data.pairs import load_pairs
 from pdm_tf.evaluation.opened_run import OpenedRun, open_run
-from pdm_tf.metrics.degradation import noise_of_pair
 
 SHOWN = 24  # kernels of a group that a picture shows
 
@@ -143,6 +142,8 @@ def _true_noise(
     run: OpenedRun, model: str, hr_dir: str, lr_dir: str, kernels: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """(clean, noise) of each pair."""
+    from pdm_tf.metrics.degradation import noise_of_pair  # loads SciPy: not for --help
+
     if run.pdm.config.noise is None:
         raise UserError(
             "--pair_kernels are for degradations with a noise module. "
