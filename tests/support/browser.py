@@ -70,7 +70,8 @@ class Watched:
             lambda request: self.problems.append(f"request failed: {request.failure}"),
         )
         self.page.goto(own)
-        self.page.wait_for_timeout(200)  # what comes just after loading counts too
+        # What comes just after loading counts too, by the page's own clock.
+        self.page.evaluate("new Promise(done => setTimeout(done, 200))")
         return self.page
 
     def evaluate(self, expression: str) -> object:
