@@ -318,7 +318,9 @@ def build_degradation(
     identity = f"{bundle.name.lower()}-{bundle.sha256[:16]}"
     # The grid is what a reader of the kernels needs besides.
     facts = {"degradation": identity, "scale": degradation.scale}
-    return degradation, facts | {"grid": degradation.config.grid}
+    if grid := getattr(degradation.config, "grid", ""):
+        facts["grid"] = grid
+    return degradation, facts
 
 
 def open_learned(location: str, weights: str = "ema") -> tuple[Degradation, Bundle]:

@@ -28,7 +28,7 @@ import tensorflow as tf
 
 from pdm_tf.core.checks import require_not_below, require_one_of
 from pdm_tf.core.errors import UserError
-from pdm_tf.degradations import Degradation, Degraded
+from pdm_tf.degradations import PDM, Degradation, Degraded
 from pdm_tf.losses import (
     centroid_loss,
     lsgan_discriminator_loss,
@@ -297,7 +297,7 @@ class PDMSR(Method):
             columns["sr"] = self.networks["sr"](fake_lr)
         columns["hr"] = hr
         pictures = {"patches": patch_rows(columns, self._scale)}
-        if "pdm" in self.networks:
+        if isinstance(self._pdm, PDM):
             kernels = sampled_kernels(self._pdm, hr=whole_hr)
             pictures["kernels"] = kernel_picture(kernels)
         return pictures

@@ -1,15 +1,19 @@
 """A PDM as a degradation: the training's own values, and how far its parts see."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from pdm_tf import build
 from pdm_tf.build import open_learned
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_u8
 from pdm_tf.degradations import (
+    Degradation,
+    Degraded,
     JPEGModuleConfig,
     KernelModuleConfig,
     NoiseModuleConfig,
@@ -17,6 +21,7 @@ from pdm_tf.degradations import (
 )
 from pdm_tf.degradations.whole_image import degrade_image
 from pdm_tf.models.bundle import save_bundle
+from pdm_tf.models.network import Network
 from tests.unit.data.folders import noise
 from tests.unit.degradations.networks import tiny_pdm
 from tests.unit.methods import tiny
@@ -120,3 +125,56 @@ def test_opens_bundles_of_its_kind_only(tmp_path):
         np.testing.assert_array_equal(variable, before)
     with pytest.raises(UserError, match="role 'degradation'. Received: .*role 'sr'"):
         open_learned(str(tmp_path / "sr"))
+
+
+@dataclasses.dataclass(frozen=True)
+class AverageConfig:
+    """Settings of a network that is a degradation, and no PDM."""
+
+    scale: int = 2
+
+    def build(self, dtype="float32", name=None):
+        return Average(self, dtype=dtype, name=name)
+
+
+class Average(Network, Degradation):
+    """Mean of each block of pixels: no kernel, no grid, no latents."""
+
+    config_class = AverageConfig
+    role = "degradation"
+    margin = 0
+
+    def call(self, hr, training=False):
+        lr = tf.nn.avg_pool2d(hr, self.scale, self.scale, "VALID")
+        return Degraded(lr, lr)
+
+    def draw(self, batch, height, width, seed):
+        return ()
+
+    def apply(self, hr, *latents, training=False):
+        return self(tf.cast(hr, tf.float32), training=training)
+
+
+def test_a_network_without_kernels_degrades_and_trains_as_others_do(
+    tmp_path, monkeypatch
+):
+    """A learned degrader from HR to LR, as Bulat et al. (2018) train one."""
+    network = AverageConfig().build(name="average")
+    hr_u8 = noise(20, 24, 3)
+    network(hr_u8[None] / np.float32(255.0))
+    monkeypatch.setattr(
+        build, "load_bundle", lambda path: SimpleNamespace(
+            network=network, role="degradation", name="Average", sha256="0" * 64
+        )
+    )  # fmt: skip
+    (tmp_path / "bundle.json").write_text("{}")
+    degradation, facts = build.build_degradation(str(tmp_path))
+    assert facts == {"degradation": "average-" + 16 * "0", "scale": 2}
+    wanted = hr_u8.reshape(10, 2, 12, 2, 3).mean(axis=(1, 3)) / 255.0
+    image = degrade_image(degradation, hr_u8, (1, 2))
+    np.testing.assert_array_equal(image.lr_u8, to_u8(wanted.astype(np.float32)))
+    method = tiny.pdm_sr({"pdm": network}, training="sr")
+    assert set(method.networks) == {"pdm", "sr"} and method.patches == {"hr": 16}
+    scalars = tiny.run(method, 1)[0]
+    assert np.isfinite(scalars["loss/sr_l1"])
+    assert set(method.previews(tiny.batch_for(method), 0)) == {"patches"}
