@@ -7,6 +7,7 @@ not exist, or failed at the first validation (reference list B3, B9 to B12, B15,
 import dataclasses
 import math
 import os
+import re
 import subprocess
 import sys
 
@@ -233,6 +234,15 @@ def train_elsewhere(*flags: str) -> str:
     return finished.stdout
 
 
+def listing(run) -> set[str]:
+    """The files of a run folder, hashes and times taken out of their names."""
+    names = (path.relative_to(run) for path in run.rglob("*") if path.is_file())
+    return {
+        re.sub("/[0-9a-f]{12}[.]", "/SHA.", re.sub("events.out.*", "events.out", text))
+        for text in map(str, names)
+    }
+
+
 @pytest.mark.parametrize("path", TRAINED)
 def test_trains_saves_resumes_and_validates(path, photographs, tmp_path, capsys):
     """Ten steps, then ten more, through the real program, with losses as recorded."""
@@ -266,6 +276,12 @@ def test_trains_saves_resumes_and_validates(path, photographs, tmp_path, capsys)
             assert bundle.sha256 != before[name].sha256, f"{name} did not move"
     assert list((run / "previews").glob("step_00000020_*.png"))
     assert not golden.differences(records, golden.read("traces.json")[str(path)])
+    recorded = golden.read("run_folders.json").get(str(path))
+    assert recorded is None or listing(run) == {
+        # One checkpoint and preview more than without the stop.
+        *recorded,
+        *(name.replace("step_00000020", "step_00000010") for name in recorded),
+    }
 
 
 def test_srgan_as_in_the_paper_trains_as_recorded(photographs, tmp_path):
