@@ -29,7 +29,7 @@ import tensorflow as tf
 
 from export import onnx_rewrite
 from pdm_tf import __version__
-from pdm_tf.models.chain import Chain
+from pdm_tf.bundles.chain import Chain
 from pdm_tf.models.network import SRNetwork
 
 OPSET = 18

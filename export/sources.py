@@ -1,6 +1,6 @@
 """What is exported: one SR network or several in a row, and perhaps a degradation.
 
-Methods with a translator ship a chain (`models/chain.py`) as one bundle; several
+Methods with a translator ship a chain (`bundles/chain.py`) as one bundle; several
 bundles that are named by hand become one in the order given.
 """
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from pdm_tf.bundles.bundle import Bundle, load_bundle
+from pdm_tf.bundles.chain import chained
 from pdm_tf.core.errors import UserError
 from pdm_tf.degradations import PDM
-from pdm_tf.models.bundle import Bundle, load_bundle
-from pdm_tf.models.chain import chained
 from pdm_tf.models.network import SRNetwork
 from pdm_tf.run import (
     DEGRADATION,

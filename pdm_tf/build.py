@@ -16,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from pdm_tf.build_parts import PartMaker, Remark, refuse_flags_of_absent_parts
+from pdm_tf.bundles.bundle import Bundle, load_bundle, save_bundle
 from pdm_tf.cli.component import parse_args, to_json_dict
 from pdm_tf.core.checks import lookup, suggest
 from pdm_tf.core.errors import UserError
@@ -33,7 +34,6 @@ from pdm_tf.degradations import DEGRADATIONS, Degradation
 from pdm_tf.evaluation.validation import Validator
 from pdm_tf.methods import METHODS
 from pdm_tf.methods.base import Method, NotNeeded, Role
-from pdm_tf.models.bundle import Bundle, load_bundle, save_bundle
 from pdm_tf.models.network import Network
 from pdm_tf.run import find_bundle
 from pdm_tf.train_config import TrainConfig

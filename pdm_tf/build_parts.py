@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import keras
 
+from pdm_tf.bundles.bundle import load_bundle
+from pdm_tf.bundles.networks import NETWORKS, named
 from pdm_tf.cli.component import parse_args
 from pdm_tf.core.checks import lookup
 from pdm_tf.core.errors import UserError
@@ -25,10 +27,8 @@ from pdm_tf.degradations import (
     PDMConfig,
 )
 from pdm_tf.methods.base import NotNeeded, Role
-from pdm_tf.models.bundle import load_bundle
 from pdm_tf.models.features import VGG, VGGConfig
 from pdm_tf.models.network import Network, recomputed
-from pdm_tf.models.networks import NETWORKS, named
 from pdm_tf.run import find_bundle
 from pdm_tf.train_config import TrainConfig
 

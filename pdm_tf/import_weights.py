@@ -115,9 +115,9 @@ def main(config: ImportConfig) -> None:
         tensors |= {f"{_BACKBONE}{n}": t for n, t in second.tensors.items()}
         ignored |= {f"{_BACKBONE}{n}": why for n, why in second.ignored.items()}
     with quiet_start():  # TensorFlow takes seconds: not before the file was read
+        from pdm_tf.bundles.bundle import save_bundle
         from pdm_tf.interop.layouts import LAYOUTS, find_layout
         from pdm_tf.interop.wiring import Options, fill
-        from pdm_tf.models.bundle import save_bundle
 
     layout = find_layout(tensors, config.layout)
     if config.backbone and layout != "lpips":

@@ -14,7 +14,7 @@ from pdm_tf.core.quiet import quiet_start
 from pdm_tf.run import check_bundle_output, find_bundle, is_bundle
 
 if TYPE_CHECKING:
-    from pdm_tf.models.bundle import Bundle
+    from pdm_tf.bundles.bundle import Bundle
 
 
 @dataclass(frozen=True)
@@ -87,8 +87,8 @@ def main(config: InterpolateConfig) -> None:
         for alpha, folder in _folders(config).items()
     }
     with quiet_start():
-        from pdm_tf.models.bundle import save_bundle
-        from pdm_tf.models.interpolation import interpolated, require_same_architecture
+        from pdm_tf.bundles.bundle import save_bundle
+        from pdm_tf.bundles.interpolation import interpolated, require_same_architecture
 
         a, b = (_opened(config, name) for name in ("model_a", "model_b"))
     require_same_architecture(a.network, b.network)
@@ -118,7 +118,7 @@ def _folders(config: InterpolateConfig) -> dict[float, Path]:
 
 
 def _opened(config: InterpolateConfig, flag: str) -> "Bundle":
-    from pdm_tf.models.bundle import load_bundle
+    from pdm_tf.bundles.bundle import load_bundle
 
     location = getattr(config, flag)
     bundle = load_bundle(find_bundle(location, weights=config.weights))

@@ -267,7 +267,7 @@ def _picture(output: Path, track: Track) -> Path:
     # TensorFlow is loaded here and not above: --help stays instant, and while training
     # runs there is one TensorFlow in memory, not two.
     with quiet_start():
-        from pdm_tf.models.bundle import load_bundle
+        from pdm_tf.bundles.bundle import load_bundle
 
     pdm = load_bundle(Run(output / "run").bundle(DEGRADATION, "raw")).network
     learned = np.asarray(pdm.sample_kernels(KERNELS_DRAWN, seed=0))

@@ -13,12 +13,12 @@ from pdm_tf.benchmarks.timed import (
     load_onnx,
     missing_package,
 )
+from pdm_tf.bundles.bundle import load_bundle
+from pdm_tf.bundles.networks import SR_NETS
 from pdm_tf.cli.component import from_json_dict, parse_args
 from pdm_tf.core.checks import lookup
 from pdm_tf.core.errors import UserError
-from pdm_tf.models.bundle import load_bundle
 from pdm_tf.models.network import Network
-from pdm_tf.models.networks import SR_NETS
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from pdm_tf.models.sr.edsr import DIV2K_MEAN
 from pdm_tf.run import find_bundle

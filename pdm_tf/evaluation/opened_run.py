@@ -29,7 +29,7 @@ class OpenedRun:
     Attributes:
       place: the folder that was opened.
       run: the run that it is, or lies in; None for a bundle on its own.
-      pdm: `models.bundle.Bundle` of the degradation, or None.
+      pdm: `bundles.bundle.Bundle` of the degradation, or None.
       sr: the same of the SR network, or None.
       bundles: their folders, by role.
     """
@@ -106,7 +106,7 @@ def open_run(location: str, weights: str = "ema") -> OpenedRun:
     if not place.is_dir():
         raise UserError(f"--model must be a run folder or a bundle. Received: {place}.")
     with quiet_start():
-        from pdm_tf.models.bundle import load_bundle
+        from pdm_tf.bundles.bundle import load_bundle
 
         if is_bundle(place):
             run = run_around(place)

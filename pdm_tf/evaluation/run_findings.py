@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from pdm_tf.bundles.bundle import Bundle
 from pdm_tf.core.errors import UserError
 from pdm_tf.data.pairs import ImagePair, load_pairs
 from pdm_tf.evaluation.degradation import DegradationReport, measure_degradation
 from pdm_tf.evaluation.panels import textured_region
 from pdm_tf.evaluation.runner import Upscaler, bicubic_upscaler, evaluate_pairs
 from pdm_tf.evaluation.sampling import Photographs, sample_degradation
-from pdm_tf.models.bundle import Bundle
 
 METRICS = ("psnr", "ssim", "psnr_shift")
 # HR pixels scored at most (16 images of 481x321): a report takes seconds.

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from pdm_tf.bundles.bundle import Bundle
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.images import to_float, to_u8
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.data.sources import list_entries
 from pdm_tf.evaluation.image_set import evenly
-from pdm_tf.models.bundle import Bundle
 
 KERNELS = 256
 PATCHES = 64

@@ -85,7 +85,7 @@ class Role(NamedTuple):
     """A part that a method is made with: usually a network.
 
     Attributes:
-      kind: role of the network, as in `models.networks.NETWORKS`: "sr", "degradation",
+      kind: role of the network, as in `bundles.networks.NETWORKS`: "sr", "degradation",
         "discriminator" or "features".
       default: name of the network or predefined degradation where no flag names one.
       settings: settings that the method decides, and no flag of the part.

@@ -40,7 +40,7 @@ def open_lpips(net: str, path: str) -> tuple[Metric, str]:
     """
     import tensorflow as tf
 
-    from pdm_tf.models.bundle import load_bundle
+    from pdm_tf.bundles.bundle import load_bundle
 
     bundle = load_bundle(path)
     held = f"{bundle.name} {getattr(bundle.config, 'net', '')}".strip()

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from pdm_tf.bundles.chain import ChainConfig, Stage
+from pdm_tf.bundles.networks import DISCRIMINATORS, FEATURE_NETS, SR_NETS
 from pdm_tf.degradations import (
     KernelModuleConfig,
     NoiseModuleConfig,
     PDMConfig,
 )
-from pdm_tf.models.chain import ChainConfig, Stage
 from pdm_tf.models.features import LPIPSConfig
-from pdm_tf.models.networks import DISCRIMINATORS, FEATURE_NETS, SR_NETS
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 
 _SMALL = {

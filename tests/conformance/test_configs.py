@@ -14,13 +14,13 @@ import sys
 import pytest
 
 from pdm_tf import build, train
+from pdm_tf.bundles.bundle import load_bundle, save_bundle
+from pdm_tf.bundles.networks import SR_NETS
 from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import as_text
 from pdm_tf.data.paper_sets import PAPER_SETS
 from pdm_tf.methods import METHODS
-from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.models.features import VGGConfig
-from pdm_tf.models.networks import SR_NETS
 from pdm_tf.run import read_metrics
 from tests.conformance.smoke import CONFIGS, ROOT, arguments, parse, write_photographs
 from tests.support import golden

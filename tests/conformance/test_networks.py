@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.models.bundle import load_bundle, save_bundle
+from pdm_tf.bundles.bundle import load_bundle, save_bundle
+from pdm_tf.bundles.networks import SR_NETS
 from pdm_tf.models.network import SRConfig, SRNetwork
-from pdm_tf.models.networks import SR_NETS
 from tests.conformance.networks import EXAMPLES, random_image, shrunk
 from tests.support.weights import shake
 

@@ -28,7 +28,7 @@ def as_markdown() -> str:
 
 def with_table(page: str) -> str:
     """Returns the page's text with the table of today."""
-    return _PLACE.sub(lambda place: f"{place[1]}{as_markdown()}\n{place[2]}", page)
+    return _PLACE.sub(lambda place: f"{place[1]}\n{as_markdown()}\n\n{place[2]}", page)
 
 
 if __name__ == "__main__":

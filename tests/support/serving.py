@@ -19,7 +19,7 @@ def small_bundle(folder):
     """Saves a small EDSR x4 with fixed weights as a bundle; returns its folder."""
     import keras
 
-    from pdm_tf.models.bundle import save_bundle
+    from pdm_tf.bundles.bundle import save_bundle
     from pdm_tf.models.sr.edsr import EDSRConfig
 
     keras.utils.set_random_seed(7)
@@ -122,7 +122,7 @@ def small_photo(folder, name="photo.png"):
 def small_onnx(folder):
     """Writes the network of `small_bundle` as ONNX, as `python -m export` does."""
     from export.onnx_graph import network_to_onnx
-    from pdm_tf.models.bundle import load_bundle
+    from pdm_tf.bundles.bundle import load_bundle
 
     network = load_bundle(small_bundle(folder)).network
     return network_to_onnx(network, folder / "model.onnx")

@@ -2,13 +2,13 @@
 
 import numpy as np
 
+from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.core.images import read_rgb_u8
 from pdm_tf.degradations import (
     KernelModuleConfig,
     NoiseModuleConfig,
     PDMConfig,
 )
-from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from pdm_tf.samples import PHOTOS_FOR_VALIDATION
 from tests.support.weights import shake

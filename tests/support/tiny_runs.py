@@ -1,6 +1,6 @@
 """Run folders as training leaves them, of tiny networks."""
 
-from pdm_tf.models.bundle import save_bundle
+from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.models.discriminators import PatchGANConfig
 from pdm_tf.models.sr import EDSRConfig
 from tests.support.tiny_nets import sr_bundle, tiny_pdm

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
+from pdm_tf.bundles.chain import chained
 from pdm_tf.degradations import DEGRADATIONS
 from pdm_tf.losses import l1_loss, lsgan_discriminator_loss, lsgan_generator_loss
 from pdm_tf.methods.base import (
@@ -24,7 +25,6 @@ from pdm_tf.methods.base import (
     TrainStep,
 )
 from pdm_tf.methods.steps import crop_margin, optimizers_for, step_seed
-from pdm_tf.models.chain import chained
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.cli import program
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8, write_png
 from pdm_tf.degrade import SPEC, main
-from pdm_tf.models.bundle import save_bundle
 from tests.support.programs import run_here
 from tests.unit.data.folders import noise
 from tests.unit.degradations.networks import tiny_pdm

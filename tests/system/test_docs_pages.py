@@ -11,11 +11,11 @@ import sys
 
 import pytest
 
+from pdm_tf.bundles.bundle import save_bundle
+from pdm_tf.bundles.networks import SR_NETS
 from pdm_tf.core.files import read_json
 from pdm_tf.data.paper_sets import PAPER_SETS
-from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.features import LPIPSConfig
-from pdm_tf.models.networks import SR_NETS
 from tests.conformance.smoke import ROOT, parse
 from tests.support.serving import free_ports
 from tests.system.test_docs_commands import (

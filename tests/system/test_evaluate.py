@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.cli import program
 from pdm_tf.core.images import read_rgb_u8, to_float, to_u8, write_png
 from pdm_tf.evaluate import SPEC, main
@@ -12,7 +13,6 @@ from pdm_tf.evaluation.runner import bicubic_upscaler
 from pdm_tf.fit_niqe import SPEC as FIT_SPEC
 from pdm_tf.fit_niqe import main as fit_main
 from pdm_tf.metrics.degradation import noise_of_pair
-from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.features import LPIPSConfig
 from tests.oracles import psnr_oracle
 from tests.support.html_check import check_html
@@ -79,7 +79,7 @@ def test_as_a_user_runs_it(folders):
 @pytest.fixture
 def run_dir(tmp_path):
     """A run folder with a small EDSR as bundles `sr` and `sr_ema`, which differ."""
-    from pdm_tf.models.bundle import save_bundle
+    from pdm_tf.bundles.bundle import save_bundle
 
     for name, seed in (("sr", 1), ("sr_ema", 2)):
         network = _network(seed)
@@ -91,7 +91,7 @@ def run_dir(tmp_path):
 def _network(seed):
     import keras
 
-    from pdm_tf.models.networks import SR_NETS  # noqa: F401 - the table must import
+    from pdm_tf.bundles.networks import SR_NETS  # noqa: F401 - the table must import
     from pdm_tf.models.sr.edsr import EDSRConfig
 
     keras.utils.set_random_seed(seed)

@@ -18,11 +18,11 @@ import pytest
 
 from export.__main__ import ExportConfig
 from export.publish import sha256, size_bytes
+from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.cli import program
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import decode_rgb_u8, encode_png, to_float, to_u8, write_png
 from pdm_tf.inference.ort import import_onnxruntime
-from pdm_tf.models.bundle import save_bundle
 from tests.support.exporting import call, hidden, start, tree, visible
 from tests.support.processes import children, ended, wait_for
 from tests.support.tiny_nets import built, photo

@@ -11,11 +11,11 @@ import sys
 import numpy as np
 import pytest
 
+from pdm_tf.bundles.bundle import load_bundle
 from pdm_tf.cli import program
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8, write_png
 from pdm_tf.import_weights import SPEC, main
-from pdm_tf.models.bundle import load_bundle
 from tests.oracles import sr_oracle
 from tests.unit.evaluation.fakes import bicubic_pair
 from tests.unit.interop import torch_writer

@@ -8,9 +8,9 @@ import pytest
 
 from pdm_tf import evaluate, interpolate
 from pdm_tf.build import build_method
+from pdm_tf.bundles.bundle import load_bundle, save_bundle
 from pdm_tf.cli import program
 from pdm_tf.core.images import write_png
-from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.models.discriminators import PatchGANConfig
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from pdm_tf.train_config import TrainConfig

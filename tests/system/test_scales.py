@@ -13,11 +13,11 @@ import pytest
 from export.__main__ import SPEC as EXPORT
 from export.__main__ import main as export_main
 from pdm_tf import degrade, evaluate, prepare, train, upscale
+from pdm_tf.bundles.bundle import load_bundle
 from pdm_tf.cli import program
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8, to_float, to_u8, write_png
 from pdm_tf.inference.session import open_session
-from pdm_tf.models.bundle import load_bundle
 
 HR_SIZES = ((131, 149), (122, 125), (118, 127))
 LR_SIZES = ((41, 43), (37, 40))

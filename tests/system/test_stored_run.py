@@ -27,7 +27,7 @@ def place(tmp_path_factory):
 
 @pytest.mark.parametrize("name", BUNDLES)
 def test_its_bundles_load(place, name):
-    from pdm_tf.models.bundle import load_bundle
+    from pdm_tf.bundles.bundle import load_bundle
 
     bundle = load_bundle(place / "run" / "bundles" / name)
     assert (bundle.name, bundle.scale, bundle.step) == (BUNDLES[name], 2, 2)

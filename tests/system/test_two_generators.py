@@ -111,9 +111,9 @@ def test_the_chain_is_what_is_reported(run, tmp_path):
 
 def test_the_chain_is_what_is_exported_and_compared(run, tmp_path):
     from export import __main__ as export
+    from pdm_tf.bundles.bundle import load_bundle
     from pdm_tf.inference.engine import Engine
     from pdm_tf.inference.session import open_session
-    from pdm_tf.models.bundle import load_bundle
 
     flags = (
         f"--model={run.root}",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pdm_tf.models.bundle import load_bundle
+from pdm_tf.bundles.bundle import load_bundle
 from tests.conformance.smoke import arguments, write_photographs
 from tests.support.workers import run_workers
 

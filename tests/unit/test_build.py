@@ -8,13 +8,13 @@ import pytest
 
 from pdm_tf import build
 from pdm_tf.build import build_method, build_training, bundle_saver
+from pdm_tf.bundles.bundle import load_bundle, save_bundle
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import write_png
 from pdm_tf.data.sources import open_source
 from pdm_tf.degradations import KernelModuleConfig, NoSettings
 from pdm_tf.methods import METHODS, PDMSR, PDMSRGAN, Supervised
 from pdm_tf.methods.base import FULL_BATCH, Method, Role
-from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.models.discriminators import (
     PatchGAN,
     PatchGANConfig,

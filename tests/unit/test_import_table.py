@@ -17,90 +17,83 @@ ROOT = Path(__file__).resolve().parents[2]
 
 TENSOR = {"numpy", "tensorflow"}
 KERAS = TENSOR | {"keras"}
-BELOW_BUILD = {
-    *("core", "cli", "ops", "models", "degradations", "losses", "metrics"),
-    *("data", "interop", "methods", "training", "evaluation", "inference", "run"),
-}
+BELOW_BUILD = set(
+    "core cli run ops models degradations bundles losses metrics data interop methods "
+    "training evaluation inference train_config".split()
+)
 
-# room -> (third-party packages, rooms or modules of pdm_tf that it may import)
+# room -> (third-party packages, rooms or modules of pdm_tf that it may import); a room
+# imports only rooms that stand before it.
 TABLE = {
     "core": ({"numpy", "PIL", "pyvips", "tqdm"}, set()),
     # Where things lie in a run folder: for its readers and its writer.
     "run": (set(), {"core"}),
     "cli": (set(), {"core"}),  # absl: in the files named below
+    # A training run as values: what its program, build.py and benchmark speak of.
+    "train_config": (set(), {"cli", "core"}),
     "samples": ({"numpy"}, {"core"}),
     "inference": ({"numpy", "onnxruntime"}, {"core"}),
+    # Draws from JSON and arrays.
+    "reporting": ({"numpy", "jinja2", "markupsafe", "matplotlib"}, {"core"}),
     "ops": (TENSOR, {"core"}),
-    # degradations: one of them is a network, which bundles hold too.
-    "models": (KERAS, {"degradations", "ops", "run", "core"}),
+    "models": (KERAS, {"ops", "core"}),
     "degradations": (KERAS, {"models.network", "models.layers", "ops", "core"}),
+    "bundles": (KERAS, {"models", "degradations", "run", "core"}),
     "losses": (TENSOR, {"ops"}),
     # bundle: LPIPS opens the one that its --metric_arg names; scipy: NIQE, assignments
     # and transforms of the degradation metrics.
     "metrics": (
         KERAS | {"scipy"},
-        {"models.features", "models.bundle", "ops", "core"},
+        {"models.features", "bundles.bundle", "ops", "core"},
     ),
     "interop": (
         KERAS | {"safetensors", "ml_dtypes"},
-        {"models", "degradations", "core"},
+        {"bundles.networks", "models", "degradations", "core"},
     ),
     "data": (TENSOR, {"cli", "core", "ops", "degradations"}),
-    "methods": (KERAS, {"models", "degradations", "losses", "ops", "core"}),
-    "training": (
-        KERAS | {"tensorboardX"},
-        {"methods.base", "run", "core"},
+    "methods": (
+        KERAS,
+        {"bundles.networks", "models", "degradations", "losses", "ops", "core"},
     ),
+    "training": (KERAS | {"tensorboardX"}, {"methods.base", "run", "core"}),
     # samples: something to degrade for whoever has a bundle and no HR photographs.
     # scipy: the bootstrap.
     "evaluation": (
         KERAS | {"scipy"},
-        {
-            *("metrics", "data", "inference", "models.bundle", "core", "samples"),
-            "run",
-        },
+        {"metrics", "data", "inference", "bundles.bundle", "core", "samples", "run"},
     ),
-    # A training run as values: what its program, build.py and benchmark speak of.
-    "train_config": (set(), {"cli", "core"}),
-    # Draws from JSON and arrays.
-    "reporting": ({"numpy", "jinja2", "markupsafe", "matplotlib"}, {"core"}),
     # The composition root, and the parts of methods that it is handed.
-    "build": (KERAS | {"tqdm"}, {*BELOW_BUILD, "build_parts", "train_config"}),
-    "build_parts": (KERAS, {*BELOW_BUILD, "train_config"}),
-    # models.interpolation: bundles in, a bundle out, and no room above for it.
-    # evaluate, report: what compare, train and quickstart call for a part of theirs.
-    "programs": (
-        # TensorFlow: to be loaded without its start-up lines before a room loads it.
-        {"numpy", "tqdm", "tensorflow"},
-        {
-            *("build", "cli", "evaluation", "training", "inference", "interop"),
-            *("core", "data", "samples", "models.bundle", "benchmarks", "reporting"),
-            *("models.interpolation", "train_config", "evaluate", "report"),
-            "run",
-            "metrics",  # fit_niqe makes the parameters of one
-        },
-    ),
+    "build_parts": (KERAS, BELOW_BUILD),
+    "build": (KERAS | {"tqdm"}, BELOW_BUILD | {"build_parts"}),
     # The torch side of ratios is in modules torch_*.py, loaded when it is asked for. A
     # network that is no file yet is written by the exporter, to time what is shipped.
     # data: the images that both pipelines cut from.
     "benchmarks": (
         KERAS | {"onnx", "google.protobuf", "torch"},
-        {
-            *("build", "cli", "core", "data", "inference", "methods.base"),
-            *("models", "degradations", "ops", "export.onnx_graph"),
-            *("train_config", "run"),
-        },
+        set(
+            "build cli core data inference methods.base models bundles degradations "
+            "ops export.onnx_graph train_config run".split()
+        ),
     ),
+    # TensorFlow: to be loaded without its start-up lines before a room loads it.
+    # bundles.interpolation: bundles in, a bundle out, and no room above for it.
+    # evaluate, report: what compare, train and quickstart call for a part of theirs.
+    # metrics: fit_niqe makes the parameters of one.
+    "programs": (
+        {"numpy", "tqdm", "tensorflow"},
+        set(
+            "build cli evaluation training inference interop core data samples "
+            "bundles.bundle bundles.interpolation benchmarks reporting train_config "
+            "evaluate report run metrics".split()
+        ),
+    ),
+    # cli: the flags of its programs; samples: the certificate is measured on a
+    # photograph, and there has to be one; ops: the geometry of the blur's grid.
     "export": (
         KERAS
         | {"tf2onnx", "onnx", "onnxruntime", "tqdm"}
         | {"tensorflow_serving", "grpc", "google.protobuf", "apache_beam", "kserve"},
-        # cli: the flags of its programs; samples: the certificate is measured on a
-        # photograph, and there has to be one; ops: the geometry of the blur's grid.
-        {
-            *("models", "degradations", "ops", "core", "inference", "cli", "samples"),
-            "run",
-        },
+        set("models degradations bundles ops core inference cli samples run".split()),
     ),
 }
 
@@ -203,6 +196,23 @@ def test_the_report_generator_loads_no_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_rooms_import_only_rooms_before_them():
+    """So no two rooms import each other, however indirectly."""
+    before = {"evaluate", "report"}  # programs that programs call
+    for room, (_, rooms) in TABLE.items():
+        ours = {name.split(".")[0] for name in rooms if not name.startswith("export.")}
+        assert ours <= before, (room, ours - before)
+        before.add(room)
+
+
+def test_the_architecture_page_has_this_table():
+    from tests.support.import_table import with_table
+
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    update = "python -m tests.support.import_table docs/architecture.md"
+    assert page == with_table(page), f"the table has changed: {update}"
+
+
 def test_rooms_on_disk_have_a_docstring():
     """Every room says at its door what belongs there."""
     for init in sorted((ROOT / "pdm_tf").rglob("__init__.py")):
@@ -221,7 +231,7 @@ def test_rooms_on_disk_have_a_docstring():
             "from pdm_tf.methods.pdm_sr import PdmSr",
             ["pdm_tf.methods.pdm_sr.PdmSr"],
         ),
-        ("evaluation/x.py", "from ..models import bundle", []),
+        ("evaluation/x.py", "from ..bundles import bundle", []),
         ("evaluation/x.py", "from ..models import sr", ["pdm_tf.models.sr"]),
         (
             "evaluation/x.py",

@@ -20,8 +20,8 @@ def open_bundle(request: SubjectRequest) -> UpscalingSubject:
     # TensorFlow takes seconds to import: not before cheaper checks have passed, and
     # not at all for kinds that do without.
     with quiet_start():
+        from pdm_tf.bundles.bundle import load_bundle
         from pdm_tf.evaluation.upscale import keras_upscaler
-        from pdm_tf.models.bundle import load_bundle
 
         path = find_bundle(request.location, weights=request.weights)
         bundle = load_bundle(path)

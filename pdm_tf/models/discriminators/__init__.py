@@ -1,6 +1,6 @@
 """Discriminators: image [B, H, W, 3] -> raw logits [B, h, w, 1].
 
-To add one: a file with its config and network, and a line in `models/networks.py`. A
+To add one: a file with its config and network, and a line in `bundles/networks.py`. A
 config with an `input_size` judges patches of that size only; training sets it.
 """
 

@@ -1,7 +1,7 @@
 """Super-resolution networks: lr [B, h, w, 3] in [0, 1] -> sr [B, h*s, w*s, 3].
 
 Their contract is `models.network.SRNetwork`. To add one: a file with its config and
-network, and a line in `models/networks.py`.
+network, and a line in `bundles/networks.py`.
 """
 
 from pdm_tf.models.sr.edsr import EDSR, EDSRConfig

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pdm_tf.bundles.bundle import load_bundle, save_bundle
 from pdm_tf.degradations import (
     JPEGModuleConfig,
     KernelModuleConfig,
     NoiseModuleConfig,
     PDMConfig,
 )
-from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.ops.jpeg import jpeg
 from tests.support.weights import shake
 

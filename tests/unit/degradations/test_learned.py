@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pdm_tf import build
 from pdm_tf.build import open_learned
+from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_u8
 from pdm_tf.degradations import (
@@ -20,7 +21,6 @@ from pdm_tf.degradations import (
     PDMConfig,
 )
 from pdm_tf.degradations.whole_image import degrade_image
-from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.network import Network
 from tests.unit.data.folders import noise
 from tests.unit.degradations.networks import tiny_pdm

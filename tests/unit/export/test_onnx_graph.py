@@ -8,9 +8,9 @@ import onnx
 import pytest
 
 from export.onnx_graph import LAYOUTS, network_to_onnx
+from pdm_tf.bundles.chain import chained
 from pdm_tf.core.images import to_float
 from pdm_tf.inference.ort import import_onnxruntime
-from pdm_tf.models.chain import chained
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from tests.support.tiny_nets import EDSR_TINY, RRDB_TINY, built, photo
 from tests.unit.export.conftest import NOTES

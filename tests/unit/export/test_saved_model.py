@@ -14,8 +14,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 from export.saved_model import write_saved_model
 from export.signatures import SIGNATURES
 from export.sources import ExportSources
+from pdm_tf.bundles.bundle import Bundle
 from pdm_tf.core.images import decode_rgb_u8, to_float, to_u8
-from pdm_tf.models.bundle import Bundle
 from pdm_tf.models.sr import EDSRConfig
 from tests.support.tiny_nets import EDSR_TINY, RRDB_TINY, built, photo
 

@@ -6,11 +6,11 @@ import pytest
 from export import sources as sources_module
 from export.__main__ import ExportConfig
 from export.sources import open_sources
+from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import to_float
 from pdm_tf.degradations import JPEGModuleConfig
-from pdm_tf.models.bundle import save_bundle
 from pdm_tf.run import source_name
 from tests.support.tiny_nets import built, photo, sr_bundle, tiny_pdm
 from tests.support.tiny_runs import X1, X2, pdm_bundle, run_folder

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 
+from pdm_tf.bundles.bundle import load_bundle
 from pdm_tf.cli import program
 from pdm_tf.core.files import read_json
 from pdm_tf.import_weights import SPEC, main
 from pdm_tf.interop import keras_applications
-from pdm_tf.models.bundle import load_bundle
 
 TAPS = ("conv1_1", "conv1_2", "conv2_1")
 

@@ -14,9 +14,9 @@ torch = pytest.importorskip(
     "torch",
     reason='needs PyTorch, which saves the files: pip install -e ".[benchmark]"',
 )
+from pdm_tf.bundles.bundle import load_bundle  # noqa: E402
 from pdm_tf.cli import program  # noqa: E402
 from pdm_tf.import_weights import SPEC, main  # noqa: E402
-from pdm_tf.models.bundle import load_bundle  # noqa: E402
 from tests.unit.interop import torch_nets  # noqa: E402
 
 IMAGE = np.random.default_rng(0).random((2, 12, 8, 3), np.float32)

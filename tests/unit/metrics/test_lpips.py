@@ -6,9 +6,9 @@ The network itself: tests/unit/models/features.
 import numpy as np
 import pytest
 
+from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.core.errors import UserError
 from pdm_tf.metrics.lpips import open_lpips
-from pdm_tf.models.bundle import save_bundle
 from pdm_tf.models.features import LPIPSConfig, VGGConfig
 from tests.unit.evaluation.fakes import photo
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pdm_tf.bundles.networks import FEATURE_NETS
 from pdm_tf.models.features import (
     AlexNetConfig,
     LPIPSConfig,
@@ -11,7 +12,6 @@ from pdm_tf.models.features import (
     VGGConfig,
 )
 from pdm_tf.models.features.lpips import unit_length
-from pdm_tf.models.networks import FEATURE_NETS
 from tests.oracles import features_oracle
 from tests.support.weights import shake
 

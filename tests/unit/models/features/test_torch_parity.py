@@ -10,8 +10,8 @@ declared here. None of them is used by these networks.
 import numpy as np
 import pytest
 
+from pdm_tf.bundles.networks import FEATURE_NETS
 from pdm_tf.models.features import LPIPSConfig
-from pdm_tf.models.networks import FEATURE_NETS
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
 

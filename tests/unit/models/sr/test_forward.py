@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.models.networks import SR_NETS
+from pdm_tf.bundles.networks import SR_NETS
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from pdm_tf.models.sr.edsr import DIV2K_MEAN, upsampling_stages
 from pdm_tf.models.sr.rrdbnet import unshuffled

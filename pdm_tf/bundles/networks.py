@@ -1,7 +1,7 @@
 """The table of networks: what is made by name, saved as a bundle and loaded again.
 
 To add a network: a file with its config and its class, and a line in `NETWORKS`. The
-other tables are views of this one. `models/chain.py` makes one SR network of several.
+other tables are views of this one. `bundles/chain.py` makes one SR network of several.
 """
 
 from collections.abc import Mapping

@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from pdm_tf.models.bundle import load_bundle, save_bundle
-from pdm_tf.models.chain import ChainConfig, Stage, chained
+from pdm_tf.bundles.bundle import load_bundle, save_bundle
+from pdm_tf.bundles.chain import ChainConfig, Stage, chained
 from pdm_tf.models.discriminators import PatchGANConfig
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from tests.support.weights import shake

@@ -11,7 +11,7 @@ class and config that the index names, so nothing in it is executed. Any Keras p
 can open it without our help:
 
     import keras
-    import pdm_tf.models.bundle  # registers the classes with Keras
+    import pdm_tf.bundles.bundle  # registers the classes with Keras
 
     network = keras.saving.load_model("runs/mine/bundles/sr_ema/0123456789ab.keras")
 
@@ -26,11 +26,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pdm_tf.bundles.chain import Chain
+from pdm_tf.bundles.networks import CLASSES
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_json_atomic
-from pdm_tf.models.chain import Chain
 from pdm_tf.models.network import Network
-from pdm_tf.models.networks import CLASSES
 from pdm_tf.run import BUNDLE_INDEX
 
 FORMAT = 2

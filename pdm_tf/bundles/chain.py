@@ -14,8 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pdm_tf.bundles.networks import CLASSES
 from pdm_tf.models.network import SRConfig, SRNetwork
-from pdm_tf.models.networks import CLASSES
 
 
 @dataclasses.dataclass(frozen=True)

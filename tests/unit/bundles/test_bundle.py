@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
+from pdm_tf.bundles.bundle import load_bundle, save_bundle
 from pdm_tf.core.errors import UserError
-from pdm_tf.models.bundle import load_bundle, save_bundle
 from pdm_tf.models.sr import EDSRConfig
 from tests.support.weights import shake
 
@@ -55,7 +55,7 @@ def test_a_save_that_dies_before_the_index_leaves_the_old_bundle(
     def power_cut(*args):
         raise OSError("no space left")
 
-    monkeypatch.setattr("pdm_tf.models.bundle.write_json_atomic", power_cut)
+    monkeypatch.setattr("pdm_tf.bundles.bundle.write_json_atomic", power_cut)
     with pytest.raises(OSError, match="no space left"):
         save(other, folder, step=6)
     bundle = load_bundle(folder)
@@ -111,7 +111,7 @@ def test_a_network_that_could_not_be_loaded_again_is_not_saved(tmp_path):
 KERAS_PROGRAM = """
 import sys
 import keras
-import pdm_tf.models.bundle
+import pdm_tf.bundles.bundle
 network = keras.saving.load_model(sys.argv[1])
 print(type(network).__name__, network.scale, network.count_params())
 """

@@ -1,0 +1,1 @@
+"""Networks as they leave training: one table of all, bundles, and chains of them."""
