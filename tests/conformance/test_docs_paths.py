@@ -20,7 +20,7 @@ ROOMS = {
     if path.is_dir() and not path.name.startswith((".", "__"))
 }
 # What programs and readers make, not the repository.
-MADE = {"build", "data", "dist", "runs"}
+MADE = {"build", "bundles", "data", "dist", "runs"}
 CODE = re.compile(r"```.*?```", re.DOTALL)
 PATH = re.compile(r"[\w.-]+(?:/[\w.-]+)+/?")
 FILE = re.compile(r"[\w-]+\.(?:py|flags|toml)")
