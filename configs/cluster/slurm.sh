@@ -6,7 +6,7 @@
 #
 # The folders must be on a file system that all nodes share. --batch_size is that of all
 # devices together. Before the time limit Slurm sends SIGTERM: all workers save, stop at
-# the same step and end with 75; then the job is put back in the queue and goes on.
+# the same step and end with 75; the job is then requeued and continues.
 #SBATCH --job-name=pdm_tf
 #SBATCH --nodes=2
 #SBATCH --ntasks-per-node=1
@@ -20,7 +20,7 @@ set -uo pipefail
 export HOSTS PORT=${PORT:-22222}
 HOSTS=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | tr '\n' ' ')
 
-# $HOSTS is meant to fall into words; $SLURM_PROCID differs in each task.
+# $HOSTS is meant to be split into words; $SLURM_PROCID differs in each task.
 srun --kill-on-bad-exit=1 bash -c '
   export TF_CONFIG=$(python3 -c "
 import json, sys
