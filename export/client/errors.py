@@ -147,7 +147,7 @@ def too_slow(asked: Asked) -> RequestError:
     )
 
 
-def too_large_answer(size: int | None, asked: Asked) -> RequestError:
+def answer_too_large(size: int | None, asked: Asked) -> RequestError:
     """Returns the error for a message above our limit; `size` in bytes, if known."""
     limit = asked.max_message_mb
     named = "a message" if size is None else f"a message of {size} bytes"
@@ -165,7 +165,7 @@ def _too_large(text: str, asked: Asked) -> RequestError | None:
         return None
     size, limit = int(found[2]), int(found[3])
     if limit == asked.max_message_mb << 20:
-        return too_large_answer(size, asked)
+        return answer_too_large(size, asked)
     return RequestError(
         f"a message of {size} bytes is above the server's limit of {limit}. Raise the "
         "server's (KServe: --grpc_max_receive_message_length and "

@@ -16,9 +16,9 @@ import grpc
 from export.client.errors import (
     HTTP_CODES,
     Asked,
+    answer_too_large,
     explain,
     not_there,
-    too_large_answer,
     too_slow,
 )
 
@@ -47,7 +47,7 @@ class GrpcCaller:
         """
         size = request.ByteSize()
         if size >= 1 << 31:  # protobuf's own limit
-            raise too_large_answer(size, self.asked)
+            raise answer_too_large(size, self.asked)
         method = self._channel.unary_unary(
             path,
             request_serializer=lambda message: message.SerializeToString(),
@@ -117,13 +117,13 @@ class HttpCaller:
         limit = self.asked.max_message_mb << 20
         data = answer.read(limit + 1) if limit else answer.read()
         if limit and len(data) > limit:
-            raise too_large_answer(None, self.asked)
+            raise answer_too_large(None, self.asked)
         return data
 
     def _check_size(self, size: int) -> None:
         limit = self.asked.max_message_mb << 20
         if limit and size > limit:
-            raise too_large_answer(size, self.asked)
+            raise answer_too_large(size, self.asked)
 
     def close(self) -> None:
         """Ends the connection."""

@@ -187,12 +187,12 @@ class NoiseModule(nn.Module):
     def forward(self, z_n: torch.Tensor, clean_lr: torch.Tensor) -> torch.Tensor:
         """Sees the image, but gives it no gradient."""
         if not self.zero_mean:
-            return self._answer(z_n, clean_lr)
+            return self._noise(z_n, clean_lr)
         both = torch.cat([z_n, -z_n]), torch.cat([clean_lr, clean_lr])
-        noise, opposite = self._answer(*both).chunk(2)
+        noise, opposite = self._noise(*both).chunk(2)
         return (noise - opposite) / 2
 
-    def _answer(self, z_n: torch.Tensor, clean_lr: torch.Tensor) -> torch.Tensor:
+    def _noise(self, z_n: torch.Tensor, clean_lr: torch.Tensor) -> torch.Tensor:
         x = torch.cat([clean_lr.detach(), z_n], 1) if self.use_image else z_n
         return self.to_noise(self.trunk(x)) * self.output_scale
 

@@ -103,7 +103,7 @@ class JointStep:
         fake_lr, kernel, noise = self.networks["pdm"](hr.contiguous(), *latents)
         fake_lr = fake_lr.contiguous(memory_format=self._format)
         discriminator.requires_grad_(False)
-        logits = self._judge(_as_seen(fake_lr, method["fakes"], noise))
+        logits = self._logits(_as_seen(fake_lr, method["fakes"], noise))
         adversarial = torch.mean((logits - 1.0) ** 2)
         loss = method["adversarial_weight"] * adversarial
         if method["centroid_weight"]:
@@ -118,8 +118,8 @@ class JointStep:
     def _learn_discriminator(
         self, seen: torch.Tensor, real_lr: torch.Tensor
     ) -> torch.Tensor:
-        real = torch.mean((self._judge(real_lr) - 1.0) ** 2)
-        fake = torch.mean(self._judge(seen) ** 2)
+        real = torch.mean((self._logits(real_lr) - 1.0) ** 2)
+        fake = torch.mean(self._logits(seen) ** 2)
         loss = 0.5 * (real + fake)
         weight = self._timed.method["adversarial_weight"]
         self._update("discriminator", weight * loss)
@@ -138,7 +138,7 @@ class JointStep:
     def _target_size(self) -> int:
         return self._timed.lr_patch * self._timed.degradation.config["scale"]
 
-    def _judge(self, lr: torch.Tensor) -> torch.Tensor:
+    def _logits(self, lr: torch.Tensor) -> torch.Tensor:
         with self._autocast():
             logits = self.networks["discriminator"](lr)
         return logits.float()

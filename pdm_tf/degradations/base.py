@@ -82,7 +82,7 @@ class Degradation(ABC):
       grid_period: LR pixels after which JPEG's grid of blocks repeats; 0 without JPEG.
         A crop of a JPEG file begins anywhere on the grid, while a degradation begins it
         at the first pixel. To make crops like those, make as many pixels more in both
-        directions and cut at random: see `methods.steps.cut_at_phase`.
+        directions and cut at random: see `methods.steps.crop_at_corners`.
       edge: how a photograph is continued beyond its edges: "reflect" (without
         repeating the edge pixel) or "symmetric" (with it).
     """

@@ -146,16 +146,16 @@ class NoiseModule(Network):
     ) -> tf.Tensor:
         clean_lr = tf.stop_gradient(clean_lr)
         if not self.config.zero_mean:
-            return self._answer(z_n, clean_lr, training)
+            return self._noise(z_n, clean_lr, training)
         if not training:  # one after the other: half the memory
-            opposite = self._answer(-z_n, clean_lr, training)
-            return (self._answer(z_n, clean_lr, training) - opposite) / 2
+            opposite = self._noise(-z_n, clean_lr, training)
+            return (self._noise(z_n, clean_lr, training) - opposite) / 2
         # Both at once, for batch normalisation to see them alike.
         both = tf.concat([z_n, -z_n], 0), tf.concat([clean_lr, clean_lr], 0)
-        noise, opposite = tf.split(self._answer(*both, training), 2)
+        noise, opposite = tf.split(self._noise(*both, training), 2)
         return (noise - opposite) / 2
 
-    def _answer(
+    def _noise(
         self, z_n: tf.Tensor | None, clean_lr: tf.Tensor, training: bool
     ) -> tf.Tensor:
         """What the network makes of a latent and an image."""

@@ -50,8 +50,8 @@ from pdm_tf.methods.base import (
 from pdm_tf.methods.collapse import degradation_health
 from pdm_tf.methods.sr_part import PixelSR, SRPart
 from pdm_tf.methods.steps import (
+    crop_at_corners,
     crop_margin,
-    cut_at_phase,
     kernel_picture,
     optimizers_for,
     patch_rows,
@@ -315,7 +315,7 @@ class PDMSR(Method):
             corners = tf.random.stateless_uniform(
                 [batch, 2], seed, 0, self._pdm.grid_period, tf.int32
             )
-            lr, hr = cut_at_phase(
+            lr, hr = crop_at_corners(
                 degraded.lr, hr, shard.of(corners), self._lr_patch, self._scale
             )
             degraded = degraded._replace(lr=lr)

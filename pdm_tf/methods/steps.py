@@ -67,7 +67,7 @@ def crop_margin(image: tf.Tensor, margin: int) -> tf.Tensor:
     return image[:, margin:-margin, margin:-margin, :] if margin else image
 
 
-def cut_at_phase(
+def crop_at_corners(
     lr: tf.Tensor, hr: tf.Tensor, corners: tf.Tensor, lr_patch: int, scale: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Cuts a patch out of each image, at a corner of its own.

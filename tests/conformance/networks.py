@@ -64,7 +64,7 @@ def _on_image(network: Any, seed: int) -> tf.Tensor:
     return network(random_image(seed, 2, 13, 10, 3))
 
 
-def _judged(network: Any, seed: int) -> tf.Tensor:
+def _logits(network: Any, seed: int) -> tf.Tensor:
     size = getattr(network.config, "input_size", None)
     return network(random_image(seed, 2, size or 13, size or 10, 3))
 
@@ -114,7 +114,7 @@ _SPATIAL = dataclasses.replace(_KERNEL, spatial=True)
 EXAMPLES: dict[str, Example] = {
     **{f"sr/{k}": Example(shrunk(v), "sr", _on_image) for k, v in SR_NETS.items()},
     **{
-        f"discriminator/{k}": Example(shrunk(v), "discriminator", _judged)
+        f"discriminator/{k}": Example(shrunk(v), "discriminator", _logits)
         for k, v in DISCRIMINATORS.items()
     },
     **{

@@ -161,14 +161,14 @@ class _Grpc(
         self._models = models
 
     def Predict(self, request, context):
-        return self._answer(lambda: self._models.predict(request), context)
+        return self._respond(lambda: self._models.predict(request), context)
 
     def GetModelStatus(self, request, context):
-        return self._answer(
+        return self._respond(
             lambda: self._models.status(request.model_spec.name), context
         )
 
-    def _answer(self, call, context):
+    def _respond(self, call, context):
         try:
             return call()
         except Refused as refused:

@@ -72,7 +72,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     "form", ["pairs", pytest.param("tfrecord", marks=pytest.mark.slow)]
 )
-def test_training_reads_what_degrade_writes(folder, bundle, capsys, form):
+def test_training_reads_the_output_of_degrade(folder, bundle, capsys, form):
     """Two programs, one after the other; the second knows the grid of the first."""
     flags = ("--draws=2", f"--format={form}", "--seed=5", "--progress=on")
     assert call(folder, bundle, *flags) == program.OK
@@ -181,7 +181,9 @@ def test_bad_files_are_counted_in_the_exit_code(folder, bundle, capsys):
         ("bicubic", ["--input_dir=nowhere"], "There is no folder nowhere"),
     ],
 )
-def test_what_cannot_work(folder, bundle, capsys, degradation, flags, words):
+def test_impossible_requests_are_refused(
+    folder, bundle, capsys, degradation, flags, words
+):
     degradation = degradation.replace("RUN", str(bundle))
     assert call(folder, degradation, *flags) == program.BAD_INPUT
     told = capsys.readouterr()

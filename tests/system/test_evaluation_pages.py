@@ -180,7 +180,7 @@ def test_crops_are_the_pictures_pixels(browser, place):
         np.testing.assert_array_equal(got, wanted)
 
 
-def test_hostile_name_is_shown_as_it_is(browser, place):
+def test_hostile_name_is_shown_verbatim(browser, place):
     for page in PAGES:
         browser.open(place / page, 1000, 900)
         assert HOSTILE in browser.evaluate(ROWS.format("#images", 0))

@@ -157,7 +157,7 @@ def test_the_onnx_files_say_what_they_are(first, precision):
     )
 
 
-def test_triton_and_the_file_beside_are_one(first):
+def test_triton_and_the_plain_file_are_the_same(first):
     served = first.folder / "serving" / "triton" / "tiny" / "1" / "model.onnx"
     assert served.read_bytes() == (first.folder / "model.onnx").read_bytes()
 

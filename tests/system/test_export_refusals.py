@@ -51,7 +51,7 @@ def test_a_broken_limit_publishes_nothing_and_ends_with_4(bundle, published, cap
     assert after.pop(report.name) and after == before
 
 
-def test_ctrl_c_leaves_what_was_there(bundle, published):
+def test_ctrl_c_leaves_existing_files_alone(bundle, published):
     before = tree(published)
     process = start(f"--model={bundle}", f"--output_dir={published}")
     wait_for(lambda: list(published.glob(".export-*")), 60.0)

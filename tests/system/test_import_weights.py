@@ -173,7 +173,7 @@ def refused(capsys, *flags):
         (lambda a: a.pop("head.0.weight"), "must have one of the layouts edsr"),
     ],
 )
-def test_what_does_not_fit_is_named(tmp_path, capsys, change, message):
+def test_misfits_are_named(tmp_path, capsys, change, message):
     arrays = edsr_arrays()
     change(arrays)
     path = write(tmp_path / "x.pth", arrays)

@@ -115,7 +115,7 @@ def test_networks_that_do_not_fit_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_what_is_there_stays_unless_told(models, tmp_path, capsys):
+def test_existing_bundles_stay_without_overwrite(models, tmp_path, capsys):
     out = tmp_path / "out"
     assert mix(*models, out, "--alpha=0") == 0
     before = load_bundle(out).sha256

@@ -104,7 +104,7 @@ def test_the_last_line_is_the_path_of_the_picture(first):
     assert below.std() > 20
 
 
-def test_its_steps_are_told_in_order(first):
+def test_its_steps_are_printed_in_order(first):
     _, text = first
     assert re.findall(r"^\[(\d)/7\]", text, re.M) == list("1234567")
 
@@ -139,7 +139,7 @@ def test_report_has_evaluates_layout_and_the_printed_numbers(first):
         assert line in text.splitlines()
 
 
-def test_it_leaves_a_report_beside_the_truth(first):
+def test_its_report_shows_the_true_kernels(first):
     output, _ = first
     text = (output / "report.html").read_text(encoding="utf-8")
     assert check_html(text) == []

@@ -127,7 +127,7 @@ def test_a_slider_of_the_report_moves(browser, run_dir):
     assert browser.evaluate("document.querySelectorAll('.frame').length") == 4
 
 
-def test_hostile_file_name_is_shown_as_it_is(browser, run_dir):
+def test_hostile_file_name_is_shown_verbatim(browser, run_dir):
     browser.open(run_dir / "report.html", 1000, 900)
     captions = browser.evaluate(
         "Array.from(document.querySelectorAll('.slider figcaption'), x => x.innerText)"
@@ -196,7 +196,7 @@ def test_another_seed_draws_others_and_figures_go_to_files(run_dir, tmp_path):
         assert len(list(figures.glob(f"*.{ending}"))) == charts > 5
 
 
-def test_supervised_run_gets_what_applies(photos, tmp_path):
+def test_supervised_run_gets_the_sections_that_apply(photos, tmp_path):
     run = tmp_path / "plain"
     assert trained(photos, run, "--method=supervised", lr=False) == program.OK
     assert sections(run / "report.html") == ["sr", "scores", "training", "about"]
@@ -248,7 +248,7 @@ def test_a_failing_report_does_not_fail_the_run(run_dir, photos, tmp_path, capfd
         (("--model=.", "--sliders=-1"), "--sliders must be 0 or more"),
     ],
 )
-def test_what_cannot_be_used_is_said(flags, told, tmp_path, monkeypatch, capfd):
+def test_unusable_inputs_are_reported(flags, told, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     assert reported(*flags) == program.BAD_INPUT
     errors = capfd.readouterr().err

@@ -83,7 +83,7 @@ def test_bundles_say_what_their_networks_are(run):
     assert (translator["network"], translator["scale"]) == ("EDSR", 1)
 
 
-def test_the_chain_is_what_is_validated_and_evaluated(run, tmp_path):
+def test_the_chain_is_validated_and_evaluated(run, tmp_path):
     *_, validated = (r["val/psnr"] for r in run.metrics if "val/psnr" in r)
     flags = (
         f"--model={run.root}",
@@ -100,7 +100,7 @@ def test_the_chain_is_what_is_validated_and_evaluated(run, tmp_path):
     assert "EDSR+EDSR" in json.dumps(report)
 
 
-def test_the_chain_is_what_is_reported(run, tmp_path):
+def test_the_chain_is_reported(run, tmp_path):
     from pdm_tf import report
 
     page = tmp_path / "report.html"
@@ -109,7 +109,7 @@ def test_the_chain_is_what_is_reported(run, tmp_path):
     assert "EDSR+EDSR" in page.read_text(encoding="utf-8")
 
 
-def test_the_chain_is_what_is_exported_and_compared(run, tmp_path):
+def test_the_chain_is_exported_and_compared_with_keras(run, tmp_path):
     from export import __main__ as export
     from pdm_tf.bundles.bundle import load_bundle
     from pdm_tf.inference.engine import Engine

@@ -357,7 +357,7 @@ def test_one_file_that_is_stopped_leaves_nothing(models, tmp_path, repository):
     assert os.listdir(tmp_path) == ["a.png"]
 
 
-def test_what_is_there_is_replaced_on_request_alone(models, tmp_path, capsys):
+def test_existing_files_are_replaced_on_request_alone(models, tmp_path, capsys):
     write_png(tmp_path / "a.png", samples(4, 5, 3))
     args = (models / "nearest.onnx", tmp_path / "a.png", tmp_path / "b.png")
     (tmp_path / "b.png").write_bytes(b"precious")

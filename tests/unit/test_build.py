@@ -276,7 +276,7 @@ def test_features_and_both_parts_of_a_psnr_run_can_be_given(bundles, tmp_path):
         assert_equal_weights(method.networks[name], want)
 
 
-def test_srgan_refuses_what_cannot_work_or_would_be_ignored(bundles, tmp_path):
+def test_srgan_refuses_settings_that_cannot_work_or_would_be_ignored(bundles, tmp_path):
     shallow = VGGConfig(depth=16, filters=2).build()
     save_bundle(shallow, tmp_path / "vgg16", step=0)
     edsr = str(bundles / "bundles" / "sr")

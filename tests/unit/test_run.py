@@ -41,7 +41,7 @@ def test_a_run_of_an_earlier_version_is_read():
     assert not run.report.exists()
 
 
-def test_what_is_not_there_is_empty(tmp_path):
+def test_missing_values_are_empty(tmp_path):
     run = Run(tmp_path)
     assert not run.is_started
     assert run.settings == run.environment == {}

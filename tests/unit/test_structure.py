@@ -31,7 +31,7 @@ def test_files_and_imports():
     assert held(structure.static()._asdict()) == []
 
 
-def test_what_two_steps_of_training_run():
+def test_files_executed_by_two_steps_of_training():
     assert held(structure.running()._asdict()) == []
 
 

@@ -36,7 +36,7 @@ def test_bad_settings_are_refused(change, words):
         dataclasses.replace(GOOD, **change)
 
 
-def test_zero_switches_off_what_can_be_switched_off():
+def test_zero_switches_optional_parts_off():
     off = dataclasses.replace(GOOD, validate_every=0, preview_every=0, ema_decay=0.0)
     assert (off.validate_every, off.preview_every, off.ema_decay) == (0, 0, 0.0)
 

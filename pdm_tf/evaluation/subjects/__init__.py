@@ -1,7 +1,7 @@
 """What can be evaluated: one file per kind, and the table that tells them apart.
 
 `open_subject` asks the kinds of KINDS in order whether a location is theirs, by looking
-at names of files alone. To add one: a file with a `recognises` and an `open_...`, and a
+at names of files alone. To add one: a file with a `matches` and an `open_...`, and a
 row here.
 """
 
@@ -25,22 +25,22 @@ class Kind(NamedTuple):
 
     Attributes:
       what: in words, with an article.
-      recognises: location -> whether it is one.
+      matches: location -> whether it is one.
       open: loads it; raises UserError.
     """
 
     what: str
-    recognises: Callable[[str], bool]
+    matches: Callable[[str], bool]
     open: Callable[[SubjectRequest], Subject]
 
 
 # In this order: a run folder holds pictures too, an exported folder both formats.
 KINDS = (
     Kind("the word bicubic", lambda location: location == BICUBIC, open_bicubic),
-    Kind("a run folder or a bundle", bundle.recognises, bundle.open_bundle),
-    Kind("an ONNX file or a folder with model.onnx", onnx.recognises, onnx.open_onnx),
-    Kind("a SavedModel", saved_model.recognises, saved_model.open_saved_model),
-    Kind("a folder of SR pictures", pictures.recognises, pictures.open_pictures),
+    Kind("a run folder or a bundle", bundle.matches, bundle.open_bundle),
+    Kind("an ONNX file or a folder with model.onnx", onnx.matches, onnx.open_onnx),
+    Kind("a SavedModel", saved_model.matches, saved_model.open_saved_model),
+    Kind("a folder of SR pictures", pictures.matches, pictures.open_pictures),
 )
 
 
@@ -52,7 +52,7 @@ def open_subject(request: SubjectRequest) -> Subject:
         for.
     """
     for kind in KINDS:
-        if kind.recognises(request.location):
+        if kind.matches(request.location):
             subject = kind.open(request)
             break
     else:

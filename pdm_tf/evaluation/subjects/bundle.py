@@ -6,7 +6,7 @@ from pdm_tf.evaluation.subjects.base import SubjectRequest, UpscalingSubject
 from pdm_tf.run import Run, find_bundle, is_bundle
 
 
-def recognises(location: str) -> bool:
+def matches(location: str) -> bool:
     """Whether this is a bundle, or a run folder with or without bundles yet."""
     return is_bundle(location) or Run(location).is_started
 

@@ -9,7 +9,7 @@ FILE = "model.onnx"  # as `python -m export` names it
 _NEVER_CUT = 1 << 20
 
 
-def recognises(location: str) -> bool:
+def matches(location: str) -> bool:
     """Whether this is an ONNX file, or a folder as the exporter leaves it."""
     path = Path(location)
     return (path.is_file() and path.suffix.lower() == ".onnx") or (

@@ -85,7 +85,7 @@ class PictureSubject:
         return [(entry.name, reason) for entry in self.pictures.unused(names)]
 
 
-def recognises(location: str) -> bool:
+def matches(location: str) -> bool:
     """Whether this is a folder with image files in it."""
     try:
         return bool(list_images(location))

@@ -21,7 +21,7 @@ _SIGNATURE = "serving_default"
 _PROBE = 8  # side of the image that finds the scale
 
 
-def recognises(location: str) -> bool:
+def matches(location: str) -> bool:
     """Whether there is a SavedModel here, or a folder of its versions."""
     return _found(Path(location)) is not None
 

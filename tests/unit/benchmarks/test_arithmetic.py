@@ -125,7 +125,7 @@ def test_a_convolution_and_both_gradients():
     assert count_traced(traced(gradients(conv), *CONV_SHAPES)) == 3 * CONV
 
 
-def test_what_nobody_needs_is_not_counted():
+def test_unused_operations_are_not_counted():
     """The tape records both gradients of a convolution whatever it is asked for."""
 
     def kernel_only(x, kernel):

@@ -62,7 +62,7 @@ def test_each_file_is_counted_once(tmp_path):
     assert [path.read_bytes() for path in shards] == before
 
 
-def test_refuses_what_it_cannot_measure():
+def test_refuses_tasks_it_cannot_measure():
     with pytest.raises(UserError, match="--input is required"):
         ReadBenchmarkConfig()
     with pytest.raises(UserError, match="--rounds must be 1 or more. Received: 0"):

@@ -239,7 +239,7 @@ def test_weights_that_do_not_fit():
         ({"preset": "default", "torch_maps": 64}, "--torch_maps must be 1"),
     ],
 )
-def test_what_the_other_side_lacks(changes, message):
+def test_features_that_pytorchs_side_lacks_are_refused(changes, message):
     config = tiny(**changes)
     training = config.training()
     method = train_sides.build_method(training)

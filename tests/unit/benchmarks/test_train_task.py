@@ -179,7 +179,7 @@ def test_a_sweep(monkeypatch):
         ("kernel", 11, {}, 121),
     ],
 )
-def test_what_a_sweep_changes(sweep, size, changed, amount):
+def test_a_sweep_changes_its_setting_alone(sweep, size, changed, amount):
     training = train_sweep.SWEEPS[sweep].changed(tiny().training(), size)
     for name, value in changed.items():
         assert getattr(training, name) == value

@@ -173,9 +173,7 @@ def remove_weights(folder):
         (lambda f: edit_index(f, config={"filters": 8}), "those of its config"),
     ],
 )
-def test_what_is_damaged_or_missing_is_an_error_that_says_so(
-    network, tmp_path, damage, message
-):
+def test_damaged_or_missing_files_are_clear_errors(network, tmp_path, damage, message):
     folder = save(network, tmp_path / "b")
     damage(folder)
     with pytest.raises(UserError, match=message):

@@ -23,7 +23,7 @@ def built(config, seed=0):
     return network
 
 
-def test_each_stage_gets_what_the_one_before_gives():
+def test_each_stage_gets_the_previous_stages_output():
     """Not clipped: values leave [0, 1] between the stages."""
     first, second = built(X2, 1), built(X3, 2)
     chain = chained([first, second])

@@ -43,7 +43,7 @@ def test_a_result_is_finished_while_all_agrees(tmp_path):
     assert ledger.state("a.png", INPUTS) == "missing"
 
 
-def test_what_others_made_is_foreign(tmp_path):
+def test_files_of_other_programs_are_foreign(tmp_path):
     write(tmp_path, "a.png", 7)
     make(tmp_path, "b.png")
     assert state(tmp_path, "a.png") == "foreign"
@@ -125,7 +125,7 @@ def test_lines_of_another_form_tell_nothing(tmp_path, line):
     assert Ledger(tmp_path, NAME).keys() == {"a.png"}
 
 
-def test_a_line_of_a_version_before_says_whose_a_file_is(tmp_path):
+def test_an_older_versions_line_still_claims_its_file(tmp_path):
     write(tmp_path, "a.png", 7)
     line = {"target": "a.png", "bytes": 7, "source_bytes": 1, "settings": "0" * 16}
     (tmp_path / NAME).write_text(json.dumps(line) + "\n")

@@ -49,7 +49,7 @@ def test_clock():
     assert clock(90_000) == "25:00:00"
 
 
-def test_lines_and_texts_stand_beside_the_bar(capsys):
+def test_lines_and_texts_share_the_terminal_with_the_bar(capsys):
     with ProgressBar("", "step", "on", total=10, done=3) as bar:
         assert bar.is_shown
         bar.show_text("sr 0.125")

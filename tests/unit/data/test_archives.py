@@ -43,7 +43,7 @@ def test_names_sizes_and_bytes_of_a_good_one(tmp_path):
     assert {file.size for file in files.values()} == {len(png(HR))}
 
 
-def test_what_systems_add_is_no_image_of_the_set(tmp_path):
+def test_files_added_by_the_system_are_ignored(tmp_path):
     junk = {
         "set/": b"",
         "__MACOSX/set/X4/._0003x4.png": b"?",

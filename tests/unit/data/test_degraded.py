@@ -180,7 +180,7 @@ def test_a_file_system_without_links_gets_copies(folder, learned, monkeypatch):
     assert len(list((folder / "out/hr").glob("**/[!.]*.png"))) == 12
 
 
-def test_a_second_start_keeps_what_is_whole(folder, learned):
+def test_a_second_start_keeps_complete_files(folder, learned):
     pairs(folder, learned, draws=2)
     before = contents(folder / "out")
     times = {p: p.stat().st_mtime_ns for p in (folder / "out").rglob("*.png")}
@@ -196,7 +196,7 @@ def test_a_second_start_keeps_what_is_whole(folder, learned):
     assert len(kept) == 16
 
 
-def test_a_changed_photograph_is_made_again_and_a_lost_one_told(folder, learned):
+def test_a_changed_photograph_is_made_again_and_a_lost_one_reported(folder, learned):
     pairs(folder, learned)
     write_png(folder / "in" / "0001.png", noise(22, 24, 70))
     (folder / "in" / "0004.png").unlink()

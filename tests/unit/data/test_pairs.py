@@ -79,7 +79,7 @@ def test_pairs_in_shards_are_the_pairs_in_folders(tmp_path, cache_mb):
         np.testing.assert_array_equal(streams[0][side], streams[1][side])
 
 
-def test_what_does_not_match_is_named(tmp_path):
+def test_mismatches_are_named(tmp_path):
     _pair(tmp_path, "good.png")
     _pair(tmp_path, "sized.png", hr_size=(30, 39))
     _pair(tmp_path, "swapped.png", hr_size=(36, 30))
@@ -277,7 +277,7 @@ def test_pairs_are_aligned_under_all_eight_symmetries(tmp_path, grid, scale, cac
         (None, None),
     ],
 )
-def test_the_grid_of_pairs_is_read_beside_them(tmp_path, record, grid):
+def test_the_grid_of_pairs_is_read_from_their_folder(tmp_path, record, grid):
     """In folders, below them, through a link, and in shards of them without it."""
     fill(tmp_path / "out" / "lr" / "deep")
     if record is not None:

@@ -90,7 +90,7 @@ def test_missing_archives_are_all_named_with_their_page(tmp_path, capsys):
     assert not (tmp_path / "set").exists()
 
 
-def test_other_names_of_an_archive_are_told(tmp_path, capsys):
+def test_other_names_of_an_archive_are_printed(tmp_path, capsys):
     (tmp_path / "archives").mkdir()
     call("ntire2020_track1", tmp_path / "archives", tmp_path / "set")
     told = capsys.readouterr().err
@@ -243,7 +243,7 @@ def test_nothing_is_made_inside_the_archives(archives_2017, capsys):
     assert "must lie outside --archives_dir" in capsys.readouterr().err
 
 
-def test_what_a_writer_of_rows_got_wrong_is_a_defect(tmp_path, archives_2017):
+def test_a_wrong_row_of_the_table_is_a_defect(tmp_path, archives_2017):
     """Counts of a row are checked against its numbers: a slip is ours, with a trace."""
     row = PAPER_SETS["ntire2017_track2"]
     first = dataclasses.replace(row.parts[0], numbers=(1, 399))

@@ -123,7 +123,7 @@ def test_starting_later_equals_skipping(folder, step):
 
 
 @pytest.mark.parametrize("workers", [2, 4])
-def test_workers_together_draw_what_one_does(folder, workers):
+def test_workers_together_draw_the_same_as_one(folder, workers):
     source = _source(folder)
     parts = [
         _batches(source, worker=worker, workers=workers, start_step=2)

@@ -58,7 +58,7 @@ def test_tensorflow_can_read_them(folders):
     assert len(examples) == 5
 
 
-def test_bad_files_are_left_out_and_told_again_next_time(folders):
+def test_bad_files_are_left_out_and_reported_again_next_time(folders):
     fill(folders[0])
     bad = add_bad_files(folders[0])
     bad.pop("bad-small.png")  # no patch size here
@@ -70,7 +70,7 @@ def test_bad_files_are_left_out_and_told_again_next_time(folders):
     assert second == Outcome(0, 6, first.problems)
 
 
-def test_started_again_it_keeps_what_is_finished(folders):
+def test_a_restart_keeps_finished_work(folders):
     fill(folders[0])
     seen = []
     with pytest.raises(KeyboardInterrupt):

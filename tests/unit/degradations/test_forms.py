@@ -92,7 +92,7 @@ def test_every_variable_of_netn_gets_a_gradient(noise):
 
 
 @pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
-def test_kernels_depend_on_what_the_form_says_and_on_nothing_else(kernel):
+def test_kernels_depend_only_on_the_inputs_of_their_form(kernel):
     pdm = make({**kernel, "initial": "gaussians"})
     shake(pdm)
     config = pdm.config.kernel

@@ -67,7 +67,7 @@ def test_without_noise_module_lr_is_the_clean_one():
 
 
 @pytest.mark.parametrize(("border", "margin"), [("valid", 2), ("reflect", 0)])
-def test_margin_is_what_the_blur_eats(border, margin):
+def test_margin_is_the_border_lost_to_the_blur(border, margin):
     pdm = make(border=border)
     assert pdm.config.margin == margin
     hr, z_k, z_n = draw(pdm, height=6, width=3)

@@ -117,7 +117,7 @@ class _WithQuality:
         self.quality = quality
 
 
-def test_what_depends_on_the_whole_image_is_never_cut():
+def test_whole_image_latents_are_never_cut():
     hr_u8 = noise(40, 50, 9)
     image = degrade_image(Everywhere(), hr_u8, (0, 0), tile=16)
     np.testing.assert_array_equal(

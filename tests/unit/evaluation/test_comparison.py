@@ -81,7 +81,7 @@ def test_differences_are_paired_and_to_the_best_of_each_metric():
         compare(two(), against="C")
 
 
-def test_what_is_printed_alike_ranks_alike():
+def test_equal_printed_values_rank_equally():
     """23.501 and 23.499 are both 23.50: both the best, and the next is the second."""
     methods = two()
     for image in methods[1].report["images"]:
@@ -131,7 +131,7 @@ def _broken(change):
         (lambda m: m.append(m[0]), "different names"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(change, message):
+def test_incomparable_evaluations_are_refused(change, message):
     with pytest.raises(UserError, match=message):
         compare(_broken(change))
 

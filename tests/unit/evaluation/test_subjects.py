@@ -38,11 +38,11 @@ def test_recognised_by_names_of_files(tmp_path, monkeypatch, files, place, kind)
     monkeypatch.chdir(tmp_path)
     for name in files:
         _touch(tmp_path / name)
-    found = [i for i, row in enumerate(KINDS) if row.recognises(place)]
+    found = [i for i, row in enumerate(KINDS) if row.matches(place)]
     assert (found[0] if found else None) == kind
 
 
-def test_what_is_none_of_them_is_told_what_there_is(tmp_path):
+def test_unknown_locations_list_the_kinds(tmp_path):
     with pytest.raises(UserError, match="a SavedModel or a folder of SR pictures"):
         open_subject(SubjectRequest(str(tmp_path)))
 

@@ -64,7 +64,7 @@ def test_over_budget_decodes_again_and_agrees():
     assert pairs[0].loads > 1
 
 
-def test_a_broken_pair_is_told_once_and_left_out():
+def test_a_broken_pair_is_reported_once_and_left_out():
     """Means are those of the good pairs, for the model and for bicubic alike."""
     told = []
     pairs = [bicubic_pair(5), BrokenPair()]

@@ -165,7 +165,7 @@ def test_a_remote_job(tmp_path, box, model):
     assert found["box://in/sub/b.png"]["sr_size"] == [16, 22]
 
 
-def test_what_it_did_not_make_is_kept(tmp_path, model):
+def test_foreign_files_are_kept(tmp_path, model):
     source, output = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     output.mkdir()

@@ -61,7 +61,7 @@ EVERY = (
 )
 
 
-def test_what_keeps_the_limits_breaks_none():
+def test_values_within_the_limits_pass():
     assert broken_limits(limits(), EVERY) == []
 
 
@@ -122,7 +122,7 @@ def test_a_limit_is_still_allowed():
     assert broken_limits(limits(min_fp16_psnr_db=psnr + 1e-9), [half])
 
 
-def test_float16_is_judged_by_its_psnr_alone():
+def test_float16_is_checked_by_psnr_alone():
     """Its values differ by more than float32 may, in many levels."""
     half = record("model_fp16.onnx", "float16", a=image(*[1.0] * 10))
     assert half.worst.max_abs > LIMITS["max_abs_diff"]
@@ -135,7 +135,7 @@ def test_float16_is_judged_by_its_psnr_alone():
     )
 
 
-def test_a_degradation_is_judged_by_its_values_alone():
+def test_a_degradation_is_checked_by_its_values_alone():
     """Its outputs are kernels too, whose levels mean nothing."""
     levels = record("d", "degradation", a=image(*[1.0] * 5))
     assert broken_limits(limits(max_degradation_diff=0.01), [levels]) == []

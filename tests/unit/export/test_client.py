@@ -195,7 +195,7 @@ def test_a_servers_words_are_explained_in_one_line(code, text, kind, says):
         raise error
 
 
-def test_what_the_server_has_is_told():
+def test_the_servers_models_are_listed():
     error = explain("NOT_FOUND", "", ASKED, "version 3 AVAILABLE")
     assert "It has version 3 AVAILABLE." in str(error)
 

@@ -149,7 +149,7 @@ def test_several_networks_in_a_row(tmp_path):
     assert [c["scale"] for c in json.loads(found["config"])] == [2, 3]
 
 
-def test_what_cannot_be_written_is_refused(tmp_path):
+def test_unwritable_outputs_are_refused(tmp_path):
     with pytest.raises(ValueError, match="NHWC"):
         network_to_onnx(built(EDSR_TINY), tmp_path / "m.onnx", layout="HWC")
     half = EDSR_TINY.build("mixed_bfloat16")

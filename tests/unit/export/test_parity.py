@@ -135,7 +135,7 @@ def test_equal_images_are_identical_and_not_infinitely_good():
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("side", ["output", "keras", "both"])
 @pytest.mark.filterwarnings("error")
-def test_what_is_not_finite_is_said_and_stays_json(value, side):
+def test_non_finite_values_are_named_and_stay_json(value, side):
     """JSON has no NaN: a certificate with one could not be written."""
     output, keras = images(1, 0.01)
     if side != "keras":

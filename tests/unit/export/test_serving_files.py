@@ -29,7 +29,7 @@ def output(tmp_path):
     return tmp_path
 
 
-def test_what_is_written(output):
+def test_the_serving_files_are_written(output):
     written = write_serving_files(output, **GIVEN)  # again: nothing is in the way
     names = sorted(path.relative_to(output).as_posix() for path in written)
     assert names == [
@@ -45,7 +45,7 @@ def test_what_is_written(output):
         assert not re.search("@[A-Z]", path.read_text()), f"{path}: a placeholder"
 
 
-def test_models_config_is_what_tf_serving_reads(output):
+def test_tf_serving_reads_the_models_config(output):
     from google.protobuf import text_format
     from tensorflow_serving.config import model_server_config_pb2
 
@@ -126,7 +126,7 @@ def _commands(output):
     ]
 
 
-def test_docker_commands_mount_what_is_there(output):
+def test_docker_commands_mount_existing_folders(output):
     runs = [words for words in _commands(output) if words[:2] == ["docker", "run"]]
     assert len(runs) == 3
     (output / "saved_model").mkdir()

@@ -17,7 +17,7 @@ from tests.support.processes import ended, wait_for
 MIB = 2**20
 
 
-def test_gives_what_the_function_returned_in_another_process():
+def test_returns_the_functions_result_from_another_process():
     stage = run_stage("os:getpid")
     assert stage.result != os.getpid() and ended(stage.result)
     assert 0.0 < stage.seconds < 60.0
@@ -56,7 +56,7 @@ def test_a_defect_shows_its_traceback(capfd, target, reason):
     ("target", "argument", "code"),
     [("os:_exit", 7, 7), ("signal:raise_signal", 9, -9), ("sys:exit", 3, 3)],
 )
-def test_a_death_is_told_with_its_code(target, argument, code):
+def test_a_death_is_reported_with_its_code(target, argument, code):
     """-9 is what the kernel's killer for lack of memory leaves behind."""
     with pytest.raises(StageError) as died:
         run_stage(target, argument)
@@ -120,7 +120,7 @@ def test_an_interrupt_ends_the_step_at_once(tmp_path):
     assert ended(step) and time.monotonic() - start < 10.0
 
 
-def test_an_interrupt_amid_the_start_leaves_no_half_told_step(monkeypatch, capfd):
+def test_an_interrupt_during_the_start_leaves_no_half_printed_step(monkeypatch, capfd):
     """It comes when the process is there and does not yet know what to do."""
     spawn, started = multiprocessing.util.spawnv_passfds, []
 

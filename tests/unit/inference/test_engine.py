@@ -235,7 +235,7 @@ def test_a_graph_of_one_batch_size_gets_it(sessions, monkeypatch):
     np.testing.assert_allclose(sink.sr, sessions["full"].run(lr_of(20, 50)), atol=2e-6)
 
 
-def test_what_fails_fails_alone(sessions):
+def test_one_failing_image_leaves_the_others_alone(sessions):
     """A source at its first and later rows, a sink at each call, a source that lies."""
     engine = Engine(sessions["full"], tile=16, batch_size=2)
     lying = Source(lr_of(40, 40))

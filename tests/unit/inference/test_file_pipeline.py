@@ -41,7 +41,7 @@ def names(folder):
     return sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*.*"))
 
 
-def test_bad_files_fail_alone_and_are_told_in_order(tmp_path):
+def test_bad_files_fail_alone_and_are_reported_in_order(tmp_path):
     reasons = write_odd_files(tmp_path / "in" / "odd")
     tasks = tasks_of(tmp_path / "in", tmp_path / "out")
     tasks = [FileTask(t.source, t.target.with_suffix(".png")) for t in tasks]

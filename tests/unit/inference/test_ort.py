@@ -64,7 +64,7 @@ def test_a_damaged_install_is_explained(tmp_path, content):
     assert "libfoo" in said or not content
 
 
-def test_errors_are_told_without_their_codes():
+def test_errors_are_printed_without_their_codes():
     error = RuntimeError(
         "[ONNXRuntimeError] : 7 : INVALID_PROTOBUF : Load of x:\n bad."
     )

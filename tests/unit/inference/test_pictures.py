@@ -193,7 +193,7 @@ def test_odd_files_are_refused_in_one_line(tmp_path, read):
         assert caught.value.path.endswith(name)
 
 
-def test_what_is_no_file(tmp_path):
+def test_missing_files_folders_and_pipes_are_refused(tmp_path):
     (tmp_path / "lost.png").symlink_to(tmp_path / "nowhere.png")
     with pytest.raises(ImageError, match="link that leads nowhere"):
         read_picture(tmp_path / "lost.png")

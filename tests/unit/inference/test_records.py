@@ -32,7 +32,7 @@ def state(task, settings=SETTINGS):
     return Record(task.target.parents[1], settings).state(task)
 
 
-def test_finished_is_told_after_a_restart_and_in_another_place(made, tmp_path):
+def test_finished_files_are_known_after_a_restart_and_a_move(made, tmp_path):
     assert state(made) == "finished"
     os.rename(tmp_path / "out", tmp_path / "there")
     assert state(FileTask(made.source, tmp_path / "there/x/a.png")) == "finished"

@@ -45,7 +45,7 @@ def test_without_commit_nothing_remains_and_the_old_file_stays(tmp_path):
     assert os.listdir(tmp_path) == ["a.png"]
 
 
-def test_what_a_killed_program_left_is_overwritten(tmp_path):
+def test_leftovers_of_a_killed_program_are_overwritten(tmp_path):
     (tmp_path / ".a.png.part").write_bytes(b"half of a longer file")
     with TargetFile(tmp_path / "a.png") as target:
         os.write(target.descriptor, b"whole")
@@ -96,7 +96,7 @@ def test_a_result_renamed_meanwhile_is_not_touched(tmp_path, monkeypatch):
     assert path.read_bytes() == b"other's result" and len(calls) == 2
 
 
-def test_what_cannot_be_written(tmp_path):
+def test_unwritable_targets_are_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ImageError, match="cannot be written"):
         TargetFile(tmp_path / "file" / "a.png")

@@ -72,7 +72,7 @@ def test_float16_ends_are_fed_and_read(tmp_path):
     np.testing.assert_allclose(sr, full.run(_image(1, 8, 8, 3)), atol=5e-3)
 
 
-def test_a_fixed_batch_is_told(tmp_path):
+def test_a_fixed_batch_is_reported(tmp_path):
     path = write_sr(tmp_path / "a.onnx", batch=2, metadata={})
     assert open_session(path, provider="cpu").info.batch == 2
 
@@ -97,7 +97,7 @@ def test_bound_outputs_are_the_same(tmp_path):
         (b"\x89PNG\r\n\x1a\n" + bytes(100), "must be an ONNX file"),
     ],
 )
-def test_refuses_what_is_no_model(tmp_path, capfd, content, words):
+def test_refuses_files_that_are_not_models(tmp_path, capfd, content, words):
     path = tmp_path / "a.onnx"
     path.write_bytes(content)
     with pytest.raises(UserError, match=words) as error:
@@ -205,7 +205,7 @@ needs_no_gpu = pytest.mark.skipif(_has_driver(), reason="this machine has a GPU"
 
 @needs_no_gpu
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt", "auto"])
-def test_a_missing_gpu_is_told_with_the_reason(tmp_path, capfd, provider):
+def test_a_missing_gpu_is_reported_with_the_reason(tmp_path, capfd, provider):
     """And nothing of it reaches the terminal behind our back."""
     session = open_session(write_sr(tmp_path / "a.onnx"), provider=provider)
     report = session.provider
@@ -281,7 +281,7 @@ def test_a_gpu_that_got_no_convolution_does_not_count():
         providers.check_strict(report, "a.onnx")
 
 
-def test_tensorrt_that_became_cuda_is_told():
+def test_falling_back_from_tensorrt_to_cuda_is_reported():
     session = GpuSession(cuda=["Conv"])
     report = providers.report_on(session, "tensorrt", "tensorrt: no libnvinfer")
     assert (report.active, report.reason) == ("cuda", "tensorrt: no libnvinfer")
@@ -294,7 +294,7 @@ def test_refuses_unknown_providers(tmp_path):
         open_session(write_sr(tmp_path / "a.onnx"), provider="gpu")
 
 
-def test_what_cannot_be_computed_is_a_user_error(tmp_path, capfd):
+def test_impossible_computations_are_user_errors(tmp_path, capfd):
     """The same class for all that onnxruntime raises; here, an image of 2 colours."""
     session = open_session(write_sr(tmp_path / "a.onnx"), provider="cpu")
     with pytest.raises(UserError, match="5x4 pixels.*smaller tile"):

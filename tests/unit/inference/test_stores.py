@@ -28,7 +28,7 @@ def new_store(request, tmp_path):
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("bands", [1, 2, 3, 4])
 @pytest.mark.parametrize("height", [1, 16, 37])  # below, at and above a strip
-def test_what_goes_in_comes_out(new_store, height, bands, bits):
+def test_stores_return_the_pixels_they_were_given(new_store, height, bands, bits):
     values = samples(height, 13, bands, bits=bits)
     store = new_store(values.shape, values.dtype)
     for part in np.array_split(values, min(5, height)):

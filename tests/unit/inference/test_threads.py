@@ -8,7 +8,7 @@ import pytest
 from pdm_tf.inference.threads import Threads, Worker
 
 
-def test_what_a_thread_raises_reaches_the_caller_and_stops_the_others():
+def test_an_error_in_a_thread_reaches_the_caller_and_stops_the_others():
     never_filled: queue.Queue = queue.Queue()
     got = []
 

@@ -261,7 +261,7 @@ def test_networks_that_see_far_are_approximated_and_blended():
     assert choose(radius=36, advised=24).exact
 
 
-def test_what_is_asked_for_is_taken():
+def test_requested_settings_are_used():
     cutting = choose(tile=200, overlap=10, blend=3, batch_size=5)
     assert (cutting.tile, cutting.overlap, cutting.blend) == (200, 10, 3)
     assert (cutting.batch_size, cutting.exact) == (5, False)
@@ -287,7 +287,7 @@ def test_a_small_tile_is_kept_and_its_overlap_made_to_fit():
         {"batch_size": -1},
     ],
 )
-def test_what_cannot_be_is_refused(given):
+def test_impossible_settings_are_refused(given):
     with pytest.raises(UserError, match="Received"):
         choose(**given)
 

@@ -225,14 +225,14 @@ def test_numbers_that_no_network_of_ours_has_are_named(tmp_path):
         (b"", "must be a PyTorch or safetensors file"),
     ],
 )
-def test_other_files_are_told_apart(tmp_path, head, message):
+def test_other_files_are_distinguished(tmp_path, head, message):
     with pytest.raises(UserError, match=message):
         open_weights(write(tmp_path / "x.pth", head))
     with pytest.raises(UserError, match="no file"):
         open_weights(tmp_path / "missing.pth")
 
 
-def test_nesting_prefix_and_what_lies_beside(tmp_path):
+def test_nesting_prefix_and_other_entries(tmp_path):
     """params_ema before params; `module.` off; the rest named."""
     one = {"0": np.float32([1.0]).tobytes(), "1": np.float32([2.0]).tobytes()}
     raw, averaged = (

@@ -94,7 +94,7 @@ def test_health_of_a_model_and_of_one_kernel_by_request():
     assert set(first.numbers) - set(repeated.numbers) == {"alarm/noise_repeats"}
 
 
-def test_only_what_learns_a_degradation_is_asked():
+def test_only_methods_that_learn_a_degradation_are_asked():
     def unused():
         raise AssertionError("no batch is needed")
 

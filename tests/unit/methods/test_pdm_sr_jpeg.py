@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from pdm_tf.degradations import JPEGModuleConfig
 from pdm_tf.methods.base import FULL_BATCH, BatchShard
-from pdm_tf.methods.steps import cut_at_phase, step_seed
+from pdm_tf.methods.steps import crop_at_corners, step_seed
 from tests.unit.methods import tiny
 
 
@@ -21,7 +21,7 @@ def test_cuts_the_same_place_out_of_lr_and_hr():
     lr = rng.random([2, 12, 13, 3]).astype(np.float32)
     hr = lr.repeat(2, axis=1).repeat(2, axis=2)
     corners = tf.constant([[0, 5], [4, 3]])
-    cut_lr, cut_hr = cut_at_phase(tf.constant(lr), tf.constant(hr), corners, 8, 2)
+    cut_lr, cut_hr = crop_at_corners(tf.constant(lr), tf.constant(hr), corners, 8, 2)
     for i, (y, x) in enumerate([(0, 5), (4, 3)]):
         np.testing.assert_array_equal(cut_lr[i], lr[i, y : y + 8, x : x + 8])
     np.testing.assert_array_equal(cut_hr, cut_lr.numpy().repeat(2, 1).repeat(2, 2))

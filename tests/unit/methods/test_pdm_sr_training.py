@@ -132,7 +132,7 @@ def test_the_average_of_the_papers_noise_module_is_its_last_weights():
 
 
 @pytest.mark.parametrize("fakes", ["8bit", "8bit_unmasked", "release"])
-def test_discriminator_sees_fakes_as_told(fakes):
+def test_discriminator_sees_fakes_as_configured(fakes):
     watch, pdm = watching(), loud_noise()
     method = tiny.pdm_sr({"pdm": pdm, "discriminator": watch}, fakes=fakes)
     tiny.run(method, 1)

@@ -159,7 +159,7 @@ class Watching(PatchGAN):
 
 
 @pytest.mark.parametrize("hr_fakes", ["8bit", "raw"])
-def test_the_hr_discriminator_sees_results_as_told(hr_fakes):
+def test_the_hr_discriminator_sees_results_as_configured(hr_fakes):
     watch = Watching(tiny.DISCRIMINATOR, name="hr_discriminator")
     watch(np.zeros([1, 16, 16, 3], np.float32))
     watch.__dict__["seen"].clear()
@@ -218,7 +218,7 @@ def test_frozen_degradation_stays_and_phases_switch():
     assert tiny.moved(hr_d, start)
 
 
-def test_what_leaves_training_is_that_of_pdm_sr():
+def test_its_bundles_are_those_of_pdm_sr():
     method = tiny.pdm_srgan()
     assert set(method.deployable()) == {"sr", "pdm"} == set(method.ema_networks())
     batch = tiny.batch_for(method)

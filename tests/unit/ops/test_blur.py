@@ -429,7 +429,7 @@ def test_half_precision_is_summed_in_float32(dtype):
         ((1, 64, 64, 3), 9, {"border": "zero"}, "Received: 'zero'"),
     ],
 )
-def test_errors_say_what_came(shape, taps, options, message):
+def test_errors_name_the_received_value(shape, taps, options, message):
     kernel = tf.fill([1, 1, 1, taps], 1.0 / taps)
     with pytest.raises(ValueError, match=message):
         blur_downsample(tf.zeros(shape), kernel, 4, **options)

@@ -37,7 +37,7 @@ def test_constant_stays_and_edges_ring():
     assert ringing.max() > 1.01 and ringing.min() < -0.01, "not the cubic of a=-0.5"
 
 
-def test_errors_say_what_came():
+def test_errors_name_the_received_value():
     with pytest.raises(ValueError, match=r"scale=4, shape=\(1, 30, 32, 3\)"):
         bicubic_downsample(tf.zeros([1, 30, 32, 3]), 4)
 

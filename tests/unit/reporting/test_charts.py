@@ -30,7 +30,7 @@ def test_logarithmic_axis_holds_all_values(values):
     assert all(low * 0.999 <= value <= high * 1.001 for value in values)
 
 
-def test_what_is_not_finite_is_left_out():
+def test_non_finite_values_are_left_out():
     assert limits([math.nan, 1.0, math.inf, 3.0], Scale("x")) == (1.0, 3.0)
     assert limits([-1.0, 2.0, 30.0], Scale("x", logarithmic=True)) == (1.0, 100.0)
     assert limits([], Scale("x")) == (0.0, 1.0)

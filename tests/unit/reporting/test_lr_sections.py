@@ -47,7 +47,7 @@ def test_grey_noise_counts_for_all_channels():
     assert "mean of red" not in noise_section(CLEAN, noise).body
 
 
-def test_cast_and_content_are_told_from_noise():
+def test_cast_and_content_are_separated_from_noise():
     assert colour_cast(WHITE) < 0.001
     tint = np.where(np.arange(32) % 2, 0.01, -0.01)[:, None, None, None]
     assert colour_cast(WHITE + tint) == pytest.approx(0.01, rel=0.05)

@@ -30,6 +30,6 @@ def test_all_numbers_of_a_real_report_are_there():
         assert f'<th scope="row">{name}</th>' in body
 
 
-def test_what_is_missing_is_said_with_its_reason():
+def test_missing_parts_are_named_with_their_reason():
     body = measured_section({}, "too few <photographs>").body
     assert "Not measured: too few &lt;photographs&gt;" in body and "<table" not in body

@@ -152,7 +152,7 @@ def test_the_verdict_is_on_what_is_shown():
         ({"measured": told_apart(0.95, 0.93)}, "in 95% of cases"),
     ],
 )
-def test_what_is_wrong_with_a_degradation_is_said(others, told):
+def test_faults_of_a_degradation_are_reported(others, told):
     page = RunPage(BOTH, [])
     if "noise" in others:  # a constant has no correlation with anything
         others["noise"] = others["noise"] + 1e-6 * DRAW.standard_normal((16, 24, 24, 1))
@@ -162,7 +162,7 @@ def test_what_is_wrong_with_a_degradation_is_said(others, told):
     assert any(told in point for point in (verdict.headline, *verdict.points))
 
 
-def test_true_kernels_stand_beside_the_learned_ones():
+def test_true_kernels_appear_next_to_the_learned_ones():
     true = np.stack([gaussian_kernel(w, 1.0, 0.0) for w in (1.0, 2.0)])
     page = RunPage(BOTH, [])
     page.add_degradation(**degradation(true_kernels=true, real_lr_u8=None))

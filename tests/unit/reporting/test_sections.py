@@ -26,7 +26,7 @@ def test_kernels_are_shown_by_width_with_their_numbers():
     assert "Learned kernels: 3 of 3 drawn" in body and "True kernels" not in body
 
 
-def test_kernels_are_judged_from_the_grids_centre():
+def test_kernels_are_measured_from_the_grids_centre():
     """On the half-pixel grid a centred kernel lies 1.5 px off its middle tap."""
     kernel = np.zeros([2, 9, 9])
     kernel[:, 5, 5] = kernel[:, 5, 6] = kernel[:, 6, 5] = kernel[:, 6, 6] = 0.25

@@ -32,7 +32,7 @@ def write_scalars(folder, last_step, values):
     writer.close()
 
 
-def test_what_was_logged_is_read_by_another_process_before_the_end(tmp_path):
+def test_another_process_reads_the_log_before_the_end(tmp_path):
     writer = EventWriter(tmp_path, 0)
     writer.scalars(3, {"loss/a": 0.5})
     until = time.monotonic() + 20

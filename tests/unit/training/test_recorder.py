@@ -31,7 +31,7 @@ def test_once_per_cause_until_it_clears():
     assert len(_update(alarm, step + 4, "a", "b")[1]) == 1  # again
 
 
-def test_the_start_is_not_judged():
+def test_the_start_raises_no_alarm():
     """Kernels may begin alike; the numbers are written all the same."""
     alarm = CollapseAlarm()
     assert _update(alarm, GRACE_STEPS - 1, "a") == ("", [])

@@ -42,7 +42,7 @@ def two(tmp_path_factory):
     return run_dir, ended
 
 
-def test_two_workers_train_what_one_does(two, tmp_path):
+def test_two_workers_train_the_same_weights_as_one(two, tmp_path):
     run_dir, _ = two
     ((code, _, errors),) = start(tmp_path / "run", workers=1)
     assert code == 0, errors

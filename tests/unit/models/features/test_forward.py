@@ -101,7 +101,7 @@ def test_taps_come_in_the_order_asked_for_and_conv_is_before_relu():
         network(image, taps=())
 
 
-def test_only_what_the_deepest_tap_needs_is_computed():
+def test_nothing_beyond_the_deepest_tap_is_computed():
     """A graph for conv1_2 of VGG19 has two convolutions, not sixteen."""
     network = SMALL["vgg19"].build()
     graph = tf.function(lambda x: network(x, taps=("conv1_2",))).get_concrete_function(
