@@ -5,7 +5,8 @@ The file's contract, which `pdm_tf.inference` reads:
   [batch, height_sr, width_sr, 3] float32, not clipped. With layout "NCHW" channels
   come second in both.
 - opset 18, the highest that tf2onnx 1.17 writes.
-- `metadata_props`, all texts: what `describe` returns.
+- `metadata_props`, all texts: what `describe` returns, `grid` ("pixel0", "half_pixel";
+  see `pdm_tf.core.geometry`) where it is known, and where the weights are from.
 
 Memory. tf2onnx copies the whole graph for each of its optimisation passes, weights
 included: 10 GB at the peak for the large EDSR. So it gets a graph without them: kernels

@@ -18,6 +18,7 @@ from pathlib import Path
 from export.signatures import check_name
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import atomic_file, write_text_atomic
+from pdm_tf.core.geometry import reversal_shift
 
 TEMPLATES = Path(__file__).with_name("templates")
 _DIMS = {"NHWC": ("-1, -1, 3", "{0}, {0}, 3"), "NCHW": ("3, -1, -1", "3, {0}, {0}")}
@@ -64,6 +65,7 @@ def write_serving_files(
     values = {
         "MODEL_NAME": model_name,
         "SCALE": str(scale),
+        "SHIFT": str(reversal_shift(scale, "pixel0")),
         "VERSION": str(version),
         "TILE": str(tile),
         "DIMS": dims,

@@ -13,6 +13,7 @@ import tensorflow as tf
 from pdm_tf.bundles.bundle import Bundle, load_bundle
 from pdm_tf.bundles.chain import chained
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.geometry import grid_of_chain
 from pdm_tf.degradations import PDM
 from pdm_tf.models.network import SRNetwork
 from pdm_tf.run import (
@@ -47,6 +48,11 @@ class ExportSources:
     def provenance(self) -> dict[str, str]:
         """Where the SR weights are from, as texts for the metadata."""
         return _provenance(self.bundles, self.sources)
+
+    @property
+    def grid(self) -> str | None:
+        """Where LR pixels lie for the network, see `core.geometry`; None: unknown."""
+        return grid_of_chain((bundle.scale, bundle.grid) for bundle in self.bundles)
 
     @property
     def degradation_provenance(self) -> dict[str, str]:

@@ -81,6 +81,7 @@ def write_models(
     sr: dict[str, object] = {}
     pdm: dict[str, object] = {}
     if sources.network is not None:
+        grid = sources.grid
         write_saved_model(
             sources,
             folder / SAVED_MODEL / str(version),
@@ -91,7 +92,7 @@ def write_models(
             sources.network,
             folder / MODEL,
             layout=layout,
-            metadata=sources.provenance,
+            metadata=sources.provenance | ({"grid": grid} if grid else {}),
         )
         sr = _facts(sources)
     if sources.degradation is not None:
@@ -125,6 +126,7 @@ def _facts(sources: ExportSources) -> dict[str, object]:
         "architecture": sources.network.architecture,
         "scale": sources.network.scale,
         "receptive_radius": sources.network.receptive_radius,
+        "grid": sources.grid or "unknown",
         "parameters": sources.network.count_params(),
         **sources.provenance,
     }

@@ -20,9 +20,10 @@ from pdm_tf.bundles.bundle import Bundle, load_bundle, save_bundle
 from pdm_tf.cli.component import parse_args, to_json_dict
 from pdm_tf.core.checks import lookup, suggest
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.geometry import ASSUMED_GRID
 from pdm_tf.core.progress import ProgressBar
 from pdm_tf.core.seeds import stream_seed
-from pdm_tf.data.pairs import ASSUMED_GRID, load_pairs
+from pdm_tf.data.pairs import load_pairs
 from pdm_tf.data.pipeline import (
     Batching,
     make_batches,
@@ -61,6 +62,7 @@ class TrainingSetup:
       validate: network -> scores, or None without validation folders.
       skipped: (path, reason) of images that cannot be used.
       remarks: lines that whoever started the run should read.
+      grid: where LR pixels lie for the SR network, see `core.geometry`; None: unknown.
     """
 
     method: Method
@@ -68,6 +70,7 @@ class TrainingSetup:
     validate: Callable[[keras.Model], Mapping[str, float]] | None
     skipped: Sequence[tuple[str, str]]
     remarks: Sequence[str] = ()
+    grid: str | None = None
 
 
 def build_training(
@@ -88,12 +91,13 @@ def build_training(
     with replicas.scope():
         method = build_method(config, remarks.append)
     if "lr" in method.patches:
-        batches, skipped = _paired_batches(
+        batches, skipped, grid = _paired_batches(
             config, replicas, method.grid, remarks.append
         )
     else:
         batches, skipped = _unpaired_batches(config, method, replicas)
-    return TrainingSetup(method, batches, validate, skipped, remarks)
+        grid = None if method.grid == "auto" else method.grid
+    return TrainingSetup(method, batches, validate, skipped, remarks, grid)
 
 
 def build_method(config: TrainConfig, remark: Remark = lambda line: None) -> Method:
@@ -181,9 +185,9 @@ def _unpaired_batches(
 
 
 def _paired_batches(
-    config: TrainConfig, replicas: Replicas, grid: str, remark: Remark
-) -> tuple[Callable[[int], Batches], list[tuple[str, str]]]:
-    """Batches of pairs, and what is left out.
+    config: TrainConfig, replicas: Replicas, grid: str | None, remark: Remark
+) -> tuple[Callable[[int], Batches], list[tuple[str, str]], str | None]:
+    """Batches of pairs, what is left out, and where LR pixels lie if that is known.
 
     Args:
       config: of the run.
@@ -213,7 +217,8 @@ def _paired_batches(
         how = _batching(config, replicas, start_step)
         return make_pair_batches(pairs, config.lr_patch, how)
 
-    return batches, [(str(path), reason) for path, reason in skipped]
+    left_out = [(str(path), reason) for path, reason in skipped]
+    return batches, left_out, pair_set.grid
 
 
 def _batching(config: TrainConfig, replicas: Replicas, start_step: int) -> Batching:
@@ -254,9 +259,12 @@ def compiled_step(
 
 
 def bundle_saver(
-    config: TrainConfig, folder: Path
+    config: TrainConfig, folder: Path, grid: str | None = None
 ) -> Callable[[Mapping[str, Network], int], None]:
-    """Returns save(networks, step), which writes `folder`/<name>/ for each."""
+    """Returns save(networks, step), which writes `folder`/<name>/ for each.
+
+    `grid` is where LR pixels lie for the SR networks, see `core.geometry`.
+    """
 
     def save(networks: Mapping[str, Network], step: int) -> None:
         for name, network in networks.items():
@@ -264,6 +272,7 @@ def bundle_saver(
                 network,
                 folder / name,
                 step=step,
+                grid=grid,
                 notes={
                     "method": config.method,
                     "seed": config.seed,

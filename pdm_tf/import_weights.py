@@ -10,6 +10,7 @@ from pdm_tf.cli.component import parse_args
 from pdm_tf.cli.flag_set import ProgramSpec, flag
 from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.geometry import ASSUMED_GRID
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.interop.weight_file import WeightFile, open_weights
 from pdm_tf.run import check_bundle_output
@@ -81,6 +82,13 @@ class ImportConfig:
         "For layout pdm: whether the noise module sees the image "
         "(`mix`); auto knows it for 6 inputs.",
     )
+    grid: Literal["auto", "pixel0", "half_pixel"] = flag(
+        "auto",
+        "For SR networks: where LR pixel i lies in the HR image, on HR pixel scale * i "
+        "(pixel0, as the PDM release trains) or in the middle of its pixels "
+        "(half_pixel, as bicubic has it); upscale --ensemble needs it. auto takes "
+        "half_pixel, as nearly all published networks have it.",
+    )
 
     def __post_init__(self) -> None:
         check_flags(self, "pdm_tf.import_weights")
@@ -135,12 +143,18 @@ def main(config: ImportConfig) -> None:
     plan = replace(plan, config=settings, ignored=plan.ignored)
     with quiet_start():
         network = settings.build()
+    if config.grid != "auto" and network.role != "sr":
+        raise UserError(
+            "--grid is for SR networks. "
+            f"Received: --grid={config.grid} and a file of layout {layout}."
+        )
     fill(network, plan, tensors)
     ignored |= plan.ignored
     save_bundle(
         network,
         output,
         step=0,
+        grid=ASSUMED_GRID if config.grid == "auto" else config.grid,
         notes=_notes(config, file, layout, ignored),
     )
     _print(file, layout, plan.remarks, network, ignored)

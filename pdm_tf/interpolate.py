@@ -97,6 +97,7 @@ def main(config: InterpolateConfig) -> None:
             interpolated(a.network, b.network, alpha),
             folder,
             step=0,  # as of imported weights: none of our training
+            grid=a.grid if a.grid == b.grid else None,
             notes={
                 "interpolated": {"alpha": alpha, "a": _origin(a), "b": _origin(b)},
                 "pdm_tf": __version__,

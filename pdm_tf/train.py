@@ -79,7 +79,7 @@ def main(config: TrainConfig) -> int:
                     setup.make_batches,
                     stop,
                     validate=setup.validate,
-                    save_bundles=build.bundle_saver(config, run.bundles),
+                    save_bundles=build.bundle_saver(config, run.bundles, setup.grid),
                 )
                 outcome = trainer.run()
         except NonFiniteLossError as error:

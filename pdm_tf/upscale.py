@@ -199,6 +199,8 @@ def main(config: UpscaleConfig) -> int:
         ensemble=config.ensemble,
     )
     display.say(engine_line(engine))
+    if config.ensemble and engine.session.info.grid_remark:
+        display.say(engine.session.info.grid_remark)
     start, stopped = time.monotonic(), False
     _write_report(config, engine, display, finished=False)  # fails now, if it does
     try:

@@ -30,6 +30,7 @@ from pdm_tf.bundles.chain import Chain
 from pdm_tf.bundles.networks import CLASSES
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_json_atomic
+from pdm_tf.core.geometry import GRIDS
 from pdm_tf.models.network import Network
 from pdm_tf.run import BUNDLE_INDEX
 
@@ -56,6 +57,8 @@ class Bundle:
       step: training step that the weights are from.
       sha256: of the weights: the same weights have the same one.
       notes: whatever the writer wanted to keep (run, method, seed).
+      grid: where LR pixels lie in HR images for an SR network, see `core.geometry`;
+        None: unknown, or another role.
     """
 
     network: Network
@@ -66,6 +69,7 @@ class Bundle:
     step: int
     sha256: str
     notes: Mapping[str, Any]
+    grid: str | None = None
 
 
 def save_bundle(
@@ -74,6 +78,7 @@ def save_bundle(
     *,
     step: int,
     notes: Mapping[str, Any] | None = None,
+    grid: str | None = None,
 ) -> Path:
     """Writes or replaces a bundle; its role and scale are the network's.
 
@@ -82,6 +87,8 @@ def save_bundle(
       folder: the bundle's folder, made if missing.
       step: training step of the weights.
       notes: JSON-able extras.
+      grid: of the LR images that an SR network is for, see `core.geometry`; None:
+        unknown. Other networks have none, whatever it is.
 
     Returns:
       The folder.
@@ -113,6 +120,8 @@ def save_bundle(
         "sha256": digest,
         "notes": dict(notes or {}),
     }
+    if network.role == "sr":
+        index["grid"] = grid
     write_json_atomic(folder / BUNDLE_INDEX, index)
     for pattern in ("*.keras", "*.weights.h5"):
         for stale in folder.glob(pattern):
@@ -171,7 +180,22 @@ def load_bundle(folder: Path | str, dtype: str = "float32") -> Bundle:
         step=index["step"],
         sha256=index["sha256"],
         notes=index["notes"],
+        grid=_grid_of(index, folder) if network.role == "sr" else None,
     )
+
+
+def _grid_of(index: Mapping[str, Any], folder: Path) -> str | None:
+    """What the index says; of one from before it said so, what its method was for."""
+    if "grid" not in index:
+        of_pdm = index["notes"].get("method") in ("pdm_sr", "pdm_srgan")
+        return "pixel0" if of_pdm else None  # the default of these methods
+    grid = index["grid"]
+    if grid is not None and grid not in GRIDS:
+        raise UserError(
+            f"The grid in {folder / BUNDLE_INDEX} must be one of {', '.join(GRIDS)}, "
+            f"or null. Received: {grid!r}."
+        )
+    return grid
 
 
 def _weights_digest(path: Path) -> str:

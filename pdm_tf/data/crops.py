@@ -40,7 +40,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.core.geometry import D4_COUNT, d4_parts
+from pdm_tf.core.geometry import D4_COUNT, d4_parts, reversal_shift
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.data.sources import ImageSource
 
@@ -182,11 +182,6 @@ def partners_of(draws: Draw, scale: int, grid: str) -> Draw:
         moved = earlier * reversals(draws.symmetry)
         tops, lefts = tops - moved[:, 0], lefts - moved[:, 1]
     return draws._replace(top=tops, left=lefts)
-
-
-def reversal_shift(scale: int, grid: str) -> int:
-    """HR pixels that the HR patch of a pair begins earlier on an axis it reverses."""
-    return {"pixel0": scale - 1, "half_pixel": 0}[grid]
 
 
 # (images [n], tops [n], lefts [n], side) -> n tensors of side*side*3 elements

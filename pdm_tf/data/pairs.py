@@ -29,8 +29,6 @@ from pdm_tf.data.tfrecord import grid_of_shards
 
 # The settings that pdm_tf.degrade leaves beside its folders lr/ and hr/.
 DEGRADE_RECORD = "degrade.json"
-# That of bicubic, and of nearly all public pairs.
-ASSUMED_GRID = "half_pixel"
 
 # What datasets put behind the name of an LR file: 0001x4.png, 0001x4m.png (mild),
 # 0001x4d.png (difficult), 0001x4w2.png (wild, version 2), baby_x4.png; and what

@@ -14,8 +14,9 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.data.crops import cutter, draw_samples, partners_of, reversal_shift
-from pdm_tf.data.pairs import ASSUMED_GRID, PairSet
+from pdm_tf.core.geometry import ASSUMED_GRID, reversal_shift
+from pdm_tf.data.crops import cutter, draw_samples, partners_of
+from pdm_tf.data.pairs import PairSet
 from pdm_tf.data.parallel import OnProgress
 from pdm_tf.data.sources import ImageSource, open_source, place_of
 

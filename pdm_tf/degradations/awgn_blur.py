@@ -74,7 +74,7 @@ class AwgnBlurDegradation(Degradation):
     def __init__(self, scale: int, config: AwgnBlurConfig | None = None) -> None:
         self.scale = scale
         self.config = config or AwgnBlurConfig()
-        self.margin = self.config.kernel_size // 2
+        self.margin, self.grid = self.config.kernel_size // 2, self.config.grid
         _, self._centre_px = grid_geometry(scale, self.config.grid)
 
     def draw(self, batch: int, height: int, width: int, seed: tf.Tensor) -> Latents:

@@ -83,6 +83,8 @@ class Degradation(ABC):
         A crop of a JPEG file begins anywhere on the grid, while a degradation begins it
         at the first pixel. To make crops like those, make as many pixels more in both
         directions and cut at random: see `methods.steps.crop_at_corners`.
+      grid: where LR pixels lie in the HR image, of `core.geometry.GRIDS`; None: neither
+        place, or it is unknown.
       edge: how a photograph is continued beyond its edges: "reflect" (without
         repeating the edge pixel) or "symmetric" (with it).
     """
@@ -92,6 +94,7 @@ class Degradation(ABC):
     margin: int
     context: int | None = 0
     grid_period: int = 0
+    grid: str | None = None
     edge: Literal["reflect", "symmetric"] = "reflect"
 
     @property

@@ -21,6 +21,7 @@ class BicubicDegradation(Degradation):
         that inside the margin nothing depends on how borders are mirrored.
     """
 
+    grid = "half_pixel"
     edge = "symmetric"  # as MATLAB's imresize
 
     def __init__(self, scale: int, config: NoSettings | None = None) -> None:

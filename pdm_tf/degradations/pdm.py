@@ -190,6 +190,11 @@ class PDM(Network, Degradation):
         return self.config.kernel.kernel_size // 2
 
     @property
+    def grid(self) -> str:
+        """Where LR pixels lie in the HR image, see `core.geometry`."""
+        return self.config.grid
+
+    @property
     def crop_margin(self) -> int:
         """HR pixels of context around training crops: 0 with border="reflect"."""
         return self.config.margin

@@ -10,7 +10,11 @@ the float32 network.
 The ensemble is the 8-fold self-ensemble of EDSR (Lim et al. 2017, arXiv:1707.02921,
 "EDSR+"): the network sees the image turned by 0, 90, 180 and 270 degrees, as it is and
 mirrored; each result is turned back, and their mean is the output, at eight times the
-work.
+work. Where the network's LR pixels lie on the first of their HR pixels (the grid
+"pixel0"), a result of a reversed image is moved back by scale - 1 pixels too
+(`core.geometry.reversal_shift`). The image's last scale - 1 rows and columns are the
+mean of those parts that show them: two at the last corner. Tiles inside the image lose
+nothing, since the overlap is cut off.
 """
 
 from collections.abc import Callable, Iterable
@@ -20,13 +24,15 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.geometry import ASSUMED_GRID, d4_parts, reversal_shift
 from pdm_tf.core.images import to_float, to_u8
 from pdm_tf.inference.model_file import model_files
 from pdm_tf.inference.session import SrSession, open_session
 from pdm_tf.inference.tile_pipeline import LrSource, SrSink, TilePipeline
 from pdm_tf.inference.tiling import Cutting, TilePlan, choose_cutting
 
-_IMAGE_AXES = (1, 2)
+# All symmetries, the two shapes of a tile one after the other.
+_SYMMETRIES = (0, 4, 2, 6, 1, 7, 3, 5)
 
 Fallback = SrSession | Callable[[], SrSession] | None
 
@@ -66,12 +72,18 @@ class Engine:
         """
         info = session.info
         self.session, self.scale, self.ensemble = session, info.scale, ensemble
+        self._shift = reversal_shift(info.scale, info.grid or ASSUMED_GRID)
+        radius = info.receptive_radius
+        if radius is not None and ensemble and self._shift:
+            # A reversed image shows an HR pixel between two LR pixels as one of the
+            # second: it sees one LR pixel further on.
+            radius += 1
         self.cutting: Cutting = choose_cutting(
             tile=tile,
             overlap=overlap,
             blend=blend,
             batch_size=info.batch or batch_size,
-            radius=info.receptive_radius,
+            radius=radius,
             advised=info.overlap,
             on_gpu=session.provider.on_gpu,
         )
@@ -140,6 +152,7 @@ class Engine:
             "blend": cutting.blend,
             "batch_size": cutting.batch_size,
             "receptive_radius": info.receptive_radius,
+            "grid": info.grid,
             "exact": cutting.exact,
             "ensemble": self.ensemble,
         }
@@ -164,7 +177,7 @@ class Engine:
             padding = np.zeros((missing, *batch.shape[1:]), batch.dtype)
             return session.run(np.concatenate([batch, padding]))[: len(batch)]
 
-        return self_ensemble(run, lr) if self.ensemble else run(lr)
+        return self_ensemble(run, lr, self._shift) if self.ensemble else run(lr)
 
     def float32_session(self) -> SrSession | None:
         """The network to redo an image with, opened at the first call."""
@@ -263,7 +276,7 @@ class _ArraySink:
 
 
 def self_ensemble(
-    run: Callable[[np.ndarray], np.ndarray], lr: np.ndarray
+    run: Callable[[np.ndarray], np.ndarray], lr: np.ndarray, shift: int = 0
 ) -> np.ndarray:
     """Returns the mean over the eight symmetries of the square.
 
@@ -271,20 +284,26 @@ def self_ensemble(
       run: [B, h, w, 3] -> [B, h * s, w * s, 3] float32, for any h and w. Tiles that are
         not square come in two shapes.
       lr: [B, h, w, 3] float32.
+      shift: pixels by which results of reversed images lie too far on, less than s:
+        `core.geometry.reversal_shift` of the network.
 
     Returns:
-      [B, h * s, w * s, 3] float32.
+      [B, h * s, w * s, 3] float32. The last `shift` rows and columns are the mean of
+      the parts that are not reversed along that axis: four, or two where both end.
     """
     total: np.ndarray | None = None
-    for turns in (0, 2, 1, 3):  # the two shapes of a tile one after the other
-        for mirrored in (False, True):
-            part = np.rot90(lr, turns, axes=_IMAGE_AXES)
-            part = run(part[:, :, ::-1] if mirrored else part)
-            part = part[:, :, ::-1] if mirrored else part
-            part = np.rot90(part, -turns, axes=_IMAGE_AXES)
-            if total is None:
-                total = np.array(part)
-            else:
-                total += part
+    for symmetry in _SYMMETRIES:
+        down, right, transposed = d4_parts(symmetry)
+        turn = np.s_[:, :: -1 if down else 1, :: -1 if right else 1]
+        part = run(lr[turn].swapaxes(1, 2) if transposed else lr[turn])
+        part = (part.swapaxes(1, 2) if transposed else part)[turn]
+        if total is None:  # the image as it is, which has all pixels
+            total = np.array(part)
+            continue
+        part = part[:, shift if down else 0 :, shift if right else 0 :]
+        total[:, : part.shape[1], : part.shape[2]] += part
+    if shift:  # half of the parts
+        total[:, -shift:] *= np.float32(2)
+        total[:, :, -shift:] *= np.float32(2)
     total /= np.float32(8)
     return total

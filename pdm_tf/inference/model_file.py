@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.geometry import ASSUMED_GRID, GRIDS
 
 PathLike = str | os.PathLike[str]
 
@@ -34,6 +35,7 @@ class ModelInfo:
       receptive_radius: how far an output pixel sees, in LR pixels; None: unknown.
       overlap: LR pixels to cut tiles with, as the network's author measured or derived
         them; None: unknown.
+      grid: where LR pixels lie in HR images, of `core.geometry.GRIDS`; None: unknown.
       metadata: all that the file's metadata hold.
       sha256: of the file.
       batch: the one batch size that the graph takes; None: any.
@@ -49,6 +51,17 @@ class ModelInfo:
     sha256: str
     batch: int | None = None
     overlap: int | None = None
+    grid: str | None = None
+
+    @property
+    def grid_remark(self) -> str:
+        """What is assumed of the grid, for whoever needs it; "" where it is known."""
+        if self.grid or self.scale == 1:
+            return ""
+        return (
+            f"note: the model does not say where LR pixels lie; {ASSUMED_GRID} is "
+            "taken, which is wrong for networks of pdm_sr: export these again"
+        )
 
 
 def checked_path(path: PathLike) -> Path:
@@ -175,6 +188,7 @@ def read_info(
         sha256=_sha256(path),
         batch=batch,
         overlap=_number(metadata, "overlap", path) or _overlap_of_old_file(metadata),
+        grid=_grid(metadata, path),
     )
 
 
@@ -193,6 +207,16 @@ def _number(metadata: Mapping[str, str], key: str, path: Path) -> int | None:
             f"Received: {text!r}."
         )
     return int(text)
+
+
+def _grid(metadata: Mapping[str, str], path: Path) -> str | None:
+    grid = metadata.get("grid")
+    if grid is not None and grid not in GRIDS:
+        raise UserError(
+            f"The metadata of {path} must give `grid` as one of {', '.join(GRIDS)}. "
+            f"Received: {grid!r}."
+        )
+    return grid
 
 
 def _scale_by_trying(

@@ -124,8 +124,8 @@ class Method:
         what --preset=paper starts from.
       patches: stream name -> side of the square patches that the method wants, in the
         pixels of that stream. Streams: "hr", "real_lr" (unpaired), "lr" (of pairs).
-      grid: where the LR pixels of pairs lie, see `data.pairs`; "auto": as is on record
-        with them.
+      grid: where the LR pixels lie that the SR network learns from, see
+        `core.geometry`; "auto": as is on record with the pairs; None: unknown.
       networks: all networks, built; what is checkpointed.
       optimizers: all optimisers, built; what is checkpointed.
       rate_factors: name of an optimiser -> its learning rate relative to that of the
@@ -136,7 +136,7 @@ class Method:
     name: ClassVar[str]
     config_class: ClassVar[type]
     patches: Mapping[str, int]
-    grid: str = "auto"
+    grid: str | None = "auto"
     networks: Mapping[str, keras.Model]
     optimizers: Mapping[str, keras.optimizers.Optimizer]
     rate_factors: Mapping[str, float] = {}

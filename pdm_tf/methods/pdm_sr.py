@@ -177,7 +177,7 @@ class PDMSR(Method):
     ) -> None:
         self._config, self._pdm, self._seed = config, pdm, seed
         self._discriminator, self._sr_part = discriminator, sr_part
-        self._lr_patch, self._scale = lr_patch, pdm.scale
+        self._lr_patch, self._scale, self.grid = lr_patch, pdm.scale, pdm.grid
         self.patches = {"hr": pdm.hr_side(lr_patch + pdm.grid_period)}
         if config.learns_degradation:
             self.patches["real_lr"] = lr_patch

@@ -82,7 +82,7 @@ class Supervised(Method):
       seed: of everything random in the steps.
 
     Attributes:
-      grid: of real pairs, as in the settings.
+      grid: of real pairs as in the settings, of synthetic ones the degradation's.
     """
 
     name = "supervised"
@@ -105,6 +105,7 @@ class Supervised(Method):
         self._degradation, self.grid = degradation, config.grid
         self.patches = {"hr": lr_patch * scale, "lr": lr_patch}
         if degradation is not None:
+            self.grid = degradation.grid
             self.patches = {"hr": degradation.hr_side(lr_patch)}
         self.networks = self._part.networks
         self.optimizers = optimizers_for(

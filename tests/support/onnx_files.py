@@ -16,6 +16,7 @@ def write_sr(
     io=TensorProto.FLOAT,
     batch="batch",
     metadata=None,
+    more=None,
     seed=0,
 ):
     """Writes convolutions, then depth to space: radius = number of convolutions.
@@ -26,6 +27,7 @@ def write_sr(
       half: compute in float16 between float32 ends.
       batch: a number where the graph takes one batch size only.
       metadata: None: the contract's; {} leaves all of it out.
+      more: added to the contract's.
     """
     rng = np.random.default_rng(seed)
     inner = TensorProto.FLOAT16 if half else io
@@ -105,6 +107,7 @@ def write_sr(
             "range": "0..1",
             "receptive_radius": str(convs),
             "precision": "float16" if half else "float32",
+            **(more or {}),
         }
     helper.set_model_props(model, metadata)
     onnx.checker.check_model(model, full_check=True)

@@ -42,10 +42,10 @@ def tiny_pdm(seed=0, **changes):
     return pdm
 
 
-def sr_bundle(folder, config=EDSR_TINY, seed=0):
+def sr_bundle(folder, config=EDSR_TINY, seed=0, grid=None):
     """A bundle of `built(config)`; returns the network."""
     network = built(config, seed)
-    save_bundle(network, folder, step=7, notes={})
+    save_bundle(network, folder, step=7, notes={}, grid=grid)
     return network
 
 

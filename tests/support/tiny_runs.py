@@ -22,8 +22,8 @@ def run_folder(folder):
     discriminator = PatchGANConfig(filters=4, strides=(1, 1)).build()
     save_bundle(discriminator, bundles / "discriminator", step=7)
     return {
-        "sr": sr_bundle(bundles / "sr", X2, seed=1),
-        "sr_ema": sr_bundle(bundles / "sr_ema", X2, seed=2),
+        "sr": sr_bundle(bundles / "sr", X2, seed=1, grid="pixel0"),
+        "sr_ema": sr_bundle(bundles / "sr_ema", X2, seed=2, grid="pixel0"),
         "pdm": pdm_bundle(bundles / "pdm", seed=3),
         "pdm_ema": pdm_bundle(bundles / "pdm_ema", seed=4),
         "discriminator": discriminator,

@@ -23,6 +23,7 @@ from pdm_tf.cli import program
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import decode_rgb_u8, encode_png, to_float, to_u8, write_png
 from pdm_tf.inference.ort import import_onnxruntime
+from pdm_tf.inference.session import open_session
 from tests.support.exporting import call, hidden, start, tree, visible
 from tests.support.processes import children, ended, wait_for
 from tests.support.tiny_nets import built, photo
@@ -91,6 +92,13 @@ def test_everything_is_written_and_listed(first):
     ]
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "model_fp16.onnx"])
+def test_upscale_finds_the_grid_of_the_bundle(first, name):
+    """So that an ensemble puts its parts where they belong."""
+    info = open_session(first.folder / name, provider="cpu").info
+    assert (info.grid, info.grid_remark) == ("pixel0", "")
+
+
 def test_the_certificate_is_of_these_files(first):
     content = read_json(first.folder / "certificate.json")
     assert content["passed"] is True and content["broken"] == []
@@ -124,6 +132,7 @@ def test_the_certificate_is_of_these_files(first):
         assert part["weights_sha256"] == bundle["sha256"]
         assert part["run"] == f"mine/{role}_ema"
         assert part["step"] == str(bundle["step"])
+    assert content["networks"]["grid"] == "pixel0"
     assert content["photo"] == {
         "name": "photo.png",
         "sha256": sha256(first.place / "photo.png"),

@@ -19,7 +19,7 @@ from pdm_tf.import_weights import SPEC, main
 from tests.oracles import sr_oracle
 from tests.unit.evaluation.fakes import bicubic_pair
 from tests.unit.interop import torch_writer
-from tests.unit.interop.published import BLOCKS, FILTERS, edsr_arrays
+from tests.unit.interop.published import BLOCKS, FILTERS, edsr_arrays, vgg19_arrays
 
 
 def edsr_wanted(lr, arrays):
@@ -104,6 +104,18 @@ def test_notes_say_where_it_is_from(place):
     assert (index["role"], index["scale"], index["step"]) == ("sr", 4, 0)
     assert (notes["layout"], notes["origin"]) == ("edsr", "a site")
     assert len(notes["source_sha256"]) == 64 and len(notes["ignored"]) == 4
+
+
+def test_the_grid_is_what_most_published_networks_have_unless_it_is_said(
+    place, tmp_path, capsys
+):
+    assert load_bundle(place / "bundle").grid == "half_pixel"
+    flags = (f"--input={place / 'edsr.pth'}", f"--output={tmp_path / 'b'}")
+    assert call(*flags, "--grid=pixel0") == 0
+    assert load_bundle(tmp_path / "b").grid == "pixel0"
+    vgg = write(tmp_path / "vgg.pth", vgg19_arrays())
+    flags = (f"--input={vgg}", f"--output={tmp_path / 'v'}", "--grid=pixel0")
+    assert "--grid is for SR networks. " in refused(capsys, *flags)
 
 
 def test_evaluate_takes_the_bundle(place, repository):

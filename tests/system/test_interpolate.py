@@ -19,14 +19,14 @@ from tests.support.weights import shake
 EDSR = EDSRConfig(scale=2, filters=4, num_blocks=1)
 
 
-def bundle(folder, config=EDSR, seed=0):
+def bundle(folder, config=EDSR, seed=0, grid=None):
     network = config.build()
     shake(network, seed=seed)
     if seed == 0:  # a sign that a product with 0 would lose
         kernel = network.variables[0].numpy()
         kernel.flat[:2] = -0.0
         network.variables[0].assign(kernel)
-    return save_bundle(network, folder, step=5 + seed)
+    return save_bundle(network, folder, step=5 + seed, grid=grid)
 
 
 @pytest.fixture
@@ -60,6 +60,16 @@ def test_ends_are_bit_identical_and_the_middle_is_the_formula(models, tmp_path, 
     notes = load_bundle(tmp_path / "out" / "alpha_0.25").notes["interpolated"]
     assert notes["alpha"] == 0.25 and (notes["a"]["step"], notes["b"]["step"]) == (5, 6)
     assert notes["b"]["sha256"] == load_bundle(models[1]).sha256
+
+
+@pytest.mark.parametrize(
+    ("grids", "wanted"),
+    [(("pixel0", "pixel0"), "pixel0"), (("pixel0", "half_pixel"), None)],
+)
+def test_what_is_mixed_of_one_grid_is_of_that_grid(tmp_path, grids, wanted):
+    a, b = (bundle(tmp_path / str(i), seed=i, grid=g) for i, g in enumerate(grids))
+    assert mix(a, b, tmp_path / "out") == 0
+    assert load_bundle(tmp_path / "out").grid == wanted
 
 
 def test_evaluate_and_init_sr_take_it(models, tmp_path):

@@ -408,6 +408,22 @@ def test_ensemble_changes_the_result(models, tmp_path):
     assert (tmp_path / "b.png").read_bytes() != (tmp_path / "c.png").read_bytes()
 
 
+def test_ensemble_says_what_it_takes_a_network_for_that_does_not_say_its_grid(
+    models, tmp_path, capsys
+):
+    write_png(tmp_path / "a.png", samples(9, 7, 3))
+    told = "note: the model does not say where LR pixels lie; half_pixel is taken"
+    write_sr(tmp_path / "known.onnx", more={"grid": "pixel0"})
+    for model, flags, times in (
+        (models / "tiny.onnx", ["--ensemble"], 1),
+        (models / "tiny.onnx", [], 0),
+        (tmp_path / "known.onnx", ["--ensemble"], 0),
+    ):
+        target = tmp_path / "b.png"
+        assert call(model, tmp_path / "a.png", target, "--overwrite", *flags) == 0
+        assert capsys.readouterr().out.count(told) == times
+
+
 def test_strict_does_not_go_elsewhere(models, tmp_path, capsys):
     """On a machine with CUDA there is nothing to refuse."""
     write_png(tmp_path / "a.png", samples(4, 5, 3))

@@ -1,6 +1,7 @@
 """The composition root: names become the right objects, wrong requests are errors."""
 
 import dataclasses
+import json
 from types import SimpleNamespace
 
 import numpy as np
@@ -29,6 +30,7 @@ KERNEL = ("kernel_size=5", "filters=4", "num_blocks=1", "latent_channels=4")
 NOISE = ("filters=4", "num_blocks=1")
 DISCRIMINATOR = ("filters=4", "strides=1,1,1")
 SR = ("filters=4", "num_blocks=1")
+AWGN = ("sigma_min_px=2", "sigma_max_px=2", "noise_max_255=0", "kernel_size=9")
 
 JOINT = TrainConfig(
     hr_dir="hr", lr_dir="lr", run_dir="run", scale=2, lr_patch=8, batch_size=2,
@@ -468,10 +470,11 @@ def test_training_on_real_pairs_cuts_both_at_the_same_place(photos, tmp_path):
         write_png(tmp_path / "lr" / f"{index}x2.png", hr_u8[::2, ::2])
     config = in_folders(SUPERVISED, tmp_path, method_arg=("pairs=real",))
     told = "pixels of --lr_dir lie: grid=half_pixel is taken"
-    assert told in build_training(config).remarks[0]
+    setup = build_training(config)
+    assert told in setup.remarks[0] and setup.grid is None
     args = ("pairs=real", "grid=pixel0")
     setup = build_training(dataclasses.replace(config, method_arg=args))
-    assert not setup.remarks
+    assert not setup.remarks and setup.grid == "pixel0"
     batch = next(iter(setup.make_batches(0)))
     assert batch["hr"].shape == (2, 16, 16, 3) and batch["lr"].shape == (2, 8, 8, 3)
     for hr, lr in zip(batch["hr"].numpy(), batch["lr"].numpy(), strict=True):
@@ -521,6 +524,45 @@ def test_bundles_are_saved_with_role_scale_step_and_origin(bundles):
     assert load_bundle(saved).notes == {}
 
 
+@pytest.mark.parametrize(
+    ("config", "grid"),
+    [
+        (joint(), "pixel0"),
+        (joint(method_arg=("grid=half_pixel",)), "half_pixel"),
+        (frozen("bicubic"), "half_pixel"),
+        (frozen("awgn_blur", degradation_arg=AWGN), "pixel0"),
+        (supervised(), "half_pixel"),
+        (
+            supervised(
+                method_arg=("degradation=awgn_blur",),
+                degradation_arg=(*AWGN, "grid=half_pixel"),
+            ),
+            "half_pixel",
+        ),
+    ],
+)
+def test_the_grid_that_is_trained_on_goes_into_bundles(photos, tmp_path, config, grid):
+    """The degradation's, wherever it is from."""
+    lr_dir = config.lr_dir and str(photos / "lr")
+    config = in_folders(config, photos, lr_dir=lr_dir)
+    setup = build_training(config)
+    assert setup.grid == grid
+    network = setup.method.networks["sr"]
+    bundle_saver(config, tmp_path, setup.grid)({"sr": network}, 1)
+    assert load_bundle(tmp_path / "sr").grid == grid
+
+
+def test_the_grid_on_record_with_pairs_goes_into_bundles(tmp_path):
+    rng = np.random.default_rng(1)
+    for name, side in (("hr", 40), ("lr", 20)):
+        image = rng.integers(0, 256, (side, side, 3), np.uint8)
+        write_png(tmp_path / name / "a.png", image)
+    record = {"degradation": "edsr-0123", "grid": "pixel0"}
+    (tmp_path / "degrade.json").write_text(json.dumps(record))
+    config = in_folders(SUPERVISED, tmp_path, method_arg=("pairs=real",))
+    assert build_training(config).grid == "pixel0"
+
+
 def test_a_batch_that_cannot_be_shared_among_devices_is_refused(photos):
     two = SimpleNamespace(count=2)
     config = in_folders(JOINT, photos, batch_size=9, accumulate=3)
@@ -529,9 +571,6 @@ def test_a_batch_that_cannot_be_shared_among_devices_is_refused(photos):
     config = in_folders(JOINT, photos, xla="on")
     with pytest.raises(UserError, match="--xla=on works with one device. Received: 2"):
         build_training(config, two)
-
-
-AWGN = ("sigma_min_px=2", "sigma_max_px=2", "noise_max_255=0", "kernel_size=9")
 
 
 def test_supervised_makes_pairs_by_any_predefined_degradation_and_its_settings():

@@ -9,6 +9,7 @@ import pytest
 
 from pdm_tf.bundles.bundle import load_bundle, save_bundle
 from pdm_tf.core.errors import UserError
+from pdm_tf.models.discriminators import PatchGANConfig
 from pdm_tf.models.sr import EDSRConfig
 from tests.support.weights import shake
 
@@ -99,6 +100,38 @@ def test_role_and_scale_are_the_networks(tmp_path):
     edit_index(folder, format=1, scale=4, role="clean")
     bundle = load_bundle(folder)
     assert (bundle.role, bundle.scale) == ("sr", 1)
+
+
+def test_the_grid_is_the_sr_networks(network, tmp_path):
+    for grid in ("pixel0", "half_pixel", None):
+        save_bundle(network, tmp_path / "sr", step=1, grid=grid)
+        assert load_bundle(tmp_path / "sr").grid == grid
+    edit_index(tmp_path / "sr", grid="pixel1")
+    with pytest.raises(UserError, match="pixel0, half_pixel, or null. .*'pixel1'"):
+        load_bundle(tmp_path / "sr")
+    judge = PatchGANConfig(filters=4, strides=(1, 1)).build()
+    folder = save_bundle(judge, tmp_path / "d", step=1, grid="pixel0")
+    assert load_bundle(folder).grid is None
+
+
+@pytest.mark.parametrize(
+    ("notes", "grid"),
+    [
+        ({"method": "pdm_sr"}, "pixel0"),
+        ({"method": "pdm_srgan"}, "pixel0"),
+        ({"method": "supervised"}, None),
+        ({"imported_from": "edsr.pth"}, None),
+        ({}, None),
+    ],
+)
+def test_the_grid_of_bundles_from_before_it_was_written(network, tmp_path, notes, grid):
+    """That of their method, which is said by their notes alone."""
+    folder = save_bundle(network, tmp_path, step=1, notes=notes, grid=None)
+    assert load_bundle(folder).grid is None
+    index = json.loads((folder / "bundle.json").read_text())
+    del index["grid"]
+    (folder / "bundle.json").write_text(json.dumps(index))
+    assert load_bundle(folder).grid == grid
 
 
 def test_a_network_that_could_not_be_loaded_again_is_not_saved(tmp_path):

@@ -110,6 +110,18 @@ def test_several_in_a_row(run, tmp_path):
     assert np.abs(found(image) - other).max() > 1e-4
 
 
+def test_the_grid_of_one_and_of_several_in_a_row(run, tmp_path):
+    folder, _ = run
+    assert open_sources([str(folder)]).grid == "pixel0"
+    save_bundle(built(X1), tmp_path / "x1", step=1)
+    save_bundle(built(X2), tmp_path / "half", step=1, grid="half_pixel")
+    clean, half, mine = str(tmp_path / "x1"), str(tmp_path / "half"), str(folder)
+    assert open_sources([clean, mine]).grid == "pixel0"
+    assert open_sources([half, clean, half]).grid == "half_pixel"
+    assert open_sources([half, mine]).grid is None
+    assert open_sources([clean]).grid is None
+
+
 @pytest.mark.parametrize(
     ("places", "flags", "reason"),
     [

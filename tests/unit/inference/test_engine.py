@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.geometry import GRIDS
 from pdm_tf.core.images import to_float
 from pdm_tf.inference.engine import Engine
 from pdm_tf.inference.session import open_session
 from tests.support.onnx_files import write_sr
+from tests.support.onnx_resize import write_resize
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +163,31 @@ def test_upscale_array_rounds_like_everything_else(sessions):
             Engine(sessions["full"]).upscale_array(bad)
 
 
+def _reversed_parts(session, lr):
+    """Each of the eight results where it belongs, by "HR[m] = out[s(n - 1) - m]".
+
+    [8, B, H, W, 3] on the grid pixel0; nan where a part shows nothing.
+    """
+    scale, parts = session.info.scale, []
+    _, height, width, _ = lr.shape
+    for transpose, down, right in _symmetries():
+        turned = lr[:, ::-1] if down else lr
+        turned = turned[:, :, ::-1] if right else turned
+        turned = turned.transpose(0, 2, 1, 3) if transpose else turned
+        out = session.run(turned)
+        out = out.transpose(0, 2, 1, 3) if transpose else out
+        part = np.full(out.shape, np.nan)
+        rows, columns = (np.arange(scale * n) for n in (height, width))
+        to_rows = scale * (height - 1) - rows if down else rows
+        to_columns = scale * (width - 1) - columns if right else columns
+        y, x = to_rows >= 0, to_columns >= 0
+        part[:, np.ix_(y, x)[0], np.ix_(y, x)[1]] = out[
+            :, to_rows[y][:, None], to_columns[x]
+        ]
+        parts.append(part)
+    return np.stack(parts)
+
+
 def _symmetries():
     """The square's eight, as index arithmetic: (transpose?, flip rows?, columns?)."""
     flags = (False, True)
@@ -198,6 +225,72 @@ def test_ensemble_is_the_mean_of_eight_orientations(sessions, size):
     run(Engine(session, tile=20, ensemble=True), [(Source(lr), sink)])
     np.testing.assert_allclose(sink.sr, expected, atol=3e-6)
     assert np.abs(sink.sr - session.run(lr)).max() > 1e-3
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("grid", GRIDS)
+@pytest.mark.parametrize("tile", [0, 7])
+def test_ensemble_of_a_network_that_is_exact_on_its_grid_changes_nothing(
+    tmp_path, scale, grid, tile
+):
+    """All eight parts agree where they have pixels: whole, tiled, at the border."""
+    path = write_resize(
+        tmp_path / "m.onnx", scale=scale, mode="linear", grid=grid, said=grid
+    )
+    session, lr = open_session(path, provider="cpu"), lr_of(11, 18)
+    sink = Sink()
+    run(Engine(session, tile=tile, ensemble=True), [(Source(lr), sink)])
+    np.testing.assert_allclose(sink.sr, session.run(lr), atol=1e-5)
+
+
+@pytest.mark.parametrize("said", [None, "half_pixel"])
+def test_ensemble_of_a_pixel0_network_that_is_not_known_as_one_is_displaced(
+    tmp_path, said
+):
+    """As before there were grids; the tests above can fail."""
+    settings = dict(scale=4, mode="linear", grid="pixel0")
+    path = write_resize(tmp_path / "m.onnx", said=said, **settings)
+    session, lr = open_session(path, provider="cpu"), lr_of(11, 18)
+    sink = Sink()
+    run(Engine(session, ensemble=True), [(Source(lr), sink)])
+    assert np.abs(sink.sr - session.run(lr)).max() > 0.1
+    remark = session.info.grid_remark
+    assert ("half_pixel is taken" in remark) == (said is None)
+
+
+@pytest.mark.parametrize("size", [(30, 30), (25, 60), (1, 9), (2, 1)])
+@pytest.mark.parametrize("scale", [2, 3])
+def test_ensemble_on_pixel0_is_the_mean_of_the_parts_that_show_a_pixel(
+    tmp_path, size, scale
+):
+    """Tiled as whole, with an overlap of one more than the network's radius."""
+    path = write_sr(tmp_path / "m.onnx", scale=scale, convs=3, more={"grid": "pixel0"})
+    session, lr = open_session(path, provider="cpu"), lr_of(*size)
+    parts = _reversed_parts(session, lr)
+    shown = 8 - np.isnan(parts).sum(axis=0)[0, ..., 0]
+    assert shown[0, 0] == 8 and shown[-1, 0] == shown[0, -1] == 4
+    assert shown[-1, -1] == 2 and shown[-scale, -scale] == 8
+    engine = Engine(session, tile=20, ensemble=True)
+    assert engine.cutting.exact and engine.cutting.overlap == 4
+    sink = Sink()
+    run(engine, [(Source(lr), sink)])
+    np.testing.assert_allclose(sink.sr, np.nanmean(parts, axis=0), atol=3e-6)
+    assert not Engine(session, tile=20, overlap=3, ensemble=True).cutting.exact
+    assert Engine(session, tile=20, overlap=3).cutting.exact
+
+
+def test_float16_that_is_redone_is_redone_on_the_grid(tmp_path):
+    """The float32 network gives the whole image, with its parts where they belong."""
+    settings = dict(gain=(2**15, 4), convs=3, more={"grid": "pixel0"})
+    half = open_session(write_sr(tmp_path / "h.onnx", half=True, **settings))
+    full = open_session(write_sr(tmp_path / "f.onnx", **settings))
+    bright = np.ones((1, 30, 25, 3), np.float32)
+    sink = Sink()
+    engine = Engine(half, tile=16, ensemble=True, fallback=full)
+    assert run(engine, [(Source(bright), sink)]) == [None]
+    assert "restart" in sink.told
+    expected = np.nanmean(_reversed_parts(full, bright), axis=0)
+    np.testing.assert_allclose(sink.sr, expected, atol=3e-6)
 
 
 def _count_runs(session, monkeypatch):

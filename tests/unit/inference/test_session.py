@@ -62,6 +62,20 @@ def test_the_overlap_is_what_the_file_advises(tmp_path):
         assert open_session(path, provider="cpu").info.overlap == overlap
 
 
+def test_the_grid_is_what_the_file_says(tmp_path):
+    """Files of before it was written, and other people's, say none."""
+    for more, grid in (({"grid": "pixel0"}, "pixel0"), ({}, None)):
+        path = write_sr(tmp_path / "a.onnx", metadata={"scale": "2", **more})
+        info = open_session(path, provider="cpu").info
+        assert info.grid == grid
+        assert ("half_pixel is taken" in info.grid_remark) == (grid is None)
+    same_size = write_sr(tmp_path / "a.onnx", scale=1, metadata={})
+    assert open_session(same_size, provider="cpu").info.grid_remark == ""
+    path = write_sr(tmp_path / "a.onnx", metadata={"scale": "2", "grid": "pixel1"})
+    with pytest.raises(UserError, match="`grid` as one of pixel0, .*'pixel1'"):
+        open_session(path, provider="cpu")
+
+
 def test_float16_ends_are_fed_and_read(tmp_path):
     half = write_sr(tmp_path / "a.onnx", io=TensorProto.FLOAT16, metadata={})
     session = open_session(half, provider="cpu")

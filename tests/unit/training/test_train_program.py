@@ -31,9 +31,10 @@ def build(monkeypatch):
             validate=lambda network: {"psnr": 30.0},
             skipped=fake.skipped,
             remarks=["warning: of the tests"],
+            grid=None,
         )
 
-    def bundle_saver(config, folder):
+    def bundle_saver(config, folder, grid):
         return lambda networks, step: fake.saved.extend(
             (folder / name, step) for name in networks
         )
