@@ -29,6 +29,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.ledger import Entry, State, digest
+from pdm_tf.inference.files import FileTask
 
 RECORDS = ".pdm_bulk"  # below the folder of the results
 _RAW = CompressionTypes.UNCOMPRESSED  # a suffix such as .gz must not change content
@@ -196,18 +197,20 @@ class ResultRecord:
         entry = self._read() or Entry("", {}, begun=frozenset({(self.name, -1)}))
         return entry.state(digest(self._inputs), {self.name: size})
 
-    def state(self, source: Path, target: Path) -> State:
+    def state(self, task: FileTask) -> State:
         """As `of`, asked with local files."""
-        del source
-        return self.of(target.stat().st_size)
+        return self.of(task.target.stat().st_size)
 
-    def add(self, source: Path, target: Path, size: int) -> None:
+    def begin(self, task: FileTask, size: int) -> None:
         """Notes that the result, of `size` bytes, is about to appear."""
-        del source, target  # scratch files, if they are not local
+        del task  # scratch files, if they are not local
         with tempfile.NamedTemporaryFile("w", encoding="utf-8") as file:
             json.dump({"bytes": size, **self._inputs}, file)
             file.flush()
             copy_out(Path(file.name), self.path)
+
+    def add(self, task: FileTask) -> None:
+        """Adds nothing: `begin` has written all that vouches for the result."""
 
     @property
     def _inputs(self) -> dict[str, Any]:

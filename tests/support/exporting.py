@@ -1,5 +1,6 @@
 """For the tests of `python -m export`: the program, and what lies in a folder."""
 
+import contextlib
 import importlib
 import signal
 import subprocess
@@ -37,9 +38,17 @@ def call(*flags):
 
     Where only the result counts: a step's own process loads TensorFlow again.
     """
+    with stages_here():
+        return program.call(SPEC, main, flags)
+
+
+@contextlib.contextmanager
+def stages_here():
+    """Within it the export's steps run in this process, each where it is started."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("export.__main__.run_stage", _run_here)
-        return program.call(SPEC, main, flags)
+        patch.setattr("export.stages.run_stage", _run_here)  # if it is run as a module
+        yield
 
 
 def _run_here(target, *args, **given):

@@ -29,6 +29,7 @@ from pdm_tf import samples
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
+from tests.support.exporting import stages_here
 from tests.support.html_check import check_html
 from tests.support.programs import run_here
 from tests.support.serving import free_ports, server_process
@@ -41,10 +42,13 @@ ROOT = Path(__file__).resolve().parents[2]
 TESTS = "python -m pytest -n 2"
 TINY_SR = ("--sr_arg=num_blocks=1", "--sr_arg=filters=4")
 TINY_RUN = ("--steps=2", "--batch_size=2", "--log_every=1", "--validate_every=2")
-TINY_PDM = (
-    *("--kernel_arg=filters=4", "--noise_arg=num_blocks=1", "--noise_arg=filters=4"),
+TINY_BLUR = (
+    "--kernel_arg=num_blocks=1",
+    "--kernel_arg=filters=4",
     "--discriminator_arg=filters=4",
 )
+TINY_PDM = (*TINY_BLUR, "--noise_arg=num_blocks=1", "--noise_arg=filters=4")
+NO_REPORT = "--report=off"  # one of runs/mine and one of runs/small are enough
 
 
 def commands(text: str) -> list[str]:
@@ -268,7 +272,8 @@ def names_extras(*needed: str) -> Callable[[Path, str], None]:
 
 
 def exports(place: Path, command: str) -> None:
-    run(place, command)
+    with stages_here():
+        run(place, command)
     page = GUIDE["export-and-serve"]
     tree = page[page.index("exported/\n  model.onnx") :].split("```")[0]
     names = re.findall(r"^  (\S.*?)(?:   .*)?$", tree, re.M)
@@ -352,7 +357,7 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     ". .venv/bin/activate": activates,
     f"python -m pdm_tf.train {PHOTOS} --run_dir=runs/mine": trains(*TINY_PDM),
     "python -m pdm_tf.train --flagfile=configs/quickstart.flags "
-    f"{PHOTOS} {VAL} --run_dir=runs/small": trains(),
+    f"{PHOTOS} {VAL} --run_dir=runs/small": trains(*TINY_BLUR),
     "python -m pdm_tf.train --help": helps,
     'pip install -e ".[watch]"': names_extras("tensorboard"),
     "tensorboard --logdir=runs": shows_runs,
@@ -368,7 +373,7 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--output_dir=photos/learned --draws=2": degrades,
     "python -m pdm_tf.train --method=supervised --method_arg=pairs=real "
     "--hr_dir=photos/learned/hr --lr_dir=photos/learned/lr "
-    "--run_dir=runs/supervised": trains(),
+    "--run_dir=runs/supervised": trains(NO_REPORT),
     "python -m pdm_tf.report --model=runs/small --real_lr=photos/lr "
     "--output=results/report.html": reports,
     'pip install -e ".[export,upscale]"': names_extras(
@@ -390,19 +395,21 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
         "kserve", asks_the_server
     ),
     "python -m pdm_tf.train --method=supervised --hr_dir=photos/hr "
-    "--run_dir=runs/bicubic": trains(),
+    "--run_dir=runs/bicubic": trains(NO_REPORT),
     f"python -m pdm_tf.train {PHOTOS} --init_sr=runs/bicubic "
-    "--run_dir=runs/better": trains(*TINY_PDM),
+    "--run_dir=runs/better": trains(*TINY_PDM, NO_REPORT),
     "python -m pdm_tf.import_weights --input=weights/edsr_x4.pth "
     "--output=bundles/edsr_x4": imports("edsr", edsr_arrays(scale=4)),
     f"python -m pdm_tf.train {PHOTOS} --init_sr=bundles/edsr_x4 "
-    "--run_dir=runs/from_published": trains(*TINY_PDM, "--sr_arg=num_blocks=2"),
+    "--run_dir=runs/from_published": trains(
+        *TINY_PDM, "--sr_arg=num_blocks=2", NO_REPORT
+    ),
     "python -m pdm_tf.import_weights --input=weights/vgg19.pth "
     "--output=bundles/vgg19": imports("vgg19", vgg19_arrays()),
     "python -m pdm_tf.train --method=pdm_srgan --method_arg=training=sr "
     "--hr_dir=photos/hr --init_sr=runs/mine --init_degradation=runs/mine "
     "--features=bundles/vgg19 --run_dir=runs/sharper": trains(
-        "--hr_discriminator_arg=filters=4"
+        "--hr_discriminator_arg=filters=4", NO_REPORT
     ),
     "python -m pdm_tf.interpolate --model_a=runs/mine --model_b=runs/sharper "
     "--alpha=0.5 --output=bundles/between": interpolates,
@@ -412,7 +419,7 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--output_dir=photos/x4 --scale=4": prepares_pairs,
     "python -m pdm_tf.benchmark train --preset=paper": measures(
         *("--batch_size=1", "--lr_patch=8", "--gemm_size=64", "--nomemory", *TINY_SR),
-        *("--kernel_arg=filters=4", "--discriminator_arg=filters=4"),
+        *TINY_BLUR,
     ),
     "python -m pdm_tf.benchmark degrade": measures("--batch_size=1", "--lr_patch=8"),
 }

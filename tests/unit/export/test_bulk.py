@@ -22,6 +22,7 @@ from export.bulk.__main__ import BulkConfig
 from export.bulk.storage import Facts, ResultRecord
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference.engine import Engine
+from pdm_tf.inference.files import FileTask
 from pdm_tf.inference.session import open_session
 from tests.support.tiny_nets import EDSR_TINY, photo
 from tests.unit.export import box_storage
@@ -253,7 +254,7 @@ def test_the_record_vouches_only_for_what_it_saw(tmp_path):
     source = Facts("/in/a.png", 10, 5.0)
     record = ResultRecord(str(tmp_path), "sub/a.png", source, "settings")
     assert record.of(99) == "foreign"
-    record.add(Path("x"), Path("y"), 99)
+    record.begin(FileTask(Path("x"), Path("y")), 99)
     assert record.of(99) == "finished"
     assert record.of(98) == "foreign"  # changed since
     for other in (

@@ -1,0 +1,138 @@
+"""The smoke flag files train, stop and go on, with the losses that were recorded.
+
+The released project's configurations failed at the first validation, and its log began
+again where a run went on (reference list B9 to B12, B15).
+"""
+
+import math
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from pdm_tf import build, train
+from pdm_tf.bundles.bundle import load_bundle, save_bundle
+from pdm_tf.cli import program
+from pdm_tf.run import read_metrics
+from tests.conformance.smoke import CONFIGS, ROOT, arguments, parse, write_photographs
+from tests.support import golden
+
+SMOKE = sorted(
+    path.relative_to(CONFIGS) for path in (CONFIGS / "smoke").rglob("*.flags")
+)
+# About 20 s each, and their steps are tested in tests/unit: the forms of the model, and
+# the JPEG module.
+SLOW = [path for path in SMOKE if "forms" in path.parts or path.stem == "pdm_sr_jpeg"]
+# A second start costs as much as the first; one for each method, and for two phases.
+GO_ON = ("pdm_sr_joint", "pdm_sr_separate", "pdm_srgan", "supervised_bicubic")
+TRAINED = [
+    pytest.param(path, id=str(path), marks=[pytest.mark.slow] if path in SLOW else [])
+    for path in SMOKE
+]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory):
+    return write_photographs(tmp_path_factory.mktemp("photographs"))
+
+
+def train_here(*flags: str) -> None:
+    """The program's main in this process, which saves TensorFlow's start."""
+    assert program.call(train.SPEC, train.main, flags) == program.OK
+
+
+def train_elsewhere(*flags: str) -> str:
+    """The program as people start it; returns what it printed."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "pdm_tf.train", *flags],
+        cwd=ROOT,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert finished.returncode == program.OK, finished.stdout + finished.stderr
+    return finished.stdout
+
+
+def listing(run) -> set[str]:
+    """The files of a run folder, hashes and times taken out of their names."""
+    names = (path.relative_to(run) for path in run.rglob("*") if path.is_file())
+    return {
+        re.sub("/[0-9a-f]{12}[.]", "/SHA.", re.sub("events.out.*", "events.out", text))
+        for text in map(str, names)
+    }
+
+
+@pytest.mark.parametrize("path", TRAINED)
+def test_trains_saves_and_validates(path, photographs, tmp_path, capsys):
+    """Twenty steps, some in two parts, by the real program, with losses as recorded."""
+    run = tmp_path / "run"
+    every = [f"--{what}_every=10" for what in ("save", "validate", "preview")]
+    flags = arguments(path, photographs, run, *every)
+    learns_sr = "training=degradation" not in parse(path).method_arg
+    learns_degradation = parse(path).method in ("pdm_sr", "pdm_srgan")
+    present = {"sr": learns_sr, "pdm": learns_degradation}
+    names = {n for role in present if present[role] for n in (role, f"{role}_ema")}
+    halfway = {}
+    if path.stem in GO_ON:
+        train_here(*flags, "--steps=10")
+        halfway = {name: load_bundle(run / "bundles" / name) for name in names}
+        capsys.readouterr()
+    train_here(*flags, "--steps=20")
+    assert not halfway or "goes on from step 10" in capsys.readouterr().out
+    assert {folder.name for folder in (run / "bundles").iterdir()} == names
+    records = read_metrics(run / "metrics.jsonl")
+    losses = [r for r in records if any(k.startswith("loss/") for k in r)]
+    # The released code's log restarted; here each step is there once.
+    assert [r["step"] for r in losses] == list(range(1, 21))
+    for record in losses:
+        values = [v for k, v in record.items() if k.startswith(("loss/", "stat/"))]
+        assert all(math.isfinite(value) for value in values), record
+    validated = [r["step"] for r in records if "val/psnr" in r]
+    assert validated == ([10, 20] if learns_sr else [])
+    for name in names:
+        assert load_bundle(run / "bundles" / name).step == 20
+    for name, before in halfway.items():
+        # From step 1 on "separate" only trains the SR network.
+        if "separate" not in str(path) or name.startswith("sr"):
+            after = load_bundle(run / "bundles" / name)
+            assert before.step == 10
+            assert after.sha256 != before.sha256, f"{name} did not move"
+    assert list((run / "previews").glob("step_00000020_*.png"))
+    assert not golden.differences(records, golden.read("traces.json")[str(path)])
+    recorded = golden.read("run_folders.json").get(str(path))
+    assert recorded is None or listing(run) == {
+        # One checkpoint and preview more than recorded.
+        *recorded,
+        *(name.replace("step_00000020", "step_00000010") for name in recorded),
+    }
+
+
+def test_srgan_as_in_the_paper_trains_as_recorded(photographs, tmp_path):
+    """The one method and preset that no smoke flag file has."""
+    flags = arguments("smoke/pdm_srgan.flags", photographs, tmp_path / "run")
+    train_here(*flags, "--preset=paper", "--steps=20", "--validate_every=0")
+    records = read_metrics(tmp_path / "run" / "metrics.jsonl")
+    trace = golden.read("traces.json")["smoke/pdm_srgan.flags --preset=paper"]
+    assert not golden.differences(records, trace)
+
+
+def test_sr_on_a_frozen_degradation(photographs, tmp_path):
+    """training=sr takes the degradation of another run and leaves it as it is."""
+    given = tmp_path / "given"
+    pdm = build.build_method(parse("smoke/pdm_sr_joint.flags")).networks["pdm"]
+    save_bundle(pdm, given, step=9)
+    run = tmp_path / "run"
+    lines = (CONFIGS / "parts" / "smoke.flags").read_text()
+    frozen = tmp_path / "frozen.flags"
+    frozen.write_text(f"{lines}--method=pdm_sr\n--method_arg=training=sr\n")
+    flags = arguments(frozen, photographs, run, f"--init_degradation={given}")
+    train_here(*flags)
+    assert "goes on from step 2" in train_elsewhere(*flags, "--steps=4")
+    wanted = load_bundle(given).sha256
+    for name in ("pdm", "pdm_ema"):
+        assert load_bundle(run / "bundles" / name).sha256 == wanted
+    assert load_bundle(run / "bundles" / "sr").step == 4
