@@ -1,9 +1,10 @@
 """Flag files: one flag per line, comments, files that include files.
 
 absl can read flag files itself, but with traps that cost people a day: an indented `#`
-line silently ends the parsing, an included path is relative to wherever the program was
-started, and an error does not say in which file the wrong flag stands. So the files are
-expanded here, and absl parses the resulting list.
+line is not taken for a comment (absl 2.1 to 2.5 leave it as a positional argument,
+which our parser refuses), an included path is relative to the working directory, and an
+error does not name the file of the wrong flag. So the files are expanded here, and absl
+parses the resulting list.
 
 The rules: blank lines and lines whose first character is `#` or that start with `//`
 are skipped; every other line is one `--name=value`, nothing quoted, the value reaching

@@ -1,11 +1,11 @@
 """The contract of degradations: HR images in, `Degraded` out.
 
-Whatever degrades keeps it, a network as well as a formula, and is trained with, applied
-to photographs, measured and exported by it. Two ways to use one. In training, on a
-batch of crops: `synthesise(hr, seed)`. And in two halves, so that the caller may cut in
-between: `draw` makes everything random for whole LR images, `apply` is then a function
-without randomness, which may be given one window of the HR image with the same window
-of what was drawn (`whole_image.py`).
+Networks and formulas alike keep it, and are trained with, applied to photographs,
+measured and exported through it. There are two ways to use one. In training,
+`synthesise(hr, seed)` takes a batch of crops. For photographs it comes in two halves,
+so that the caller may cut in between: `draw` makes everything random for whole LR
+images, and `apply` is a function without randomness, which may be given one window of
+the HR image with the same window of the latents (`whole_image.py`).
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ Latents = tuple[tf.Tensor | None, ...]
 
 
 class Degraded(NamedTuple):
-    """What a degradation makes of HR images.
+    """The result of degrading HR images.
 
     Attributes:
       lr: [B, h, w, 3] float32, not quantised, may leave [0, 1] by the noise; with JPEG
@@ -37,10 +37,10 @@ class Degraded(NamedTuple):
 
 
 class BatchShard(NamedTuple):
-    """Which rows of a global batch are at hand: part `index` of `count`.
+    """A shard of a global batch: part `index` of `count`.
 
     Randomness of a training step is drawn for the whole batch and cut, so that the
-    parts together are what one device would have computed.
+    parts together equal the computation on one device.
 
     Attributes:
       index: from 0, a number or a scalar tensor.
@@ -51,7 +51,7 @@ class BatchShard(NamedTuple):
     count: int = 1
 
     def of(self, whole: tf.Tensor) -> tf.Tensor:
-        """Rows of this shard, of a tensor [B, ...] for the global batch."""
+        """Takes the rows of this shard from a tensor [B, ...] for the global batch."""
         if self.count == 1:
             return whole
         rows = whole.shape[0] // self.count
@@ -64,7 +64,7 @@ FULL_BATCH = BatchShard()
 
 @dataclasses.dataclass(frozen=True)
 class NoSettings:
-    """Settings of a degradation that has none."""
+    """The empty settings of a degradation without any."""
 
 
 class Degradation(ABC):
@@ -104,7 +104,7 @@ class Degradation(ABC):
 
     @property
     def least_size(self) -> int:
-        """Shortest side in HR pixels of a photograph that it makes sense for."""
+        """Shortest side, in HR pixels, of a photograph that can be degraded."""
         return max(self.scale, 2 * self.margin + 1)
 
     @abstractmethod
@@ -135,7 +135,7 @@ class Degradation(ABC):
             by `scale`. In float64 when the pixels are whole photographs': a
             degradation that other programs compute in it can then equal theirs.
           *latents: as `draw` returns them.
-          training: whether a network that is one is being trained.
+          training: whether the degradation is a network that is being trained.
         """
 
     def synthesise(
@@ -151,7 +151,7 @@ class Degradation(ABC):
           hr: [B, H + 2 * crop_margin, W + 2 * crop_margin, 3] float32 in [0, 1].
           seed: [2] integers.
           shard: which rows of the global batch `hr` is.
-          training: as of `apply`.
+          training: see `apply`.
         """
         batch, height, width = self.lr_shape(hr)
         latents = self.draw(batch * shard.count, height, width, seed)
@@ -162,7 +162,7 @@ class Degradation(ABC):
         return self.apply(hr, *latents, training=training)
 
     def lr_shape(self, hr: tf.Tensor) -> tuple[int, int, int]:
-        """Batch, height and width of the LR images of crops that `synthesise` takes.
+        """Returns batch, height and width of the LR images that crops give.
 
         Integers where the shape of `hr` is known, else scalar tensors.
         """
@@ -175,5 +175,5 @@ class Degradation(ABC):
         return batch, height, width
 
     def hr_side(self, lr_side: int) -> int:
-        """Side of the crops that `synthesise` makes LR images of this side of."""
+        """Side of the crops that `synthesise` turns into LR images of this side."""
         return lr_side * self.scale + 2 * self.crop_margin

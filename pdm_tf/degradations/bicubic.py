@@ -13,7 +13,7 @@ from pdm_tf.ops.resize import bicubic_downsample
 
 
 class BicubicDegradation(Degradation):
-    """hr [B, H, W, 3] with a margin -> Degraded, whose `lr` covers the inner part.
+    """Maps hr [B, H, W, 3] with a margin to Degraded, whose `lr` covers the inner part.
 
     Attributes:
       scale: downsampling factor.
@@ -31,7 +31,7 @@ class BicubicDegradation(Degradation):
 
     @property
     def least_size(self) -> int:
-        """One LR pixel: imresize mirrors as often as it takes."""
+        """One LR pixel is enough: imresize mirrors repeatedly."""
         return self.scale
 
     def draw(self, batch: int, height: int, width: int, seed: tf.Tensor) -> Latents:

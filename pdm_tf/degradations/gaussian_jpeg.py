@@ -1,4 +1,4 @@
-"""Blur, noise if wanted, and JPEG: what most photographs of the web went through.
+"""Blur, optional noise, and JPEG, as in most photographs on the web.
 
 `awgn_blur` followed by JPEG whose quality is uniform among the whole numbers of an
 interval, one draw for each image, as in the second-to-last steps of BSRGAN (Zhang et
@@ -19,7 +19,7 @@ from pdm_tf.ops.jpeg import grid_period, jpeg
 
 @dataclasses.dataclass(frozen=True)
 class GaussianJpegConfig(AwgnBlurConfig):
-    """Settings of `GaussianJpegDegradation`: those of `awgn_blur`, and
+    """Settings of `GaussianJpegDegradation`, in addition to those of `awgn_blur`.
 
     Attributes:
       quality_min, quality_max: interval of the JPEG quality, both ends in it.
@@ -58,7 +58,7 @@ class GaussianJpegDegradation(AwgnBlurDegradation):
         self.context = 2 if self.config.subsampling == "420" else 0
 
     def draw(self, batch: int, height: int, width: int, seed: tf.Tensor) -> Latents:
-        """Those of `awgn_blur`, and quality [B]."""
+        """Draws the latents of `awgn_blur`, and quality [B]."""
         key = tf.random.experimental.stateless_fold_in(tf.cast(seed, tf.int32), 4)
         quality = tf.random.stateless_uniform(
             [batch],

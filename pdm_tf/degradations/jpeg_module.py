@@ -1,16 +1,16 @@
 """netJ: from a normal latent to a distribution over JPEG quality, and JPEG itself.
 
-Not in Luo et al. 2022 (arXiv:2203.04962), who name compression as what their model
-lacks. The last stage of the PDM: an LR image is rounded to 8 bit, stored as JPEG of a
-quality of its own and read again, as in `ops.jpeg`.
+It is not in Luo et al. 2022 (arXiv:2203.04962), who say that their model lacks
+compression. In the last stage of the PDM an LR image is rounded to 8 bit, stored as
+JPEG of a quality of its own and read again, as in `ops.jpeg`.
 
 Quality is 1 + 99 * sigmoid(v) with v = a . z_q + b + MLP(z_q): a logistic-normal
-distribution on [1, 100] with location and scale, to which a small network adds what a
-normal cannot be, two humps for instance. It is rounded to a whole number, straight-
+distribution on [1, 100] with location and scale; a small network adds shapes that a
+normal cannot have, two humps for instance. It is rounded to a whole number, straight-
 through: encoders take no others.
 
-There is no probability of "no JPEG at all". At quality 100 and full chroma what is left
-is the rounding of YCbCr (under a level on average), and the distribution reaches that
+There is no probability of "no JPEG at all". At quality 100 and full chroma only the
+rounding of YCbCr is left (under a level on average), and the distribution reaches that
 end; a source without JPEG is learned without this module.
 """
 

@@ -145,8 +145,8 @@ class KernelModuleConfig:
     def at_scale(self, scale: int) -> "KernelModuleConfig":
         """These settings, made for x4, with window and widths for another scale.
 
-        What blurs is as large in LR pixels at any scale, so that K and the initial
-        sigma grow with it: 7, 11, 17, 21 and 41 for x1, x2, x3, x4 and x8.
+        Blur is equally wide in LR pixels at any scale, so K and the initial sigma grow
+        with the scale: K is 7, 11, 17, 21 and 41 for x1, x2, x3, x4 and x8.
         """
         radius = math.ceil(self.kernel_size // 2 * scale / 4)
         return dataclasses.replace(
@@ -168,7 +168,7 @@ class KernelModuleConfig:
 
     @property
     def takes_latent(self) -> bool:
-        """Whether there is a z_k at all: netK(x) has none."""
+        """Whether the module takes a z_k; netK(x) has none."""
         return self.latent != "zero" or not self.use_image
 
     def latent_shape(self, batch: int, height: int, width: int) -> list[int] | None:
@@ -193,7 +193,7 @@ class KernelModuleConfig:
         centre_px: float = 0.0,
         image_channels: int = 3,
     ) -> "KernelNetwork":
-        """The same with its variables; arguments as of `KernelModule`."""
+        """Builds the network with its variables; arguments as for `KernelModule`."""
         network = self.make(centre_px, image_channels, dtype=dtype, name=name)
         shape = self.latent_shape(2, 4, 4)
         network(
@@ -238,7 +238,7 @@ def initial_logits(config: KernelModuleConfig, centre_px: float = 0.0) -> np.nda
 
 
 class KernelNetwork(Network):
-    """What `KernelModule` and `KernelMixture` share; computes in float32.
+    """Base of `KernelModule` and `KernelMixture`; computes in float32.
 
     Args:
       config: settings.
@@ -285,9 +285,10 @@ class KernelModule(KernelNetwork):
     def __init__(self, config: KernelModuleConfig, *args: Any, **kwargs: Any) -> None:
         super().__init__(config, *args, **kwargs)
         window = config.conv_size if config.spatial else 1
-        # A constant latent makes a constant of the trunk, which the last bias can be
-        # alone. Trained all the same, its weights add up to steps so large that the
-        # kernel is a delta before step 100, and softmax cannot recover from it.
+        # A constant latent makes the trunk a constant, which the last bias can
+        # represent alone. If trained all the same, its weights add up to steps so large
+        # that the kernel is a delta before step 100, and softmax cannot recover from
+        # it.
         self.trunk = None
         if config.latent != "zero" or config.use_image:
             self.trunk = ResidualTrunk(
@@ -300,7 +301,7 @@ class KernelModule(KernelNetwork):
             )
         start = initial_logits(config, self.centre_px).astype("float32")
         self._start = self._smoothing = None
-        if config.smoothing_px:  # of what is learned, not of what it starts from
+        if config.smoothing_px:  # smooths the learned part, not the initial one
             self._start = start
             smoothing = smoothing_matrix(config.kernel_size, config.smoothing_px)
             self._smoothing = smoothing.astype("float32")
@@ -340,7 +341,7 @@ class KernelModule(KernelNetwork):
             features = self.trunk(features, training=training)
         logits = self._tap_logits(features)
         if self.gaussians is not None:
-            # Of netK(x) there is no latent; its Gaussian follows what the trunk sees.
+            # netK(x) has no latent; its Gaussian follows the trunk's input.
             logits += self.gaussians(z_k if self.config.takes_latent else features)
         return tf.nn.softmax(logits, axis=-1)
 
@@ -359,7 +360,7 @@ class KernelModule(KernelNetwork):
 def trunk_inputs(
     config: KernelModuleConfig, z_k: tf.Tensor | None, image: tf.Tensor | None
 ) -> tf.Tensor:
-    """What the trunk sees: latent, image, or both; one latent serves all pixels."""
+    """Joins the trunk's inputs, latent and image; one latent serves all pixels."""
     if not config.use_image:
         return z_k
     if image is None:
@@ -379,10 +380,10 @@ class KernelMixture(KernelNetwork):
     """(z_k, image) -> weights [B, h, w, N] and basis [N, K*K], with N = config.basis.
 
     Inputs as of `KernelModule`; h = w = 1 unless `config.per_pixel`. Rows of both sum
-    to 1, so the kernels `weights @ basis` are as those of that module; images are
+    to 1, so the kernels `weights @ basis` are like those of that module; images are
     blurred without making them (`ops.blur.blur_mixture`).
 
-    Args: as of `KernelNetwork`.
+    Args: as for `KernelNetwork`.
     """
 
     def __init__(self, config: KernelModuleConfig, *args: Any, **kwargs: Any) -> None:
@@ -391,7 +392,7 @@ class KernelMixture(KernelNetwork):
             config, basis=0, latent="normal", use_image=False, spatial=False
         )
         self.basis_module = KernelModule(single, self.centre_px, name="basis_module")
-        # Each kernel of the basis is what the module makes of one learned latent.
+        # Each kernel of the basis is the module's output for one learned latent.
         self.anchors = self.add_weight(
             shape=(config.basis, 1, 1, config.latent_channels),
             initializer=keras.initializers.RandomNormal(stddev=1.0),

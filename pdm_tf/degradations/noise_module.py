@@ -5,10 +5,10 @@ with a latent of f_n channels per LR pixel. 3x3 windows correlate neighbouring p
 The module sees y_clean through stop_gradient, so the noise path never trains the
 kernel.
 
-Noise is what is left when the mean is taken away, so by default the module is odd in
-z_n: half the difference of what z_n and -z_n make. Whatever the weights, it then cannot
-give the picture another colour or redraw it, which a discriminator that looks for the
-wrong thing would otherwise teach it (`zero_mean`).
+Noise has zero mean, so by default the module is odd in z_n: half the difference of its
+outputs for z_n and -z_n. Whatever the weights, it then cannot change the picture's
+colour or redraw it, which a discriminator that looks for the wrong thing would
+otherwise teach it (`zero_mean`).
 
 It starts as noise of about 0.02, 5 levels of 255: where noise begins at nothing, the
 kernels shrink first, because aliasing looks a little like noise. (The release passes
@@ -41,7 +41,7 @@ class NoiseModuleConfig:
       use_image: whether the module sees y_clean (Eq. 10) or the latent alone (Eq. 7).
       normalization: "batch" (paper), "layer" or "none".
       initial_std: standard deviation of the last layer's weights.
-      output_scale: what the last layer's result is multiplied by. Adam moves weights by
+      output_scale: factor on the last layer's result. Adam moves weights by
         steps of one size; where noise is small because weights are, a few dozen steps
         double it, and its strength swings instead of settling.
       zero_mean: whether the noise of any given image is symmetric about zero over the
@@ -90,7 +90,7 @@ class NoiseModuleConfig:
 
     @classmethod
     def paper(cls) -> "NoiseModuleConfig":
-        """The paper's module, but for the released slip in its start."""
+        """The paper's module, without the mistake in the release's initial values."""
         return cls(
             num_blocks=16,
             normalization="batch",
@@ -150,7 +150,7 @@ class NoiseModule(Network):
         if not training:  # one after the other: half the memory
             opposite = self._noise(-z_n, clean_lr, training)
             return (self._noise(z_n, clean_lr, training) - opposite) / 2
-        # Both at once, for batch normalisation to see them alike.
+        # Both in one batch, so that batch normalisation treats them alike.
         both = tf.concat([z_n, -z_n], 0), tf.concat([clean_lr, clean_lr], 0)
         noise, opposite = tf.split(self._noise(*both, training), 2)
         return (noise - opposite) / 2
@@ -158,7 +158,7 @@ class NoiseModule(Network):
     def _noise(
         self, z_n: tf.Tensor | None, clean_lr: tf.Tensor, training: bool
     ) -> tf.Tensor:
-        """What the network makes of a latent and an image."""
+        """Computes the network's output for a latent and an image."""
         inputs = []
         if self.config.use_image:
             inputs.append(clean_lr)

@@ -3,7 +3,7 @@
 Luo et al. 2022 (arXiv:2203.04962), section 3.3, Eq. 11:
 y_clean = (x conv netK(z_k)) downsampled by s; y = y_clean + netN(z_n, y_clean). With a
 JPEG module, which is ours, y is stored as JPEG and read again.
-Latents come in as tensors, so that whoever calls decides about randomness.
+Latents come in as tensors, so that the caller controls the randomness.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ _SAMPLES_AT_ONCE = 32
 
 
 class PDMLatents(NamedTuple):
-    """What a PDM's images are drawn from.
+    """The latents from which a PDM's images are made.
 
     Attributes:
       kernel: z_k [B, 1, 1, f_k] or [B, h, w, f_k].
@@ -67,8 +67,8 @@ class PDMConfig:
     jpeg: JPEGModuleConfig | None = None
 
     def __post_init__(self) -> None:
-        # A config that went through JSON or Keras arrives as nested dicts. What was
-        # saved before there was a choice did as the paper does.
+        # A config that went through JSON or Keras arrives as nested dicts. Configs
+        # saved before a setting existed behave as the paper does.
         if isinstance(self.kernel, dict):
             kernel = {"smoothing_px": 0.0, **self.kernel}
             object.__setattr__(self, "kernel", KernelModuleConfig(**kernel))
@@ -172,7 +172,7 @@ class PDM(Network, Degradation):
     def _blurred(
         self, hr: tf.Tensor, z_k: tf.Tensor | None, training: bool, border: str | None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """y_clean, and the kernels that made it."""
+        """Computes y_clean, and the kernels that made it."""
         config = self.config
         geometry = {"grid": config.grid, "border": border or config.border}
         margin = self.margin if border == "valid" else self.crop_margin
@@ -250,7 +250,7 @@ class PDM(Network, Degradation):
     def kernels(
         self, z_k: tf.Tensor | None, hr: tf.Tensor | None, training: bool = False
     ) -> tf.Tensor:
-        """The kernels for latents and, if the module looks at them, HR images.
+        """Computes the kernels for latents and, if the module looks at them, HR images.
 
         Args:
           z_k: as `draw` gives it.
@@ -276,8 +276,8 @@ class PDM(Network, Degradation):
     ) -> np.ndarray:
         """Draws from the learned distribution of kernels.
 
-        Of a form with one kernel per pixel it is the one in the middle of a map, drawn
-        for each sample: as many LR pixels as `hr` has, or `_SAMPLE_MAP` each way.
+        A form with one kernel per pixel gives the one in the middle of a map, drawn for
+        each sample: as many LR pixels as `hr` has, or `_SAMPLE_MAP` each way.
 
         Args:
           count: how many.

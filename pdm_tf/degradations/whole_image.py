@@ -1,4 +1,4 @@
-"""A degradation on a whole photograph, in windows, with the result of one pass.
+"""Degrades a whole photograph in windows, with the result of a single pass.
 
 Everything random is drawn once for the whole LR image and cut with it. A window of the
 LR image is computed from `context` more LR pixels on each side, which are thrown away,
@@ -25,11 +25,11 @@ _BLOCK = 16
 
 
 class Stopped(Exception):  # noqa: N818 - not an error
-    """`should_stop` said so."""
+    """Raised when `should_stop` returns true."""
 
 
 class DegradedImage(NamedTuple):
-    """An LR image and what made it.
+    """An LR image and its degradation.
 
     Attributes:
       lr_u8: [h, w, 3] uint8.
@@ -74,7 +74,7 @@ def degrade_image(
 
     Raises:
       Stopped: `should_stop` returned true.
-      ValueError: a size that cannot be.
+      ValueError: the scale, the tile and the image's size do not fit each other.
     """
     scale = degradation.scale
     height, width = (side // scale for side in hr_u8.shape[:2])
@@ -138,7 +138,7 @@ def _hr_window(
 def _window(
     part: tf.Tensor | None, rows: Span, columns: Span, size: tuple[int, int]
 ) -> tf.Tensor | None:
-    """What belongs to a window, of something drawn for the whole LR image."""
+    """Cuts a window's part out of a tensor drawn for the whole LR image."""
     if part is None or part.shape.rank != 4 or tuple(part.shape[1:3]) != size:
         return part
     return part[:, rows.start : rows.stop, columns.start : columns.stop, :]
@@ -152,7 +152,7 @@ def _kernel_of(kernel: tf.Tensor | None) -> np.ndarray | None:
 
 
 class _Moments:
-    """Standard deviation of numbers that come in parts."""
+    """Computes the standard deviation of numbers that come in parts."""
 
     def __init__(self) -> None:
         self._count, self._sum, self._squares = 0, 0.0, 0.0

@@ -1,9 +1,10 @@
 """Losses: plain functions of tensors that know no network.
 
-Between two images of one scene: `l1_loss`, `perceptual_loss`. On what a degradation
-model produces: `noise_energy_loss`, `centroid_loss`. Between real and generated images:
-the GAN losses. D is the discriminator's raw logit, s the sigmoid; E means over all
-logits of a call. Every discriminator loss is the mean of its real and its fake half.
+Between two images of one scene: `l1_loss`, `perceptual_loss`. On the output of a
+degradation model: `noise_energy_loss`, `centroid_loss`. Between real and generated
+images: the GAN losses. D is the discriminator's raw logit, s the sigmoid; E means over
+all logits of a call. Every discriminator loss is the mean of its real and its fake
+half.
 
   family       discriminator, real half / fake half             generator
   lsgan        (D(real) - 1)^2 / D(fake)^2                      (D(fake) - 1)^2
@@ -82,7 +83,7 @@ def perceptual_loss(
 
     Args:
       sr_features: tap -> [B, h, w, C] activations of the result.
-      hr_features: the same of the target.
+      hr_features: those of the target.
       weights: tap -> weight; every tap must be in both.
 
     Returns:
@@ -119,7 +120,7 @@ def noise_energy_loss(noise: tf.Tensor) -> tf.Tensor:
 
 
 def centroid_loss(kernel: tf.Tensor, target_px: float = 0.0) -> tf.Tensor:
-    """Mean squared distance of the kernels' centres of mass from where they belong.
+    """Mean squared distance of the kernels' centres of mass from the target.
 
     Unpaired training cannot see a translation: a kernel and its shifted copy give LR
     crops that are equally real, and the SR network then learns to undo the shift.
@@ -141,7 +142,7 @@ class GANLoss(NamedTuple):
     """A pair of losses; both take the real logits first, then the fake ones.
 
     Attributes:
-      generator: scalar float32; gradients through real logits are the caller's to stop.
+      generator: scalar float32; the caller stops gradients through real logits.
       discriminator: scalar float32.
     """
 
@@ -269,6 +270,6 @@ def _taken_for_fake(logits: tf.Tensor) -> tf.Tensor:
 def _relative(
     real_logits: tf.Tensor, fake_logits: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Each side less the mean of the other."""
+    """Subtracts the other side's mean from each side."""
     real, fake = tf.cast(real_logits, tf.float32), tf.cast(fake_logits, tf.float32)
     return real - tf.reduce_mean(fake), fake - tf.reduce_mean(real)

@@ -1,4 +1,4 @@
-"""What the training loop expects of a method.
+"""The interface between training methods and the training loop.
 
 A method is one paper's algorithm: which networks, which data streams, and the gradients
 of one training step. The loop never names a method; it talks to `Method`. Since a
@@ -49,13 +49,13 @@ class StepResult(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """Something that a method thinks has gone wrong.
+    """A fault that a method has noticed.
 
     Attributes:
       cause: in one word, e.g. "kernels_alike".
       value: what was measured.
-      threshold: beyond which it is a finding.
-      what: what is seen, and of what `value` is the measure.
+      threshold: `value` beyond it is a finding.
+      what: what is seen, and what `value` measures.
       advice: what to do, in whole sentences.
     """
 
@@ -67,11 +67,11 @@ class Finding(NamedTuple):
 
 
 class Health(NamedTuple):
-    """How a method finds its networks.
+    """A method's verdict on its own networks.
 
     Attributes:
       numbers: "alarm/<cause>" -> what was measured.
-      findings: those beyond their thresholds.
+      findings: the numbers beyond their thresholds.
     """
 
     numbers: Mapping[str, float]
@@ -82,14 +82,14 @@ TrainStep = Callable[[Batch, tf.Tensor, BatchShard], StepResult]
 
 
 class Role(NamedTuple):
-    """A part that a method is made with: usually a network.
+    """A part from which a method is made, usually a network.
 
     Attributes:
       kind: role of the network, as in `bundles.networks.NETWORKS`: "sr", "degradation",
         "discriminator" or "features".
       default: name of the network or predefined degradation where no flag names one.
-      settings: settings that the method decides, and no flag of the part.
-      sees: of which patches a discriminator judges, "hr" or "lr".
+      settings: settings that the method decides and flags of the part may not set.
+      sees: whether a discriminator judges "hr" or "lr" patches.
       frozen: why it is not trained, as a flag says it, e.g. "training=sr"; such a part
         must be given. Empty for a part that is trained.
     """
@@ -102,7 +102,7 @@ class Role(NamedTuple):
 
 
 class NotNeeded(NamedTuple):
-    """Why a method has no use for a part or stream; flags that speak of it are refused.
+    """The reason why a method does not use a part or stream, whose flags are refused.
 
     Attributes:
       reason: as a flag says it, e.g. "training=sr".
@@ -114,9 +114,9 @@ class NotNeeded(NamedTuple):
 class Method:
     """One way to train: the base of all methods.
 
-    A method is its settings, the parts that it is made with (`roles`, in the order in
-    which they are built), the streams that it reads, and `train_step_for`. Everything
-    else says here that there is nothing special about it.
+    A method consists of its settings, the parts that it is made with (`roles`, in the
+    order in which they are built), the streams that it reads, and `train_step_for`. The
+    defaults here suit a method for everything else.
 
     Attributes:
       name: as in `--method`.
@@ -125,7 +125,7 @@ class Method:
       patches: stream name -> side of the square patches that the method wants, in the
         pixels of that stream. Streams: "hr", "real_lr" (unpaired), "lr" (of pairs).
       grid: where the LR pixels lie that the SR network learns from, see
-        `core.geometry`; "auto": as is on record with the pairs; None: unknown.
+        `core.geometry`; "auto": as recorded with the pairs; None: unknown.
       networks: all networks, built; what is checkpointed.
       optimizers: all optimisers, built; what is checkpointed.
       rate_factors: name of an optimiser -> its learning rate relative to that of the
@@ -149,7 +149,7 @@ class Method:
 
     @classmethod
     def streams(cls, settings: Any) -> Mapping[str, str | NotNeeded]:
-        """Says for each stream what it is needed for, or why it is not.
+        """Maps each stream to what it is needed for, or to why it is not.
 
         The values end the sentence "--lr_dir is required ...". A stream that is not
         named is not read, and its folder may be given all the same.
@@ -191,15 +191,15 @@ class Method:
         return self.deployable()
 
     def unaveraged(self) -> Sequence[keras.Variable]:
-        """Lists variables of these of which the average takes the last value."""
+        """Lists the variables that the average copies instead of averaging."""
         return ()
 
     def health(self, fixed_batch: Callable[[], Batch]) -> Health | None:
-        """Looks whether what is trained has collapsed.
+        """Checks whether the trained networks have collapsed.
 
-        `fixed_batch` returns a batch that is always the same, for those who need one.
-        None: nothing of this method can collapse, and it need not be asked again.
-        Called now and then, outside the graph.
+        `fixed_batch` returns a batch that is always the same, for methods that need
+        one. Returns None if nothing of this method can collapse; it is then not called
+        again. It is called now and then, outside the graph.
         """
         del fixed_batch
         return None

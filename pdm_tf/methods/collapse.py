@@ -1,4 +1,4 @@
-"""What has collapsed in a degradation model, seen on a few fixed samples.
+"""Detects collapse of a degradation model on a few fixed samples.
 
 The thresholds are in `core/degradation_limits.py`, each with its reason. A source
 with one constant degradation is legitimate: the findings say what is seen and what it

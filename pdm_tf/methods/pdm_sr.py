@@ -125,7 +125,7 @@ class PDMSRConfig:
 
     @classmethod
     def paper(cls) -> "PDMSRConfig":
-        """The released behaviour wherever it makes sense."""
+        """Returns the released behaviour wherever it makes sense."""
         return cls(
             border="reflect",
             fakes="release",
@@ -147,7 +147,7 @@ class PDMSRConfig:
 
 
 class PDMSR(Method):
-    """Trains `pdm` against `discriminator`, and an SR part on what `pdm` makes.
+    """Trains `pdm` against `discriminator`, and an SR part on its images.
 
     Args:
       config: settings.
@@ -201,7 +201,7 @@ class PDMSR(Method):
 
     @classmethod
     def roles(cls, settings: PDMSRConfig) -> Mapping[str, Role | NotNeeded]:
-        """The degradation, its discriminator, and the SR network."""
+        """Names the degradation, its discriminator, and the SR network."""
         given = {"grid": settings.grid, "border": settings.border}
         roles = {
             "pdm": Role("degradation", "pdm", given),
@@ -217,7 +217,7 @@ class PDMSR(Method):
 
     @classmethod
     def streams(cls, settings: PDMSRConfig) -> Mapping[str, str | NotNeeded]:
-        """HR photographs, and real LR ones to learn from.
+        """Needs HR photographs, and real LR ones to learn from.
 
         With training=sr --lr_dir may be given: the flag files of both stages share it.
         """
@@ -232,7 +232,7 @@ class PDMSR(Method):
         parts: Mapping[str, Any],
         common: Mapping[str, Any],
     ) -> "PDMSR":
-        """Makes the method; the SR part is the pixel loss alone."""
+        """Makes the method, whose SR part has the pixel loss alone."""
         sr = parts.get("sr")
         return cls(
             settings,
@@ -251,7 +251,7 @@ class PDMSR(Method):
         return ["pdm", "discriminator"] if self._config.learns_degradation else []
 
     def train_step_for(self, step: int) -> TrainStep:
-        """Joint, degradation or SR step, by the kind of training and its phase."""
+        """Returns the joint, degradation or SR step, by training and its phase."""
         training = self._config.training
         if training == "separate":
             first = step < self._config.degradation_steps
@@ -263,7 +263,7 @@ class PDMSR(Method):
         }[training]
 
     def deployable(self) -> Mapping[str, keras.Model]:
-        """The SR network and the degradation model."""
+        """Names the SR network and the degradation model."""
         return {k: v for k, v in self.networks.items() if k in ("sr", "pdm")}
 
     def unaveraged(self) -> Sequence[keras.Variable]:
@@ -279,13 +279,13 @@ class PDMSR(Method):
         return noise_module.trainable_variables
 
     def health(self, fixed_batch: Callable[[], Batch]) -> Health | None:
-        """Of the degradation, unless it is frozen from the start."""
+        """Reports on the degradation, unless it is frozen from the start."""
         if not self._config.learns_degradation:
             return None
         return degradation_health(self._pdm, fixed_batch()["hr"])
 
     def previews(self, batch: Batch, step: int) -> Mapping[str, np.ndarray]:
-        """Rows of real lr, fake lr, sr, hr; and a gallery of sampled kernels."""
+        """Draws rows of real lr, fake lr, sr, hr; and a gallery of sampled kernels."""
         whole_hr = batch["hr"][:4]
         zero = tf.constant(0, tf.int64)
         degraded, hr = self._degrade(whole_hr, zero, FULL_BATCH, training=False)
@@ -305,7 +305,7 @@ class PDMSR(Method):
     def _degrade(
         self, hr: tf.Tensor, step: tf.Tensor, shard: BatchShard, training: bool
     ) -> tuple[Degraded, tf.Tensor]:
-        """The fakes, and the part of `hr` that their `lr` shows."""
+        """Makes the fakes; also returns the part of `hr` that their `lr` shows."""
         seed = step_seed(self._seed, "latents", step)
         degraded = self._pdm.synthesise(hr, seed, shard, training)
         batch = hr.shape[0] * shard.count
@@ -322,7 +322,7 @@ class PDMSR(Method):
         return degraded, hr
 
     def _as_seen(self, degraded: Degraded) -> tf.Tensor:
-        """The fakes as the discriminator sees them."""
+        """Converts the fakes to what the discriminator sees."""
         if degraded.quality is not None:
             return degraded.lr  # in 8 bit, as it comes from JPEG
         if self._config.fakes == "8bit":
@@ -357,7 +357,7 @@ class PDMSR(Method):
     def _learn_degradation(
         self, batch: Batch, step: tf.Tensor, shard: BatchShard
     ) -> tuple[StepResult, tf.Tensor, tf.Tensor]:
-        """What PDM and discriminator learn, the fakes, and their part of HR."""
+        """Returns the PDM's and D's result, the fakes, and their part of HR."""
         config, discriminator = self._config, self._discriminator
         with tf.GradientTape(persistent=True) as tape:
             degraded, hr = self._degrade(batch["hr"], step, shard, training=True)
@@ -403,7 +403,7 @@ class PDMSR(Method):
 
 
 def _kernel_statistics(kernel: tf.Tensor) -> Scalars:
-    """Where the batch's kernels lie, how wide they are, how much they differ."""
+    """Measures position, width and variety of the batch's kernels."""
     offset = tf.reduce_mean(kernel_centroid(kernel), axis=[0, 1, 2])
     spread = kernel_spread(kernel)
     return {

@@ -1,8 +1,8 @@
 """PDM-SRGAN (Luo et al. 2022, arXiv:2203.04962): PDM-SR with a perceptual SR part.
 
 "PDM-SRGAN if adversarial loss and perceptual loss are also adopted in the training of
-the SR model" (section 3.4); the paper gives no details. What is here follows the
-release's settings and mends its mistakes. With lr = quantise(fake_lr) and sr = SR(lr):
+the SR model" (section 3.4); the paper gives no details. This method follows the
+release's settings and fixes its mistakes. With lr = quantise(fake_lr) and sr = SR(lr):
 
   1. to 3. as PDM-SR
   4. SR net  minimises  w_p |sr - hr| + w_f |F(sr) - F(hr)| + w_g G(D_hr(hr), D_hr(sr))
@@ -14,7 +14,7 @@ point, and D_hr's pass on sr is shared by 4 and 5, as D's is in PDM-SR.
 
 Different from the release: F's gradient reaches the SR network (B1 of its mistakes),
 and D_hr sees results rounded to 8 bits like the photographs that it compares them with
-(`hr_fakes`), so that it cannot tell them by their digits (B19).
+(`hr_fakes`), so that their digits do not give them away (B19).
 """
 
 import dataclasses
@@ -39,7 +39,7 @@ HR_FAKES = ("8bit", "raw")
 
 @dataclasses.dataclass(frozen=True)
 class PDMSRGANConfig(PDMSRConfig):
-    """Settings of `PDMSRGAN`: those of `PDMSR`, and of its SR part.
+    """Settings of `PDMSRGAN`: those of `PDMSR` and of the SR part.
 
     Attributes:
       pixel_weight: of the mean absolute difference.
@@ -49,7 +49,7 @@ class PDMSRGANConfig(PDMSRConfig):
         or "five_taps" (Real-ESRGAN, BSRGAN).
       gan_loss: "lsgan" (release), "vanilla" (Real-ESRGAN), "hinge" or "relativistic"
         (ESRGAN).
-      hr_fakes: what the HR discriminator sees of the results. "8bit": quantised like
+      hr_fakes: how the HR discriminator sees the results. "8bit": quantised like
         the real ones, gradient masked where clamped; "raw": as they are (release).
     """
 
@@ -83,7 +83,7 @@ class PDMSRGANConfig(PDMSRConfig):
 
     @classmethod
     def paper(cls) -> "PDMSRGANConfig":
-        """The released behaviour wherever it makes sense; the weights are the same."""
+        """Returns the released behaviour where it makes sense (equal loss weights)."""
         return dataclasses.replace(super().paper(), hr_fakes="raw")
 
 
@@ -113,7 +113,7 @@ class GANSR:
             self.networks = {"sr": sr, "hr_discriminator": discriminator}
 
     def learn(self, lr: tf.Tensor, hr: tf.Tensor, optimizers: Optimizers) -> StepResult:
-        """What SR network and HR discriminator learn, at one point."""
+        """Returns the SR network's and HR discriminator's result, at one point."""
         sr_net, hr_features = self.networks["sr"], self._features_of(hr)
         with tf.GradientTape(persistent=True) as tape:
             sr = sr_net(lr, training=True)
@@ -165,10 +165,10 @@ class PDMSRGAN(PDMSR):
 
     Args:
       config: settings.
-      pdm, discriminator: as of `PDMSR`.
+      pdm, discriminator: see `PDMSR`.
       sr: built SR network.
       hr_discriminator, features: see `GANSR`.
-      settings: of the optimisers and patches, as of `PDMSR`.
+      settings: for the optimisers and patches, see `PDMSR`.
     """
 
     name = "pdm_srgan"
@@ -192,7 +192,7 @@ class PDMSRGAN(PDMSR):
 
     @classmethod
     def roles(cls, settings: PDMSRGANConfig) -> Mapping[str, Role | NotNeeded]:
-        """Those of `PDMSR`, what judges SR images, and what compares features."""
+        """Names the parts of `PDMSR`, the HR discriminator, and the feature network."""
         return {
             **super().roles(settings),
             "hr_discriminator": Role("discriminator", "patchgan")

@@ -1,6 +1,6 @@
 """The part of a step that learns super-resolution, given pairs.
 
-PDM-SR and PDM-SRGAN differ in this part alone: which networks it trains beside the SR
+PDM-SR and PDM-SRGAN differ in this part alone: which networks it trains besides the SR
 network, and by which losses.
 """
 
@@ -17,16 +17,16 @@ Optimizers = Mapping[str, keras.optimizers.Optimizer]
 
 
 class SRPart(Protocol):
-    """Learns from pairs.
+    """Trains an SR network on pairs.
 
     Attributes:
-      networks: what it trains, built; "sr" is the one to use afterwards.
+      networks: the trained networks, built; "sr" is the one to use afterwards.
     """
 
     networks: Mapping[str, keras.Model]
 
     def learn(self, lr: tf.Tensor, hr: tf.Tensor, optimizers: Optimizers) -> StepResult:
-        """Losses of one step and their gradients for `networks`, and for no other.
+        """Computes losses of a step, and their gradients for `networks` alone.
 
         Args:
           lr: [B, h, w, 3] float32 in [0, 1], 8-bit values; a constant.
@@ -37,7 +37,7 @@ class SRPart(Protocol):
 
 
 class PixelSR:
-    """|SR(lr) - hr|, the SR part of PDM-SR and all of supervised training.
+    """Minimises |SR(lr) - hr|: the SR part of PDM-SR and all of supervised training.
 
     Args:
       sr: built SR network.
@@ -47,7 +47,7 @@ class PixelSR:
         self.networks: Mapping[str, keras.Model] = {"sr": sr}
 
     def learn(self, lr: tf.Tensor, hr: tf.Tensor, optimizers: Optimizers) -> StepResult:
-        """Mean absolute difference and its gradient."""
+        """Computes the mean absolute difference and its gradient."""
         sr = self.networks["sr"]
         with tf.GradientTape() as tape:
             loss = l1_loss(sr(lr, training=True), hr)

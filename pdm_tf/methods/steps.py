@@ -1,4 +1,4 @@
-"""Verbs that training steps share: make an optimiser, crop, draw previews."""
+"""Functions that training steps share: make an optimiser, crop, draw previews."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,8 +19,7 @@ class ReducedAdam(keras.optimizers.Adam):
     """Adam that takes gradients as they are.
 
     Keras sums them over replicas after clipping each replica's own. Here they come in
-    summed (`training.step_function`), so that what is clipped is the global batch's
-    gradient.
+    summed (`training.step_function`), so that the global batch's gradient is clipped.
     """
 
     def _all_reduce_sum_gradients(self, grads_and_vars: Any) -> Any:
@@ -34,7 +33,7 @@ def make_adam(
     clip_norm: float,
     beta_1: float = 0.9,
 ) -> keras.optimizers.Optimizer:
-    """Adam with PyTorch's epsilon, clipping by this network's global norm.
+    """Makes Adam with PyTorch's epsilon, clipping by this network's global norm.
 
     For a network that computes in float16 it scales the loss (and skips steps whose
     gradients overflow), one scale per network.
@@ -55,7 +54,7 @@ def make_adam(
 
 
 def step_seed(seed: int, stream: str, step: tf.Tensor) -> tf.Tensor:
-    """[2] int32: seed of this stream's random numbers at this step."""
+    """Returns the seed, [2] int32, of this stream's random numbers at this step."""
     base = tf.constant(stream_seed(seed, stream), tf.int32)
     # One fold takes 32 bits; no run has 2**31 steps.
     low = tf.cast(tf.bitwise.bitwise_and(step, 0x7FFFFFFF), tf.int32)
@@ -73,9 +72,9 @@ def crop_at_corners(
     """Cuts a patch out of each image, at a corner of its own.
 
     A patch of a real JPEG begins anywhere on the grid of blocks and has whole blocks
-    around it; fakes that all began at the same place would be told by that, and blocks
-    completed by repeated or mirrored pixels by their calm. So fakes are made larger,
-    from real surroundings, compressed, and cut afterwards.
+    around it. A common starting place would give fakes away, and so would blocks
+    completed by repeated or mirrored pixels. So fakes are made larger, from real
+    surroundings, compressed, and cut afterwards.
 
     Args:
       lr: [B, h, w, C].
@@ -102,7 +101,7 @@ def _cut(images: tf.Tensor, corners: tf.Tensor, side: int) -> tf.Tensor:
 def patch_rows(
     columns: Mapping[str, tf.Tensor], scale: int, count: int = _PREVIEW_IMAGES
 ) -> np.ndarray:
-    """A picture with one row per sample and one column per kind of image.
+    """Draws one row per sample and one column per kind of image.
 
     Args:
       columns: name -> [B, H, W, 3] float in [0, 1]; those of LR size are enlarged by
@@ -123,14 +122,14 @@ def patch_rows(
 
 
 def kernel_picture(kernels: np.ndarray) -> np.ndarray:
-    """Gallery of sampled kernels [N, K, K] with cross hairs to judge centring."""
+    """Draws a gallery of kernels [N, K, K] with cross hairs to judge centring."""
     return kernel_gallery(kernels, columns=8, cross_hair=True)
 
 
 def sampled_kernels(
     pdm: keras.Model, count: int = _PREVIEW_KERNELS, hr: tf.Tensor | None = None
 ) -> np.ndarray:
-    """The same latents at every call, so that pictures of steps can be compared.
+    """Samples kernels with the same latents at every call, so that pictures compare.
 
     `hr` [B, H, W, 3], with margin, is for forms whose kernels depend on the image.
     """
@@ -145,7 +144,7 @@ def optimizers_for(
     clip_norm: float,
     beta_1: Mapping[str, float] | None = None,
 ) -> dict[str, keras.optimizers.Optimizer]:
-    """`make_adam` for each of the named networks."""
+    """Calls `make_adam` for each of the named networks."""
     return {
         name: make_adam(
             networks[name],

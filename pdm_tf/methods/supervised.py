@@ -1,6 +1,6 @@
 """Supervised training of an SR network on pairs: L1(SR(lr), hr).
 
-The pairs are either real ones (stream "lr" beside "hr") or made from HR images with a
+The pairs are either real ones (streams "lr" and "hr") or made from HR images with a
 predefined degradation, whose settings --degradation_arg changes. With bicubic this is
 the "EDSR" row of the paper's Table 2, and its result the usual start (`--init_sr`) for
 PDM-SR.
@@ -47,10 +47,10 @@ class SupervisedConfig:
       quantise: whether synthetic LR is rounded to 8 bits, like files are.
       grid: of real pairs: where LR pixel i lies in the HR image, "pixel0" on HR pixel
         scale * i, "half_pixel" on scale * i + (scale - 1) / 2. "auto": as the
-        degrade.json or the index.json beside them says, else "half_pixel".
+        degrade.json or the index.json next to them says, else "half_pixel".
 
     Raises:
-      ValueError: an unknown value, or a grid for pairs that are synthetic.
+      ValueError: an unknown value, or a grid for synthetic pairs.
     """
 
     pairs: str = "synthetic"
@@ -74,7 +74,7 @@ class Supervised(Method):
     Args:
       config: settings.
       sr: built SR network.
-      degradation: what makes synthetic pairs; None for real ones.
+      degradation: makes synthetic pairs; None for real ones.
       scale: factor of both.
       lr_patch: side of LR patches.
       learning_rate: initial, of Adam.
@@ -114,7 +114,7 @@ class Supervised(Method):
 
     @classmethod
     def roles(cls, settings: SupervisedConfig) -> Mapping[str, Role | NotNeeded]:
-        """The SR network, and what makes synthetic pairs."""
+        """Names the SR network, and the degradation of synthetic pairs."""
         if settings.pairs == "real":
             return {"sr": Role("sr", "edsr"), "degradation": NotNeeded("pairs=real")}
         made_by = Role("degradation", settings.degradation, frozen="supervised")
@@ -122,7 +122,7 @@ class Supervised(Method):
 
     @classmethod
     def streams(cls, settings: SupervisedConfig) -> Mapping[str, str | NotNeeded]:
-        """HR photographs, alone or with their partners."""
+        """Needs HR photographs, alone or with their partners."""
         if settings.pairs == "real":
             return {"hr": "", "lr": "with --method_arg=pairs=real"}
         why = (
@@ -137,7 +137,7 @@ class Supervised(Method):
         return self._train_step
 
     def previews(self, batch: Batch, step: int) -> Mapping[str, np.ndarray]:
-        """Rows of lr, sr, hr."""
+        """Draws rows of lr, sr, hr."""
         few = {name: images[:4] for name, images in batch.items()}
         lr, hr = self._pair(few, tf.constant(step, tf.int64), FULL_BATCH)
         return {

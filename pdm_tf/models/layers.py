@@ -79,7 +79,7 @@ class InstanceNorm(keras.layers.Layer):
 
 
 def _norm_by_image(x: tf.Tensor) -> bool:
-    """Where one call per image pays: on CPUs, for images that are worth a call."""
+    """Whether one call per image pays off: on CPUs, for large enough images."""
     return (
         x.shape.is_fully_defined()
         and x.dtype in (tf.float32, tf.bfloat16)

@@ -77,7 +77,7 @@ class Network(keras.Model):
         )
 
     def build_from_config(self, config: dict[str, Any]) -> None:
-        """Nothing: `from_config` returns a built network.
+        """Does nothing, since `from_config` returns a built network.
 
         Keras would call `build` with the shapes it has recorded, which it cannot do for
         networks that take several tensors.
@@ -85,14 +85,15 @@ class Network(keras.Model):
 
     @property
     def layer_dtype(self) -> str:
-        """Name of the policy, to hand to layers."""
+        """Name of the policy, to pass to layers."""
         return self.dtype_policy.name
 
 
 class SRConfig:
-    """The settings of an SR network: the base of its frozen dataclass.
+    """Base of the settings of SR networks, a frozen dataclass.
 
-    What follows from the settings alone is answered here, before anything is built.
+    It gives the properties that follow from the settings alone, before anything is
+    built.
 
     Attributes:
       scale: HR size / LR size.
@@ -109,8 +110,8 @@ class SRConfig:
     def overlap(self) -> int:
         """LR pixels to cut tiles with, so that their seams do not show.
 
-        The receptive radius, with which tiles equal the whole image, unless less was
-        measured to be enough.
+        This is the receptive radius, with which tiles equal the whole image, unless a
+        smaller one was measured to be enough.
         """
         return self.receptive_radius
 
@@ -134,7 +135,7 @@ class SRNetwork(Network):
 
     @property
     def architecture(self) -> str:
-        """As people call it: the name of the class."""
+        """The network's usual name: that of its class."""
         return type(self).__name__
 
     @property
@@ -154,10 +155,10 @@ class SRNetwork(Network):
 
 
 def recomputed(layer_names: Sequence[str]) -> contextlib.AbstractContextManager[Any]:
-    """Layers of these names made within it keep no inner activations for the gradient.
+    """Makes layers of these names, built within it, recompute their inner activations.
 
-    They compute them again (gradient checkpointing, Chen et al. 2016,
-    arXiv:1604.06174); what goes in and comes out is kept.
+    Only their inputs and outputs are kept for the gradient (gradient checkpointing,
+    Chen et al. 2016, arXiv:1604.06174).
     """
     if not layer_names:
         return contextlib.nullcontext()
@@ -173,7 +174,7 @@ def require_positive(config: Any, *names: str) -> None:
     """Checks integer settings of a config.
 
     Raises:
-      ValueError: one of them is smaller than 1.
+      ValueError: a setting is smaller than 1.
     """
     require_not_below(config, ValueError, **dict.fromkeys(names, 1))
 
@@ -182,6 +183,6 @@ def require_choice(config: Any, name: str, choices: tuple[str, ...]) -> None:
     """Checks a setting that takes one of a few words.
 
     Raises:
-      ValueError: it is none of them.
+      ValueError: the setting is none of them.
     """
     require_one_of(config, ValueError, **{name: choices})

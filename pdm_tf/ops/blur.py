@@ -9,11 +9,11 @@ Conventions:
 - *Grid.* "pixel0": LR pixel i is centred on HR pixel s*i (the paper's code).
   "half_pixel": on s*i + (s-1)/2, the convention of antialiased resizing. For even s
   that centre falls between pixels, so the window sits half a pixel early and the
-  kernel's own centre of mass has to make up for the rest: `grid_geometry` returns
-  both parts.
+  kernel's own centre of mass has to account for the rest: `grid_geometry` returns both
+  parts.
 - *Border.* "reflect" mirrors HR at its edges (paper). "valid" expects an HR crop with
   a real margin of K//2 pixels on each side and invents nothing; in unpaired training
-  mirrored content at the border of a fake crop tells it from a real one.
+  mirrored content at its border would give a fake crop away.
 """
 
 import math
@@ -153,7 +153,7 @@ def blur_mixture(
 def _with_borders(
     hr: tf.Tensor, side: int, scale: int, grid: str, border: str
 ) -> tuple[tf.Tensor, list[int | None]]:
-    """HR that begins with the first pixel's window, and the static shape of LR."""
+    """Returns HR from the first pixel's window on, and the static shape of LR."""
     if border not in BORDERS:
         raise ValueError(f"`border` must be one of {BORDERS}. Received: {border!r}.")
     radius = side // 2
@@ -205,10 +205,9 @@ def _blur_invariant(hr: tf.Tensor, kernels: tf.Tensor, scale: int) -> tf.Tensor:
 
 
 def _prefers_products() -> bool:
-    """Whether matrix products are the faster form of the blur; it equals the other but
-    for rounding.
+    """Whether to compute the blur as matrix products, which differ by rounding only.
 
-    GPUs are good at them, and XLA: under XLA on CPU they take a half to a fifth of the
+    GPUs and XLA are good at them: under XLA on CPU they take a half to a fifth of the
     convolution's time (not measured on a GPU). Without XLA, on CPU, the convolution is
     the fastest.
     """
@@ -218,9 +217,9 @@ def _prefers_products() -> bool:
 def hr_footprint(hr: tf.Tensor, scale: int, grid: str, margin: int) -> tf.Tensor:
     """Rearranges HR pixels into blocks of scale x scale around each LR pixel.
 
-    How a network on the LR grid sees an HR image: every HR pixel exactly once, where it
-    belongs. An antialiased reduction would take away the detail that a kernel could
-    depend on; picking every `scale`-th pixel would alias it.
+    A network on the LR grid sees an HR image this way: every HR pixel exactly once,
+    where it belongs. An antialiased reduction would take away the detail that a kernel
+    could depend on; picking every `scale`-th pixel would alias it.
 
     The block of LR pixel i starts (scale - 1) // 2 HR pixels before the middle of its
     blur window: it is centred on that window, up to half a pixel for an even scale.
@@ -230,7 +229,7 @@ def hr_footprint(hr: tf.Tensor, scale: int, grid: str, margin: int) -> tf.Tensor
       scale: HR pixels per LR pixel.
       grid: sampling grid, see the head of this file.
       margin: HR pixels on each side that belong to no LR pixel, at least
-        (scale - 1) // 2, or 0: then what is missing is mirrored, as by the blur.
+        (scale - 1) // 2; with 0 the missing pixels are mirrored, as the blur does.
 
     Returns:
       [B, h, w, scale * scale * C]: rows of the block, columns, colours.

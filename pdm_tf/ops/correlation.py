@@ -16,13 +16,12 @@ s*a + u and phases x_u[i] = x[s*i + u] of the images (per axis),
     d_filter[s*a + u] = sum over i of x_u[i + a] * d_out[i],
 
 so the s*s phases are a batch, the gradient that comes in is the filter, and what comes
-out are the ceil(K/s) * ceil(K/s) taps of each phase. Nothing is copied but the images,
-once, into their phases.
+out are the ceil(K/s) * ceil(K/s) taps of each phase. Only the images are copied, once,
+into their phases.
 
 *`correlate_by_products`.* On the phases of image and kernel every tap (a, b) of all s*s
 phases meets every pixel in a matrix product [taps*taps, s*s] x [s*s, pixels]; part
-(a, b) of what it gives counts for the output pixel that lies a rows and b columns
-before:
+(a, b) of the product counts for the output pixel that lies a rows and b columns before:
 
     y[i, j] = sum over a, b of product[a, b, i + a, j + b].
 
@@ -146,7 +145,7 @@ def correlate_by_products(hr: tf.Tensor, kernels: tf.Tensor, stride: int) -> tf.
 
 
 def sum_shifted(parts: tf.Tensor) -> tf.Tensor:
-    """The sum of the parts, of part (a, b) what lies from row a and column b on.
+    """Sums the parts, taking part (a, b) from row a and column b on.
 
     [B, n, n, h+n-1, w+n-1, C] -> [B, h, w, C].
     """
@@ -228,8 +227,8 @@ def _per_pixel_with(
     @tf.custom_gradient
     def operator(hr: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Gradients]:
         def by_image(operands: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
-            # Where each tap's share lands is a transposed convolution with one-hot
-            # filters: slow, but in training nothing asks for it and graphs drop it.
+            # A transposed convolution with one-hot filters puts each tap's share in its
+            # place: slow, but training never needs it and graphs drop it.
             weights, upstream = operands
             parts = tf.transpose(upstream)[..., None] * tf.transpose(
                 weights[..., None, :], [2, 1, 0, 3]
@@ -261,7 +260,7 @@ def _each(
     function: Callable[[tuple[tf.Tensor, ...]], tf.Tensor],
     operands: tuple[tf.Tensor, ...],
 ) -> tf.Tensor:
-    """One image after the other, so that their intermediate results never coexist."""
+    """Maps images one by one, so that their intermediate results never coexist."""
     return tf.map_fn(
         function,
         operands,
@@ -278,7 +277,7 @@ def tap_count(side: int, stride: int) -> int:
 def split_image(
     image: tf.Tensor, height: tf.Tensor, width: tf.Tensor, side: int, stride: int
 ) -> tf.Tensor:
-    """The phases of what the windows see.
+    """Splits the part of an image that the windows see into its phases.
 
     Args:
       image: [B, H, W, C].
@@ -288,8 +287,8 @@ def split_image(
 
     Returns:
       [B, s, s, rows, columns, C] with rows = height + taps - 1, columns likewise, and
-      taps = ceil(K/s). What no window reaches is cut off; where the last phases end
-      one pixel early there is zero.
+      taps = ceil(K/s). Pixels that no window reaches are cut off; where the last phases
+      end one pixel early they are zero.
     """
     taps = tap_count(side, stride)
     image = image[:, : stride * (height - 1) + side, : stride * (width - 1) + side]
@@ -314,7 +313,7 @@ def split_kernel(kernel: tf.Tensor, stride: int) -> tf.Tensor:
 
 
 def join_kernel(phases: tf.Tensor, side: int) -> tf.Tensor:
-    """The inverse of `split_kernel`; what lies past the K taps is dropped."""
+    """Inverts `split_kernel`; anything past the K taps is dropped."""
     taps, stride = phases.shape[0], phases.shape[2]
     order = [0, 2, 1, 3, *range(4, phases.shape.rank)]
     others = tf.shape(phases)[4:]

@@ -1,9 +1,9 @@
 """JPEG compression and decompression that gradients can pass.
 
-What an 8-bit image looks like after it was stored as baseline JPEG (ITU-T T.81, JFIF)
-and read again; entropy coding loses nothing and is left out. The steps and their
-roundings are those of libjpeg(-turbo) with its default settings, on which most
-encoders and viewers are built: YCbCr in 8 bit, chroma at full ("444") or half ("420")
+Computes how an 8-bit image looks after it was stored as baseline JPEG (ITU-T T.81,
+JFIF) and read again; entropy coding loses nothing and is left out. The steps and their
+roundings are those of libjpeg(-turbo) with its default settings, on which most encoders
+and viewers are built: YCbCr in 8 bit, chroma at full ("444") or half ("420")
 resolution, edges repeated up to whole blocks, integer 8x8 DCT, the standard tables
 scaled by quality, and back with triangle ("fancy") upsampling.
 
@@ -28,7 +28,7 @@ coefficients is not (`round_half_away`): with slope 1, or with the cubic's of Sh
 Song ("JPEG-resistant Adversarial Images", NIPS 2017 workshop), the gradient in quality
 has the wrong sign. A straight-through rounding takes the error of a coefficient for
 noise that grows with the step, while most coefficients fall to zero and an image only
-becomes smoother (measured: BUILD_NOTES.md, "JPEG").
+becomes smoother (measured: docs/decisions/0026-jpeg.md).
 """
 
 import numpy as np
@@ -276,8 +276,8 @@ def quantisation_table(standard: np.ndarray, quality: tf.Tensor) -> tf.Tensor:
     """The standard table scaled by quality.
 
     At whole qualities it is libjpeg's table to the digit; between them the same
-    formula, so a table is always one of whole numbers. The gradient takes the
-    formula's roundings as if they were none.
+    formula, so a table always holds whole numbers. The gradient ignores the formula's
+    roundings.
 
     Args:
       standard: [64] of Annex K, row-major.
@@ -324,7 +324,7 @@ def to_blocks(plane: tf.Tensor) -> tf.Tensor:
 
 
 def from_blocks(blocks: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    """The inverse of `to_blocks`; height and width are multiples of 8."""
+    """Inverts `to_blocks`; height and width are multiples of 8."""
     rows, columns = height // SIDE, width // SIDE
     plane = tf.reshape(blocks, [-1, rows, columns, SIDE, SIDE])
     return tf.reshape(tf.transpose(plane, [0, 1, 3, 2, 4]), [-1, height, width])
@@ -344,7 +344,7 @@ def inverse_dct(coefficients: tf.Tensor) -> tf.Tensor:
 
 
 def through_blocks(blocks: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
-    """What quantisation leaves of the samples of blocks.
+    """Takes blocks of samples through DCT, quantisation and back.
 
     Args:
       blocks: [B, N, 64], whole numbers 0..255.

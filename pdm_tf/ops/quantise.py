@@ -1,7 +1,7 @@
 """8-bit quantisation, and other roundings, that gradients can pass.
 
-All but `soft_quantise_8bit` are exact in the forward direction and differ in what they
-call their slope; which one suits a use is measured where it is used (`ops.jpeg`).
+All but `soft_quantise_8bit` are exact in the forward direction and differ in the slope
+they pass on; which one suits a use is measured where it is used (`ops.jpeg`).
 
 Real LR images sit on the 8-bit grid and generated ones do not, which a discriminator
 notices at once. `quantise_8bit` puts generated images on the grid; `soft_quantise_8bit`
@@ -39,10 +39,10 @@ def quantise_8bit(image: tf.Tensor) -> tuple[tf.Tensor, object]:
 def quantise_8bit_unmasked(image: tf.Tensor) -> tuple[tf.Tensor, object]:
     """`quantise_8bit` with the release's gradient: 1 everywhere, also where clamped.
 
-    What symmetric noise adds at white is cut off on one side, so the stronger it is the
-    darker white becomes on average. Masked gradients see that, and a discriminator that
-    finds white too frequent teaches the noise to grow there; of these, the two sides
-    cancel.
+    Symmetric noise at white is cut off on one side, so the stronger it is the darker
+    white becomes on average. Masked gradients see that, and a discriminator that finds
+    white too frequent teaches the noise to grow there; with these gradients the
+    contributions from the two sides cancel.
     """
     quantised = tf.floor(tf.clip_by_value(image, 0.0, 1.0) * 255.0 + 0.5) / 255.0
     return quantised, lambda upstream: upstream
@@ -86,11 +86,11 @@ def round_down(x: tf.Tensor) -> tuple[tf.Tensor, object]:
 def round_half_away(x: tf.Tensor) -> tuple[tf.Tensor, object]:
     """Nearest integer, halves away from zero; slope 17 (2 |x - round(x)|)^16.
 
-    Steep where it jumps: the true derivative of rounding is a unit impulse at each
-    threshold, and this one is that impulse widened. It integrates to 1 over each step
-    as the impulse does and is all but zero away from thresholds, in the wide middle of
-    the zero bin above all, where most coefficients of a photograph lie. `ops.jpeg` says
-    why the slope is not 1.
+    The slope is steep where the rounding jumps: its true derivative is a unit impulse
+    at each threshold, and this one is that impulse widened. It integrates to 1 over
+    each step as the impulse does and is all but zero away from thresholds, in the wide
+    middle of the zero bin above all, where most coefficients of a photograph lie.
+    `ops.jpeg` says why the slope is not 1.
     """
     rounded = tf.sign(x) * tf.floor(tf.abs(x) + 0.5)
     slope = 17.0 * tf.pow(2.0 * tf.abs(x - rounded), 16.0)

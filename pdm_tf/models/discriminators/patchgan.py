@@ -34,8 +34,8 @@ class PatchGANConfig:
       kernel_size: side of every window.
       strides: one per convolution; its length is the depth.
       normalization: "instance" (paper), "spectral" or "none". Instance normalisation
-        removes each image's contrast, and with it part of what tells how much blur
-        there is.
+        removes each image's contrast, and with it some evidence of how much blur there
+        is.
     """
 
     filters: int = 64

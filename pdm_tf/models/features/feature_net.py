@@ -1,8 +1,8 @@
-"""The base of feature networks: a chain of named stages, any of which can be tapped.
+"""Base of feature networks: a chain of named stages, each of which can be tapped.
 
 All take RGB in [0, 1] and normalise it by ImageNet's mean and standard deviation, as
 torchvision's weights expect. A tap is the output of the stage of that name: `conv3_4`
-is before the ReLU, `relu3_4` after it. Only what the deepest tap needs is computed.
+is before the ReLU, `relu3_4` after it. Nothing beyond the deepest tap is computed.
 """
 
 from collections.abc import Callable, Sequence
@@ -29,12 +29,12 @@ class FeatureNet(Network):
     role = "features"
 
     def stages(self) -> list[Stage]:
-        """The chain from the normalised image on: (name, function) in order."""
+        """Lists the chain from the normalised image on: (name, function) in order."""
         raise NotImplementedError
 
     @property
     def tap_names(self) -> tuple[str, ...]:
-        """All that can be tapped, from the image to the deepest."""
+        """Names of all taps, from the image to the deepest."""
         return tuple(name for name, _ in self.stages())
 
     def call(
@@ -43,7 +43,7 @@ class FeatureNet(Network):
         taps: Sequence[str] | None = None,
         training: bool = False,
     ) -> dict[str, tf.Tensor]:
-        """Activations of the named stages, in the order asked for; all if None.
+        """Returns activations of the named stages, in that order; all if None.
 
         Raises:
           ValueError: an unknown tap, none at all, or an image smaller than
@@ -92,10 +92,10 @@ def feature_conv(
     dtype: str,
     name: str,
 ) -> keras.layers.Conv2D:
-    """Convolution with He-normal weights, as torchvision starts its VGGs.
+    """Makes a convolution with He-normal weights, as torchvision starts its VGGs.
 
-    With fan-in uniform weights the signal of a random network would be gone after a
-    dozen ReLUs, and random networks are what tests and smoke runs have.
+    With fan-in uniform weights the signal of a random network would vanish after a
+    dozen ReLUs, and tests and smoke runs use random networks.
 
     Args:
       same: zero padding that keeps the size (stride 1); else none.
@@ -112,15 +112,15 @@ def feature_conv(
 
 
 def max_pool(x: tf.Tensor, size: int, stride: int = 2) -> tf.Tensor:
-    """The largest of each window that fits: PyTorch's MaxPool2d without padding."""
+    """Takes the maximum of each full window: PyTorch's MaxPool2d without padding."""
     return tf.nn.max_pool2d(x, size, stride, "VALID")
 
 
 def max_pool_ceil(x: tf.Tensor) -> tf.Tensor:
-    """3x3 windows at stride 2, the last of which may hang over the border.
+    """Pools 3x3 windows at stride 2; the last one may hang over the border.
 
-    PyTorch's MaxPool2d(3, 2, ceil_mode=True), for x >= 0: the row that is missing is
-    filled with zeros, which never are larger than what the window holds.
+    This is PyTorch's MaxPool2d(3, 2, ceil_mode=True) for x >= 0: the missing row is
+    filled with zeros, which are never larger than the window's values.
     """
     shape = tf.shape(x)
     # Of even sides one row or column is left over; odd ones fit.

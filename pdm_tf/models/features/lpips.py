@@ -54,7 +54,7 @@ class LPIPSConfig:
 
     def __post_init__(self) -> None:
         require_choice(self, "net", tuple(_NETS))
-        _ = self.backbone  # refuses what the network's own config does
+        _ = self.backbone  # raises what the network's own config raises
 
     @property
     def backbone(self) -> AlexNetConfig | VGGConfig | SqueezeNetConfig:

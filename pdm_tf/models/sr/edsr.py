@@ -43,8 +43,8 @@ class EDSRConfig(SRConfig):
       num_blocks: residual blocks.
       residual_scale: factor on each block's branch.
       rgb_range: inner value of white.
-      rgb_mean: what is taken off before the network and added after it, [0, 1]: the
-        mean of DIV2K, as in the published weights. The PDM release trains it along.
+      rgb_mean: subtracted before the network and added after it, [0, 1]: the mean of
+        DIV2K, as in the published weights. The PDM release trains it as well.
     """
 
     scale: int = 4
@@ -96,7 +96,7 @@ def upsampling_stages(scale: int) -> tuple[int, ...]:
 
 
 def convolution_radius(stages: tuple[int, ...], after: int) -> int:
-    """What the convolutions of an upsampler add to the receptive radius.
+    """Computes the part of the receptive radius that an upsampler adds.
 
     Args:
       stages: factors of the stages, see `upsampling_stages`; one 3x3 convolution each,

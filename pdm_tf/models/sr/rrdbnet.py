@@ -31,7 +31,7 @@ from pdm_tf.models.sr.edsr import upsampling_stages
 
 RESIDUAL_SCALE = 0.2
 
-# LR pixels. How much a pixel depends on what is d pixels away falls fast: cutting a
+# LR pixels. A pixel's dependence on others d pixels away falls fast: cutting a
 # photograph changed pixels at a distance of 8 and more by at most one 8-bit level (0.11
 # levels before rounding), at 12 by 0.0013, at 16 by no more than float32 rounds anyway.
 # That is the worst of: initial weights, residual branches 5 and 8 times as strong, and
@@ -88,7 +88,7 @@ class RRDBNetConfig(SRConfig):
 
     @property
     def overlap(self) -> int:
-        """The receptive radius of up to four blocks, else what was measured."""
+        """The receptive radius of up to four blocks, else the measured overlap."""
         radius = self.receptive_radius
         return radius if radius <= _LARGEST_EXACT else MEASURED_OVERLAP
 
@@ -210,7 +210,7 @@ def unshuffled(image: tf.Tensor, side: int) -> tf.Tensor:
     """
     for axis in (1, 2):
         length = tf.shape(image)[axis]
-        # Of positive numbers only: ONNX rounds the quotient of others towards zero.
+        # For positive numbers only: ONNX rounds negative quotients towards zero.
         index = tf.range((length + side - 1) // side * side)
         mirrored = tf.maximum(length - 1 - tf.abs(length - 1 - index), 0)
         image = tf.gather(image, mirrored, axis=axis)
