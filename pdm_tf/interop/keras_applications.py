@@ -22,7 +22,7 @@ from pdm_tf.interop.weight_file import WeightFile
 from pdm_tf.models.features.feature_net import MEAN, STD
 
 PREFIX = "keras:"
-# What Keras's preprocess_input (mode "caffe") subtracts, in B, G, R.
+# The mean that Keras's preprocess_input (mode "caffe") subtracts, in B, G, R.
 _CAFFE_MEAN = np.array([103.939, 116.779, 123.68])
 _MODELS: dict[str, Callable[..., keras.Model]] = {
     "vgg16": keras.applications.VGG16,
@@ -47,7 +47,7 @@ def open_keras_weights(name: str, weights: str | None = "imagenet") -> WeightFil
         )
     try:
         model = _MODELS[name](include_top=False, weights=weights)
-    except Exception as error:  # what Keras raises when a download fails
+    except Exception as error:  # Keras raises it when a download fails
         if "fetch" not in str(error):
             raise
         raise UserError(
@@ -69,7 +69,7 @@ def open_keras_weights(name: str, weights: str | None = "imagenet") -> WeightFil
 
 
 def as_torchvision(model: keras.Model, name: str) -> dict[str, np.ndarray]:
-    """Its convolutions by torchvision's names, in float32 and [out, in, kh, kw].
+    """Returns its convolutions by torchvision's names, float32 [out, in, kh, kw].
 
     The first one takes normalised R, G, B. With n = (x - MEAN) / STD for an image x in
     [0, 1], Caffe's input is 255 x - CAFFE_MEAN = 255 STD n + (255 MEAN - CAFFE_MEAN).

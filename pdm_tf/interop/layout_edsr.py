@@ -24,7 +24,7 @@ RGB_RANGE = 255.0
 
 
 def is_edsr(names: set[str]) -> bool:
-    """The authors' names."""
+    """Whether the names are the authors'."""
     return {"head.0.weight", "body.0.body.0.weight", "tail.0.0.weight"} <= names
 
 
@@ -35,10 +35,10 @@ def is_edsr_basicsr(names: set[str]) -> bool:
 
 
 def edsr(tensors: Tensors, options: Options) -> Plan:
-    """The plan for the authors' names.
+    """Plans a network with the authors' names.
 
     Raises:
-      UserError: a tensor that says the size is missing or odd.
+      UserError: a tensor that determines the size is missing or odd.
     """
     del options
     blocks = _count(r"body\.(\d+)\.body\.0\.weight", tensors)
@@ -67,10 +67,10 @@ def edsr(tensors: Tensors, options: Options) -> Plan:
 
 
 def edsr_basicsr(tensors: Tensors, options: Options) -> Plan:
-    """The plan for BasicSR's names.
+    """Plans a network with BasicSR's names.
 
     Raises:
-      UserError: as `edsr`.
+      UserError: see `edsr`.
     """
     del options
     blocks = _count(r"body\.(\d+)\.conv1\.weight", tensors)
@@ -119,7 +119,7 @@ def _upsamplers(wires: Wires, config: EDSRConfig, names: list[str]) -> None:
 
 
 def _shift_in(tensors: Tensors) -> tuple[tuple[float, ...], bool]:
-    """The mean that the input's shift takes off, and whether either was trained."""
+    """Returns the mean that the input's shift subtracts, and whether a shift was trained."""
     if "sub_mean.weight" not in tensors:
         return DIV2K_MEAN, False
     values = []
@@ -149,7 +149,7 @@ def _shift_in(tensors: Tensors) -> tuple[tuple[float, ...], bool]:
 
 
 def _shifted_ends(wires: Wires, mean_255: np.ndarray) -> None:
-    """First and last convolution with the trained shifts in them."""
+    """Merges the trained shifts into first and last convolution."""
 
     def head(kernel: np.ndarray, shift: np.ndarray) -> np.ndarray:
         return np.einsum("ochw,ci->hwio", kernel, shift[:, :, 0, 0])
@@ -179,7 +179,7 @@ def _indices(pattern: str, tensors: Tensors) -> list[int]:
 
 
 def _count(pattern: str, tensors: Tensors) -> int:
-    """Blocks up to the last one; that none is missing shows when they are filled."""
+    """Counts blocks up to the last one; a missing one is found when they are filled."""
     found = _indices(pattern, tensors)
     if not found:
         raise UserError(

@@ -1,7 +1,7 @@
 """Feature networks as torchvision names them, and LPIPS's heads (version 0.1).
 
 `vgg19`, `vgg16`, `alexnet`, `squeezenet` (1.1): features.N; the classifier's layers are
-left. `lpips`: lin0.model.1.weight and so on, one [1, C, 1, 1] weight per tap; the
+ignored. `lpips`: lin0.model.1.weight and so on, one [1, C, 1, 1] weight per tap; the
 package ships only these, so the feature network comes from a second file (its tensors
 under "backbone:"), or from the same file if somebody saved the whole metric
 (net.sliceK.N, where N is torchvision's number).
@@ -63,7 +63,7 @@ _LPIPS = {
 
 
 def is_features(net: str, names: set[str]) -> bool:
-    """Exactly that network's convolutions, whatever follows them."""
+    """Whether the convolutions are exactly that network's, whatever follows them."""
     found = {name for name in names if name.startswith("features.")}
     wanted = {f"features.{n}.{kind}" for _, n in MODULES[net] for kind in _KINDS}
     return found == wanted
@@ -73,7 +73,7 @@ _KINDS = ("weight", "bias")
 
 
 def features(net: str, tensors: Tensors, options: Options) -> Plan:
-    """The plan of a feature network.
+    """Plans a feature network.
 
     Raises:
       UserError: the first convolution is missing or odd.
@@ -97,7 +97,7 @@ def is_lpips(names: set[str]) -> bool:
 
 
 def lpips(tensors: Tensors, options: Options) -> Plan:
-    """The plan of the metric: heads and backbone.
+    """Plans the metric: heads and backbone.
 
     Raises:
       UserError: heads of no known network, or no backbone.

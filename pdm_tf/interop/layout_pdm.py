@@ -7,7 +7,7 @@ release's eval mode: box start, without the Gaussians that ours would add, Batch
 grid "pixel0", mirrored borders. Our kernel trunk's Dense layers are its 1x1
 convolutions.
 
-What the weights do not say, and what is refused rather than guessed:
+These things are not in the weights, and are refused rather than guessed:
 - scale (4 unless given);
 - whether the noise sees the image: the first convolution has f_n or 3 + f_n inputs. 6
   is taken for image and 3, any other number must be said;
@@ -40,7 +40,7 @@ def pdm(tensors: Tensors, options: Options) -> Plan:
     """The plan.
 
     Raises:
-      UserError: something that ours cannot do or that must be said, see above.
+      UserError: something that ours cannot do or that must be given, see above.
     """
     if f"{_KERNEL}.0.weight" not in tensors:
         raise UserError(
@@ -149,7 +149,7 @@ def _num_blocks(tensors: Tensors, prefix: str) -> int:
 def _wire(
     wires: Wires, tensors: Tensors, prefix: str, module: str, last: str, side: int
 ) -> None:
-    """One module: trunk and last layer."""
+    """Wires one module: trunk and last layer."""
     layer = wires.pointwise if side == 1 else wires.conv
     trunk = f"{module}/trunk"
     layer(f"{trunk}/head", f"{prefix}.0")

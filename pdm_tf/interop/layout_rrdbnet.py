@@ -45,10 +45,10 @@ def is_realesrgan(names: set[str]) -> bool:
 
 
 def esrgan_old(tensors: Tensors, options: Options) -> Plan:
-    """The plan for one Sequential.
+    """Plans a network from one Sequential.
 
     Raises:
-      UserError: a tensor that says the size is missing or odd.
+      UserError: a tensor that determines the size is missing or odd.
     """
     # 0: head, 1: body; each upsampling convolution, then the last two.
     after = _indices(r"model\.(\d+)\.weight", tensors)[1:]
@@ -71,10 +71,10 @@ def esrgan_old(tensors: Tensors, options: Options) -> Plan:
 
 
 def esrgan(tensors: Tensors, options: Options) -> Plan:
-    """The plan for ESRGAN's later names.
+    """Plans a network with ESRGAN's later names.
 
     Raises:
-      UserError: as `esrgan_old`.
+      UserError: see `esrgan_old`.
     """
     blocks = _blocks(r"RRDB_trunk\.(\d+)\.RDB1\.conv1\.weight", tensors)
     names = _Names(
@@ -89,10 +89,10 @@ def esrgan(tensors: Tensors, options: Options) -> Plan:
 
 
 def realesrgan(tensors: Tensors, options: Options) -> Plan:
-    """The plan for BasicSR's names.
+    """Plans a network with BasicSR's names.
 
     Raises:
-      UserError: as `esrgan_old`.
+      UserError: see `esrgan_old`.
     """
     blocks = _blocks(r"body\.(\d+)\.rdb1\.conv1\.weight", tensors)
     names = _Names(
@@ -162,7 +162,7 @@ def _indices(pattern: str, tensors: Tensors) -> list[int]:
 
 
 def _blocks(pattern: str, tensors: Tensors) -> int:
-    """Blocks up to the last one; that none is missing shows when they are filled."""
+    """Counts blocks up to the last one; a missing one is found when they are filled."""
     found = _indices(pattern, tensors)
     if not found:
         raise UserError(

@@ -1,4 +1,4 @@
-"""The table of layouts, and finding the one a file has."""
+"""The table of layouts, and the search for a file's layout."""
 
 import dataclasses
 import functools
@@ -16,7 +16,7 @@ class Layout:
 
     Attributes:
       matches: names in a file -> whether it has this layout.
-      plan: tensors, options -> what goes where.
+      plan: tensors, options -> the `Plan`.
       free: config settings that weights do not show and users may set.
     """
 
@@ -47,11 +47,11 @@ LAYOUTS = {
 
 
 def find_layout(tensors: Tensors, name: str = "auto") -> str:
-    """The name of the layout of a file.
+    """Finds the name of a file's layout.
 
     Args:
       tensors: of the file.
-      name: of `LAYOUTS`, to have that one whatever it looks like; or "auto".
+      name: of `LAYOUTS`, to force that one; or "auto".
 
     Raises:
       UserError: no such layout, or the tensors have none.

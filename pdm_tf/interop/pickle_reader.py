@@ -1,10 +1,10 @@
 """Reads the pickles in PyTorch's files without executing anything.
 
 A pickle is a program for a small stack machine. Python's own machine imports and calls
-whatever the program names; that is what malicious weight files use. This one knows the
-instructions that describe data, and for "import" and "call" a short list: what
+whatever the program names, which malicious weight files exploit. This one knows the
+instructions that describe data, and for "import" and "call" a short list: those that
 `torch.save` writes for a dictionary of tensors. An import is a name, never an object; a
-call makes one of our own records. All else is refused, and its name is said.
+call makes one of our own records. Everything else is refused by name.
 
 `pickletools.genops` splits the bytes into instructions; it imports and calls nothing.
 """
@@ -46,12 +46,12 @@ _CONSTANTS = {
 _VALUES = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _MOST_INSTRUCTIONS = 5_000_000
 _MARK = object()
-# What bytes that are no pickle lead to; lengths that no memory holds are among it.
+# Errors from bytes that are no pickle, including lengths that exceed any memory.
 _DAMAGE = (ValueError, IndexError, KeyError, TypeError, OverflowError, MemoryError)
 
 
 class Name:
-    """What the pickle would have imported: its name."""
+    """The name of something that the pickle would have imported."""
 
     __slots__ = ("text",)
 
@@ -66,7 +66,7 @@ def storage_dtype(name: Any) -> str:
     """The dtype of a storage class that a pickle names.
 
     Raises:
-      UserError: it is none that we read.
+      UserError: it is not one that we read.
     """
     text = name.text if isinstance(name, Name) else repr(name)
     module, _, last = text.rpartition(".")
@@ -83,7 +83,7 @@ def read_pickle(file: BinaryIO, find_storage: Callable[[Any], Storage]) -> Any:
 
     Args:
       file: opened for reading bytes.
-      find_storage: gets what PyTorch says of a storage (the persistent id).
+      find_storage: gets PyTorch's description of a storage (the persistent id).
 
     Returns:
       Dicts, lists, tuples, texts, numbers, None, and `Tensor` where PyTorch has one.
@@ -143,7 +143,7 @@ class _Machine:
             method(argument)
 
     def _marked(self) -> list[Any]:
-        """All above the last mark."""
+        """Takes everything above the last mark."""
         for start in range(len(self._stack) - 1, -1, -1):
             if self._stack[start] is _MARK:
                 values = self._stack[start + 1 :]
@@ -156,7 +156,7 @@ class _Machine:
             raise UserError(f"Pickles up to protocol 5 are read. Received: {version}.")
 
     def _do_frame(self, _: Any) -> None:
-        """Only a hint for reading ahead."""
+        """Skips the frame's length, a hint for reading ahead."""
 
     def _do_mark(self, _: Any) -> None:
         self._stack.append(_MARK)
@@ -292,7 +292,7 @@ class _Machine:
             )
 
     def _do_build(self, _: Any) -> None:
-        """An OrderedDict's attributes: PyTorch's `_metadata`, of no use here."""
+        """Drops an OrderedDict's attributes: PyTorch's `_metadata`, not needed here."""
         self.pop()
         if not isinstance(self._stack[-1], dict):
             raise UserError(

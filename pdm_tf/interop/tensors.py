@@ -1,7 +1,7 @@
-"""Tensors of a file that are not read yet, and the bounds that every one must keep.
+"""Tensors of a file that are not read yet, and the bounds that each must keep.
 
-A reader says where a tensor's numbers lie; they are read when somebody wants them, so
-that a file with much besides the weights costs nothing.
+A reader knows where a tensor's numbers lie; they are read on demand, so that a file
+with much besides the weights costs nothing.
 """
 
 import dataclasses
@@ -11,7 +11,7 @@ import numpy as np
 
 from pdm_tf.core.errors import UserError
 
-# Names as in PyTorch -> how the numbers lie in the file, little-endian. NumPy has no
+# Names as in PyTorch -> format of the numbers in the file, little-endian. NumPy has no
 # bfloat16: its 16 bits are the upper half of a float32.
 DTYPES = {
     "float64": "<f8",
@@ -54,12 +54,12 @@ class Tensor:
 
     Attributes:
       storage: where the numbers are.
-      offset: of the first, counted in numbers.
+      offset: position of the first, counted in numbers.
       shape: sizes.
       strides: steps in numbers, one per axis.
 
     Raises:
-      UserError: it would leave its storage, or repeat parts of it.
+      UserError: the view would leave its storage, or repeat parts of it.
     """
 
     storage: Storage
@@ -84,8 +84,8 @@ class Tensor:
             (size - 1) * stride
             for size, stride in zip(self.shape, self.strides, strict=True)
         )
-        # More numbers than the storage has would be some of them repeated: a stride of
-        # zero makes terabytes of a byte.
+        # More numbers than the storage has would mean repeated ones: a stride of zero
+        # makes terabytes of a byte.
         if self.count and (
             last >= self.storage.length or self.count > self.storage.length
         ):
@@ -105,7 +105,7 @@ class Tensor:
 
     @property
     def dtype(self) -> str:
-        """Of `DTYPES`."""
+        """A name in `DTYPES`."""
         return self.storage.dtype
 
     def load(self) -> np.ndarray:
@@ -128,7 +128,7 @@ class Tensor:
 
 
 def contiguous(dtype: str, shape: Sequence[int], read: Callable[[], bytes]) -> Tensor:
-    """A tensor that is a whole storage, last axis fastest."""
+    """Makes a tensor that is a whole storage, last axis fastest."""
     shape = tuple(shape)
     strides, step = [], 1
     for size in reversed(shape):

@@ -20,7 +20,7 @@ from pdm_tf.interop.tensors import Storage, item_size
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
 _LARGEST_PICKLE = 256 * 2**20
-# What Python's zipfile raises: the last two for encrypted and for exotic entries.
+# Errors of Python's zipfile: the last two for encrypted and for exotic entries.
 _DAMAGE = (
     *(zipfile.BadZipFile, OSError, EOFError, ValueError, zlib.error),
     *(RuntimeError, NotImplementedError),
@@ -28,7 +28,7 @@ _DAMAGE = (
 
 
 def read_zip(path: Path) -> Any:
-    """The object in a file of the zip format; tensors are `Tensor`.
+    """Reads the object in a file of the zip format; tensors are `Tensor`.
 
     Raises:
       UserError: not such a file, damaged, compressed, or refused by `read_pickle`.
@@ -76,7 +76,7 @@ def _read_archive(archive: zipfile.ZipFile, path: Path) -> Any:
 
 
 def _records(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]:
-    """The archive's entries by name, none of which can grow when read."""
+    """Lists the archive's entries by name; checks that none can grow when read."""
     records = {}
     for info in archive.infolist():
         if info.compress_type != zipfile.ZIP_STORED or info.file_size != (
@@ -111,10 +111,10 @@ def _entry(path: Path, info: zipfile.ZipInfo) -> Callable[[], bytes]:
 
 
 def read_legacy(path: Path) -> Any:
-    """As `read_zip`, of the older format.
+    """Reads the object in a file of the older format.
 
     Raises:
-      UserError: as there.
+      UserError: see `read_zip`.
     """
     declared: dict[str, Storage] = {}
     starts: dict[str, int] = {}
@@ -166,7 +166,7 @@ def read_legacy(path: Path) -> Any:
 
 
 def _described(description: Any) -> tuple[str, str, int]:
-    """dtype, key and length from ("storage", class, key, device, length[, view])."""
+    """Gets dtype, key, length of ("storage", class, key, device, length[, view])."""
     parts = description if isinstance(description, tuple) else ()
     is_view = len(parts) == 6 and parts[5] is not None
     if len(parts) not in (5, 6) or parts[0] != "storage" or is_view:
@@ -178,7 +178,7 @@ def _described(description: Any) -> tuple[str, str, int]:
 
 
 def _shared(table: dict[str, Storage], key: str, storage: Storage) -> Storage:
-    """The storage of that key, which tensors may share but not disagree about."""
+    """Adds the storage of that key, which tensors may share but not disagree about."""
     known = table.setdefault(key, storage)
     if (known.dtype, known.length) != (storage.dtype, storage.length):
         raise UserError(

@@ -1,8 +1,8 @@
 """One file of weights, whatever its format: tensors by name.
 
-Formats are told apart by their first bytes, not by the file's name. Checkpoints often
+The format follows from the first bytes, not from the file's name. Checkpoints often
 hold more than one network's weights or keep them below a key; `open_weights` finds them
-and says what it left.
+and lists what it ignored.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.interop.tensors import Tensor, contiguous
 from pdm_tf.interop.torch_file import read_legacy, read_zip
 
-# Under which networks are kept, the wanted one first: averaged weights before raw ones.
+# Keys of networks, the preferred one first: averaged weights before raw ones.
 ENTRIES = ("params_ema", "params", "state_dict", "model_state_dict", "model")
 _PREFIX = "module."  # of DataParallel
 # fmt: off
@@ -33,7 +33,7 @@ _SAFETENSORS_TYPES = {
 
 @dataclasses.dataclass(frozen=True)
 class WeightFile:
-    """What a file holds.
+    """The content of a file of weights.
 
     Attributes:
       path: the file.
@@ -53,7 +53,7 @@ class WeightFile:
 
 
 def open_weights(path: Path | str, entry: str = "") -> WeightFile:
-    """Reads names, shapes and places of all tensors; no numbers yet.
+    """Reads names, shapes and places of all tensors, not yet their numbers.
 
     Args:
       path: a .pth, .pt, .ckpt or .safetensors file.
@@ -99,10 +99,10 @@ def _read(path: Path) -> tuple[str, Any]:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Tensors by name, read by the format's own package when they are asked for.
+    """Returns tensors by name, read on demand by the format's own package.
 
-    It holds the file to the format's rules: a header of JSON, offsets without gap or
-    overlap, sizes that follow from the shapes. Of two of one name it takes one.
+    That package enforces the format's rules: a header of JSON, offsets without gap or
+    overlap, sizes that follow from the shapes. Of two tensors of one name it takes one.
 
     Raises:
       UserError: not such a file, one that breaks the rules, or numbers of a type that
@@ -141,7 +141,7 @@ def _reader(path: Path, name: str) -> Callable[[], bytes]:
 def _chosen(
     content: Any, entry: str, path: Path
 ) -> tuple[Mapping[Any, Any], str, dict[str, str]]:
-    """The dictionary of tensors, its key, and what lies beside it."""
+    """Finds the dictionary of tensors, its key, and the entries next to it."""
     if not isinstance(content, Mapping):
         raise UserError(
             f"{path} must hold a dictionary of tensors. "

@@ -1,8 +1,8 @@
-"""From tensors of a foreign file to variables of a network: what goes where, and how.
+"""Copies tensors of a foreign file to variables of a network by a plan.
 
 A layout makes a `Plan`: the config that follows from the tensors' shapes, and one
-`Wire` per variable. Nothing is copied yet, so a plan can be checked and shown first.
-`fill` carries it out: all tensors used or named, every variable filled once.
+`Wire` per variable. A plan copies nothing, so it can be checked and printed first.
+`fill` carries it out: every tensor is used or named, every variable filled once.
 """
 
 import dataclasses
@@ -38,7 +38,7 @@ class Wire:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """How one file becomes one network.
+    """The plan by which one file becomes one network.
 
     Attributes:
       config: of the network.
@@ -54,18 +54,18 @@ class Plan:
 
     @property
     def scale(self) -> int:
-        """The network's; 1 for those that have none."""
+        """The network's scale; 1 if it has none."""
         return getattr(self.config, "scale", 1)
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-    """What a layout cannot read from the tensors.
+    """Options that a layout cannot read from the tensors.
 
     Attributes:
       scale: 0 takes what the tensors say, or the layout's usual one.
-      noise_latent: of the PDM release: "per_pixel" or "auto".
-      noise_image: of the PDM release: "yes", "no" or "auto".
+      noise_latent: for the PDM release: "per_pixel" or "auto".
+      noise_image: for the PDM release: "yes", "no" or "auto".
     """
 
     scale: int = 0
@@ -100,7 +100,7 @@ class Wires:
         unshuffled: int = 1,
         bias: bool = True,
     ) -> None:
-        """A convolution: [out, in, kh, kw] -> [kh, kw, in, out].
+        """Adds a convolution: [out, in, kh, kw] -> [kh, kw, in, out].
 
         Args:
           target: the Keras layer's path.
@@ -125,14 +125,14 @@ class Wires:
             )
 
     def pointwise(self, target: str, source: str) -> None:
-        """A 1x1 convolution to a Dense layer: [out, in, 1, 1] -> [in, out]."""
+        """Adds a 1x1 convolution as a Dense layer: [out, in, 1, 1] -> [in, out]."""
         self.add(
             f"{target}/kernel", f"{source}.weight", lambda weight: weight[:, :, 0, 0].T
         )
         self.add(f"{target}/bias", f"{source}.bias", _same)
 
     def batch_norm(self, target: str, source: str) -> None:
-        """BatchNorm with its statistics, which both sides use the same way."""
+        """Adds BatchNorm with its statistics, which both sides use the same way."""
         names = {
             **{"gamma": "weight", "beta": "bias"},
             **{"moving_mean": "running_mean", "moving_variance": "running_var"},
@@ -141,7 +141,7 @@ class Wires:
             self.add(f"{target}/{ours}", f"{source}.{theirs}", _same)
 
     def done(self) -> tuple[Wire, ...]:
-        """All wires."""
+        """Returns all wires."""
         return tuple(self._wires)
 
 
@@ -150,7 +150,7 @@ def _same(value: np.ndarray) -> np.ndarray:
 
 
 def _positions_first(value: np.ndarray, side: int) -> np.ndarray:
-    """First axis from (channel, position in the square) to (position, channel)."""
+    """Reorders the first axis, (channel, place in the square) to (place, channel)."""
     if side == 1:
         return value
     if value.shape[0] % side**2:
@@ -163,13 +163,13 @@ def _positions_first(value: np.ndarray, side: int) -> np.ndarray:
 
 
 def counters(tensors: Tensors) -> dict[str, str]:
-    """PyTorch's batch counters, which nothing of ours has."""
+    """Lists PyTorch's batch counters, which our networks do not have."""
     names = [name for name in tensors if name.rpartition(".")[2] == _COUNTER]
     return dict.fromkeys(names, "PyTorch's counter of batches")
 
 
 def shape_of(tensors: Tensors, name: str, rank: int = 4) -> tuple[int, ...]:
-    """Shape of a tensor that a layout must have.
+    """Returns the shape of a tensor that a layout must have.
 
     Raises:
       UserError: it is not there, or has another number of axes.

@@ -1,1 +1,1 @@
-"""The generic loop: batches in, scalars out, periodic actions, safe resuming."""
+"""The training loop, whatever the method: batches in, scalars out, safe resuming."""

@@ -5,8 +5,8 @@ and `manifest.json` (step, the shapes of the variables, the sizes of the files).
 folder is filled under a hidden name, flushed to disk, and then renamed, so that a run
 killed at any moment leaves complete checkpoints and perhaps a hidden leftover, which is
 removed at the next start. (`tf.train.CheckpointManager` keeps the same promise by a
-state file that names the newest one; a rename needs no such file, and tells complete
-from incomplete.)
+state file that names the newest one; a rename needs no such file, and separates
+complete folders from incomplete ones.)
 
 The variables are stored as flat lists, by group and position: `networks.sr/17`. The
 names that Keras gives to variables depend on what else was built in the process, and
@@ -37,7 +37,7 @@ _PREFIX = "state"
 
 
 def collect_state(method: "Method", ema: EMA) -> dict[str, list[tf.Variable]]:
-    """Returns group name -> variables: all that changes while `method` trains."""
+    """Collects group name -> variables that change while `method` trains."""
     groups: dict[str, list[tf.Variable]] = {}
     for kind in ("networks", "optimizers", "extra_state"):
         for name, owner in getattr(method, kind).items():
@@ -100,7 +100,7 @@ class CheckpointStore:
             write_json_atomic(hidden / _MANIFEST, manifest)
             for path in (*files, hidden):
                 _sync(path)
-            if final.exists():  # incomplete, or `complete_steps` had named it
+            if final.exists():  # incomplete, or `complete_steps` would have named it
                 shutil.rmtree(final)
             os.rename(hidden, final)
             _sync(self.folder)

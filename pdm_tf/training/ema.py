@@ -89,10 +89,10 @@ class EMA:
 
     @contextlib.contextmanager
     def applied(self) -> Iterator[Mapping[str, keras.Model]]:
-        """Within it the networks hold the averaged weights; afterwards their own.
+        """Lends the networks the averaged weights while the context is open.
 
-        The same network objects are used, so what was compiled for them is used again
-        and no network needs to know how to be cloned. Do not train within.
+        The same network objects are used, so functions compiled for them are used again
+        and no network needs to be cloned. Do not train within.
         """
         own = {
             name: [tf.identity(v.value) for v in network.variables]

@@ -2,8 +2,8 @@
 
 metrics.jsonl has one JSON object per line, {"step": n, "time": ..., name: number, ...},
 n counting the steps taken. A number that is not finite is written as null, since JSON
-has no word for it. When a run is resumed, what a killed predecessor wrote past the
-restored step is cut off, so that no step appears twice.
+has no word for it. When a run is resumed, lines that a killed predecessor wrote past
+the restored step are cut off, so that no step appears twice.
 
 TensorBoard's event files are written by tensorboardX. `tf.summary.scalar` and `.image`
 need the package tensorboard since it is no longer a part of TensorFlow (2.21), and a
@@ -34,7 +34,7 @@ _FLUSH_S = 1  # a thread writes events; the last second of a killed run is lost
 
 
 class MetricsFile:
-    """Appends records; each is on disk when `write` returns, as far as we can tell."""
+    """Appends records; each is flushed to disk before `write` returns."""
 
     def __init__(self, path: Path, last_step: int) -> None:
         """Opens `path`, dropping records of steps beyond `last_step` and torn lines."""
@@ -61,7 +61,7 @@ class EventWriter:
     """Appends scalars and pictures to a new event file in a folder."""
 
     def __init__(self, folder: Path, last_step: int) -> None:
-        """Will make TensorBoard forget steps beyond `last_step`; makes no file yet."""
+        """Prepares to hide steps beyond `last_step`; makes no file yet."""
         self._folder, self._last_step = folder, last_step
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:

@@ -15,7 +15,7 @@ class NonFiniteLossError(RuntimeError):
     """A loss or a weight became nan or infinite.
 
     Attributes:
-      name: the scalar ("loss/g_adv") or what holds the weight ("weights of sr").
+      name: the scalar ("loss/g_adv") or the network of the weight ("weights of sr").
       step: the first step (counted from 1) where it was seen.
     """
 
@@ -34,7 +34,7 @@ class LossMonitor:
         self._index = tf.Variable(0, dtype=tf.int64, trainable=False)
 
     def watch(self, losses: Mapping[str, tf.Tensor], step: tf.Tensor) -> None:
-        """Notes the first of `losses` that is not finite. Call it in the step's graph.
+        """Records the first non-finite one of `losses`. Call it in the step's graph.
 
         Args:
           losses: name -> scalar of any float type.
@@ -51,7 +51,7 @@ class LossMonitor:
         self._step.assign(tf.where(is_first, step + 1, self._step))
 
     def check(self) -> None:
-        """Reads what was noted.
+        """Checks the record.
 
         Raises:
           NonFiniteLossError: a loss was not finite at some step since the start.
@@ -75,7 +75,7 @@ def check_weights(networks: Mapping[str, keras.Model], step: int) -> None:
       step: steps taken, for the message.
 
     Raises:
-      NonFiniteLossError: a weight is not finite; `name` says of which network.
+      NonFiniteLossError: a weight is not finite; `name` names its network.
     """
     for name, network in networks.items():
         values = [

@@ -1,4 +1,4 @@
-"""What a run leaves behind: logs, checkpoints, bundles, pictures, scores.
+"""Writes the results of a run: logs, checkpoints, bundles, pictures, scores.
 
 One process of a run does it, the chief: after each step it decides what is due. Saving
 comes before the slow actions so that a signal may cut them short.
@@ -27,15 +27,15 @@ from pdm_tf.training.step_function import StepFunction
 _SR = "sr"  # the deployable network that is validated
 _REFRESH_S = 1.0  # between looks at the losses for the bar and the loss monitor
 
-# Before this step networks still carry their start, where kernels may be alike on
-# purpose, and moving statistics that inference uses have not settled.
+# Before this step networks are still close to their initial values, where kernels may
+# be alike on purpose, and the moving statistics of inference have not settled.
 GRACE_STEPS = 200
 _ACTIVE = "alarm/active"
 
 
 @dataclasses.dataclass(frozen=True)
 class Intervals:
-    """Until which step a run goes, and every how many steps it does what.
+    """The last step of a run, and the intervals of its periodic actions.
 
     Attributes:
       steps: of the whole run.
@@ -54,7 +54,7 @@ class Intervals:
         return every > 0 and (step % every == 0 or step >= self.steps)
 
     def until_next(self, step: int) -> int:
-        """Returns the steps from `step` until something is due, at least 1."""
+        """Returns how many steps after `step` something is due, at least 1."""
         if step == 0:  # the first step is logged
             return 1
         intervals = (
@@ -69,7 +69,7 @@ class Intervals:
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """What a run leaves besides its checkpoints and numbers.
+    """The results of a run besides its checkpoints and numbers.
 
     Attributes:
       validate: scores the network "sr" of `method.deployable()`: name -> number, those
@@ -87,7 +87,7 @@ class Outputs:
 
 
 class Recorder:
-    """The chief's part of a run besides training itself; a context manager."""
+    """Does the chief's part of a run besides training; a context manager."""
 
     def __init__(
         self,
@@ -101,17 +101,17 @@ class Recorder:
         stop: GracefulStop | None,
         preview_batch: Callable[[], Batch],
     ) -> None:
-        """Opens what is written to.
+        """Opens the files.
 
         Args:
-          step_function: has the method, whose networks are saved, validated and
+          step_function: gives the method, whose networks are saved, validated and
             pictured, their averages, and the scalars of the last step.
           store: the checkpoints.
           run: the open run folder.
-          start: steps taken by earlier starts.
+          start: steps taken before this start.
           intervals: what is due when.
-          outputs: what else is written and shown.
-          stop: lets a signal end a validation; None: nothing does.
+          outputs: the other results.
+          stop: lets a signal end a validation; None: it cannot be ended.
           preview_batch: returns the batch that pictures are made of, always the same.
         """
         self._step_function, self._method = step_function, step_function.method
@@ -143,7 +143,7 @@ class Recorder:
         self._events.close()
 
     def after_step(self, step: int) -> None:
-        """Does what is due when `step` steps are taken."""
+        """Carries out the actions that are due after `step` steps."""
         due, is_due = self._intervals, self._intervals.is_due
         self._rate.advance(step)
         self._bar.update(step)
@@ -160,7 +160,7 @@ class Recorder:
             self._run_validation(step)
 
     def catch_up(self, step: int) -> None:
-        """Does what an earlier process could not do after its checkpoint of `step`."""
+        """Makes the last bundles and the validation of `step` if they are missing."""
         if step == 0:
             return
         if step >= self._intervals.steps and not self._has_record(step, "finished"):
@@ -169,7 +169,7 @@ class Recorder:
             self._run_validation(step)
 
     def finish(self, step: int) -> None:
-        """Notes that nothing is left to do."""
+        """Logs that the run is finished."""
         if not self._has_record(step, "finished"):
             self._metrics.write(step, {"finished": True})
         self.say(f"finished at step {step}; networks in {self._run.bundles}")
@@ -292,14 +292,14 @@ class Recorder:
 
 
 class CollapseAlarm:
-    """Says once what has collapsed, and once that it has cleared. It stops no run.
+    """Reports a collapse once, and once that it has cleared. It stops no run.
 
-    What can collapse, how it is seen and what helps is the method's to say
-    (`Method.health`); here is only when to say it.
+    The method knows what can collapse, how it shows and what helps (`Method.health`);
+    this class only decides when to report it.
     """
 
     def __init__(self, records: Iterable[Mapping[str, Any]] = ()) -> None:
-        """Reads which causes have been announced.
+        """Reads which causes have been reported.
 
         Args:
           records: of metrics.jsonl so far, so that a resumed run does not
@@ -311,11 +311,11 @@ class CollapseAlarm:
         self._active = {cause for cause in active.split(",") if cause}
 
     def update(self, step: int, health: Health) -> tuple[dict[str, Any], list[str]]:
-        """Takes what the method found after `step` steps.
+        """Takes the method's findings after `step` steps.
 
         Returns:
           (values for metrics.jsonl: the numbers, and "alarm/active", the causes by
-          name with commas; lines to say).
+          name with commas; lines to print).
         """
         findings = {f.cause: f for f in health.findings if step >= GRACE_STEPS}
         lines = [

@@ -1,4 +1,4 @@
-"""Which devices train together: one, several GPUs of a machine, or several machines.
+"""The devices that train together: one, several GPUs of a machine, or several machines.
 
 TensorFlow's own strategies do the work. Several machines describe themselves to each
 process by the environment variable TF_CONFIG, as cluster managers set it:
@@ -21,7 +21,7 @@ import tensorflow as tf
 from pdm_tf.core.errors import UserError
 
 _TF_CONFIG = "TF_CONFIG"
-# What a reduction ends with when a peer is gone; which one depends on how it went.
+# Errors of a reduction when a peer is gone; which one depends on how it ended.
 _PEER_ERRORS = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -33,7 +33,7 @@ _PEER_ERRORS = (
 
 
 class WorkerLostError(RuntimeError):
-    """Another worker of the cluster has gone; what was saved is intact."""
+    """Another worker of the cluster has gone; everything saved is intact."""
 
 
 class Replicas:
@@ -65,15 +65,15 @@ class Replicas:
 
     @property
     def device(self) -> str:
-        """Where batches are copied ahead of their use; "": where they are made.
+        """Device to which batches are copied in advance; "": they are not moved.
 
-        A strategy copies by itself.
+        A strategy copies them itself.
         """
         has_gpu = bool(tf.config.list_physical_devices("GPU"))
         return "/GPU:0" if self._strategy is None and has_gpu else ""
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Variables of networks and optimisers are to be made within it."""
+        """Opens the scope in which to make variables of networks and optimisers."""
         if self._strategy is None:
             return contextlib.nullcontext()
         return self._strategy.scope()
@@ -89,7 +89,7 @@ class Replicas:
             return iter(dataset)
         if self.count > self.workers:  # a batch for each of this worker's replicas
             dataset = dataset.rebatch(batch_size // self.count, drop_remainder=True)
-        # Of data that might end, the strategy would forget the batch size.
+        # For data that might end, the strategy would forget the batch size.
         endless = tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY)
         dataset = dataset.apply(endless)
         return iter(self._strategy.distribute_datasets_from_function(lambda _: dataset))
@@ -131,10 +131,10 @@ class Replicas:
 
     @contextlib.contextmanager
     def watching_peers(self) -> Iterator[None]:
-        """For calls that need the other workers.
+        """Wraps calls that need the other workers.
 
         Raises:
-          WorkerLostError: one of them is not there any more.
+          WorkerLostError: one of them is gone.
         """
         try:
             yield
@@ -196,7 +196,7 @@ def cluster_from_environment(
 
 
 def find_replicas() -> Replicas:
-    """All devices that this process is meant to use.
+    """Finds all devices that this process should use.
 
     With several workers in TF_CONFIG it waits until all of them are there.
 

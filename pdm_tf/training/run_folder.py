@@ -1,6 +1,6 @@
-"""The folder of a run, for the process that trains: who may write, who may go on.
+"""The folder of a run, for the process that trains: locking, resuming, recording.
 
-What lies where in it is said in `pdm_tf/run.py`, which reads it.
+Its layout is described in `pdm_tf/run.py`, which reads it.
 """
 
 import datetime
@@ -23,7 +23,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_json_atomic, write_text_atomic
 from pdm_tf.training.checkpoint import complete_steps
 
-# The settings of an earlier start, as config.json has them, -> name -> (old, new) of
+# Maps the settings of an earlier start, as in config.json, to name -> (old, new) of
 # those that now mean something else.
 Changes = Callable[[dict[str, Any]], Mapping[str, tuple[Any, Any]]]
 
@@ -34,7 +34,7 @@ class RunFolder:
     """A run folder, locked for this process. Use it as a context manager.
 
     Attributes:
-      is_chief: whether this process writes more than its log.
+      is_chief: whether this process writes the run; others write only their log.
       root, log_path, metrics_path, tensorboard, checkpoints, bundles, previews: paths.
       start_step: step of the newest complete checkpoint when it was opened, else 0.
     """
@@ -104,7 +104,7 @@ class RunFolder:
         self.close()
 
     def close(self) -> None:
-        """Gives the lock back."""
+        """Releases the lock."""
         self._log.close()
         self._lock.close()
 
@@ -184,7 +184,7 @@ def _record_environment(path: Path, start_step: int) -> None:
             "device": {
                 "host": socket.gethostname(),
                 "system": platform.platform(),
-                # The number of threads decides the order of sums, so the last bits.
+                # The number of threads decides the order of sums, and so the last bits.
                 "cpus": _usable_cpus(),
                 "gpus": [
                     tf.config.experimental.get_device_details(gpu).get(

@@ -42,9 +42,10 @@ class GracefulStop:
 
     @contextlib.contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Within it a signal raises `StopRequested` at once.
+        """Makes a signal raise `StopRequested` at once while it is open.
 
-        For long actions that change nothing and come after saving, such as validation.
+        It suits long actions that change nothing and come after saving, such as
+        validation.
 
         Raises:
           StopRequested: also at entering, when a signal came before.

@@ -50,12 +50,12 @@ class StepSettings:
 
 
 class StepValues(NamedTuple):
-    """What the graph returns of its last step.
+    """The graph's result for its last step.
 
     Attributes:
       scalars: float32 [n], in the order of `_Phase.names`. One vector: a single
         transfer when the host wants to know.
-      stop: float32 scalar, above 0 where any worker was asked to stop.
+      stop: float32 scalar, above 0 if any worker was asked to stop.
     """
 
     scalars: tf.Tensor
@@ -71,9 +71,9 @@ class StepFunction:
     within the graph, so several steps need Python only once.
 
     Attributes:
-      method: whose networks are trained.
+      method: gives the step; its networks are trained.
       ema: the averages of its weights.
-      monitor: of its losses.
+      monitor: watches its losses.
       settings: how a step is computed.
       replicas: the devices.
     """
@@ -105,7 +105,7 @@ class StepFunction:
           batches: iterator over a `tf.data.Dataset` of stream name -> [B, P, P, 3]
             float32, or over a distributed one with this worker's part.
           step: index of the first of them, counted from 0.
-          count: how many; beyond 1 only as far as `settings.steps_per_call`.
+          count: number of steps, at most `settings.steps_per_call`.
           stop: whether this worker was asked to stop; all learn of it by `stopping`.
         """
         train_step = self.method.train_step_for(step)
@@ -125,7 +125,7 @@ class StepFunction:
         if self._last is None:
             return {}
         phase, values = self._last
-        # As text first: 0.0002, and not the 0.00019.. that float32 makes of it.
+        # Via text, to log 0.0002 instead of float32's 0.00019..
         shortest = (float(str(value)) for value in values.scalars.numpy())
         return dict(zip(phase.names, shortest, strict=True))
 
@@ -139,7 +139,7 @@ class _Phase:
 
     Attributes:
       graph: (batches, step, count, stop) -> StepValues.
-      names: of the scalars; known once the graph has been traced.
+      names: names of the scalars; known once the graph has been traced.
     """
 
     def __init__(self, owner: StepFunction, train_step: TrainStep) -> None:
@@ -161,7 +161,7 @@ class _Phase:
     ) -> StepValues:
         scalars, stopping = tf.zeros([0]), stop
         for k in tf.range(count):
-            # How many scalars there are is known once the step has been traced.
+            # The number of scalars is known once the step has been traced.
             tf.autograph.experimental.set_loop_options(
                 shape_invariants=[(scalars, tf.TensorShape([None]))]
             )
@@ -183,7 +183,7 @@ class _Phase:
         )
         factors = owner.method.rate_factors
         for name, optimizer in owner.method.optimizers.items():
-            # Of the inner one, when loss-scaled.
+            # The inner optimiser's rate, if loss-scaled.
             optimizer.learning_rate = rate * factors.get(name, 1.0)
         scalars, stop = owner.replicas.run(
             self._on_replica, (next(batches), step, stop)
@@ -217,14 +217,14 @@ def accumulate(
     parts: int = 1,
     replicas: Replicas = ONE_DEVICE,
 ) -> StepResult:
-    """Scalars and gradients of a replica's rows, computed in parts of equal size.
+    """Computes scalars and gradients of a replica's rows, in parts of equal size.
 
     Args:
-      train_step: of the method.
+      train_step: the method's step.
       batch: this replica's rows, stream name -> [B, P, P, 3].
       step: int64 scalar, index of the step.
-      parts: computed one after the other, to have the memory of one in use at a time.
-      replicas: tells which rows of the global batch these are; call it in the graph of
+      parts: number of parts, computed one after the other to save memory.
+      replicas: knows which rows of the global batch these are; call it in the graph of
         a replica.
 
     Returns:
@@ -281,7 +281,7 @@ def update_networks(
     optimizers: Mapping[str, keras.optimizers.Optimizer],
     gradients: Gradients,
 ) -> Scalars:
-    """One optimiser step on each network that has gradients, and on no other.
+    """Takes one optimiser step on each network that has gradients, and on no other.
 
     Args:
       networks: name -> network.
@@ -328,7 +328,7 @@ def piecewise_learning_rate(
 
 
 def _compiled_by_xla(train_step: TrainStep) -> TrainStep:
-    """The method's part alone: reading batches and reducing stay outside."""
+    """Compiles the method's part alone; reading batches and reducing stay outside."""
 
     def compiled(batch: Batch, step: tf.Tensor, shard: BatchShard) -> StepResult:
         @tf.function(jit_compile=True, autograph=False)

@@ -1,8 +1,8 @@
 """The training loop: batches in, scalars out, safe resuming.
 
-It knows no method: what a step does, which networks there are and what they are worth
-come in as objects and callables. Steps are indexed from 0 where they decide randomness
-and schedules; everything a person reads says "step n" for the state after n steps.
+It knows no method: steps, networks and scores come in as objects and callables. Steps
+are indexed from 0 where they decide randomness and schedules; everything a person reads
+says "step n" for the state after n steps.
 
 Order within a step: train, log, save, preview, validate (`recorder.py`). A validation
 that is missing at the restored step is run at the next start. Several steps may be one
@@ -28,7 +28,7 @@ from pdm_tf.training.step_function import StepFunction
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How training ended.
+    """The state in which training ended.
 
     Attributes:
       step: steps taken so far, all saved.
@@ -40,7 +40,7 @@ class Outcome:
 
 
 class Trainer:
-    """One process's part of a run: takes the steps that are left, and records them."""
+    """Does one process's part of a run: takes the remaining steps, and records them."""
 
     def __init__(
         self,
@@ -64,10 +64,10 @@ class Trainer:
             the index.
           run: the open run folder.
           stop: the signals that end training early.
-          intervals: until which step, and what is due when.
+          intervals: the last step, and when periodic actions are due.
           batch_size: of the global batch.
-          keep_checkpoints: how many of the newest are kept.
-          outputs: what else is written and shown; None: nothing else.
+          keep_checkpoints: number of the newest ones to keep.
+          outputs: the other results; None: none.
 
         Raises:
           UserError: the checkpoints in the folder cannot be used.
@@ -94,7 +94,8 @@ class Trainer:
                 self._start,
                 intervals,
                 outputs or Outputs(),
-                # The others would wait in vain for a step that the chief has given up.
+                # The other workers would wait in vain for a step that the chief has
+                # given up.
                 stop=stop if replicas.workers == 1 else None,
                 preview_batch=lambda: next(iter(make_batches(0))),
             )
@@ -133,7 +134,7 @@ class Trainer:
             return Outcome(self._step)
 
     def _advance(self, batches: object) -> None:
-        """One call of the step function, and what is due after it."""
+        """Makes one call of the step function, then what is due after it."""
         count = self._steps_to_take()
         try:
             with self._replicas.watching_peers():
@@ -151,7 +152,7 @@ class Trainer:
             self._step_function.monitor.check()
 
     def _steps_to_take(self) -> int:
-        """Up to `steps_per_call`, all of one phase and up to what is due next."""
+        """Counts a call's steps: up to `steps_per_call`, within a phase and interval."""
         count = min(
             self._step_function.settings.steps_per_call,
             self._intervals.until_next(self._step),
@@ -169,7 +170,7 @@ class Trainer:
             return self._step_function.stopping()
 
     def _restore(self) -> tuple[int, list[str]]:
-        """The chief chooses a checkpoint, since it may set a damaged one aside.
+        """Restores the checkpoint that the chief chooses, which may skip damaged ones.
 
         Returns:
           The steps taken, and a line for each damaged checkpoint.

@@ -29,7 +29,7 @@ def test_lines_replace_the_flag_in_place(tmp_path):
 def test_comments_and_blank_lines_are_skipped_wherever_they_stand(tmp_path):
     path = write(
         tmp_path / "a.flags",
-        "# a comment\n\n   \n  # indented: absl would stop reading flags here\n"
+        "# a comment\n\n   \n  # indented: absl takes this for an argument\n"
         "// another\n  --steps=1  \n\t\n--hr_dir=a # b\n",
     )
     assert texts([f"--flagfile={path}"]) == ["--steps=1", "--hr_dir=a # b"]
