@@ -119,7 +119,7 @@ def _upsamplers(wires: Wires, config: EDSRConfig, names: list[str]) -> None:
 
 
 def _shift_in(tensors: Tensors) -> tuple[tuple[float, ...], bool]:
-    """Returns the mean that the input's shift subtracts, and whether a shift was trained."""
+    """Returns the mean that the input's shift subtracts, and if a shift was trained."""
     if "sub_mean.weight" not in tensors:
         return DIV2K_MEAN, False
     values = []

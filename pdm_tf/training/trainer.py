@@ -152,7 +152,7 @@ class Trainer:
             self._step_function.monitor.check()
 
     def _steps_to_take(self) -> int:
-        """Counts a call's steps: up to `steps_per_call`, within a phase and interval."""
+        """Counts a call's steps: up to `steps_per_call`, in a phase and interval."""
         count = min(
             self._step_function.settings.steps_per_call,
             self._intervals.until_next(self._step),
