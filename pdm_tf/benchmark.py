@@ -29,12 +29,12 @@ TASKS: Mapping[str, ModuleType] = {
     "read": read_task,
     "train": train_task,
 }
-DEFAULT = "data"  # what a command without a task has always meant
+DEFAULT = "data"  # the meaning of a command without a task, as always
 _HELP = ("--help", "-help", "-h", "--helpfull", "--helpshort")
 
 
 def split(argv: Sequence[str]) -> tuple[str, list[str]]:
-    """Takes the task off the arguments.
+    """Splits the task from its arguments.
 
     Returns:
       The task and its own arguments. Without a task it is `DEFAULT`; for a lone request
@@ -83,7 +83,7 @@ def call(argv: Sequence[str]) -> int:
 
 
 def run(argv: Sequence[str]) -> NoReturn:
-    """As `call`, and exits with the code."""
+    """Runs `call`, and exits with its code."""
     sys.exit(call(argv))
 
 

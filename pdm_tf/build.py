@@ -1,7 +1,7 @@
 """The composition root: names and settings become objects, here and nowhere else.
 
-Everything that can be wrong with a request (a setting that no component has, a folder
-that is missing, two networks that do not fit) is found here, before the first step.
+Every fault of a request (a setting that no component has, a missing folder, two
+networks that do not fit) is found here, before the first step.
 
 A method says which parts it is made with (`Method.roles`) and which streams it reads,
 so nothing here knows a method. The parts are made in `build_parts.py`.
@@ -61,7 +61,7 @@ class TrainingSetup:
       make_batches: index of the first step -> batches from there on.
       validate: network -> scores, or None without validation folders.
       skipped: (path, reason) of images that cannot be used.
-      remarks: lines that whoever started the run should read.
+      remarks: lines for the person who started the run.
       grid: where LR pixels lie for the SR network, see `core.geometry`; None: unknown.
     """
 
@@ -105,7 +105,7 @@ def build_method(config: TrainConfig, remark: Remark = lambda line: None) -> Met
 
     Args:
       config: of the run.
-      remark: takes lines that whoever started the run should read.
+      remark: takes lines for the person who started the run.
 
     Raises:
       UserError: a name or setting is unknown, or given networks do not fit.
@@ -130,7 +130,7 @@ def build_method(config: TrainConfig, remark: Remark = lambda line: None) -> Met
 
 
 def _check_streams(config: TrainConfig, streams: Mapping[str, str | NotNeeded]) -> None:
-    """Holds the folders that are given to the streams that are read."""
+    """Checks the given folders against the streams that are read."""
     for stream, need in streams.items():
         flag, what = STREAMS[stream]
         folder = getattr(config, flag)
@@ -160,7 +160,7 @@ def build_validation(
 def _unpaired_batches(
     config: TrainConfig, method: Method, replicas: Replicas
 ) -> tuple[Callable[[int], Batches], list[tuple[str, str]]]:
-    """Batches of the method's streams, and what is left out."""
+    """Opens batches of the method's streams; also lists the images left out."""
     if "real_lr" in method.patches:
         check_unpaired(config.hr_dir, config.lr_dir)
     sources, cache_mb = {}, config.cache_mb
@@ -192,7 +192,7 @@ def _paired_batches(
     Args:
       config: of the run.
       replicas: the devices that train.
-      grid: where LR pixels lie; "auto" takes what is on record with the pairs.
+      grid: where LR pixels lie; "auto" takes the grid recorded with the pairs.
       remark: told what is assumed where nothing is.
     """
     pair_set = load_pairs(config.hr_dir, config.lr_dir, config.scale)
@@ -276,8 +276,7 @@ def bundle_saver(
                 notes={
                     "method": config.method,
                     "seed": config.seed,
-                    # So that nobody takes a network trained on random features for
-                    # more than it is.
+                    # Marks networks trained with random features.
                     **({"features": config.features} if config.features else {}),
                 },
             )
@@ -288,13 +287,13 @@ def bundle_saver(
 def build_degradation(
     name: str, *, args: Sequence[str] = (), scale: int = 0, weights: str = "ema"
 ) -> tuple[Degradation, dict[str, Any]]:
-    """Makes a degradation, and says in JSON all that decides what it does.
+    """Makes a degradation, and describes in JSON everything that decides its result.
 
     Args:
       name: an entry of DEGRADATIONS, else a run folder or a bundle.
       args: `key=value` settings of a predefined one.
       scale: 0 takes that of the learned one, and 4 for a predefined one.
-      weights: of a run folder: "ema" or "raw".
+      weights: "ema" or "raw", for a run folder.
 
     Raises:
       UserError: no such degradation, or settings that it does not have.
@@ -323,9 +322,9 @@ def build_degradation(
             f"--scale must be that of the degradation, {degradation.scale}, or be left "
             f"out. Received: {scale}."
         )
-    # Weights are known by what they hold, wherever they lie.
+    # Weights are identified by their content, wherever they lie.
     identity = f"{bundle.name.lower()}-{bundle.sha256[:16]}"
-    # The grid is what a reader of the kernels needs besides.
+    # A reader of the kernels also needs the grid.
     facts = {"degradation": identity, "scale": degradation.scale}
     if grid := getattr(degradation.config, "grid", ""):
         facts["grid"] = grid
@@ -336,11 +335,11 @@ def open_learned(location: str, weights: str = "ema") -> tuple[Degradation, Bund
     """Loads the degradation of a run folder or a bundle.
 
     Args:
-      location: either.
-      weights: of a run folder: "ema" or "raw".
+      location: the folder.
+      weights: "ema" or "raw", for a run folder.
 
     Raises:
-      UserError: there is none, or the bundle is another kind of network.
+      UserError: there is no degradation, or the bundle is another kind of network.
     """
     path = find_bundle(location, name="pdm", weights=weights)
     bundle = load_bundle(path)

@@ -1,4 +1,4 @@
-"""Makes the parts of a training method from the flags that speak of each.
+"""Makes the parts of a training method from their flags.
 
 Networks, degradations and features by kind; no method is known here. A setting that a
 part does not have, weights that do not fit, and flags of parts that the method has no
@@ -32,7 +32,7 @@ from pdm_tf.models.network import Network, recomputed
 from pdm_tf.run import find_bundle
 from pdm_tf.train_config import TrainConfig
 
-# Takes a line that whoever started the run should read.
+# Takes a line for the person who started the run.
 Remark = Callable[[str], None]
 
 RANDOM = "random"  # --features
@@ -44,13 +44,13 @@ POLICIES = {
 
 
 class RoleFlags(NamedTuple):
-    """The flags that speak of one part, besides --net, --net_arg and --init.
+    """The flags of one part, besides --net, --net_arg and --init.
 
     Attributes:
       net: names its network.
-      args: settings of it.
-      init: what it starts from.
-      more: flags that only its maker knows.
+      args: gives its settings.
+      init: names its initial weights.
+      more: further flags, known to its maker alone.
     """
 
     net: str = ""
@@ -60,7 +60,7 @@ class RoleFlags(NamedTuple):
 
     @property
     def all(self) -> tuple[str, ...]:
-        """Names of all of them."""
+        """Names of all these flags."""
         named = (name for name in self[:3] if name)
         return (*named, *self.more)
 
@@ -79,8 +79,8 @@ ROLE_FLAGS = {
 def refuse_flags_of_absent_parts(
     config: TrainConfig, roles: Mapping[str, Role | NotNeeded]
 ) -> None:
-    """A setting that would be ignored is an error: the one rule of that."""
-    # The method's own reasons first: of a flag that two parts share, they say more.
+    """Refuses flags of parts that are absent, since they would be ignored."""
+    # The method's own reasons first: they say more about a flag that two parts share.
     absent = NotNeeded(config.method)
     reasons = {n: role for n, role in roles.items() if isinstance(role, NotNeeded)}
     reasons |= {name: absent for name in ROLE_FLAGS if name not in roles}
@@ -104,12 +104,12 @@ def _refuse(config: TrainConfig, what: str, *names: str) -> None:
 
 
 class PartMaker:
-    """Makes the parts of a method from the flags that speak of each.
+    """Makes the parts of a method from their flags.
 
     Args:
       config: of the run.
       roles: name -> role of every part that the method is made with.
-      remark: takes lines that whoever started the run should read.
+      remark: takes lines for the person who started the run.
     """
 
     def __init__(
@@ -138,7 +138,7 @@ class PartMaker:
         return POLICIES[self._config.mixed_precision]
 
     def _by_role(self, flag: str, separator: str) -> dict[str, list[str]]:
-        """name of a part -> what the generic flag and then its own say of it."""
+        """Maps the name of a part to values of the generic flag, then its own."""
         found: dict[str, list[str]] = {name: [] for name in self._roles}
         for text in getattr(self._config, flag):
             name, middle, rest = text.partition(separator)
@@ -155,7 +155,7 @@ class PartMaker:
         return ROLE_FLAGS.get(name, RoleFlags())
 
     def _said(self, name: str, what: str) -> str:
-        """The value of the part's own flag of that kind; "" where it has none."""
+        """Returns the value of the part's own flag of that kind; "" if it has none."""
         flag = getattr(self._flags(name), what)
         return getattr(self._config, flag) if flag else ""
 
@@ -163,7 +163,7 @@ class PartMaker:
         return (self._inits[name] or [self._said(name, "init")])[-1]
 
     def _network(self, name: str) -> Network:
-        """A network by name, with its settings and, if given, its weights."""
+        """Makes a network by name, with its settings and, if given, its weights."""
         config, role, flags = self._config, self._roles[name], self._flags(name)
         chosen = self._said(name, "net") or role.default
         chosen = (self._nets[name] or [chosen])[-1]
@@ -203,14 +203,14 @@ class PartMaker:
         return network
 
     def _fixed(self, role: Role, default: Any) -> dict[str, Any]:
-        """Settings that flags of the run or the method decide, of those it has."""
+        """Returns those of its settings that flags of the run or the method decide."""
         config = self._config
         patch = config.lr_patch * (config.scale if role.sees == "hr" else 1)
         run = {"scale": config.scale, "input_size": patch}
         return {k: v for k, v in run.items() if hasattr(default, k)} | role.settings
 
     def _degradation(self, name: str) -> Degradation:
-        """A predefined degradation, or a network that is new or given."""
+        """Makes a predefined degradation, or a network that is new or given."""
         config, role, flags = self._config, self._roles[name], self._flags(name)
         source = self._init(name) or role.default
         if source in DEGRADATIONS:
@@ -258,7 +258,7 @@ class PartMaker:
         return bundle.network
 
     def _features(self) -> VGG:
-        """The network of the perceptual loss."""
+        """Makes the network of the perceptual loss."""
         config = self._config
         if not config.features:
             raise UserError(
@@ -304,7 +304,7 @@ _DECIDED_BY = {
 
 
 def _pdm_config(config: TrainConfig, geometry: Mapping[str, Any]) -> PDMConfig:
-    """Settings of a new degradation model; `geometry` is its grid and border."""
+    """Returns a new degradation model's settings; `geometry`: its grid and border."""
     paper = config.preset == "paper"
     kernel = KernelModuleConfig.paper() if paper else KernelModuleConfig()
     noise = NoiseModuleConfig.paper() if paper else NoiseModuleConfig()
@@ -319,7 +319,7 @@ def _pdm_config(config: TrainConfig, geometry: Mapping[str, Any]) -> PDMConfig:
 
 
 def _optional_part(config: TrainConfig, name: str, base: Any) -> Any:
-    """Settings of a part that the flag `name` switches on; None when it is off."""
+    """Returns settings of a part that the flag `name` enables; None if it is off."""
     args = getattr(config, f"{name}_arg")
     if getattr(config, name):
         return parse_args(type(base), args, base)
@@ -334,7 +334,7 @@ def _optional_part(config: TrainConfig, name: str, base: Any) -> Any:
 def _check_contradictions(
     config: TrainConfig, role: Role, flag: str, given: Any
 ) -> None:
-    """What was asked for must be what the given degradation is."""
+    """Refuses flags that contradict the given degradation."""
     asked_for = {arg.partition("=")[0].strip() for arg in config.method_arg}
     for name in sorted(set(role.settings) & asked_for):
         asked, found = role.settings[name], getattr(given, name, None)

@@ -27,7 +27,7 @@ from pdm_tf.run import is_bundle
 
 @dataclass(frozen=True)
 class CompareConfig:
-    """What `compare` is asked to do; the fields are the flags.
+    """The request to `compare`; the fields are the flags.
 
     Raises:
       UserError: a required flag is missing or a value is none that it takes.
@@ -43,28 +43,28 @@ class CompareConfig:
     )
     against: str = flag(
         "best",
-        "What differences are taken to: best (of each metric) or the name "
-        "of a method, bicubic included.",
+        "The row to compare with: best (for each metric) or the name of a method, "
+        "bicubic included.",
     )
     hr_dir: str = flag(
         "",
         "Folder of HR images.",
-        section="For models that are not evaluated yet (as of pdm_tf.evaluate)",
+        section="For models that are not evaluated yet (as in pdm_tf.evaluate)",
     )
     lr_dir: str = flag("", "Folder of their LR images.")
     metrics: str = flag(
         "auto",
-        "Which, separated by commas; auto is psnr,ssim,psnr_shift with HR "
-        "images and niqe without.",
+        "Metrics, separated by commas; auto is psnr,ssim,psnr_shift with HR images and "
+        "niqe without.",
     )
     metric_arg: tuple[str, ...] = flag(
         (), "NAME=PATH: the weights or parameters of a metric."
     )
     weights: Literal["ema", "raw"] = flag(
-        "ema", "Of a run folder: the averaged weights (ema) or the last (raw)."
+        "ema", "Weights of a run folder: the averaged (ema) or the last (raw)."
     )
     scale: int = flag(
-        0, "HR size / LR size, where model and images do not tell; 0: they do."
+        0, "HR size / LR size, if model and images do not show it; 0: they do."
     )
     crop_border: int = flag(
         -1, "Pixels left out on every side before scoring; -1: the scale."
@@ -81,12 +81,14 @@ class CompareConfig:
     output_dir: str = flag(
         "",
         "Folder for comparison.json, .csv, .md and .html, and for "
-        "evaluations/NAME/ of what was not evaluated yet. Required.",
+        "evaluations/NAME/ of models evaluated now. Required.",
         section="Output",
         required=True,
     )
-    examples: int = flag(4, "Images whose crops to show, evenly by name.", at_least=0)
-    images: str = flag("", "Or which ones: names without suffix, separated by commas.")
+    examples: int = flag(
+        4, "How many images' crops to show, evenly by name.", at_least=0
+    )
+    images: str = flag("", "Or their names, without suffix, separated by commas.")
 
     def __post_init__(self) -> None:
         check_flags(self, "pdm_tf.compare")
@@ -149,12 +151,12 @@ def main(config: CompareConfig) -> None:
 def run_comparison(
     config: CompareConfig, say: Callable[[str], None], warn: Callable[[str], None]
 ) -> tuple[dict[str, Any], Path]:
-    """Evaluates what is not evaluated yet, compares, writes the files.
+    """Evaluates models without evaluation, compares, writes the files.
 
     Args:
       config: which methods, on what.
-      say: told what is being done.
-      warn: told what is left out.
+      say: called with a line on each action.
+      warn: called with a line on everything left out.
 
     Returns:
       The content of comparison.json, and its path.

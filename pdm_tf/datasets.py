@@ -1,4 +1,4 @@
-"""Makes the paper's datasets of their archives: `python -m pdm_tf.datasets --help`."""
+"""Makes the paper's datasets from archives: `python -m pdm_tf.datasets --help`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ _NAMES = "; ".join(f"`{name}`: {row.title}" for name, row in PAPER_SETS.items())
 
 @dataclass(frozen=True)
 class DatasetsConfig:
-    """What `datasets` is asked to do; the fields are the flags.
+    """The request to `datasets`; the fields are the flags.
 
     Raises:
       UserError: a required flag is missing or a number is out of range.
@@ -30,8 +30,8 @@ class DatasetsConfig:
     archives_dir: str = flag(
         "",
         "Folder with the archives as they were downloaded, or with the "
-        "folders they were extracted to. What is missing is named, with the page it "
-        "is published on. Required.",
+        "folders they were extracted to. Missing ones are named, with the page of "
+        "their publication. Required.",
         required=True,
     )
     output_dir: str = flag(
@@ -76,7 +76,7 @@ class DatasetsConfig:
         check_cut_tiles(self.tile, self.tile_step)
         if self.tile and not self.shards:
             raise UserError(
-                "--tile cuts what goes into shards and needs --shards. "
+                "--tile cuts the images of shards and needs --shards. "
                 f"Received: --tile={self.tile} alone."
             )
         if self.tile % scale or self.tile_step % scale:
@@ -90,7 +90,7 @@ class DatasetsConfig:
 SPEC = ProgramSpec(
     module="pdm_tf.datasets",
     config=DatasetsConfig,
-    intro="Makes the datasets of the paper (table 1) of the official archives, which "
+    intro="Makes the datasets of the paper (table 1) from the official archives, which "
     "you download yourself: checks names and counts, and writes the unpaired halves "
     "(train/hr, train/lr) and the validation images (val/lr, and val/hr where there is "
     "ground truth). A folder appears when all of it is there; stopped and started "
@@ -110,7 +110,7 @@ _SIDES = ("hr", "lr")
 
 
 def main(config: DatasetsConfig) -> int:
-    """Does the task; returns the exit code."""
+    """Makes the dataset; returns the exit code."""
     paper_set = PAPER_SETS[config.dataset]
     with ProgressBar("images", "image", config.progress) as bar:
         outcome = make_paper_set(
@@ -150,7 +150,7 @@ def _shards(
 
 
 def _require_all(outcome: Outcome) -> None:
-    """A dataset with images missing is not the one that was published."""
+    """Refuses a dataset with images missing: it is not the published one."""
     if outcome.problems:
         path, reason = outcome.problems[0]
         raise UserError(

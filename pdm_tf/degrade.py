@@ -1,4 +1,4 @@
-"""Makes LR images of HR photographs: `python -m pdm_tf.degrade --help`."""
+"""Makes LR images from HR photographs: `python -m pdm_tf.degrade --help`."""
 
 import sys
 from collections.abc import Callable
@@ -22,7 +22,7 @@ _LINE_EVERY_S = 30.0
 
 @dataclass(frozen=True)
 class DegradeConfig:
-    """What `degrade` is asked to do; the fields are the flags.
+    """The request to `degrade`; the fields are the flags.
 
     Raises:
       UserError: a required flag is missing or a number is out of range.
@@ -30,17 +30,18 @@ class DegradeConfig:
 
     degradation: str = flag(
         "",
-        "What to apply: a run folder of pdm_tf.train (its learned "
+        "Degradation to apply: a run folder of pdm_tf.train (its learned "
         "degradation), a bundle (a folder with bundle.json), or the name of a "
         "predefined one: `bicubic`, MATLAB's imresize; `awgn_blur`, a random "
         "anisotropic Gaussian blur and white noise for each image; `gaussian_jpeg`, "
-        "the same and JPEG of a random quality. A name goes before a folder of that "
+        "the same and JPEG of a random quality. A name takes precedence over a folder "
+        "of that "
         "name. Required.",
         section="What",
         required=True,
     )
     weights: Literal["ema", "raw"] = flag(
-        "ema", "Of a run folder: the averaged weights (ema) or the last (raw)."
+        "ema", "Weights of a run folder: the averaged (ema) or the last (raw)."
     )
     degradation_arg: tuple[str, ...] = flag(
         (),
@@ -74,9 +75,9 @@ class DegradeConfig:
     )
     seed: int = flag(
         0,
-        "What is drawn for an LR image is a function of this, of the "
-        "photograph's path below --input_dir without its suffix, and of the draw: not "
-        "of the other files, their order, --threads or --format.",
+        "Seed of all random numbers. Those of an LR image depend on it, on the "
+        "photograph's path below --input_dir without its suffix, and on the draw: not "
+        "on the other files, their order, --threads or --format.",
     )
     format: Literal["pairs", "tfrecord"] = flag(
         "pairs",
@@ -120,18 +121,18 @@ class DegradeConfig:
 SPEC = ProgramSpec(
     module="pdm_tf.degrade",
     config=DegradeConfig,
-    intro="Makes LR images of HR photographs with a learned or a predefined "
+    intro="Makes LR images from HR photographs with a learned or a predefined "
     "degradation, as training data for any super-resolution network. Writes 8-bit PNG, "
     "manifest.jsonl (one line for each LR image: files, sha256 of the source, draw, "
     "seed, sizes [height, width], crop [top, left, height, width], noise_std_255, "
-    "JPEG quality, index of the kernel; null what does not apply) and kernels.npy "
+    "JPEG quality, index of the kernel; null where one does not apply) and kernels.npy "
     "([N, K, K] float32, correlated, centred on HR pixel scale * i (plus (scale-1)//2"
     " with grid=half_pixel); kernels that vary within an image are not stored, the "
     "seed makes them again). At its edges a photograph is mirrored, and nowhere else."
     " Photographs that cannot be used (not an image, truncated, animated, "
     "transparent, smaller than the kernel) are named and left out. Every file appears"
     " in full or not at all; stopped and started again with the same flags, it keeps "
-    "what is finished, and the result is the same; other flags for the same "
+    "finished files, and the result is the same; other flags for the same "
     "--output_dir are an error. Exit code: 0 when all photographs were used, 1 when "
     "some were left out, 2 when nothing could be done, 75 when it was stopped by "
     "Ctrl-C or SIGTERM and can go on.",
@@ -149,7 +150,7 @@ if TYPE_CHECKING:
 
 
 def main(config: DegradeConfig) -> int:
-    """Does it; returns the exit code."""
+    """Degrades all photographs; returns the exit code."""
     list_images(config.input_dir)  # fails now, not after seconds of imports
     bar = ProgressBar(
         "", "photograph", config.progress, delay=0.5, line_every_s=_LINE_EVERY_S

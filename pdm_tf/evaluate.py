@@ -42,14 +42,14 @@ from pdm_tf.reporting.evaluation_page import FILE, evaluation_page
 from pdm_tf.reporting.kernel_section import kernel_comparison
 from pdm_tf.reporting.page import made_by
 
-# What `--metrics=auto` takes.
+# The metrics of `--metrics=auto`.
 WITH_REFERENCE = ("psnr", "ssim", "psnr_shift")
 WITHOUT_REFERENCE = ("niqe",)
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """What `evaluate` is asked to do; the fields are the flags.
+    """The request to `evaluate`; the fields are the flags.
 
     Raises:
       UserError: a required flag is missing or a number is out of range.
@@ -58,14 +58,14 @@ class EvaluateConfig:
     model: str = flag(
         "",
         "A run folder of pdm_tf.train; a bundle (a folder with bundle.json); "
-        "an ONNX file, or the folder that python -m export wrote; a SavedModel (of "
-        "numbered versions the newest counts); a folder of finished SR pictures, named "
-        "as the images; or the word bicubic for the baseline alone. Required.",
+        "an ONNX file, or the folder that python -m export wrote; a SavedModel (the "
+        "newest of numbered versions); a folder of finished SR pictures, named like "
+        "the images; or the word bicubic for the baseline alone. Required.",
         section="What",
         required=True,
     )
     weights: Literal["ema", "raw"] = flag(
-        "ema", "Of a run folder: the averaged weights (ema) or the last (raw)."
+        "ema", "Weights of a run folder: the averaged (ema) or the last (raw)."
     )
     hr_dir: str = flag(
         "",
@@ -75,8 +75,8 @@ class EvaluateConfig:
     lr_dir: str = flag(
         "",
         "Folder of LR images, matched to the HR images by file name; an LR "
-        "name may end in x4, x4m or the like. Finished pictures do without, but then "
-        "there is no bicubic beside them.",
+        "name may end in x4, x4m or the like. Finished pictures do not need it, but "
+        "without it bicubic is not scored.",
     )
     scale: int = flag(
         0,
@@ -89,7 +89,7 @@ class EvaluateConfig:
     )
     metrics: str = flag(
         "auto",
-        "Which, separated by commas; auto is psnr,ssim,psnr_shift with HR "
+        "Metrics, separated by commas; auto is psnr,ssim,psnr_shift with HR "
         "images and niqe without. psnr (dB, RGB together), ssim; "
         "psnr_shift (best psnr over displacements of up to 6 px, which forgives a "
         "misaligned result); psnr_y, ssim_y (the Y channel alone); psnr_ntire2018, "
@@ -101,9 +101,9 @@ class EvaluateConfig:
     )
     metric_arg: tuple[str, ...] = flag(
         (),
-        "NAME=PATH: the weights or parameters of a metric. Of "
-        "lpips_alex, lpips_vgg, lpips_squeeze: a bundle with backbone and heads. Of "
-        "niqe: the .npz file that pdm_tf.fit_niqe makes.",
+        "NAME=PATH: the weights or parameters of a metric. For lpips_alex, lpips_vgg "
+        "and lpips_squeeze a bundle with backbone and heads, for niqe the .npz file "
+        "that pdm_tf.fit_niqe makes.",
     )
     crop_border: int = flag(
         -1,
@@ -120,8 +120,8 @@ class EvaluateConfig:
     pair_kernels: str = flag(
         "",
         "The true kernel of each pair of --hr_dir and --lr_dir, by the "
-        "order of their names, likewise: what an LR image has beyond its blurred HR "
-        "image is the true noise, to compare the learned one with.",
+        "order of their names, likewise: the difference of an LR image from its "
+        "blurred HR image is the true noise, to compare the learned one with.",
     )
     real_lr: str = flag(
         "",
@@ -129,7 +129,7 @@ class EvaluateConfig:
         "compare synthesised ones with.",
     )
     seed: int = flag(
-        0, "Of the kernels and patches that are drawn for these.", at_least=0
+        0, "Seed of the kernels and patches that are drawn for these.", at_least=0
     )
     output_dir: str = flag(
         "",
@@ -141,19 +141,19 @@ class EvaluateConfig:
     )
     panels: int = flag(
         4,
-        "How many side-by-side pictures to draw, of the first images; -1 draws all.",
+        "How many of the first images to draw side by side; -1 draws all.",
         at_least=-1,
     )
     examples: int = flag(
         3,
-        "How many images to show in report.html of the best and of the "
-        "worst by the first metric, each.",
+        "How many of the best and of the worst images, by the first metric, to show in "
+        "report.html.",
         at_least=0,
     )
     crops: int = flag(
         -1,
-        "Of how many images, the first ones, to keep a small crop for "
-        "pdm_tf.compare; -1 keeps all.",
+        "How many of the first images to keep a small crop of, for pdm_tf.compare; -1 "
+        "keeps all.",
         at_least=-1,
     )
     tile: int = flag(
@@ -181,11 +181,11 @@ class EvaluateConfig:
                 "--tile must be 0 or larger than twice --overlap, which is 0 or more. "
                 f"Received: --tile={self.tile}, --overlap={self.overlap}."
             )
-        _ = self.metric_files  # refuses what is not NAME=PATH
+        _ = self.metric_files  # raises unless NAME=PATH
 
     @property
     def metric_names(self) -> tuple[str, ...]:
-        """The metrics asked for, in order."""
+        """The requested metrics, in order."""
         if self.metrics.strip() == "auto":
             return WITH_REFERENCE if self.hr_dir else WITHOUT_REFERENCE
         return tuple(name.strip() for name in self.metrics.split(",") if name.strip())
@@ -233,19 +233,19 @@ SPEC = ProgramSpec(
 )
 
 KERNELS = "kernels.png"
-# Settings that do not change what is measured.
+# Settings that do not change the measurements.
 _COSMETIC = ("output_dir", "panels", "examples", "crops", "tile", "overlap")
 
 
 @dataclass(frozen=True)
 class Evaluated:
-    """What came out.
+    """The outcome of an evaluation.
 
     Attributes:
       report: content of report.json.
       path: of report.json.
       panels: pictures drawn.
-      reused: whether it was there already.
+      reused: whether it is one of an earlier start.
     """
 
     report: dict[str, Any]
@@ -270,10 +270,10 @@ def run_evaluation(
     """Evaluates, and writes reports and pictures.
 
     Args:
-      config: what, on what, how.
-      warn: told at once what is left out.
-      reuse: whether a report of the same settings and model in the output folder is
-        taken as it is.
+      config: the request.
+      warn: called at once with a line on each image left out.
+      reuse: whether to take a report of the same settings and model from the output
+        folder unchanged.
 
     Raises:
       UserError: a request that cannot be met; most are found before an image is read.
@@ -361,7 +361,7 @@ def _open_images(config: EvaluateConfig, subject: Subject) -> ImageSet:
 
 
 def _read_kernels(config: EvaluateConfig) -> dict[str, Any]:
-    """Flag -> the kernels that it names; read before any work is done."""
+    """Reads flag -> the kernels that it names, before any work is done."""
     paths = {"true_kernels": config.true_kernels, "pair_kernels": config.pair_kernels}
     return {flag: read_kernels(path, flag) for flag, path in paths.items() if path}
 
@@ -369,7 +369,7 @@ def _read_kernels(config: EvaluateConfig) -> dict[str, Any]:
 def _degradation(
     config: EvaluateConfig, kernels: dict[str, Any]
 ) -> MeasuredDegradation | None:
-    """The model's learned degradation, where it is asked for."""
+    """Measures the model's learned degradation, if requested."""
     if not (kernels or config.real_lr):
         return None
     return measure_run(
@@ -386,7 +386,7 @@ def _degradation(
 def _degradation_report(
     measured: MeasuredDegradation, config: EvaluateConfig
 ) -> dict[str, Any]:
-    """The part of report.json on the learned degradation."""
+    """Makes the part of report.json on the learned degradation."""
     return {
         "degradation": measured.numbers,
         "degradation_settings": {
@@ -404,7 +404,7 @@ def _degradation_report(
 def _settings(
     config: EvaluateConfig, subject: Subject, metrics: Sequence[str]
 ) -> dict[str, Any]:
-    """What decides the numbers, JSON-ready; `metrics` say what they are made from."""
+    """Lists everything that decides the numbers, JSON-ready; `metrics` give sources."""
     values = dataclasses.asdict(config)
     kept = {name: value for name, value in values.items() if name not in _COSMETIC}
     kept |= {
@@ -426,7 +426,7 @@ def _finished(output: Path, settings: dict[str, Any]) -> Evaluated | None:
 
 
 def _made(folder: Path) -> Path:
-    """Makes the output folder now: not after minutes of work."""
+    """Makes the output folder at once, to fail before minutes of work."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -24,7 +24,7 @@ from pdm_tf.metrics.niqe_model import (
 
 @dataclass(frozen=True)
 class FitNiqeConfig:
-    """What `fit_niqe` is asked to do; the fields are the flags.
+    """The request to `fit_niqe`; the fields are the flags.
 
     Raises:
       UserError: a required flag is missing or a number is out of range.
@@ -46,13 +46,13 @@ class FitNiqeConfig:
     output: str = flag("", "The .npz file to write. Required.")
     name: str = flag(
         "",
-        "What reports call the set; of --images the default says how many "
-        "photographs there were.",
+        "Name of the set in reports; with --images the default gives the number of "
+        "photographs.",
     )
     sharpness: float = flag(
         SHARPNESS,
-        "Blocks of 96x96 pixels count if they are sharper than this part "
-        "of their photograph's sharpest.",
+        "Blocks of 96x96 pixels count if they are sharper than this fraction of their "
+        "photograph's sharpest block.",
         section="How",
     )
     progress: Show = flag(
@@ -101,7 +101,7 @@ SPEC = ProgramSpec(
 
 
 def main(config: FitNiqeConfig) -> None:
-    """Makes the set, writes it, says what it is."""
+    """Makes the set, writes it, describes it."""
     if config.mat:
         model = read_mat(config.mat, config.name)
         save_model(model, config.output)
@@ -134,7 +134,7 @@ def fit_to_photographs(config: FitNiqeConfig) -> NiqeModel:
 
 
 def _pristine(path: Path, sharpness: float) -> np.ndarray:
-    """The features of a photograph's sharp blocks."""
+    """Computes the features of a photograph's sharp blocks."""
     rgb_u8 = read_rgb_u8(path)
     if min(rgb_u8.shape[:2]) < BLOCK:
         height, width = rgb_u8.shape[:2]

@@ -1,4 +1,4 @@
-"""Published weights to a bundle: `python -m pdm_tf.import_weights --help`."""
+"""Converts published weights to a bundle: `python -m pdm_tf.import_weights --help`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from pdm_tf.run import check_bundle_output
 
 @dataclass(frozen=True)
 class ImportConfig:
-    """What `import_weights` is asked to do; the fields are the flags.
+    """The request to `import_weights`; the fields are the flags.
 
     Raises:
       UserError: a required flag is missing or a number is out of range.
@@ -39,12 +39,12 @@ class ImportConfig:
     overwrite: bool = flag(False, "Replace the bundle that is in --output.")
     origin: str = flag(
         "",
-        "Where the file is from, e.g. an address and a version; kept in the "
+        "Origin of the file, e.g. an address and a version; kept in the "
         "bundle's notes.",
     )
     layout: str = flag(
         "auto",
-        "How it names its tensors; `auto` finds out. edsr (authors' and PDM "
+        "How the file names its tensors; `auto` detects it. edsr (authors' and PDM "
         "release's), edsr_basicsr, esrgan_old (model.0), esrgan (RRDB_trunk; BSRGAN), "
         "realesrgan (body.N.rdb1; BasicSR, Real-ESRGAN), pdm (the release's "
         "degradation network), vgg19, vgg16, alexnet, squeezenet (torchvision's), "
@@ -53,7 +53,7 @@ class ImportConfig:
     )
     entry: str = flag(
         "",
-        "Key of the checkpoint under which the weights are. Without it "
+        "Key of the weights in the checkpoint. Without it "
         "params_ema, params, state_dict, model_state_dict and model are tried, in "
         "this order.",
     )
@@ -64,7 +64,7 @@ class ImportConfig:
         0,
         "HR size / LR size. 0 takes it from the weights, or 4 for layout pdm. "
         "An RRDBNet with one upsampling is taken for x2; --scale=3 makes it x3.",
-        section="What weights do not say",
+        section="Not in the weights",
         at_least=0,
     )
     network_arg: tuple[str, ...] = flag(
@@ -80,7 +80,7 @@ class ImportConfig:
     noise_image: Literal["auto", "yes", "no"] = flag(
         "auto",
         "For layout pdm: whether the noise module sees the image "
-        "(`mix`); auto knows it for 6 inputs.",
+        "(`mix`); auto works for 6 inputs.",
     )
     grid: Literal["auto", "pixel0", "half_pixel"] = flag(
         "auto",
@@ -97,8 +97,8 @@ class ImportConfig:
 SPEC = ProgramSpec(
     module="pdm_tf.import_weights",
     config=ImportConfig,
-    intro="Makes a bundle of a file of published weights: what evaluate, export, "
-    "--init_sr and --init_degradation take. The sizes of the network follow from the "
+    intro="Makes a bundle from a file of published weights, for evaluate, export, "
+    "--init_sr and --init_degradation. The sizes of the network follow from the "
     "tensors. Every tensor is used or named as ignored with the reason, and every "
     "variable is filled; anything else is an error that lists the names. Exit code: 0, "
     "or 2 when the file cannot be used.",
@@ -114,7 +114,7 @@ _BACKBONE = "backbone:"
 
 
 def main(config: ImportConfig) -> None:
-    """Reads, plans, fills, saves, and prints what became of every tensor."""
+    """Reads, plans, fills, saves, and lists the use of every tensor."""
     output = check_bundle_output(config.output, config.overwrite)
     file = _opened(config)
     tensors, ignored = dict(file.tensors), dict(file.ignored)
@@ -122,7 +122,7 @@ def main(config: ImportConfig) -> None:
         second = open_weights(config.backbone)
         tensors |= {f"{_BACKBONE}{n}": t for n, t in second.tensors.items()}
         ignored |= {f"{_BACKBONE}{n}": why for n, why in second.ignored.items()}
-    with quiet_start():  # TensorFlow takes seconds: not before the file was read
+    with quiet_start():  # TensorFlow takes seconds: only after the file was read
         from pdm_tf.bundles.bundle import save_bundle
         from pdm_tf.interop.layouts import LAYOUTS, find_layout
         from pdm_tf.interop.wiring import Options, fill
@@ -162,7 +162,7 @@ def main(config: ImportConfig) -> None:
 
 
 def _opened(config: ImportConfig) -> WeightFile:
-    """A file, or one of Keras's models."""
+    """Opens a file, or one of Keras's models."""
     if not config.input.startswith("keras:"):
         return open_weights(config.input, config.entry)
     if config.entry:

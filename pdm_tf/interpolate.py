@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class InterpolateConfig:
-    """What `interpolate` is asked to do; the fields are the flags.
+    """The request to `interpolate`; the fields are the flags.
 
     Raises:
       UserError: a required flag is missing or an alpha is out of range.
@@ -39,19 +39,19 @@ class InterpolateConfig:
         required=True,
     )
     weights: Literal["ema", "raw"] = flag(
-        "ema", "Of run folders: the averaged weights (ema) or the last (raw)."
+        "ema", "Weights of run folders: the averaged (ema) or the last (raw)."
     )
     alpha: tuple[float, ...] = flag(
         (0.5,), "Share of --model_b, in [0, 1]; several with commas between."
     )
     output: str = flag(
         "",
-        "Folder of the bundle to write; of several alphas, a folder with one "
-        "bundle for each, alpha_0.5 and so on. Required.",
+        "Folder of the bundle to write; for several alphas, a folder with one bundle "
+        "for each, alpha_0.5 and so on. Required.",
         section="Output",
         required=True,
     )
-    overwrite: bool = flag(False, "Replace bundles that are there.")
+    overwrite: bool = flag(False, "Replace existing bundles.")
 
     def __post_init__(self) -> None:
         check_flags(self, "pdm_tf.interpolate")
@@ -96,7 +96,7 @@ def main(config: InterpolateConfig) -> None:
         save_bundle(
             interpolated(a.network, b.network, alpha),
             folder,
-            step=0,  # as of imported weights: none of our training
+            step=0,  # as for imported weights: none of our training
             grid=a.grid if a.grid == b.grid else None,
             notes={
                 "interpolated": {"alpha": alpha, "a": _origin(a), "b": _origin(b)},

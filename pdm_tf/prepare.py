@@ -18,7 +18,7 @@ TASKS = ("tfrecord", "bicubic_lr")
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """What `prepare` is asked to do; the fields are the flags.
+    """The request to `prepare`; the fields are the flags.
 
     Raises:
       UserError: a required flag is missing or a number is out of range.
@@ -91,7 +91,7 @@ SPEC = ProgramSpec(
     module="pdm_tf.prepare",
     config=PrepareConfig,
     intro="Prepares photographs for training. Every file appears in full or not at "
-    "all; stopped and started again with the same flags, it keeps what is finished. "
+    "all; stopped and started again with the same flags, it keeps finished files. "
     "Files that cannot be used (not an image, truncated, animated, transparent) are "
     "named and left out, and the others are done. Exit code: 0 when all files were "
     "used, 1 when some were left out, 2 when nothing could be done.",
@@ -105,7 +105,7 @@ SPEC = ProgramSpec(
 
 
 def main(config: PrepareConfig) -> int:
-    """Does the task; returns the exit code."""
+    """Runs the task; returns the exit code."""
     with ProgressBar("", "image", config.progress) as bar:
         make = _bicubic_pairs if config.task == "bicubic_lr" else _shards
         outcome = make(config, bar.update)
@@ -121,7 +121,7 @@ def main(config: PrepareConfig) -> int:
 
 
 def _bicubic_pairs(config: PrepareConfig, on_progress: OnProgress) -> Outcome:
-    """What `pdm_tf.degrade --degradation=bicubic` does."""
+    """Makes pairs as `pdm_tf.degrade --degradation=bicubic` does."""
     list_images(config.input_dir)  # fails now, not after seconds of imports
     with quiet_start():
         from pdm_tf.build import build_degradation

@@ -4,9 +4,9 @@ Makes a small data set with an unknown blur (`samples/blur_track.py`), trains on
 two unpaired folders with `pdm_tf.train`, scores the result on held-out pairs with
 `pdm_tf.evaluate`, exports it with `export`, upscales the held-out photographs from the
 ONNX file with `pdm_tf.upscale`, and draws one picture: LR, bicubic, SR and HR, and the
-learned kernels beside the true ones; `report.html` shows more. The programs run as
-anybody would start them, as processes of their own. Started again, training goes on
-where it was; when it is finished, the rest takes seconds. Ctrl-C and SIGTERM reach the
+learned kernels next to the true ones; `report.html` shows more. The programs run as a
+user would start them, as processes of their own. Started again, training goes on where
+it stopped; when it is finished, the rest takes seconds. Ctrl-C and SIGTERM reach the
 running program, which saves; its exit code becomes that of the quickstart.
 """
 
@@ -39,7 +39,7 @@ KERNELS_DRAWN = 64
 CHECKOUT = Path(__file__).resolve().parents[1]
 FLAGFILE = CHECKOUT / "configs" / "quickstart.flags"
 PARTS = 7
-# What exporting and upscaling need beside what training needs.
+# Packages for exporting and upscaling, beyond those for training.
 _NEEDED = ("tf2onnx", "onnx", "onnxruntime", "tensorflow_serving", "pyvips")
 
 
@@ -168,7 +168,7 @@ def check_extras() -> None:
 
 
 def _export(output: Path) -> int:
-    """Exports the run, unless just these weights have been."""
+    """Exports the run, unless these weights are exported already."""
     _say(4, "exporting it as SavedModel and ONNX, compared with Keras")
     bundle = Run(output / "run").index("sr_ema")
     certificate = output / "export" / "certificate.json"
@@ -183,7 +183,7 @@ def _export(output: Path) -> int:
 
 
 def summary(report: dict[str, Any]) -> list[str]:
-    """The scores of a report of pdm_tf.evaluate in three lines."""
+    """Formats the scores of a report of pdm_tf.evaluate in three lines."""
     mean, bicubic = report["mean"], report["baseline"]["bicubic"]
     lines = [
         f"{'mean of ' + str(len(report['images'])):12s}  PSNR      best-shift PSNR"
@@ -221,7 +221,7 @@ def _precision(wanted: str) -> tuple[str, str]:
 
 
 def precision_for(cpuinfo: Path) -> tuple[str, str]:
-    """What --mixed_precision=auto means on a CPU, and why.
+    """Returns the meaning of --mixed_precision=auto on a CPU, and why.
 
     bfloat16 where the CPU multiplies in it (AMX, or the AVX-512 dot products), which
     takes two thirds of the time of float32 or less; elsewhere it is emulated and slow.
@@ -238,10 +238,10 @@ def precision_for(cpuinfo: Path) -> tuple[str, str]:
 def _run_program(module: str, *flags: str) -> int:
     """Runs a program of the project in its own session; returns its exit code.
 
-    In a session of its own it hears of a Ctrl-C once, from here, and not a second time
-    from the terminal, which it would take for "stop without saving".
+    In a session of its own it gets a Ctrl-C once, from here, and not a second time from
+    the terminal, which it would take for "stop without saving".
     """
-    # `export` is not installed with the package; it lies beside it in the checkout.
+    # `export` is not installed with the package; it lies next to it in the checkout.
     paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
         [sys.executable, "-m", module, *flags],
@@ -282,7 +282,7 @@ def _picture(output: Path, track: Track) -> Path:
 
 
 def _report(output: Path, track: Track) -> None:
-    """Leaves report.html: what was learned, beside the truth."""
+    """Writes report.html: the learned degradation next to the true one."""
     from pdm_tf.report import ReportConfig, write_report
 
     write_report(

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReportConfig:
-    """What `report` is asked to do; the fields are the flags.
+    """The request to `report`; the fields are the flags.
 
     Raises:
       UserError: a required flag is missing or a number is out of range.
@@ -39,7 +39,7 @@ class ReportConfig:
         required=True,
     )
     weights: Literal["ema", "raw"] = flag(
-        "ema", "Of a run folder: the averaged weights (ema) or the last (raw)."
+        "ema", "Weights of a run folder: the averaged (ema) or the last (raw)."
     )
     real_lr: str = flag(
         "",
@@ -54,7 +54,7 @@ class ReportConfig:
     true_kernels: str = flag(
         "",
         "If the true blur is known: its kernels [N, K, K] in a .npy "
-        "file, shown and measured beside the learned ones.",
+        "file, shown and measured next to the learned ones.",
     )
     val_hr_dir: str = flag(
         "",
@@ -78,7 +78,9 @@ class ReportConfig:
         "Photographs to show before and after, evenly by name; 0 for none.",
         at_least=0,
     )
-    seed: int = flag(0, "Of the kernels, noise and patches that are drawn.", at_least=0)
+    seed: int = flag(
+        0, "Seed of the kernels, noise and patches that are drawn.", at_least=0
+    )
 
     def __post_init__(self) -> None:
         check_flags(self, "pdm_tf.report")
@@ -106,12 +108,12 @@ _SAMPLES = "the project's sample photographs"
 
 @dataclass(frozen=True)
 class Written:
-    """What came out.
+    """The outcome of a report.
 
     Attributes:
       path: of the page.
       headline: the verdict in words.
-      left_out: what could not be used, each with its reason.
+      left_out: unusable inputs, each with its reason.
     """
 
     path: Path
@@ -131,8 +133,8 @@ def main(config: ReportConfig) -> None:
 def report_on_run(run_dir: Path | str, say: Callable[[str], None]) -> Path | None:
     """Writes report.html into a run folder, or says why not and how to try again.
 
-    Raises nothing: the networks are trained and saved, and a picture book about them is
-    no reason for a script to think that they are not. Ctrl-C skips the report.
+    It raises no exception: the networks are trained and saved, and a failing report
+    must not make a script think otherwise. Ctrl-C skips the report.
 
     Args:
       run_dir: of a run with bundles.
@@ -162,8 +164,8 @@ def write_report(
     """Makes the page and writes it.
 
     Args:
-      config: what to report on.
-      say: told what is being done.
+      config: the request.
+      say: called with a line on each action.
 
     Raises:
       UserError: no such model, or images that are needed and missing.
@@ -207,7 +209,7 @@ def write_report(
 def _photographs(
     page: RunPage, place: str, what: str, shown: str = ""
 ) -> "Photographs":
-    """Reads some photographs of a place, and says so on the page."""
+    """Reads some photographs of a place, and notes that on the page."""
     from pdm_tf.evaluation.sampling import read_photographs
 
     found = dataclasses.replace(read_photographs(place), place=shown or place)
@@ -223,7 +225,7 @@ def _add_sr(
     real_lr: "Photographs | None",
     say: Callable[[str], None],
 ) -> None:
-    """Before and after on photographs, and scores on pairs, as far as there are any."""
+    """Adds before and after on photographs, and scores on pairs, if there are any."""
     from pdm_tf.evaluation.run_findings import compare_regions, score_pairs
     from pdm_tf.evaluation.upscale import keras_upscaler
 
@@ -253,7 +255,7 @@ def _add_sr(
 
 
 def _check_places(config: ReportConfig) -> None:
-    """What can be wrong with the folders, before TensorFlow is loaded."""
+    """Checks the folders before TensorFlow is loaded."""
     for name in ("real_lr", "hr_dir"):
         place = getattr(config, name)
         if place and not Path(place).exists():

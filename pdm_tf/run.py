@@ -1,4 +1,4 @@
-"""`Run`: the reader of a run folder, and the names of what lies where in it.
+"""`Run`: the reader of a run folder, and the folder's layout.
 
 config.json flags.txt env.json   what was asked for, on which software and machine
 log.txt metrics.jsonl            what was printed; every logged number
@@ -53,7 +53,7 @@ class Run:
 
     @property
     def name(self) -> str:
-        """As a person would call it: the folder's name."""
+        """The run's usual name: that of the folder."""
         return self.root.resolve().name
 
     @property
@@ -79,7 +79,7 @@ class Run:
 
     @property
     def report(self) -> Path:
-        """Where its report.html is, or would be."""
+        """Path of its report.html, which may not exist."""
         return self.root / REPORT
 
     @property
@@ -199,7 +199,7 @@ def find_bundle(
 
 
 def source_name(bundle: Path) -> str:
-    """A bundle as people call it: "run/sr_ema" in a run folder, else its folder."""
+    """A bundle's usual name: "run/sr_ema" in a run folder, else its folder."""
     place = bundle.resolve()
     if place.parent.name != BUNDLES:
         return place.name

@@ -129,7 +129,7 @@ def make_trainer(
     stop: "GracefulStop",
     **outputs: Any,
 ) -> "Trainer":
-    """Makes what trains as `config` says; restores the newest checkpoint.
+    """Makes the trainer for `config`; restores the newest checkpoint.
 
     Args:
       config: of the run.
@@ -182,7 +182,7 @@ def _report(config: TrainConfig, run: "RunFolder") -> None:
     """Writes report.html, once per run and not on each of its workers."""
     if config.report != "auto" or not run.is_chief:
         return
-    from pdm_tf.report import report_on_run  # with all that draws: only when asked for
+    from pdm_tf.report import report_on_run  # loads all drawing code: only on request
 
     def say(line: str) -> None:
         run.log(line)

@@ -1,10 +1,10 @@
 """The flags of `python -m pdm_tf.train`, checked once at the edge.
 
-They have a file of their own because not only `train.py` needs them: `build.py` makes
-the objects of a run, `benchmark` measures them. Each flag says by `free_on_resume`
-whether a run may be resumed with another value: what only steers reporting or speed is
-free, all else alters what the run means. Whether a method needs a folder, or a
-component knows a setting, is decided in `build.py`.
+They have a file of their own because several modules need them: `train.py`, `build.py`,
+which makes the objects of a run, and `benchmark`, which measures them. Each flag says
+by `free_on_resume` whether a run may be resumed with another value: flags that only
+steer reporting or speed are free, all others alter the meaning of the run. Whether a
+method needs a folder, or a component knows a setting, is decided in `build.py`.
 """
 
 import dataclasses
@@ -273,7 +273,7 @@ class TrainConfig:
         "Check every --log_every steps whether the learned degradation has "
         "collapsed (kernels all alike, a single tap or at their window's border; noise "
         "gone, a colour cast, or replacing the image), and report once what it is and "
-        "what helps. It stops nothing. Numbers: alarm/... .",
+        "what helps. It does not stop the run. Numbers: alarm/... .",
         free_on_resume=True,
     )
     progress: Literal["auto", "on", "off"] = flag(

@@ -1,6 +1,6 @@
 """Upscales photographs with an ONNX file: `python -m pdm_tf.upscale --help`.
 
-No TensorFlow is loaded, and for `--help` nothing but the flags is.
+No TensorFlow is loaded, and for `--help` only the flags are.
 """
 
 import errno
@@ -22,14 +22,14 @@ from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import write_json_atomic
 from pdm_tf.core.progress import ProgressBar, Show
 
-# Besides those of `program`: everything was done but for the files that were named.
+# In addition to those of `program`: all was done but for the named files.
 SOME_FAILED = 1
 MAX_OUTSCALE = 64.0
 
 
 @dataclass(frozen=True)
 class UpscaleConfig:
-    """What `upscale` is asked to do; the fields are the flags.
+    """The request to `upscale`; the fields are the flags.
 
     Raises:
       UserError: a required flag is missing or a number is out of range.
@@ -38,7 +38,7 @@ class UpscaleConfig:
     model: str = flag(
         "",
         "An ONNX file of a super-resolution network, or the folder that "
-        "`python -m export` wrote, of which model.onnx is taken. Required.",
+        "`python -m export` wrote, with model.onnx in it. Required.",
         section="What",
         required=True,
     )
@@ -57,12 +57,12 @@ class UpscaleConfig:
     )
     format: Literal["same", "png", "jpeg", "webp", "tiff"] = flag(
         "same",
-        "Of the files in the output folder. `same`: as the source (PNG for "
+        "Format of the files in the output folder. `same`: as the source (PNG for "
         "BMP and GIF). PNG and TIFF keep 16 bits; JPEG ends at 65500 pixels a side and "
         "has no transparency; WebP ends at 16383.",
         section="Result",
     )
-    quality: int = flag(95, "1 to 100, of JPEG and WebP.", at_least=1)
+    quality: int = flag(95, "Quality of JPEG and WebP, 1 to 100.", at_least=1)
     outscale: float = flag(
         0.0,
         "Size of the result / size of the photograph, such as 2.5: the "
@@ -77,20 +77,20 @@ class UpscaleConfig:
     overwrite: bool = flag(
         False,
         "Make everything again and replace files that exist. Without it "
-        "finished results are kept, those of another source or other settings made "
-        "again, and files that this program did not make never replaced.",
+        "finished results are kept, those of another source or other settings are made "
+        "again, and files that this program did not make are never replaced.",
     )
-    report: str = flag("", "Write what became of every file to this JSON file.")
+    report: str = flag("", "JSON file for the outcome of every file.")
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = flag(
         "auto",
         "Where the network runs. `auto`: on an NVIDIA GPU if that really "
-        "works, else on the CPU; which it was, and why, is printed.",
+        "works, else on the CPU; the choice and its reason are printed.",
         section="Device",
     )
     strict: bool = flag(
         False,
-        "Stop when the provider asked for cannot be had, or runs only part "
-        "of the network, instead of going on elsewhere.",
+        "Stop if the requested provider is not available, or runs only part of the "
+        "network, instead of going on elsewhere.",
     )
     device: int = flag(0, "Number of the GPU.", at_least=0)
     threads: int = flag(
@@ -100,22 +100,22 @@ class UpscaleConfig:
     )
     fp16: bool = flag(
         False,
-        "Use model_fp16.onnx beside the model: half the memory and faster on "
+        "Use the model_fp16.onnx next to the model: half the memory and faster on "
         "GPUs, slower on most CPUs. An image for which it overflows is made again with "
         "the model itself.",
     )
     tile: int = flag(
         0,
         "Side of the LR tiles that the network sees, in pixels; memory grows "
-        "with its square. 0 takes what suits the network.",
+        "with its square. 0 chooses one that suits the network.",
         section="Memory and speed",
         at_least=0,
     )
     overlap: int = flag(
         -1,
         "LR pixels of real surroundings that each tile gets. -1 takes as "
-        "many as the network sees, so that tiles equal the whole image, or what was "
-        "measured to be enough where it sees too far for that.",
+        "many as the network sees, so that tiles equal the whole image, or, if it sees "
+        "too far for that, as many as were measured to be enough.",
         at_least=-1,
     )
     blend: int = flag(
@@ -202,7 +202,7 @@ def main(config: UpscaleConfig) -> int:
     if config.ensemble and engine.session.info.grid_remark:
         display.say(engine.session.info.grid_remark)
     start, stopped = time.monotonic(), False
-    _write_report(config, engine, display, finished=False)  # fails now, if it does
+    _write_report(config, engine, display, finished=False)  # fails here if at all
     try:
         with display, stopped_by_sigterm():
             _upscale(config, work, engine, display)
@@ -220,7 +220,7 @@ def main(config: UpscaleConfig) -> int:
 
 
 def engine_line(engine: "Engine") -> str:
-    """Returns which network runs, and where it does and why, in one line."""
+    """Describes in one line which network runs, where, and why there."""
     info, provider = engine.session.info, engine.session.provider
     nodes = f"{provider.nodes_on_active} of {provider.nodes_total} nodes"
     facts = [f"asked for: {provider.requested}", nodes]
@@ -233,7 +233,7 @@ def engine_line(engine: "Engine") -> str:
 
 @contextmanager
 def stopped_by_sigterm() -> Iterator[None]:
-    """Within it, SIGTERM acts like Ctrl-C."""
+    """Makes SIGTERM act like Ctrl-C while it is open."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -246,7 +246,7 @@ def stopped_by_sigterm() -> Iterator[None]:
 
 
 class Display:
-    """What a person sees: a bar at a terminal, a line for each file elsewhere.
+    """The display: a bar at a terminal, a line for each file elsewhere.
 
     Attributes:
       results: of all files so far.
@@ -267,13 +267,13 @@ class Display:
         self._bar.close()
 
     def expect(self, sizes: dict[Path, int]) -> None:
-        """LR pixels of the files to come, for the time left."""
+        """Estimates the LR pixels of the remaining files, for the time left."""
         self._sizes, self._total = sizes, sum(sizes.values())
         self._bar.restart(self._total)
         self._start = self._printed = time.monotonic()
 
     def pixels(self, count: int) -> None:
-        """`count` more LR pixels are done."""
+        """Counts `count` more LR pixels as done."""
         self._done += count
         self._bar.update(self._done, max(self._total, 0))
         if self._lines and time.monotonic() - self._printed > 30:
@@ -281,7 +281,7 @@ class Display:
             print(f"all pixels: {self._share()}", file=sys.stderr)
 
     def result(self, result: "FileResult") -> None:
-        """One file is done, skipped or failed."""
+        """Notes that one file is done, skipped or failed."""
         self.results.append(result)
         place = f"[{len(self.results)}/{self._files}]"
         if result.status != "done":  # nothing to wait for

@@ -1,6 +1,6 @@
-"""Bundles: one network saved for use, with all it takes to rebuild it.
+"""Bundles: one network saved for use, with everything needed to rebuild it.
 
-A bundle is a folder with `bundle.json` (what it is, its config, scale, step, hash) and
+A bundle is a folder with `bundle.json` (class, config, scale, step, hash) and
 one `.keras` file named after the hash of its weights. The JSON is replaced last and
 atomically, so a bundle that is being rewritten is always the old one or the new one. A
 checkpoint, by contrast, holds everything needed to go on training
@@ -50,12 +50,12 @@ class Bundle:
       network: built, with its weights, computing in float32 unless asked otherwise.
       role: "sr", "degradation", "discriminator", "features" or "lpips", as the class
         of the network says.
-      name: of the architecture: the class of the network, e.g. "EDSR", or those of a
+      name: the architecture: the class of the network, e.g. "EDSR", or those of a
         chain's stages, "EDSR+RRDBNet".
       config: the network's frozen dataclass.
       scale: super-resolution or downsampling factor; 1 where there is none.
       step: training step that the weights are from.
-      sha256: of the weights: the same weights have the same one.
+      sha256: hash of the weights alone.
       notes: whatever the writer wanted to keep (run, method, seed).
       grid: where LR pixels lie in HR images for an SR network, see `core.geometry`;
         None: unknown, or another role.
@@ -201,7 +201,7 @@ def _grid_of(index: Mapping[str, Any], folder: Path) -> str | None:
 def _weights_digest(path: Path) -> str:
     """SHA-256 of the weights in a `.keras` file, or of a `.weights.h5` file.
 
-    Not of a whole `.keras` file, which holds the time of day.
+    It does not cover a whole `.keras` file, which holds the time of day.
     """
     if path.suffix != ".keras":
         with open(path, "rb") as file:

@@ -1,8 +1,8 @@
 """`Chain`: SR networks in a row that are used as one.
 
 Methods with a translator ship this way (CinCGAN: LR -> clean LR -> SR): the chain is
-what is validated, saved, evaluated and exported, so nothing of it can be left behind.
-Each stage gets the output of the one before as it is: not clipped, not rounded.
+validated, saved, evaluated and exported as a whole, so no part can be left behind. Each
+stage gets the output of the one before unchanged: not clipped, not rounded.
 """
 
 import dataclasses
@@ -65,7 +65,7 @@ class ChainConfig(SRConfig):
 
     @property
     def block_names(self) -> tuple[str, ...]:
-        """Those of all stages."""
+        """Names of all stages' layers."""
         names = (name for stage in self.stages for name in stage.config.block_names)
         return tuple(dict.fromkeys(names))
 
@@ -91,7 +91,7 @@ class ChainConfig(SRConfig):
 class Chain(SRNetwork):
     """lr [B, h, w, 3] float32 in [0, 1] -> sr [B, h*s, w*s, 3] float32, not clipped.
 
-    Made by `ChainConfig.build`, or of built networks by `chained`.
+    It is made by `ChainConfig.build`, or from built networks by `chained`.
 
     Attributes:
       stages: the networks; a chain has no variables besides theirs.
@@ -107,7 +107,7 @@ class Chain(SRNetwork):
 
     @property
     def architecture(self) -> str:
-        """Those of the stages, e.g. "EDSR+RRDBNet"."""
+        """Names of the stages, e.g. "EDSR+RRDBNet"."""
         return "+".join(stage.architecture for stage in self.stages)
 
     def call(self, lr: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -117,7 +117,7 @@ class Chain(SRNetwork):
 
 
 def chained(networks: Sequence[SRNetwork], name: str | None = None) -> Chain:
-    """One network of built ones, whose variables it shares."""
+    """Makes one network of built ones, whose variables it shares."""
     config = ChainConfig(
         tuple(Stage(type(network).__name__, network.config) for network in networks)
     )

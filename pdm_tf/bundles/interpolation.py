@@ -2,7 +2,7 @@
 
 Wang et al. 2018 (ESRGAN, arXiv:1809.00219), Eq. (4): every parameter of the result is
 (1 - alpha) of the PSNR network's and alpha of the GAN network's. It works for networks
-of which one was fine-tuned from the other: they lie in one valley of the loss.
+if one was fine-tuned from the other: they lie in one valley of the loss.
 """
 
 import dataclasses
@@ -17,8 +17,8 @@ def require_same_architecture(a: Network, b: Network) -> None:
     """Checks that the networks differ in the values of their variables alone.
 
     Raises:
-      UserError: they differ otherwise; the first variable that does is named, or the
-        setting if all variables agree.
+      UserError: they differ otherwise; the first such variable is named, or the setting
+        if all variables agree.
     """
     ours, theirs = _shapes(a), _shapes(b)
     for (name, shape), (other, other_shape) in zip(ours, theirs, strict=False):
@@ -43,7 +43,7 @@ def require_same_architecture(a: Network, b: Network) -> None:
 
 
 def interpolated(a: Network, b: Network, alpha: float) -> Network:
-    """A network with (1 - alpha) a + alpha b.
+    """Makes a network with (1 - alpha) a + alpha b.
 
     Args:
       a, b: alike, see `require_same_architecture`.

@@ -1,4 +1,4 @@
-"""The table of networks: what is made by name, saved as a bundle and loaded again.
+"""The table of networks that are made by name, saved as bundles and loaded again.
 
 To add a network: a file with its config and its class, and a line in `NETWORKS`. The
 other tables are views of this one. `bundles/chain.py` makes one SR network of several.
@@ -21,7 +21,7 @@ from pdm_tf.models.sr.rrdbnet import RRDBNet
 
 
 class Entry(NamedTuple):
-    """A network by name: its class, and the settings that differ from the defaults.
+    """A named network: its class, and the settings that differ from the defaults.
 
     The role of the class (`Network.role`) decides which flags take the name.
     """

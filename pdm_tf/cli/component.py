@@ -1,10 +1,10 @@
 """Settings of one component: `key=value` texts and JSON <-> a frozen dataclass.
 
 A component (a network, a kernel module, a method) keeps its settings in a frozen
-dataclass beside its code. Flags reach them as `--sr_arg=num_blocks=8`; the run folder
+dataclass next to its code. Flags reach them as `--sr_arg=num_blocks=8`; the run folder
 and the bundles keep them as JSON. Both ways a key that does not exist, or a value of
-the wrong type, is an error that names what would have been right: a setting that is
-silently ignored is the most expensive kind of typo.
+the wrong type, is an error that names the right ones: a setting that is silently
+ignored is the most expensive kind of typo.
 
 Types understood: `int`, `float`, `bool`, `str`, `Literal[...]`, `tuple[int, ...]` (also
 of float or str), and any of them `| None` (written `none`).
@@ -35,7 +35,7 @@ def parse_args(
       config_cls: a frozen dataclass.
       args: `key=value` texts. When a key comes twice the later one counts, so that a
         flag on the command line overrides the flag file before it.
-      base: where keys that are not named come from; the class's defaults if None.
+      base: source of keys that are not named; the class's defaults if None.
 
     Returns:
       A new `config_cls`.
@@ -110,7 +110,7 @@ def to_json_dict(config: Any) -> dict[str, Any]:
 
 
 def from_json_dict(config_cls: type[ConfigT], values: Mapping[str, Any]) -> ConfigT:
-    """The inverse of `to_json_dict`; absent keys take the dataclass's defaults.
+    """Inverts `to_json_dict`; absent keys take the dataclass's defaults.
 
     Raises:
       UserError: an unknown key, a value of the wrong type, or one the dataclass

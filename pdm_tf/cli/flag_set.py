@@ -42,11 +42,11 @@ def flag(
 
     Args:
       default: its default value, immutable.
-      help_text: what it means, in which unit; whole sentences.
+      help_text: its meaning and unit; whole sentences.
       section: title of the section of the help that begins with this flag; empty for
         a flag in the same section as the one before it.
-      required: whether it must not be empty; held by `core.checks.check_flags`.
-      at_least: its least value; held by `core.checks.check_flags`.
+      required: whether it must not be empty; checked by `core.checks.check_flags`.
+      at_least: its least value; checked by `core.checks.check_flags`.
       free_on_resume: whether a training run may be resumed with another value.
     """
     rules = {"required": required or None, "at_least": at_least}
@@ -63,7 +63,7 @@ class HelpRequested(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class ProgramSpec:
-    """What a program is called, what its flags fill, and how its help reads.
+    """A program's name, the config that its flags fill, and its help.
 
     Attributes:
       module: as started with `python -m`, e.g. "pdm_tf.train".
@@ -146,7 +146,7 @@ def flag_values(spec: ProgramSpec) -> flags.FlagValues:
 
 
 def to_flags_text(spec: ProgramSpec, config: Any) -> str:
-    """Returns a flag file of which `parse` makes `config` again."""
+    """Returns a flag file from which `parse` makes `config` again."""
     hints = typing.get_type_hints(spec.config)
     lines = [f"# python -m {spec.module} --flagfile=<this file>"]
     for title, table in spec.sections.items():
@@ -250,7 +250,7 @@ def _frozen(value: Any) -> Any:
 
 
 def as_text(value: Any) -> str:
-    """Returns a flag's value as it is written in a flag file."""
+    """Returns a flag's value in the form for a flag file."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""What every program does around its work: flags in, exit code out.
+"""The frame of every program: flags in, exit code out.
 
     SPEC = ProgramSpec(module="pdm_tf.train", config=TrainConfig, ...)
 
@@ -54,7 +54,7 @@ def run(
 def call(
     spec: ProgramSpec, main: Callable[[Any], int | None], argv: Sequence[str]
 ) -> int:
-    """As `run`, but returns the exit code."""
+    """Does as `run`, but returns the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(line_buffering=True)

@@ -1,8 +1,8 @@
 """Eighteen small photographs free of rights problems, for the quickstart and tests.
 
-Origin, author, licence and checksum of each: README.md beside this file. Three folders,
-no photograph in two of them: the HR side of training, the photographs from which the LR
-side is made, and those held out for validation.
+README.md next to this file gives origin, author, licence and checksum of each. Three
+folders, no photograph in two of them: the HR side of training, the photographs from
+which the LR side is made, and those held out for validation.
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
 """Makes a small unpaired data set with an unknown blur out of the sample photographs.
 
 In the manner of NTIRE2017 track 2 and of the PDM paper's experiments: every LR image
-is an HR photograph blurred by a kernel of its own, of which every `scale`-th pixel is
-kept, starting at pixel 0, in 8 bit. The kernels follow one distribution (anisotropic
+is an HR photograph blurred by a kernel of its own; every `scale`-th pixel is kept,
+starting at pixel 0, in 8 bit. The kernels follow one distribution (anisotropic
 Gaussians of random widths and direction); training sees neither kernels nor
 distribution. LR pixel i is centred on HR pixel scale * i, so that bicubic upsampling of
 the LR image is displaced by (scale - 1) / 2 HR pixels from the HR photograph.
@@ -24,8 +24,8 @@ from pdm_tf.samples import PHOTOS_FOR_HR, PHOTOS_FOR_LR, PHOTOS_FOR_VALIDATION
 
 KERNEL_SIZE = 21
 SIGMA_RANGE_PX = (1.2, 3.0)
-# Each LR photograph comes as often, with a kernel of its own every time: seven kernels
-# would hardly be a distribution.
+# Each LR photograph is repeated this often, with a kernel of its own every time: seven
+# kernels would hardly be a distribution.
 COPIES = 4
 SCALE = 4
 SEED = 2022
