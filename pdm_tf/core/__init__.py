@@ -1,1 +1,1 @@
-"""What needs no TensorFlow: image files, resizing, seeds, geometry, errors, names."""
+"""Modules without TensorFlow: image files, resizing, seeds, geometry, errors, names."""

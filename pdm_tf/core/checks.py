@@ -1,8 +1,8 @@
 """Checks of settings, with one wording: the rule, then what was received.
 
 The simple rules of a flag (it is required; its least value) stand with the flag itself,
-in the metadata that `cli.flag_set.flag` gives it; `check_flags` holds a config to them.
-What several fields must satisfy together is checked by the config, in `__post_init__`.
+in the metadata that `cli.flag_set.flag` gives it; `check_flags` enforces them. The
+config itself checks rules on several fields, in `__post_init__`.
 """
 
 import dataclasses
@@ -16,11 +16,11 @@ Value = TypeVar("Value")
 
 
 def check_flags(config: Any, module: str) -> None:
-    """Holds every field of a program's config to the rules in its metadata.
+    """Checks every field of a program's config against the rules in its metadata.
 
     Args:
       config: a dataclass whose fields are flags.
-      module: what `python -m` runs, to point at its help.
+      module: the program's module, to point at its help.
 
     Raises:
       UserError: the first field that breaks its rule.
@@ -36,7 +36,7 @@ def require_given(config: Any, module: str, *names: str) -> None:
 
     Args:
       config: a config whose fields are flags.
-      module: what `python -m` runs, to point at its help.
+      module: the program's module, to point at its help.
       names: of the fields.
     """
     for name in names:
@@ -123,7 +123,7 @@ def lookup(table: Mapping[str, Value], name: str, what: str) -> Value:
     Args:
       table: name -> entry.
       name: the name asked for.
-      what: what the name stands for, as the user would call it ("--sr_net").
+      what: the meaning of the name in the user's words ("--sr_net").
 
     Raises:
       UserError: no such name; the message lists the valid ones and the nearest.

@@ -2,8 +2,8 @@
 
 Two judges use them. The alarm (`methods/collapse.py`) looks at a few fixed samples
 while training goes on. The verdict (`reporting/verdict.py`) judges what an evaluation
-measured over many images, and the super-resolution network trained with it. What both
-judge has one limit; where they measure different things, so do the names.
+measured over many images, and the super-resolution network trained with it. Quantities
+that both judge have one limit; different quantities have different names.
 
 Units: HR pixels (`_PX`), levels of 8 bit (`_255`), decibels (`_DB`); numbers without a
 unit are ratios.
@@ -11,7 +11,7 @@ unit are ratios.
 
 import math
 
-# --- Alarm and verdict: what both can see.
+# --- Alarm and verdict: quantities that both can see.
 
 # Standard deviation of the noise: that of the error of rounding to 8 bits (0.29 of a
 # level), below which noise cannot be seen in a file.
@@ -24,8 +24,8 @@ INVISIBLE_NOISE_255 = 1.0 / math.sqrt(12.0)
 # spread measured here (Gaussians of 0.6 to 2.2 px) is a third, paper mode's kernels are
 # at 0.16 to 0.34. A source with one blur is below it rightly; the advice says so.
 ALIKE_SPREAD = 0.05
-# Mean mass of the heaviest tap. What is left over changes an image by less than a tenth
-# of what a pixel differs from its neighbours. No LR photograph is that sharp.
+# Mean mass of the heaviest tap. The rest changes an image by less than a tenth of a
+# pixel's difference from its neighbours. No LR photograph is that sharp.
 DELTA_MASS = 0.9
 # Mean mass of the outermost ring. A box blur over 21 x 21 taps has 0.18 there; more
 # means that the window is too small or that kernels are pushed against it.

@@ -59,7 +59,7 @@ def text_block(
     centred: bool = True,
     colours: Sequence[Colour] = (INK, FADED_INK),
 ) -> np.ndarray:
-    """Lines of text on white.
+    """Draws lines of text on white.
 
     Args:
       lines: the text; a line wider than `width` is set smaller until it fits.
@@ -89,14 +89,14 @@ def text_block(
 def with_label(
     image: np.ndarray, lines: Sequence[str], *, size: int = 14
 ) -> np.ndarray:
-    """The image with centred lines of text below it, the first darker."""
+    """Adds centred lines of text below an image, the first darker."""
     block = text_block(lines, image.shape[1], size=size)
     gap = np.full((max(2, size // 3), image.shape[1], 3), 255, np.uint8)
     return np.concatenate([image, gap, block])
 
 
 def with_title(image: np.ndarray, title: str, *, size: int = 16) -> np.ndarray:
-    """The image with one line of text above it, at the left."""
+    """Adds one line of text above an image, at the left."""
     block = text_block([title], image.shape[1], size=size, centred=False)
     gap = np.full((max(2, size // 3), image.shape[1], 3), 255, np.uint8)
     return np.concatenate([block, gap, image])
@@ -109,7 +109,7 @@ def tile_grid(
     margin: int = 0,
     ground: Colour = WHITE,
 ) -> np.ndarray:
-    """Tiles in rows and columns; sizes may differ.
+    """Arranges tiles in rows and columns; sizes may differ.
 
     Each column is as wide as its widest tile and each row as high as its highest;
     tiles stand at the top, centred across. Short rows leave the rest empty.
@@ -156,12 +156,12 @@ def tile_grid(
 
 
 def enlarge(image: np.ndarray, factor: int) -> np.ndarray:
-    """Every pixel as a square of `factor` x `factor` pixels."""
+    """Enlarges every pixel to a square of `factor` x `factor` pixels."""
     return image.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
 def shrink_to_width(image: np.ndarray, width: int) -> np.ndarray:
-    """For display only: at most `width` pixels wide, averaged, aspect kept."""
+    """Shrinks to at most `width` pixels wide, by averages, for display only."""
     if image.shape[1] <= width:
         return image
     height = max(1, round(image.shape[0] * width / image.shape[1]))
@@ -175,7 +175,7 @@ def outlined(
     colour: Colour = ACCENT,
     thickness: int = 2,
 ) -> np.ndarray:
-    """A copy with a rectangle drawn around box = (top, left, height, width)."""
+    """Returns a copy with a rectangle around box = (top, left, height, width)."""
     top, left, height, width = box
     canvas = Image.fromarray(image)
     ImageDraw.Draw(canvas).rectangle(
@@ -202,7 +202,7 @@ def colour_map(values: np.ndarray) -> np.ndarray:
 def kernel_tile(
     kernel: np.ndarray, *, side: int = 84, cross_hair: bool = False
 ) -> np.ndarray:
-    """One blur kernel as a picture.
+    """Draws one blur kernel.
 
     Args:
       kernel: [K, K], normalised here to its own maximum; gamma 0.5 (a square root)
@@ -236,7 +236,7 @@ def kernel_gallery(
     side: int = 84,
     cross_hair: bool = False,
 ) -> np.ndarray:
-    """Many kernels side by side, each normalised to its own maximum.
+    """Draws many kernels side by side, each normalised to its own maximum.
 
     Args:
       kernels: [N, K, K], N >= 1.

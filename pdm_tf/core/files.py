@@ -18,15 +18,15 @@ PathLike = str | os.PathLike[str]
 
 
 def file_status(path: PathLike) -> os.stat_result:
-    """Size and time of a file; of a link that leads nowhere, those of the link.
+    """Returns size and time of a file, or of a link that leads nowhere.
 
-    So that who plans work needs no rule for such a link: reading it tells.
+    Planning code then needs no rule for such links: reading one fails with the reason.
     """
     return os.stat(path) if os.path.exists(path) else os.lstat(path)
 
 
 def why_missing(path: PathLike) -> str:
-    """What to say of a file that was not found."""
+    """Describes a file that was not found."""
     lost = os.path.islink(path)
     return "is a link that leads nowhere" if lost else "does not exist"
 

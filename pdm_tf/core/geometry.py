@@ -2,7 +2,7 @@
 
 Symmetries are flips and quarter turns of images, by an index 4 * flip + turns: first
 mirrored left to right when `flip` is 1, then turned counter-clockwise by `turns`
-quarters. Index 0 leaves the image as it is.
+quarters. Index 0 changes nothing.
 
 A symmetry keeps an LR and an HR image together only where LR pixels lie in the middle
 of their HR pixels; `reversal_shift` says how far they part elsewhere.
@@ -20,7 +20,7 @@ ASSUMED_GRID = "half_pixel"
 
 
 def d4_parts(index: int) -> tuple[bool, bool, bool]:
-    """Returns what symmetry `index` does: (reversed down, reversed right, transposed).
+    """Splits symmetry `index` into (reversed down, reversed right, transposed).
 
     An image [H, W, ...] under the symmetry is one whose first axis is reversed, then
     its second axis, and whose axes are swapped afterwards, as far as the three say so.

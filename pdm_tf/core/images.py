@@ -7,10 +7,10 @@ reason (transparency, animation, damage). Colour profiles are not applied, but f
 of a CMYK TIFF.
 
 Pillow reads what it reads whole: JPEG, WebP, BMP and PNG of 8 bits. libvips, which
-reads everything here but BMP, gives the same values of them, at the cost of more time
-for a picture: 0.2 to 0.35 ms more for each JPEG, two to five times as much for WebP
-(PNG of 480 x 480: a third less). So it reads what Pillow cannot or only in part: TIFF,
-GIF and PNG of 16 bits.
+reads everything here but BMP, gives the same values, but takes longer for a picture:
+0.2 to 0.35 ms more for each JPEG, two to five times as much for WebP (PNG of 480 x 480:
+a third less). So it reads what Pillow cannot or only in part: TIFF, GIF and PNG of 16
+bits.
 """
 
 import io
@@ -40,7 +40,7 @@ from pdm_tf.core.photographs import (
     too_large,
 )
 
-# What a folder is searched for; the content decides what a file is.
+# The suffixes that a folder is searched for; the content decides the kind of a file.
 IMAGE_SUFFIXES = (
     ".png",
     ".apng",
@@ -64,9 +64,9 @@ _PNG_DEPTH = 24  # where in a PNG its bits a sample stand
 def list_images(folder: PathLike) -> list[Path]:
     """Returns the image files below `folder`, sorted by their relative posix path.
 
-    An image is what ends like one (`IMAGE_SUFFIXES`), in small or capital letters.
-    Recursive, through links to folders too; hidden files and folders are left out.
-    Links that lead nowhere are kept: reading them names them.
+    An image is a file with one of `IMAGE_SUFFIXES`, in small or capital letters. The
+    search is recursive, through links to folders too; hidden ones are left out. Links
+    that lead nowhere are kept: reading them names them.
 
     Raises:
       UserError: no such folder, a file instead of a folder, or no image inside.
@@ -92,8 +92,8 @@ def read_rgb_u8(path: PathLike) -> np.ndarray:
 
     Grey and palette images become RGB, CMYK is converted, an alpha channel that is
     opaque everywhere is dropped, EXIF orientation is applied, and 16-bit values are
-    scaled to 8 bit and rounded (v * 255 / 65535). Of a JPEG with several pictures (MPO)
-    the first is taken.
+    scaled to 8 bit and rounded (v * 255 / 65535). A JPEG with several pictures (MPO)
+    gives its first.
 
     Returns:
       [H, W, 3] uint8 RGB, contiguous.
@@ -106,7 +106,7 @@ def read_rgb_u8(path: PathLike) -> np.ndarray:
 
 
 def decode_rgb_u8(data: bytes, name: PathLike) -> np.ndarray:
-    """`read_rgb_u8` for the bytes of an image file; `name` is for the messages."""
+    """Decodes as `read_rgb_u8` the bytes of an image file; messages use `name`."""
     return _decode(data, name)
 
 
@@ -214,7 +214,7 @@ def _decode(data: bytes, name: PathLike) -> np.ndarray:
         pillow_reasons(name),
         Image.open(io.BytesIO(data), formats=_FORMATS) as image,
     ):
-        # Of a JPEG of several pictures (MPO), which phones write, the first is taken.
+        # A JPEG of several pictures (MPO), which phones write, gives its first.
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
             raise ImageError(name, animation(image.n_frames))
         if kind == "png" and data[_PNG_DEPTH] == 16:
@@ -279,7 +279,7 @@ def _finished(
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF orientation 1..8, from what stands before the pixels."""
+    """Returns the EXIF orientation 1..8, from the data before the pixels."""
     if image.format == "PNG" and not (
         {"exif", "Raw profile type exif"} & image.info.keys()
     ):
@@ -292,7 +292,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def _upright(image: np.ndarray, orientation: int) -> np.ndarray:
-    """Undoes an EXIF orientation, of [H, W, C]."""
+    """Undoes an EXIF orientation on [H, W, C]."""
     operations = {
         1: lambda x: x,
         2: lambda x: x[:, ::-1],

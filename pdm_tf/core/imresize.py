@@ -7,8 +7,8 @@ borders with the edge pixel repeated, and the weights of each output pixel divid
 their sum. Neither `tf.image.resize` nor Pillow nor torch compute this.
 
 Values are not clipped: the cubic overshoots, so round and clip with `images.to_u8`.
-MATLAB given 8-bit pixels may round them again between the two axes; this is what it
-computes on doubles (`im2double`), rounded once, by whoever saves the result.
+MATLAB given 8-bit pixels may round them again between the two axes; this equals its
+result on doubles (`im2double`), which the caller rounds once.
 """
 
 import math
@@ -26,8 +26,8 @@ def imresize(
     Args:
       image: [H, W] or [H, W, C], any range; integers are taken as they are.
       scale: output size / input size; 1/4 shrinks four times. The size is rounded up.
-      output_shape: (h, w), instead of `scale` or beside it; alone, the scale of each
-        axis is its size ratio.
+      output_shape: (h, w), instead of `scale` or in addition to it; alone, the scale of
+        each axis is its size ratio.
 
     Returns:
       [h, w] or [h, w, C] float64 in the range of the input, with overshoot.
@@ -65,7 +65,7 @@ def imresize(
 def resize_weights(
     in_length: int, out_length: int, scale: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns what each output pixel of one axis takes from which input pixel.
+    """Returns the weights and input pixels of each output pixel of one axis.
 
     Args:
       in_length: input pixels, >= 1.

@@ -1,4 +1,4 @@
-"""Shapes of blur kernels: where they lie, how wide they are, and in which direction.
+"""Shapes of blur kernels: their position, width and direction.
 
 A kernel is read as a distribution of mass over HR pixels. Its place is its centre of
 mass, its shape the covariance about it; the covariance's root has the unit HR px.
@@ -10,7 +10,7 @@ import numpy as np
 
 
 class KernelMoments(NamedTuple):
-    """Where kernels lie and how wide they are, in HR pixels; one row per kernel.
+    """Positions and widths of kernels, in HR pixels; one row per kernel.
 
     Attributes:
       offset: [N, 2] float64, centre of mass minus the middle tap, (dy, dx). Kernels are
@@ -48,7 +48,7 @@ def kernel_moments(kernels: np.ndarray) -> KernelMoments:
 
 
 def second_moments(kernels: np.ndarray) -> np.ndarray:
-    """Covariances of kernels' mass about its centre, so where they lie drops out.
+    """Covariances of kernels' mass about its centre, so position drops out.
 
     Args:
       kernels: [N, K, K] as for `kernel_moments`.

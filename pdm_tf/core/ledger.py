@@ -1,16 +1,16 @@
-"""What is finished, given these inputs: the memory of a folder of results.
+"""The record of finished results in a folder, and of their inputs.
 
-Beside the results lies a hidden file of JSON lines. One line says what a result was
-made from (a digest of all that decides it), which files it consists of with their
-sizes, and what else is to be remembered of it. A result is finished while all of that
-agrees. So a second start keeps what it would make again just so, makes again what came
-from other inputs, and can tell what it did not make, or what was changed since.
+A hidden file of JSON lines lies next to the results. One line holds the inputs of a
+result (a digest of everything that decides it), its files with their sizes, and further
+facts to remember. A result is finished while all of that agrees. So a second start
+keeps results that it would make again unchanged, makes those again that came from other
+inputs, and recognises files that it did not make, or that were changed since.
 
 A line is added when the files have their names, so that a program killed before leaves
 work to be done again, and never a result that is taken for finished. A program that
 must not replace other people's files announces its own with `begin` before they appear:
-of whatever it leaves when it is killed, it then knows that it may be replaced. Lines
-that were cut off, and lines of other programs, tell nothing.
+if it is killed, it then knows which leftovers it may replace. Lines that were cut off,
+and lines of other programs, are ignored.
 """
 
 import hashlib
@@ -24,32 +24,32 @@ from typing import Any, Literal
 
 from pdm_tf.core.files import file_status
 
-# missing: nothing of it is there. old: made by this program, but of other inputs, or
-# not to the end. foreign: there is a file that this program did not make as it is now.
+# missing: none of its files exists. old: made by this program, but from other inputs,
+# or not to the end. foreign: a file that this program did not make in its present form.
 State = Literal["missing", "finished", "old", "foreign"]
 
 
 def digest(inputs: Any) -> str:
-    """Returns a short hash of all that decides a result, any value of JSON."""
+    """Returns a short hash of everything that decides a result, any value of JSON."""
     text = json.dumps(inputs, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def stamp(path: str | Path) -> list[int]:
-    """Returns what tells one version of a file from another: [bytes, mtime in ns]."""
+    """Returns the identity of a file's version: [bytes, mtime in ns]."""
     facts = file_status(path)
     return [facts.st_size, facts.st_mtime_ns]
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What is remembered of one result.
+    """The record of one result.
 
     Attributes:
-      inputs: `digest` of what it was made from; "" if that is not known.
+      inputs: `digest` of its inputs; "" if they are not known.
       outputs: its files, relative path -> bytes.
-      facts: what else is to be remembered, any value of JSON.
-      begun: (file, bytes) announced since, without word that it is there.
+      facts: further facts to remember, any value of JSON.
+      begun: (file, bytes) announced since, and not yet confirmed.
     """
 
     inputs: str
@@ -59,11 +59,11 @@ class Entry:
 
     @property
     def names(self) -> set[str]:
-        """The files that there may be of it."""
+        """The files that it may have."""
         return {*self.outputs, *(name for name, _ in self.begun)}
 
     def state(self, inputs: str, sizes: Mapping[str, int | None]) -> State:
-        """Returns what a result is that should be of `inputs` (a digest).
+        """Returns the state of a result that should have `inputs` (a digest).
 
         Args:
           inputs: the digest of now.
@@ -92,7 +92,7 @@ class Ledger:
         self._entries = _read(self._path)
 
     def state(self, key: str, inputs: Any) -> State:
-        """Returns what the result `key` is, which should be made of `inputs`.
+        """Returns the state of the result `key`, which should be made from `inputs`.
 
         A result that is not in the ledger is a file of that name, or missing.
         """
@@ -101,7 +101,7 @@ class Ledger:
         return entry.state(digest(inputs), sizes)
 
     def is_finished(self, key: str, inputs: Any) -> bool:
-        """Whether all files of `key` are there, made of these `inputs`."""
+        """Whether all files of `key` exist, made from these `inputs`."""
         return self.state(key, inputs) == "finished"
 
     def begin(self, key: str, outputs: Mapping[str, int]) -> None:
@@ -119,7 +119,7 @@ class Ledger:
         self._add(line if facts is None else {**line, "facts": facts}, sync=False)
 
     def facts(self, key: str) -> Any:
-        """Returns what was remembered with the result `key`, which was added."""
+        """Returns the facts of the result `key`, which was added."""
         return self._entries[key].facts
 
     def keys(self) -> set[str]:
@@ -162,9 +162,9 @@ def _read(path: Path) -> dict[str, Entry]:
 
 
 def _enter(entries: dict[str, Entry], line: dict[str, Any]) -> None:
-    """Takes one line into account; raises what a line of another form brings."""
-    if "target" in line:  # of a version before
-        # What `upscale` wrote says all its inputs of today; else they are lost.
+    """Reads one line; raises an error if the line has another form."""
+    if "target" in line:  # of an older version
+        # Lines of `upscale` give all its present inputs; those of others do not.
         names = ("settings", "source_bytes", "source_time_ns")
         inputs = [line.get(name) for name in names]
         known = digest(inputs) if None not in inputs else ""

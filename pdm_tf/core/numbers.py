@@ -4,7 +4,7 @@ import math
 
 
 def number(value: float, digits: int = 3) -> str:
-    """A number for people: 4,000; 0.25; 1.2e-05; "none" where there is none."""
+    """Formats a number for people: 4,000; 0.25; 1.2e-05; "none" for None."""
     if not math.isfinite(value):
         return "none"
     value = round(value, 12) + 0.0  # no -0

@@ -1,4 +1,4 @@
-"""What an image file holds, found from its content: the kind, the size, refusals.
+"""Opens image files by their content: kind, size, and reasons for refusal.
 
 The suffix does not count. A file is accepted when its kind is one of `LOADERS` and its
 pixels are one picture of 8 or 16 bits in grey, RGB or CMYK, with or without alpha.
@@ -12,8 +12,8 @@ that a picture of any height passes in bounded memory. It is asked
 - to keep no cache of operations: a file that is written again under its name would
   otherwise come out of the cache with its old content;
 - to keep its warnings, unless the program listens to the logger "pyvips": they would
-  break a progress bar, and what makes a file unusable is raised as an error anyway
-  (`fail_on`).
+  break a progress bar, and anything that makes a file unusable is raised as an error
+  anyway (`fail_on`).
 
 Files are opened by Python and handed over as descriptors. So every file name works
 (libvips takes names as UTF-8 only), and the reasons of the system (no such file, no
@@ -67,9 +67,9 @@ _BITS = {"uchar": 8, "ushort": 16}
 _COLOURS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb16": 3, "rgb": 3, "cmyk": 4}
 
 # Pillow refuses above twice its limit; between the limit and that it only warns, which
-# says nothing to people with large photographs.
+# does not help people with large photographs.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# What Pillow and the libraries below it raise for damaged files.
+# Errors of Pillow and the libraries below it for damaged files.
 DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
 
 _SILENCE = logging.NullHandler()
@@ -79,7 +79,7 @@ _ORIGIN = re.compile(r"^[\w.]+: ")  # the part of libvips that speaks: "vipspng:
 
 @dataclass(frozen=True)
 class Header:
-    """What is known before the pixels are decoded.
+    """The facts known before the pixels are decoded.
 
     Attributes:
       kind: "png", "jpeg", "webp", "tiff", "gif" or "bmp".
@@ -121,7 +121,7 @@ def import_pyvips() -> ModuleType:
 
 
 def in_brackets(error: Exception) -> str:
-    """Returns " (what a libvips error says)": its first line, without inner names.
+    """Returns " (the first line of a libvips error)", without inner names.
 
     Returns "" when it says nothing: all threads of libvips share one buffer for texts,
     and another one may have emptied it meanwhile.
@@ -169,7 +169,7 @@ def opened(path: PathLike) -> Iterator[Header]:
 
 @contextmanager
 def opened_bytes(data: bytes, name: PathLike) -> Iterator[Header]:
-    """`opened` for the bytes of an image file of any kind but BMP.
+    """Opens the bytes of an image file of any kind but BMP, as `opened` does.
 
     Args:
       data: of an image that is known not to be an animated PNG.
@@ -225,8 +225,8 @@ def upright(image: Any, orientation: int) -> Any:
 def cmyk_to_srgb(header: Header) -> Any:
     """Returns the pyvips image of a CMYK picture in sRGB, of as many bits.
 
-    Through the file's own profile, or libvips' general one where there is none; black
-    point compensated.
+    It goes through the file's own profile, or libvips' general one if there is none;
+    the black point is compensated.
     """
     return header.image.icc_transform(
         "srgb",
@@ -239,7 +239,7 @@ def cmyk_to_srgb(header: Header) -> Any:
 
 @contextmanager
 def pillow_reasons(name: PathLike) -> Iterator[None]:
-    """Turns what Pillow finds wrong with a file of a known kind into an ImageError."""
+    """Turns Pillow's errors on a file of a known kind into an ImageError."""
     try:
         yield
     except ImageError:
@@ -308,7 +308,7 @@ def _pages(pages: int) -> str:
 
 @contextmanager
 def _vips_reasons(name: PathLike) -> Iterator[None]:
-    """Turns what libvips finds wrong with one image file into an ImageError."""
+    """Turns libvips' errors on one image file into an ImageError."""
     try:
         yield
     except ImageError:

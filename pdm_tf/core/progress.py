@@ -1,4 +1,4 @@
-"""The one progress display of all programs: how far, how fast, how long still."""
+"""The progress display of all programs: progress, speed and time left."""
 
 import os
 import sys
@@ -15,12 +15,12 @@ class ProgressBar:
             make_shards(..., on_progress=bar.update)
 
     Args:
-      stage: what is being done.
-      unit: of what is counted, in the singular.
+      stage: name of the work.
+      unit: name of a counted thing, in the singular.
       show: `auto` shows the bar on a terminal only.
       total: units in all; None where it is learned as the work goes on.
       done: units of earlier starts.
-      delay: seconds before it appears: what is quickly done needs none.
+      delay: seconds before it appears: quick work needs no bar.
       leave: whether it stays on the screen when the work is done.
       line_every_s: `auto` without a terminal prints a plain line every so many seconds
         instead; 0: none.
@@ -99,7 +99,7 @@ class ProgressBar:
             print(line, file=stream or sys.stdout)
 
     def close(self) -> None:
-        """Leaves the bar as it is."""
+        """Leaves the bar on the screen."""
         self._bar.close()
 
     def _print_line(self) -> None:
@@ -135,7 +135,7 @@ class Rate:
         self._advanced = time.monotonic()
 
     def advance(self, step: int) -> None:
-        """Says that `step` steps are taken."""
+        """Notes that `step` steps are taken."""
         self._step, self._advanced = step, time.monotonic()
         if self._first is None:
             self._first = self._asked = (step, self._advanced)
@@ -147,7 +147,7 @@ class Rate:
         self._advanced = now
 
     def per_second(self) -> float | None:
-        """Returns the speed since it was asked last; None when there was no step."""
+        """Returns the speed since the last call; None if there was no step."""
         if self._first is None or self._step == self._asked[0]:
             return None
         now = time.monotonic()

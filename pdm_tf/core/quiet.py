@@ -1,11 +1,11 @@
-"""File descriptor 2, kept from what libraries write to it while they start.
+"""Filters libraries' start-up notes from file descriptor 2.
 
 TensorFlow 2.21 writes a dozen lines to standard error while it is imported: notes on
 oneDNN, CUDA stubs and CPU instructions. Some of them come from static initialisers
 before any log level is read, so no environment variable silences them; only redirecting
-the file descriptor does. What is not a mere note (warnings, errors, a traceback) is
-passed on. onnxruntime's native part writes there too; of what it says, the reasons are
-passed on by `inference/providers.py`.
+the file descriptor does. Everything but mere notes (warnings, errors, a traceback) is
+passed on. onnxruntime's native part writes there too; `inference/providers.py` passes
+the reasons among its lines on.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ _descriptor_lock = threading.RLock()
 
 
 class NativeLog:
-    """What was written to file descriptor 2 within `captured_native`."""
+    """The text written to file descriptor 2 within `captured_native`."""
 
     text = ""
 
 
 @contextlib.contextmanager
 def captured_native() -> Iterator[NativeLog]:
-    """Within it, what is written to file descriptor 2 goes into the log, not further.
+    """Captures everything written to file descriptor 2 in the log.
 
     One thread at a time: the descriptor belongs to the process. The log is filled when
     it ends, also after an exception.
@@ -54,7 +54,7 @@ def captured_native() -> Iterator[NativeLog]:
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
-    """Within it, `import tensorflow` and what initialises devices leave no notes.
+    """Hides the notes of `import tensorflow` and of initialising devices.
 
     Everything else written to standard error meanwhile appears when it ends, also after
     an exception. If the level is not set, `TF_CPP_MIN_LOG_LEVEL` becomes 3: only fatal

@@ -1,9 +1,10 @@
-"""Archives of images as a challenge published them: zip files, or folders of the same.
+"""Archives of images as a challenge published them: zip files, or extracted folders.
 
-What an archive holds is read from its directory, checked against what it should hold,
-and then image by image. Nothing is ever unpacked by the paths inside: an image goes
-where we say under its bare file name, and an archive with paths that lead outside,
-links or encrypted files is refused as a whole: it is not the one that was published.
+The content of an archive is read from its directory, checked against the expected
+content, and then read image by image. Nothing is ever unpacked by the paths inside: an
+image goes where we say under its bare file name, and an archive with paths that lead
+outside, links or encrypted files is refused as a whole: it is not the one that was
+published.
 """
 
 import re
@@ -55,7 +56,7 @@ def open_archive(archive: Archive, path: Path) -> dict[str, StoredFile]:
     """Returns the images in `path` by file name, after checking names and count.
 
     Raises:
-      UserError: damaged, unsafe, or not what was published; the message says how.
+      UserError: damaged, unsafe, or not as published; the message gives details.
     """
     files = _of_zip(path) if path.is_file() else _of_folder(path)
     images: dict[str, StoredFile] = {}
@@ -70,13 +71,13 @@ def open_archive(archive: Archive, path: Path) -> dict[str, StoredFile]:
 
 
 def number_of(archive: Archive, name: str) -> int:
-    """The scene's number in a file name that `archive` is known to hold."""
+    """Returns the scene's number in the name of one of `archive`'s files."""
     return int(re.fullmatch(archive.pattern, name)[1])
 
 
 def _of_zip(path: Path) -> list[StoredFile]:
     try:
-        # Stays open as long as one of the files is there to be read.
+        # Stays open as long as one of its files may be read.
         archive = zipfile.ZipFile(path)
     except (zipfile.BadZipFile, OSError) as error:
         raise UserError(
@@ -104,7 +105,7 @@ def _stored(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Stor
 
 
 def _checked_name(info: zipfile.ZipInfo, path: Path) -> str:
-    """The member's path, if it is an ordinary file that stays inside.
+    """Returns the member's path, if it is an ordinary file that stays inside.
 
     Raises:
       UserError: it leads outside, is a link, or is encrypted.
@@ -152,7 +153,7 @@ def _of_folder(path: Path) -> list[StoredFile]:
 
 
 def _check(archive: Archive, path: Path, images: Iterable[str]) -> None:
-    """Names and count as published."""
+    """Checks names and count against the published ones."""
     names = set(images)
     if archive.pattern is None:
         strange, missing = set(), _gaps(names) if len(names) < archive.count else []
@@ -171,13 +172,13 @@ def _check(archive: Archive, path: Path, images: Iterable[str]) -> None:
         missing = _ranges([n for n, v in wanted if (n, v) not in found])
     if not strange and not missing and len(names) == archive.count:
         return
-    told = f"{path} must hold {archive.holds}. Received: {len(names)} images."
+    text = f"{path} must hold {archive.holds}. Received: {len(names)} images."
     if missing:
-        told += f"\n  missing: {_listed(missing)}"
+        text += f"\n  missing: {_listed(missing)}"
     if strange:
-        told += f"\n  not among those published: {_listed(sorted(strange))}"
+        text += f"\n  not among those published: {_listed(sorted(strange))}"
     raise UserError(
-        f"{told}\n  Download {archive.names[0]} again, or remove what was added."
+        f"{text}\n  Download {archive.names[0]} again, or remove what was added."
     )
 
 
@@ -211,7 +212,7 @@ def _listed(items: list[str]) -> str:
 
 
 def read_file(file: StoredFile) -> bytes:
-    """The bytes of a stored image, of exactly the size that was announced.
+    """Reads the bytes of a stored image, of exactly the announced size.
 
     Raises:
       UserError: damaged, or of another size.

@@ -1,22 +1,22 @@
-"""Patches of images: which are drawn, how they are cut out and turned.
+"""Draws patches of images, cuts them out and turns them.
 
 Drawing. Which image, which crop and which symmetry are functions of (seed, stream,
 sample index), without state. Global sample index i of a stream gives, wherever and
 whenever it is asked for, the same draw; so batches do not depend on threads, a resumed
-run goes on exactly, and N workers together draw what one would. Within an epoch
+run goes on exactly, and N workers together draw the same as one. Within an epoch
 (`count` consecutive indices) each image comes once. Its place in the epoch is a keyed
 permutation computed for the one index, with no list to shuffle.
 
 Cutting. A tf.data function costs some 30 microseconds each time it is called, more than
-cutting a patch, so one call cuts several. What can be computed for all of them together
-is; then each patch takes seven small operations. From cached sources no Python runs.
-The pixel buffer is neither copied nor made part of the graph: TensorFlow uses the NumPy
-memory in place, as a variable. (As a captured constant it is copied once more when
-tf.data optimises the graph; measured.) From other sources Python decodes, inside
-tf.data's threads. That has one trap: a stream that is still open when the interpreter
-ends would wait for ever for threads that never get the interpreter lock again. So at
-exit, while threads still run, reads are told to return at once, and the exit waits
-until the stream's buffers are full and nobody asks.
+cutting a patch, so one call cuts several. As much as possible is computed for all of
+them together; then each patch takes seven small operations. From cached sources no
+Python runs. The pixel buffer is neither copied nor made part of the graph: TensorFlow
+uses the NumPy memory in place, as a variable. (As a captured constant it is copied once
+more when tf.data optimises the graph; measured.) From other sources Python decodes,
+inside tf.data's threads. That has one trap: a stream that is still open when the
+interpreter ends would wait for ever for threads that never get the interpreter lock
+again. So at exit, while threads still run, reads return at once, and the exit waits
+until the stream's buffers are full and no read is waiting.
 
 Turning. TensorFlow reverses the middle one of three axes with a plain copy loop, and
 any other combination element by element. All four reversals of a patch are of the fast
@@ -51,7 +51,7 @@ _PATIENCE_S = 10.0
 
 
 class Draw(NamedTuple):
-    """What a sample is, or (as vectors) what several are; int64.
+    """A sample, or (as vectors) several; int64.
 
     Attributes:
       image: index of the image, 0..count-1.
@@ -141,7 +141,7 @@ Cut = Callable[[Draw, int], tf.Tensor]
 def cutter(source: ImageSource) -> Cut:
     """Returns cut(draws, side), which cuts patches out of `source`.
 
-    Args of what it returns:
+    Args of the returned function:
       draws: vectors of n, n known statically.
       side: of the patches, in pixels.
 
@@ -165,7 +165,7 @@ def cutter(source: ImageSource) -> Cut:
 
 
 def partners_of(draws: Draw, scale: int, grid: str) -> Draw:
-    """Returns where the HR patches of LR patches lie in their HR images.
+    """Returns the draws of the HR patches of LR patches.
 
     LR pixels are to lie in the HR patch as on the grid, turned or not. One that lies in
     the middle of its `scale` HR pixels ("half_pixel") does so seen from either end. One
@@ -226,7 +226,7 @@ def _memory_regions(source: ImageSource) -> _Regions:
 def _slabs(
     starts: tf.Tensor, rows: tf.Tensor, lefts: tf.Tensor, side: int, total: int
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where to slice `side` rows out of the buffer, and at which column the patch is.
+    """Returns the slices of `side` rows in the buffer, and the patches' columns.
 
     A slab is any stretch of side * row bytes that the patch is in when it is read as
     `side` rows. Slices that begin at a multiple of 64 bytes are not copied, so the
@@ -273,7 +273,7 @@ class _Exit:
         self.reads = 0
 
     def wait(self) -> None:
-        """Lets the reads that are under way or queued come to an end."""
+        """Ends the reads that are under way or queued."""
         self.begun = True
         if not self.reads:
             return
@@ -310,7 +310,7 @@ def _patch_reader(
 
 
 class Steps(NamedTuple):
-    """What makes a symmetry, for one patch or (a row each) for several.
+    """The operations of a symmetry, for one patch or (a row each) for several.
 
     Attributes:
       view: [3] or [n, 3] int32, the shape whose middle axis is reversed.
@@ -322,7 +322,7 @@ class Steps(NamedTuple):
 
 
 def steps_of(symmetry: tf.Tensor, side: int, channels: int) -> Steps:
-    """Looks up what to do for symmetries 0..7 (scalar or [n], see `core.geometry`)."""
+    """Looks up operations of symmetries 0..7 (scalar or [n], see `core.geometry`)."""
     views, orders = _tables(side, channels)
     return Steps(
         tf.gather(tf.constant(views), symmetry),
@@ -339,7 +339,7 @@ def apply_steps(patch: tf.Tensor, steps: Steps, side: int) -> tf.Tensor:
 
 
 def reversals(symmetry: tf.Tensor) -> tf.Tensor:
-    """Which axes of the crop, before any transposition, symmetries [n] reverse.
+    """Finds the axes that symmetries [n] reverse before any transposition.
 
     Returns:
       [n, 2] int64 of 0 and 1: down, right.

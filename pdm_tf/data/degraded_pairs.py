@@ -1,4 +1,4 @@
-"""From a folder of HR photographs to pairs in two folders, by any degradation.
+"""Degrades a folder of HR photographs to pairs in two folders.
 
     output_dir/lr/<name>.png      8 bit; with several draws <name>_d0.png, ...
     output_dir/hr/<name>.png      the photograph, cropped; under the names of lr/
@@ -6,11 +6,11 @@
     output_dir/kernels.npy        [N, K, K] float32, by the indices in the manifest
     output_dir/degrade.json       the settings
 
-Names are the same in both folders because that is all that every trainer of
-super-resolution understands. The HR file of further draws is a hard link to that of the
-first: one set of pixels on the disk.
+Names are the same in both folders, the one convention that every super-resolution
+trainer understands. The HR file of further draws is a hard link to that of the first:
+one set of pixels on the disk.
 
-`.degrade.jsonl` remembers what is finished (`core.ledger`), photograph by photograph. A
+`.degrade.jsonl` records finished photographs (`core.ledger`). A
 killed program loses those it was working on, which are made again, to the same bytes.
 """
 
@@ -57,8 +57,8 @@ def make_degraded_pairs(
     Args:
       input_dir: HR photographs, searched recursively.
       output_dir: as above, with the input's sub-folders in `lr` and `hr`.
-      request: what to do with each.
-      settings: all that decides what the files hold; a folder made with others is
+      request: how to degrade each.
+      settings: everything that decides the files' content; a folder made with others is
         refused.
       hr_files: whether further draws' HR files are links to the first's or copies;
         "none" writes no HR files.
@@ -135,7 +135,7 @@ def _write_same(paths: Sequence[Path], data: bytes, link: bool) -> None:
 
 
 def _link(first: Path, path: Path) -> bool:
-    """Whether `path` could be made a hard link to `first`, replacing what was there."""
+    """Replaces `path` by a hard link to `first`; returns whether that worked."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.link")
     try:
         temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""From a folder of HR photographs to pairs in TFRecord shards, by any degradation.
+"""Degrades a folder of HR photographs to pairs in TFRecord shards.
 
     output_dir/lr/images-00000.tfrecord ... index.json     LR images, PNG
     output_dir/hr/images-00000.tfrecord ... index.json     their HR images, once each
@@ -53,8 +53,8 @@ def make_degraded_shards(
     Args:
       input_dir: HR photographs, searched recursively.
       output_dir: as above.
-      request: what to do with each.
-      settings: all that decides what the files hold; a folder made with others is
+      request: how to degrade each.
+      settings: everything that decides the files' content; a folder made with others is
         refused.
       shard_mb: size of the photographs' files that go into one shard, about, in MB.
       with_hr: whether HR images are written.
@@ -96,7 +96,7 @@ def make_degraded_shards(
 
 
 class _Stored(NamedTuple):
-    """One photograph's images as shards take them, and its rows of the manifest."""
+    """One photograph's images, ready for shards, and its rows of the manifest."""
 
     hr: StoredImage
     lr: tuple[StoredImage, ...]
@@ -113,7 +113,7 @@ def _results(
     request: Request,
     threads: int,
 ) -> Iterator[Result]:
-    """Works on the photographs; PNG is made in the threads too, and is what waits."""
+    """Degrades the photographs; threads also encode PNG, so encoded images wait."""
 
     def make(path: Path) -> Result:
         try:

@@ -1,4 +1,4 @@
-"""One HR photograph to its LR images, and the manifest that says how they were made.
+"""Degrades one HR photograph to its LR images, and writes the manifest of them.
 
 The randomness of an LR image is a function of (seed, name, draw), the name being the
 photograph's path below the input folder without its suffix. By name and not by index:
@@ -26,7 +26,7 @@ from pdm_tf.data.preparation import Outcome, open_output, written
 from pdm_tf.degradations.base import Degradation
 from pdm_tf.degradations.whole_image import Stopped, degrade_image
 
-__all__ = ["Stopped"]  # which what is here may raise
+__all__ = ["Stopped"]  # re-exported: these functions may raise it
 
 MANIFEST_NAME = "manifest.jsonl"
 KERNELS_NAME = "kernels.npy"
@@ -36,7 +36,7 @@ _KERNEL = "kernel_float32"  # base64 in a row, until the manifest gives it an in
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be done with each photograph.
+    """The work on each photograph.
 
     Attributes:
       degradation: what to apply.
@@ -65,7 +65,7 @@ class DegradeOutcome(Outcome):
 
 @dataclass(frozen=True)
 class Photograph:
-    """A photograph and what became of it.
+    """A photograph and its LR images.
 
     Attributes:
       hr_u8: [H, W, 3], cropped at the bottom and right to whole LR pixels.

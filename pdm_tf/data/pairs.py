@@ -7,8 +7,8 @@ without the pixel that is not whole (benchmarks at x3, DIV2K at x8). Such pairs 
 at the bottom and right to the whole LR pixels that both show, the field's "modcrop".
 
 Where LR pixels lie in the HR image (`core.geometry.GRIDS`) cannot be seen from files.
-`pdm_tf.degrade` writes it down beside its folders (and `pdm_tf.prepare` that it used
-bicubic); shards made of these carry it on.
+`pdm_tf.degrade` records it next to its folders (and `pdm_tf.prepare` records bicubic);
+shards made from these keep it.
 """
 
 import os
@@ -27,19 +27,19 @@ from pdm_tf.data.preparation import SETTINGS_NAME
 from pdm_tf.data.sources import Entry, list_entries, place_of
 from pdm_tf.data.tfrecord import grid_of_shards
 
-# The settings that pdm_tf.degrade leaves beside its folders lr/ and hr/.
+# The settings that pdm_tf.degrade writes next to its folders lr/ and hr/.
 DEGRADE_RECORD = "degrade.json"
 
-# What datasets put behind the name of an LR file: 0001x4.png, 0001x4m.png (mild),
-# 0001x4d.png (difficult), 0001x4w2.png (wild, version 2), baby_x4.png; and what
-# pdm_tf.degrade does: 0001_d2.png (draw 2).
+# Endings of the names of LR files in datasets: 0001x4.png, 0001x4m.png (mild),
+# 0001x4d.png (difficult), 0001x4w2.png (wild, version 2), baby_x4.png; and those of
+# pdm_tf.degrade: 0001_d2.png (draw 2).
 _LR_SUFFIX = re.compile(r"(?:[_-]?[xX]\d+(?:[a-z]\d?)?|_d\d+)$")
 _NAMED = 3  # files named per kind of problem when nothing is left
 
 
 @dataclass(frozen=True)
 class ImagePair:
-    """Two images that show the same; hr size = scale * lr size, once loaded.
+    """Two images of one scene; hr size = scale * lr size, once loaded.
 
     Attributes:
       name: relative path without suffix: that of the HR file, or that of the LR file
@@ -69,7 +69,7 @@ class ImagePair:
 
 @dataclass(frozen=True)
 class PairSet:
-    """What two folders hold in pairs.
+    """The pairs in two folders.
 
     Attributes:
       pairs: sorted by name.
@@ -98,7 +98,7 @@ def load_pairs(
       max_images: at most so many pairs, the first by name; 0: all.
 
     Raises:
-      UserError: no pair is left; the message says what became of the files.
+      UserError: no pair is left; the message explains the fate of the files.
     """
     hr_files, problems = _by_stem(Path(hr_dir))
     matches: dict[str, list[Entry]] = defaultdict(list)
@@ -134,10 +134,10 @@ def load_pairs(
 
 
 def grid_of(lr_dir: str | Path) -> str | None:
-    """Returns the grid of the LR images in a folder or in shards, if it is on record.
+    """Returns the grid of the LR images in a folder or in shards, if it is recorded.
 
     Raises:
-      UserError: what is on record cannot be read.
+      UserError: the record cannot be read.
     """
     location = Path(os.path.abspath(lr_dir))
     if grid := grid_of_shards(location):
@@ -151,7 +151,7 @@ def grid_of(lr_dir: str | Path) -> str | None:
 
 
 def _recorded_grid(path: Path) -> str | None:
-    """That of a degradation's settings: its own entry, or one of its arguments."""
+    """Finds the grid in a degradation's settings: its own entry, or an argument."""
     record = read_json(path)
     if record.get("degradation") == "bicubic" or record.get("task") == "bicubic_lr":
         return "half_pixel"
@@ -178,19 +178,19 @@ def _by_stem(location: Path) -> tuple[dict[str, Entry], list[tuple[str, str]]]:
 
 
 def stem_of(entry: Entry) -> str:
-    """Its relative path without suffix."""
+    """Returns its relative path without suffix."""
     return PurePosixPath(entry.name).with_suffix("").as_posix()
 
 
 def without_lr_suffix(stem: str) -> str:
-    """A stem without the ending that names LR files: 0001x4m -> 0001."""
+    """Removes the ending of LR files from a stem: 0001x4m -> 0001."""
     return _LR_SUFFIX.sub("", stem)
 
 
 def _common_size(
     hr: Entry, lr: Entry, scale: int
 ) -> tuple[tuple[int, int], tuple[str, str] | None]:
-    """LR size of what two files show; why they are no pair, or None."""
+    """Returns the LR size of a pair, or the reason why two files are no pair."""
     sizes = []
     for entry in (hr, lr):
         try:
@@ -210,7 +210,7 @@ def _common_size(
 
 
 def _grouped(problems: Iterable[tuple[str, str]]) -> str:
-    """The problems in a few lines: counted by kind, the first files named."""
+    """Summarises problems in a few lines: counts by kind, the first files named."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name, reason in problems:
         kind = "is not the right size" if " times the size of " in reason else reason

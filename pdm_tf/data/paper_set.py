@@ -1,4 +1,4 @@
-"""From a challenge's archives to the folders that training and evaluation take.
+"""Makes folders for training and evaluation from a challenge's archives.
 
     output_dir/train/hr  train/lr     the unpaired halves
     output_dir/val/hr    val/lr       pairs for validation (no hr where none exists)
@@ -58,11 +58,11 @@ def make_paper_set(
     threads: int = 0,
     on_progress: OnProgress | None = None,
 ) -> Outcome:
-    """Makes the folders of a dataset; what an earlier start made is kept.
+    """Makes the folders of a dataset; keeps those of an earlier start.
 
     Args:
       name: of the dataset, for the record in the folder.
-      paper_set: what it consists of.
+      paper_set: its parts.
       archives_dir: has the archives, or the folders they were extracted to.
       output_dir: see the head of this file.
       shards: whether shards will be made of train/ afterwards: disk space is asked for
@@ -176,7 +176,7 @@ def _is_made(planned: PlannedPart) -> bool:
 
 
 def _extracted(planned: PlannedPart, threads: int) -> Iterable[bool]:
-    """Writes what is not there yet; yields for each image whether it is new."""
+    """Writes missing images; yields for each image whether it is new."""
 
     def write(file: StoredFile) -> bool:
         path = planned.making / file.name
@@ -197,7 +197,7 @@ def _extracted(planned: PlannedPart, threads: int) -> Iterable[bool]:
 def _require_space(
     todo: list[PlannedPart], sharded: Iterable[PlannedPart], output_dir: Path
 ) -> None:
-    """Asks for the room of what is missing, before anything is written.
+    """Checks the disk space for missing images, before anything is written.
 
     Raises:
       UserError: the disk has less.

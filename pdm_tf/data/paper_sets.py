@@ -1,4 +1,4 @@
-"""The datasets of the paper (table 1): which archives, what they hold, what of it.
+"""The datasets of the paper (table 1): their archives, and the images to use.
 
 Luo et al. 2022 (arXiv:2203.04962), section 4.1: of the tracks that come in pairs only
 the first half of the HR and the second half of the LR images are trained on, so that no
@@ -31,11 +31,11 @@ _NTIRE2020 = "https://competitions.codalab.org/competitions/22220"
 
 @dataclasses.dataclass(frozen=True)
 class Archive:
-    """An archive as it is published, under one or several names.
+    """An archive as published, under one or several names.
 
     Attributes:
-      names: file names, any of which is taken; the first is the one to ask for.
-      holds: what is in it, for messages.
+      names: accepted file names; messages ask for the first.
+      holds: its content in words, for messages.
       count: images in it.
       pattern: of an image's file name: group 1 is the number of the scene, group 2, if
         there is one, the version. None: names are not known, images are only counted.
@@ -78,7 +78,7 @@ class PaperSet:
     Attributes:
       title: its name in the challenge.
       degradation: of the LR images, in words.
-      page: where people get the archives.
+      page: address of the archives.
       parts: train/hr, train/lr, val/lr, and val/hr where there is ground truth.
       scale: hr size / lr size.
     """

@@ -48,7 +48,7 @@ def in_threads(
 def counted(
     results: Iterable[Result], total: int, on_progress: OnProgress | None
 ) -> Iterator[Result]:
-    """Yields `results`, telling `on_progress` (how many so far, `total`)."""
+    """Yields `results`, calling `on_progress` with (how many so far, `total`)."""
     for done, result in enumerate(results, start=1):
         yield result
         if on_progress is not None:

@@ -157,7 +157,7 @@ def open_pairs(
         entries = [getattr(pair, side) for pair in pair_set.pairs]
         sources[side] = open_source(
             Path(place_of(entries[0])).parent,
-            # One HR image may be in several pairs: numbers tell them apart.
+            # One HR image may be in several pairs: numbers keep them apart.
             entries=[
                 replace(entry, name=f"{number}:{entry.name}")
                 for number, entry in enumerate(entries)
@@ -190,11 +190,11 @@ def open_pairs(
 def make_pair_batches(
     pairs: PairSource, lr_patch: int, how: Batching
 ) -> tf.data.Dataset:
-    """Batches as those of `make_batches`, of the same place in both images of a pair.
+    """Makes batches like `make_batches`, of the same place in both images of a pair.
 
     Returns:
       Dataset of {"hr": [b, s*lr_patch, s*lr_patch, 3], "lr": [b, lr_patch, lr_patch,
-      3]} float32 in [0, 1], both under the same symmetry; whatever it is, LR pixels
+      3]} float32 in [0, 1], both under the same symmetry; under any of them, LR pixels
       lie on the HR patch as those of whole images lie on theirs.
     """
     cut_hr, cut_lr = cutter(pairs.hr), cutter(pairs.lr)

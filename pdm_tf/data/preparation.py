@@ -1,4 +1,4 @@
-"""What `prepare` and `degrade` share: results, the folders' rules, settings on record.
+"""Shared parts of `prepare` and `degrade`: results, folder rules, recorded settings.
 
 Every task can be stopped and started again: finished files are kept, and the folder
 remembers the settings it was made with, so that two settings never mix in it.
@@ -20,7 +20,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a task did.
+    """The outcome of a task.
 
     Attributes:
       written: images made now.

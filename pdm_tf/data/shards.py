@@ -1,12 +1,12 @@
-"""From a folder of photographs to TFRecord shards, optionally cut into tiles.
+"""Writes a folder of photographs to TFRecord shards, optionally cut into tiles.
 
-Files are stored as they are (no loss, no growth). Tiles are worth their space when the
+Files are stored unchanged (no loss, no growth). Tiles are worth their space when the
 photographs are large and do not fit the memory budget of training: a patch then costs
 the decoding of one tile, not of a whole photograph.
 
 A shard is planned from names and file sizes alone, so that a second start finds the
-shards of the first: `core.ledger` remembers what a finished one was made of (names,
-sizes, times), and its part of the index.
+shards of the first: `core.ledger` records the files of a finished one (names, sizes,
+times), and its part of the index.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -103,7 +103,7 @@ def make_shards(
 
 @dataclass(frozen=True)
 class Made:
-    """One shard, on each side that there is one.
+    """One shard, on each side that has one.
 
     Attributes:
       sides: side -> its part of the index.
@@ -132,9 +132,9 @@ def make_planned(
       folder: of the output; `sides` are folders in it.
       sides: "lr" and "hr", or "." alone.
       plan: as `plan_shards` makes it.
-      make: (paths, file name, on_image) -> what was made of the paths; it tells
-        `on_image` (how many of them are done, how many they are).
-      input_dir: what the plan's names are relative to.
+      make: (paths, file name, on_image) -> the shard made from the paths; it calls
+        `on_image` with (how many of them are done, how many there are).
+      input_dir: folder that the plan's names are relative to.
       grid: where the pixels of LR images lie, if that is known (`data.pairs`).
       on_progress: called with (files done, files in all).
 
@@ -218,7 +218,7 @@ def _stored(
     threads: int,
     on_image: OnProgress,
 ) -> Iterator[StoredImage]:
-    """Yields what goes into a shard; files that cannot be read go to `left_out`."""
+    """Yields the images of a shard; files that cannot be read go to `left_out`."""
 
     def load(path: Path) -> list[StoredImage] | ImageError:
         try:
@@ -235,7 +235,7 @@ def _stored(
 
 
 def _images_of(path: Path, name: str, tile: int, tile_step: int) -> list[StoredImage]:
-    """The file itself, or its tiles."""
+    """Yields the file itself, or its tiles."""
     data = whole_file(path)
     image_u8 = decode_rgb_u8(data, path)
     height, width = image_u8.shape[:2]

@@ -1,10 +1,10 @@
-"""The images of one data stream: which are usable, and their pixels in memory.
+"""The images of one data stream: the usable ones, and their pixels in memory.
 
-Opening a source decodes every image once, in threads. That is how unreadable ones are
-found before training rather than in its third hour. What fits the memory budget stays,
-as one flat uint8 buffer that the streams cut from; what does not is decoded again for
-each crop, with the same result. The set of usable images is the same either way, and
-so are the batches.
+Opening a source decodes every image once, in threads, so unreadable ones are found
+before training rather than in its third hour. Images that fit the memory budget stay,
+as one flat uint8 buffer that the streams cut from; others are decoded again for each
+crop, with the same result. The set of usable images is the same either way, and so are
+the batches.
 """
 
 import os
@@ -27,7 +27,7 @@ from pdm_tf.data.parallel import OnProgress, counted, in_threads
 from pdm_tf.data.tfrecord import INDEX_NAME, SHARD_SUFFIX, read_index
 
 _CHANNELS = 3
-_ALIGNMENT = 64  # what TensorFlow wants of a buffer that it uses in place
+_ALIGNMENT = 64  # TensorFlow's requirement for a buffer that it uses in place
 _NAMED = 3  # files named per reason in messages
 _MB = 1 << 20
 
@@ -37,7 +37,7 @@ class Entry(Protocol):
 
     @property
     def name(self) -> str:
-        """How people know it: a relative path."""
+        """The image's name for people: a relative path."""
 
     @property
     def checked(self) -> bool:
@@ -47,7 +47,7 @@ class Entry(Protocol):
         """(height, width); raises ImageError."""
 
     def data(self) -> bytes:
-        """The image file as it is stored; raises ImageError."""
+        """Reads the stored image file; raises ImageError."""
 
     def read(self) -> np.ndarray:
         """[H, W, 3] uint8 RGB; raises ImageError."""
@@ -73,10 +73,10 @@ class FileEntry:
 
 @dataclass(frozen=True)
 class ImageSource:
-    """Usable images and where their pixels are.
+    """Usable images and their pixels.
 
     Attributes:
-      label: what the images are for, as errors name it ("--hr_dir").
+      label: the images' purpose, as errors name it ("--hr_dir").
       location: folder or shards they come from.
       entries: one per usable image, in the order of their names.
       sizes: [count, 2] int64 (height, width) in pixels.
@@ -159,7 +159,7 @@ def open_source(
       patch: side in pixels of the patches to be cut; smaller images are skipped.
       cache_mb: memory for decoded pixels, in MB (2**20 bytes).
       minimum: usable images that there must be.
-      label: what the images are for, in messages; the location if empty.
+      label: the images' purpose, for messages; the location if empty.
       entries: the images of the location, where they are known already.
       on_progress: called with (images done, images in all) now and then.
 
@@ -246,7 +246,7 @@ def check_unpaired(hr_dir: str | Path, lr_dir: str | Path) -> None:
 def _measure(
     entries: Sequence[Entry], patch: int
 ) -> tuple[dict[int, tuple[int, int]], list[tuple[str, str]]]:
-    """Sizes by index of what is large enough; (name, reason) of what is not."""
+    """Splits images into sizes by index of large ones, (name, reason) of others."""
     sizes, skipped = {}, []
     for index, entry in enumerate(entries):
         try:
@@ -296,7 +296,7 @@ def _require(
 
 
 def _reasons(skipped: Sequence[tuple[str, str]]) -> str:
-    """Lines that count the files left out by reason and name the first of each."""
+    """Counts the files left out, one line per reason, and names the first of each."""
     groups: dict[str, list[str]] = {}
     for path, reason in skipped:
         groups.setdefault(reason.partition(" (")[0], []).append(

@@ -1,9 +1,9 @@
 """TFRecord shards of images, with an index that finds each image without scanning.
 
 A record is a `tf.train.Example` with `image` (the bytes of an image file), `name`,
-`height` and `width`, so that other programs can read the shards too. The index beside
-them says where in its shard each image file's bytes lie; this package reads only these
-bytes, in any order, with their checksum, and needs no TensorFlow for it.
+`height` and `width`, so that other programs can read the shards too. The index next to
+them gives the place of each image file's bytes in its shard; this package reads only
+these bytes, in any order, with their checksum, and needs no TensorFlow for it.
 """
 
 import os
@@ -30,7 +30,7 @@ _FOOTER_BYTES = 4
 
 @dataclass(frozen=True)
 class StoredImage:
-    """An image to be written: the bytes of an image file and what they decode to."""
+    """An image to be written: the bytes of an image file, its name and size."""
 
     name: str
     data: bytes
@@ -182,7 +182,7 @@ def read_index(location: str | Path) -> list[RecordEntry]:
 
 
 def grid_of_shards(location: str | Path) -> str | None:
-    """Returns what an index says of the grid of its LR images; None without either."""
+    """Returns the grid of the LR images from an index; None without either."""
     path = Path(location)
     index = (path.parent if path.suffix == SHARD_SUFFIX else path) / INDEX_NAME
     known = read_json(index) if index.is_file() else None
