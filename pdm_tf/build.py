@@ -302,9 +302,13 @@ def build_degradation(
         make = DEGRADATIONS[name]
         settings = parse_args(make.config_class, args)
         facts = {"degradation": name, "scale": scale or 4}
-        values = to_json_dict(settings).items()
-        facts["degradation_arg"] = ",".join(f"{key}={value}" for key, value in values)
-        return make(facts["scale"], settings), facts
+        values = to_json_dict(settings)
+        facts["degradation_arg"] = ",".join(f"{k}={v}" for k, v in values.items())
+        degradation = make(facts["scale"], settings)
+        # Where it is a setting it is on record, and bicubic's is what is assumed.
+        if "grid" not in values and degradation.grid not in (None, ASSUMED_GRID):
+            facts["grid"] = degradation.grid
+        return degradation, facts
     if not Path(name).exists():
         raise UserError(
             "--degradation must be a run folder, a bundle, or one of "

@@ -1,7 +1,8 @@
 """The table of networks that are made by name, saved as bundles and loaded again.
 
-To add a network: a file with its config and its class, and a line in `NETWORKS`. The
-other tables are views of this one. `bundles/chain.py` makes one SR network of several.
+To add a network: a file with its config and its class, and a line in `NETWORKS`;
+CONTRIBUTING.md does it in full. The other tables are views of this one.
+`bundles/chain.py` makes one SR network of several.
 """
 
 from collections.abc import Mapping

@@ -2,8 +2,9 @@
 
 The contract is `base.Degradation`. To add one: a file here with a subclass (`draw`,
 `apply`, its `grid`, and a frozen dataclass of settings, if any, as `config_class`), and
-a line in `DEGRADATIONS`, which maps a name to `make(scale, config=None)`. The learned
-one is the PDM (`pdm.py` and the modules it is made of).
+a line in `DEGRADATIONS`, which maps a name to `make(scale, config=None)`;
+CONTRIBUTING.md does it in full. The learned one is the PDM (`pdm.py` and the modules it
+is made of).
 """
 
 from pdm_tf.degradations.awgn_blur import AwgnBlurConfig, AwgnBlurDegradation

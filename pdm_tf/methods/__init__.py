@@ -1,11 +1,19 @@
-"""Training methods, one file per paper. To add one: its file and a line here."""
+"""Training methods, one file per paper. To add one: its file and a line here.
 
+CONTRIBUTING.md does it in full.
+"""
+
+from pdm_tf.methods.base import Method
 from pdm_tf.methods.pdm_sr import PDMSR, PDMSRConfig
 from pdm_tf.methods.pdm_srgan import PDMSRGAN, PDMSRGANConfig
 from pdm_tf.methods.sr_part import PixelSR
 from pdm_tf.methods.supervised import Supervised, SupervisedConfig
 
-METHODS = {"pdm_sr": PDMSR, "pdm_srgan": PDMSRGAN, "supervised": Supervised}
+METHODS: dict[str, type[Method]] = {
+    "pdm_sr": PDMSR,
+    "pdm_srgan": PDMSRGAN,
+    "supervised": Supervised,
+}
 
 __all__ = [
     "METHODS",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.degradations import DEGRADATIONS, AwgnBlurConfig, AwgnBlurDegradation
+from pdm_tf.degradations import AwgnBlurConfig, AwgnBlurDegradation
 from pdm_tf.degradations.awgn_blur import gaussian_kernels
 from tests.oracles import blur_oracle, gaussian_oracle
 
@@ -77,22 +77,3 @@ def test_one_blur_and_no_noise():
 def test_settings_that_cannot_work(settings, words):
     with pytest.raises(ValueError, match=words):
         AwgnBlurConfig(**settings)
-
-
-@pytest.mark.parametrize("name", DEGRADATIONS)
-def test_every_degradation_keeps_the_contract(name):
-    """Sizes, the margin, drawing apart from applying, and the seed alone deciding."""
-    degradation = DEGRADATIONS[name](2)
-    assert degradation.config_class().__class__ is degradation.config_class
-    margin = degradation.margin
-    hr = np.random.default_rng(1).random((3, 32 + 2 * margin, 24 + 2 * margin, 3))
-    hr = tf.constant(hr, tf.float32)
-    degraded = degradation.synthesise(hr, SEED)
-    assert degraded.lr.shape == degraded.clean_lr.shape == (3, 16, 12, 3)
-    latents = degradation.draw(3, 16, 12, SEED)
-    np.testing.assert_array_equal(degradation.apply(hr, *latents).lr, degraded.lr)
-    row = [None if part is None else part[1:2] for part in latents]
-    # Convolutions of another batch size round differently.
-    np.testing.assert_allclose(
-        degradation.apply(hr[1:2], *row).lr, degraded.lr[1:2], rtol=0, atol=1e-6
-    )

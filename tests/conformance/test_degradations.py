@@ -1,4 +1,7 @@
-"""What every degradation keeps: the predefined ones, and those that are networks."""
+"""What every degradation keeps: the predefined ones, and those that are networks.
+
+A new line in `DEGRADATIONS` is tested by itself.
+"""
 
 import numpy as np
 import pytest
@@ -22,6 +25,13 @@ def crops(degradation, count, lr_side=12):
     return tf.constant(rng.random((count, side, side, 3)), tf.float32)
 
 
+def mirrored(degradation, hr):
+    """Crops with the margin that `apply` takes off."""
+    missing = degradation.margin - degradation.crop_margin
+    pad = [missing, missing]
+    return tf.pad(hr, [[0, 0], pad, pad, [0, 0]], mode=degradation.edge)
+
+
 @pytest.fixture(params=MAKERS)
 def degradation(request):
     return MAKERS[request.param]()
@@ -33,6 +43,37 @@ def test_synthesised_crops_have_the_side_asked_for(degradation):
     degraded = degradation.synthesise(hr, SEED)
     assert degraded.lr.shape == degraded.clean_lr.shape == (2, 12, 12, 3)
     assert degraded.lr.dtype == tf.float32
+
+
+def test_drawing_is_apart_from_applying_and_images_are_apart(degradation):
+    """The seed alone decides, and each image of a batch has its own latents."""
+    hr = crops(degradation, 3)
+    assert degradation.config_class().__class__ is degradation.config_class
+    degraded = degradation.synthesise(hr, SEED)
+    np.testing.assert_array_equal(degradation.synthesise(hr, SEED).lr, degraded.lr)
+    latents = degradation.draw(3, 12, 12, SEED)
+    hr = mirrored(degradation, hr)
+    np.testing.assert_array_equal(degradation.apply(hr, *latents).lr, degraded.lr)
+    row = [None if part is None else part[1:2] for part in latents]
+    # Convolutions of another batch size round differently.
+    np.testing.assert_allclose(
+        degradation.apply(hr[1:2], *row).lr, degraded.lr[1:2], rtol=0, atol=2e-6
+    )
+
+
+@pytest.mark.parametrize("name", DEGRADATIONS)
+@pytest.mark.parametrize("scale", [2, 3])
+def test_pixels_lie_on_the_grid_that_it_names(name, scale):
+    """On a ramp, whose values are places; whoever trains on pairs relies on it."""
+    degradation = DEGRADATIONS[name](scale)
+    if degradation.grid is None:
+        pytest.skip("it says that they lie at neither place")
+    ramp = tf.range(degradation.hr_side(8), dtype=tf.float32)
+    hr = tf.tile(ramp[None, None, :, None], [1, len(ramp), 1, 3]) / 100.0
+    clean_lr = degradation.synthesise(hr, SEED).clean_lr
+    first = {"pixel0": 0.0, "half_pixel": (scale - 1) / 2}[degradation.grid]
+    places = degradation.crop_margin + first + scale * np.arange(8)
+    np.testing.assert_allclose(100.0 * clean_lr[0, 4, :, 0], places, atol=0.02)
 
 
 def test_shards_of_a_batch_are_its_rows(degradation):

@@ -1,5 +1,9 @@
-"""The METRICS table: one battery for every entry."""
+"""What every metric keeps: one battery for all of METRICS.
 
+A new line in the table is tested by itself.
+"""
+
+import functools
 import json
 
 import numpy as np
@@ -28,33 +32,38 @@ TOO_SMALL = {
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """metric -> what its --metric_arg would name."""
+def file_of(tmp_path_factory):
+    """metric -> what its --metric_arg would name; made when it is asked for."""
     folder = tmp_path_factory.mktemp("files")
-    paths = {}
-    for net in ("alex", "vgg", "squeeze"):
-        network = LPIPSConfig(net, filters=8).build()
-        path = save_bundle(network, folder / net, step=0)
-        paths[f"lpips_{net}"] = str(path)
-    features = [niqe_features(photo(seed, 480, 480))[0] for seed in range(2)]
-    model = fit_model("two pictures", np.concatenate(features))
-    paths["niqe"] = str(save_model(model, folder / "niqe.npz"))
-    return paths
+
+    @functools.cache
+    def made(name):
+        if name == "niqe":
+            features = [niqe_features(photo(seed, 480, 480))[0] for seed in range(2)]
+            model = fit_model("two pictures", np.concatenate(features))
+            return str(save_model(model, folder / "niqe.npz"))
+        network = LPIPSConfig(name.removeprefix("lpips_"), filters=8).build()
+        return str(save_bundle(network, folder / name, step=0))
+
+    return made
 
 
 @pytest.fixture(scope="module")
-def ready(files):
-    """Every metric, opened."""
-    return {
-        name: spec.opened(files[name]) if spec.opener else spec
-        for name, spec in METRICS.items()
-    }
+def ready(file_of):
+    """metric -> its entry, opened."""
+
+    @functools.cache
+    def opened(name):
+        spec = METRICS[name]
+        return spec.opened(file_of(name)) if spec.opener else spec
+
+    return opened
 
 
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_entry(name, ready):
     """Named as listed; prefers the better image; details are JSON; both calls agree."""
-    spec = ready[name]
+    spec = ready(name)
     assert spec.name == name
     rng = np.random.default_rng(0)
     hr = photo(9, 192, 200)
@@ -77,20 +86,20 @@ def test_too_small_is_refused_with_the_rule(name, ready):
     height, width = TOO_SMALL[name]
     image = photo(0, height, width)
     with pytest.raises(UserError, match=rf"{name}.*{width}x{height} \(width x height"):
-        ready[name].measure(image, image)
+        ready(name).measure(image, image)
 
 
 @pytest.mark.parametrize(
     "name", [name for name, spec in METRICS.items() if spec.opener is not None]
 )
-def test_metrics_with_a_file_say_what_it_is_and_what_they_used(name, files, ready):
+def test_metrics_with_a_file_say_what_it_is_and_what_they_used(name, file_of, ready):
     image = photo(0, 192, 200)
     with pytest.raises(UserError, match=f"{name} needs .*(bundle|parameter set)"):
         METRICS[name].measure(image, image)
-    assert len(ready[name].source) > 10
+    assert len(ready(name).source) > 10
     other = "niqe" if name != "niqe" else "lpips_alex"
     with pytest.raises(UserError, match="Received|No bundle here"):
-        METRICS[name].opened(files[other])
+        METRICS[name].opened(file_of(other))
 
 
 def test_metrics_without_a_file_take_none():
