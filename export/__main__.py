@@ -21,13 +21,13 @@ from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import write_json_atomic
 
-# Besides the codes of pdm_tf.cli.program: an artefact differs too much from Keras.
+# In addition to the codes of pdm_tf.cli.program: an artefact differs too much.
 LIMIT_BROKEN = 4
 
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """What `export` is asked to do; the fields are the flags.
+    """The request to `export`; the fields are the flags.
 
     Raises:
       UserError: a required flag is missing or a value is out of range.
@@ -42,7 +42,7 @@ class ExportConfig:
         required=True,
     )
     weights: Literal["ema", "raw"] = flag(
-        "ema", "Of a run folder: the averaged weights (ema) or the last (raw)."
+        "ema", "Weights of a run folder: the averaged (ema) or the last (raw)."
     )
     fp16: bool = flag(True, "Write model_fp16.onnx too, half the size, for GPUs.")
     degradation: bool = flag(
@@ -62,21 +62,21 @@ class ExportConfig:
     )
     version: int = flag(
         0,
-        "Number of the SavedModel, which servers take the largest of; 0 "
-        "takes the next free one.",
+        "Number of the SavedModel (servers take the largest); 0 takes the next free "
+        "one.",
         at_least=0,
     )
     model_name: str = flag("sr", "Name of the model in the files for servers.")
     tile: int = flag(
         128,
-        "Side in LR pixels of the warm-up requests, and of what the serving "
+        "Side in LR pixels of the warm-up requests, and of the images that the serving "
         "files advise clients to send.",
         at_least=1,
     )
     photo: str = flag(
         "",
-        "Photograph on which the exported models are compared with Keras; "
-        "without it one of pdm_tf/samples.",
+        "Photograph on which the exported models are compared with Keras; empty: one "
+        "of pdm_tf/samples.",
         section="Certificate",
     )
     parity: Literal["standard", "full"] = flag(
@@ -92,9 +92,9 @@ class ExportConfig:
     )
     max_level_diffs: int = flag(
         0,
-        "How many 8-bit values of a float32 model may differ from "
-        "Keras's for another reason than that Keras's lies within max_abs_diff of the "
-        "border between two levels.",
+        "How many 8-bit values of a float32 model may differ from Keras's, not "
+        "counting those where Keras's lies within max_abs_diff of the border between "
+        "two levels.",
         at_least=0,
     )
     min_fp16_psnr: float = flag(
@@ -103,7 +103,7 @@ class ExportConfig:
     max_degradation_diff: float = flag(
         1e-4,
         "Largest difference from Keras of the exported "
-        "degradation; its kernels are a softmax, which makes more of rounding than a "
+        "degradation; its kernels are a softmax, which amplifies rounding more than a "
         "convolution does.",
         at_least=0,
     )
@@ -124,7 +124,7 @@ class ExportConfig:
 
     @property
     def limits(self) -> Limits:
-        """How far the exported models may be from Keras."""
+        """The limits on differences from Keras."""
         return Limits(
             max_abs_diff=self.max_abs_diff,
             max_level_diffs=self.max_level_diffs,
@@ -204,14 +204,14 @@ def main(config: ExportConfig) -> int:
 
 
 class _Work:
-    """The steps, each in a process of its own and with a line of its own."""
+    """Runs the steps, each in a process of its own and with a line of its own."""
 
     def __init__(self, config: ExportConfig, folder: Path, version: int) -> None:
         self._config, self._folder, self._version = config, folder, version
         self.peaks: dict[str, int] = {}
 
     def write(self) -> Built:
-        """SavedModels and ONNX files, and Keras's outputs."""
+        """Writes SavedModels and ONNX files, and Keras's outputs."""
         config = self._config
         built = self._step(
             "write SavedModel and ONNX, run Keras",
@@ -235,7 +235,7 @@ class _Work:
         return built
 
     def compare(self, built: Built) -> list[Record]:
-        """Everything written against Keras."""
+        """Compares everything written with Keras."""
         records = self._compare_networks(built) if built.networks else []
         if built.degradation:
             records += self._compare_degradation(built)

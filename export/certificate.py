@@ -1,4 +1,4 @@
-"""certificate.json: what was compared with Keras, how it came out, on what machine.
+"""certificate.json: the comparisons with Keras, their results, and the machine.
 
 {"passed": true, "limits": {...}, "broken": [], "networks": {...},
  "photo": {...}, "artefacts": [{"artefact": "model.onnx", "worst": {...},
@@ -35,17 +35,17 @@ _DISTRIBUTIONS = (
 
 @dataclass(frozen=True)
 class Built:
-    """What the step with Keras has written.
+    """The results of the step with Keras.
 
     Attributes:
       networks: facts about the SR networks, JSON-ready; empty without one.
       degradation: the same for the degradation.
-      cases: what to compare the SR models on.
+      cases: inputs to compare the SR models on.
       left_out: labels of the cases that would take too long.
       latency_ms: best time of the Keras network on `parity.LATENCY_CASE`; None without
         one.
-      write_peak_bytes: largest resident memory until the files were written; what
-        running Keras on the cases takes comes on top.
+      write_peak_bytes: largest resident memory until the files were written; running
+        Keras on the cases takes more on top.
     """
 
     networks: dict[str, object]
@@ -58,7 +58,7 @@ class Built:
 
 @dataclass(frozen=True)
 class Limits:
-    """How far the exported models may be from Keras; images are in [0, 1].
+    """Limits on the exported models' differences from Keras; images are in [0, 1].
 
     Attributes:
       max_abs_diff: largest difference of a float32 model.
@@ -74,7 +74,7 @@ class Limits:
 
 
 def broken_limits(limits: Limits, records: Sequence[Record]) -> list[str]:
-    """Says for each limit that does not hold which artefact breaks it and by how much.
+    """Names for each broken limit the artefact that breaks it, and by how much.
 
     PSNR is over all cases together: a crop of one pixel has too few values for a mean.
     """
@@ -117,12 +117,12 @@ def make_certificate(
     peaks: Mapping[str, int],
     version: int,
 ) -> dict[str, Any]:
-    """The whole content, JSON-ready.
+    """Makes the whole content, JSON-ready.
 
     Args:
-      built: what was written.
+      built: the written models.
       records: the comparisons.
-      limits: what they must keep to.
+      limits: their limits.
       photo: the photograph they were made on; "" for `DEFAULT_PHOTO`.
       peaks: step -> largest resident memory, bytes.
       version: of the SavedModels.
@@ -153,7 +153,7 @@ def make_certificate(
 
 
 def table(built: Built, records: Sequence[Record]) -> str:
-    """The key numbers for the terminal, one line per artefact."""
+    """Formats the key numbers for the terminal, one line per artefact."""
     head = ("artefact", "MB", "load s", "ms", "max diff", "PSNR dB", "levels", "ties")
     rows: list[tuple[str, ...]] = [head]
     if built.latency_ms is not None:

@@ -1,4 +1,4 @@
-"""The steps of the export that load what was written and compare it with Keras.
+"""The steps of the export that load the written models and compare them with Keras.
 
 Each runs in a process of its own, which never imports Keras: `compare_saved_model` with
 TensorFlow, `compare_onnx` and `write_half` with onnxruntime. They return one `Record`
@@ -42,7 +42,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class Record:
-    """One signature or file against Keras.
+    """The comparison of one signature or file with Keras.
 
     Attributes:
       artefact: path below the output folder.
@@ -66,7 +66,7 @@ class Record:
 
     @property
     def worst(self) -> Difference:
-        """All cases together."""
+        """The difference over all cases together."""
         return parity.worst(self.cases.values())
 
 
@@ -241,7 +241,7 @@ def _degradation_differences(
 
 
 def _facts(folder: Path, path: Path, load_seconds: float) -> dict[str, Any]:
-    """What a `Record` says of the file or folder alone."""
+    """The facts of a `Record` on the file or folder alone."""
     return {
         "artefact": path.relative_to(folder).as_posix(),
         "load_seconds": load_seconds,

@@ -1,10 +1,10 @@
 """The learned degradation as SavedModel and ONNX, latents as explicit inputs.
 
 Signature and graph: `hr` [B, H, W, 3], `z_k`, and `z_n` where there is a noise module
--> `lr` (not clipped, not quantised), `clean_lr` (before the noise), `kernel`. Whoever
-calls draws the latents: standard normal, in the shapes that the metadata name, or zeros
-for z_k where `kernel_latent` is "zero". The SavedModel also has `sample`, which draws
-them from a seed.
+-> `lr` (not clipped, not quantised), `clean_lr` (before the noise), `kernel`. The
+caller draws the latents: standard normal, in the shapes that the metadata name, or
+zeros for z_k where `kernel_latent` is "zero". The SavedModel also has `sample`, which
+draws them from a seed.
 
 In training the blur is one depthwise convolution with the images of the batch as its
 channels. ONNX fixes the number of groups of a convolution in the file, hence the batch;
@@ -29,7 +29,7 @@ from pdm_tf.ops.blur import grid_geometry, kernel_side
 
 
 class DegradationModule(tf.Module):
-    """What the SavedModel holds: raw variables, once, and two signatures."""
+    """The content of the SavedModel: raw variables, once, and two signatures."""
 
     def __init__(self, pdm: PDM) -> None:
         super().__init__(name="degradation")
@@ -157,7 +157,7 @@ def describe(pdm: PDM) -> dict[str, str]:
 
 
 def input_specs(pdm: PDM) -> list[tf.TensorSpec]:
-    """hr, and z_k and z_n where the form takes them."""
+    """Names hr, and z_k and z_n if the form takes them."""
     return [
         tf.TensorSpec(
             [None if isinstance(axis, str) else axis for axis in axes], tf.float32, name
@@ -167,7 +167,7 @@ def input_specs(pdm: PDM) -> list[tf.TensorSpec]:
 
 
 def call_by_name(pdm: PDM, inputs: Mapping[str, tf.Tensor]) -> Degraded:
-    """The degradation of inputs named as in `input_specs`, for inference."""
+    """Degrades inputs named as in `input_specs`, for inference."""
     hr, *latents = (inputs.get(name) for name in ("hr", "z_k", "z_n", "z_q"))
     return pdm(hr, *latents, training=False)
 

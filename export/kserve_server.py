@@ -24,7 +24,7 @@ from pdm_tf.inference.session import open_session
 
 @dataclass(frozen=True)
 class KserveServerConfig:
-    """What the server is asked to do; the fields are the flags.
+    """The request to the server; the fields are the flags.
 
     Raises:
       UserError: a required flag is missing, or a value cannot be used.
@@ -39,12 +39,12 @@ class KserveServerConfig:
     model_name: str = flag("sr", "Name under which clients ask for it.")
     dtype: Literal["float32", "uint8"] = flag(
         "float32",
-        "What the model takes and gives. `uint8`: a quarter of the bytes on "
+        "Type of the model's input and output. `uint8`: a quarter of the bytes on "
         "the wire, and large images are cut into tiles, so that memory stays small. "
         "`float32`: the ONNX file's own contract, as Triton serves it; whole images.",
     )
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = flag(
-        "auto", "What computes: auto takes the GPU if it works."
+        "auto", "Device that computes: auto takes the GPU if it works."
     )
     tile: int = flag(
         0,

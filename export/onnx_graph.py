@@ -1,4 +1,4 @@
-"""From Keras networks to one ONNX file: image -> sr.
+"""Writes Keras networks to one ONNX file: image -> sr.
 
 The file's contract, which `pdm_tf.inference` reads:
 - input `image` [batch, height, width, 3] float32 in [0, 1], all three free; output `sr`
@@ -74,8 +74,8 @@ def network_to_onnx(
 def describe(network: SRNetwork, *, layout: str = "NHWC") -> dict[str, str]:
     """The metadata that follows from the network alone.
 
-    The receptive radius, in LR pixels, is how far an output pixel can see, and the
-    overlap what tiles should be cut with.
+    The receptive radius, in LR pixels, is how far an output pixel can see; the overlap
+    is the advised one of tiles.
     """
     stages = network.stages if isinstance(network, Chain) else [network]
     configs = [dataclasses.asdict(stage.config) for stage in stages]
@@ -130,7 +130,7 @@ def _convert(network: SRNetwork, layout: str) -> onnx.ModelProto:
 
 
 def tidy(graph: onnx.GraphProto) -> None:
-    """The passes that fit every graph of ours, in the order that they need."""
+    """Runs the passes that fit every graph of ours, in the order that they need."""
     onnx_rewrite.constant_resize(graph)
     onnx_rewrite.explicit_padding(graph)
     onnx_rewrite.drop_unused(graph)
@@ -143,7 +143,7 @@ def from_function(
     inputs_as_nchw: list[str] | None = None,
     outputs_as_nchw: list[str] | None = None,
 ) -> onnx.ModelProto:
-    """tf2onnx's conversion of a Python function on tensors, without its chatter."""
+    """Converts a Python function on tensors by tf2onnx, without its notes."""
     with _quiet_tf2onnx() as tf2onnx:
         model, _ = tf2onnx.convert.from_function(
             tf.function(function, input_signature=signature),
@@ -158,7 +158,7 @@ def from_function(
 def _called_with(
     network: keras.Model, replaced: Mapping[int, tf.Tensor], image: tf.Tensor
 ) -> tf.Tensor:
-    """The network's output with some of its variables replaced by tensors."""
+    """Computes the network's output with some variables replaced by tensors."""
 
     def values(variables: Sequence[keras.Variable]) -> list[tf.Tensor]:
         return [replaced.get(id(v), v.value) for v in variables]

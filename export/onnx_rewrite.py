@@ -1,8 +1,8 @@
-"""Passes over an ONNX graph that make it smaller without changing what it computes.
+"""Passes over an ONNX graph that make it smaller without changing its results.
 
-tf2onnx translates operation by operation; what it leaves behind is right but clumsy.
-Each pass here recognises one pattern exactly and leaves everything else alone, so that
-a graph of another shape stays correct and is merely less tidy:
+tf2onnx translates operation by operation; its graph is right but clumsy. Each pass here
+matches one pattern exactly and leaves everything else alone, so that a graph of another
+shape stays correct and is merely less tidy:
 
 - weights that came as graph inputs become initialisers (`onnx_graph.py` says why), and
   a Transpose of a weight is done once, here, instead of at every call;
@@ -31,7 +31,7 @@ from onnx import helper, numpy_helper
 from pdm_tf.core.files import write_bytes_atomic
 from pdm_tf.inference.ort import import_onnxruntime
 
-# What may stand between a Resize and the Shape that its size is computed from.
+# Nodes that may stand between a Resize and the Shape of its size.
 _SHAPE_OPS = ("Shape", "Slice", "Gather", "Cast", "Mul", "Concat", "Squeeze")
 
 
@@ -64,7 +64,7 @@ def bind_weights(graph: onnx.GraphProto, weights: Mapping[str, np.ndarray]) -> N
 
 
 def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
-    """Renames initialisers and the tensors that nodes take and give."""
+    """Renames initialisers and the inputs and outputs of nodes."""
     for tensor in graph.initializer:
         tensor.name = names.get(tensor.name, tensor.name)
     for node in graph.node:
@@ -75,7 +75,7 @@ def rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
 def constant_resize(graph: onnx.GraphProto) -> int:
     """Gives nearest-neighbour Resizes a constant factor instead of a computed size.
 
-    Only an integer factor on the two last axes of [N, C, H, W] is recognised.
+    It handles only an integer factor on the two last axes of [N, C, H, W].
 
     Returns:
       How many were rewritten.
@@ -264,7 +264,7 @@ def _factor(
 
 
 def _inputs_of(node: onnx.NodeProto) -> list[str]:
-    """What a node reads, bodies of loops and branches included."""
+    """Lists a node's inputs, bodies of loops and branches included."""
     names = list(node.input)
     for attribute in node.attribute:
         for graph in [attribute.g, *attribute.graphs]:

@@ -1,9 +1,9 @@
-"""How exported models are compared with Keras: on which crops, and how far apart.
+"""Compares exported models with Keras: the crops, and the measures of difference.
 
 The crops are of one photograph: sizes from one pixel to 512 x 300, odd ones, wide and
 tall ones, batches of one to four. The work grows with the network, so a large one
-leaves the largest sizes out unless the full comparison is asked for; what was left out
-is written down. Keras's outputs on them are kept as files for the steps that compare.
+leaves the largest sizes out unless the full comparison is requested; the certificate
+lists them. Keras's outputs on them are kept as files for the steps that compare.
 
 A level is an 8-bit value. Two outputs that agree to 1e-6 still give different levels
 where the network's lies on the border between two, so a level that differs by one, with
@@ -63,7 +63,7 @@ CASES = (
     Case(1, 300, 512),
     Case(1, 512, 300),
 )
-# Where times are taken.
+# The case for measuring times.
 LATENCY_CASE = Case(1, 64, 64)
 # LR sizes for the degradation, whose blur is many times its output's size.
 DEGRADATION_CASES = (Case(1, 1, 1), Case(3, 17, 23), Case(2, 64, 48))
@@ -72,7 +72,7 @@ DEGRADATION_OUTPUTS = ("lr", "clean_lr", "kernel")
 
 
 def choose(parameters: int, parity: str) -> tuple[list[Case], list[Case]]:
-    """The cases to run and those to leave out.
+    """Chooses the cases to run and those to leave out.
 
     Args:
       parameters: of the networks; every one of them meets every LR pixel, or more.
@@ -138,7 +138,7 @@ def load_reference(folder: Path, name: str) -> np.ndarray:
 
 @dataclasses.dataclass(frozen=True)
 class Difference:
-    """Of one or several comparisons.
+    """The difference in one or several comparisons.
 
     Attributes:
       values: numbers compared.
@@ -229,7 +229,7 @@ def compare_levels(
 
 
 def worst(differences: Iterable[Difference]) -> Difference:
-    """All comparisons as one: sums, the largest difference, finite if all are."""
+    """Merges comparisons: sums, the largest difference, finite if all are."""
     every = list(differences)
     known = [d.max_abs for d in every if d.max_abs is not None]
     return Difference(
@@ -243,7 +243,7 @@ def worst(differences: Iterable[Difference]) -> Difference:
 
 
 def _numbers(values: np.ndarray) -> np.ndarray:
-    """Something finite for what is not, so that sums of differences stay numbers."""
+    """Replaces non-finite values, so that sums of differences stay numbers."""
     return np.nan_to_num(values, nan=0.0, posinf=1e30, neginf=-1e30)
 
 

@@ -2,7 +2,7 @@
 
 Everything is made in a hidden folder inside the output folder, hence on the same file
 system, and moved at the end: the SavedModel's version folder by one rename, which is
-what a server that looks for new versions needs, the files by one `os.replace` each, and
+as servers that look for new versions need it, the files by one `os.replace` each, and
 the certificate last. A kill between two of these leaves each of them whole; only the
 set is mixed then, and the certificate's hashes say so.
 """
@@ -86,13 +86,13 @@ def choose_version(output: Path, asked: int) -> int:
 
 
 def publish(folder: Path, output: Path, version: int) -> list[Path]:
-    """Moves what was made in `folder` to where it belongs.
+    """Moves the files made in `folder` to their places.
 
     Files of an earlier export that this one does not have go: a float16 file next to
     another network's float32 file would be taken for the same network.
 
     Returns:
-      What appeared, in the order in which it did.
+      The paths that appeared, in order.
 
     Raises:
       UserError: another exporter has published the same version meanwhile.
@@ -165,12 +165,12 @@ def relative(paths: Sequence[Path], output: Path) -> list[str]:
 
 
 def size_bytes(path: Path) -> int:
-    """Of a file, or of all files in a folder."""
+    """Size of a file, or of all files in a folder."""
     return sum(file.stat().st_size for file in _files(path))
 
 
 def sha256(path: Path) -> str:
-    """Of a file; of a folder, over the names and contents of its files."""
+    """Hash of a file, or of the names and contents of a folder's files."""
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     digest = hashlib.sha256()

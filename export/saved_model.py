@@ -1,8 +1,8 @@
 """Writes the SavedModel of an SR network: signatures, weights once, warm-up requests.
 
-The folder is what TF Serving wants: `<base>/<integer>/saved_model.pb`, `variables/`,
-`assets.extra/`. Warm-up requests are replayed while a version is loaded, before it
-becomes available, so that the first client does not wait for what is prepared per
+The folder has the layout of TF Serving: `<base>/<integer>/saved_model.pb`,
+`variables/`, `assets.extra/`. Warm-up requests are replayed while a version is loaded,
+before it becomes available, so that the first client does not wait for preparations per
 shape.
 
 `ServingModule` tracks the raw TensorFlow variables and nothing else. A SavedModel
@@ -33,7 +33,7 @@ def write_saved_model(
       sources: with at least one SR network.
       folder: the version's folder, made here.
       model_name: as warm-up requests name the model.
-      tile_u8: [T, T, 3] uint8, what the warm-up requests hold.
+      tile_u8: [T, T, 3] uint8, the content of the warm-up requests.
 
     Returns:
       `folder`.
@@ -95,7 +95,7 @@ class ServingModule(tf.Module):
 
     Args:
       function: image [B, h, w, 3] float32 in [0, 1] -> sr float32, not clipped.
-      variables: all that `function` reads.
+      variables: all variables that `function` reads.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Names of an exported model: what the exporter writes and a client asks for.
+"""Names of an exported model, shared by exporter and clients.
 
 Three ways into one network. All take a batch in axis 0, because servers split results
 along it.

@@ -1,4 +1,4 @@
-"""What is exported: one SR network or several in a row, and perhaps a degradation.
+"""The networks to export: one SR network or several in a row, perhaps a degradation.
 
 Methods with a translator ship a chain (`bundles/chain.py`) as one bundle; several
 bundles that are named by hand become one in the order given.
@@ -46,7 +46,7 @@ class ExportSources:
 
     @property
     def provenance(self) -> dict[str, str]:
-        """Where the SR weights are from, as texts for the metadata."""
+        """Origin of the SR weights, as texts for the metadata."""
         return _provenance(self.bundles, self.sources)
 
     @property
@@ -56,7 +56,7 @@ class ExportSources:
 
     @property
     def degradation_provenance(self) -> dict[str, str]:
-        """The same for the degradation."""
+        """Origin of the degradation's weights, likewise."""
         bundles = () if self.degradation is None else (self.degradation,)
         return _provenance(bundles, (self.degradation_source,))
 
@@ -68,11 +68,11 @@ class ExportSources:
 def open_sources(
     locations: Sequence[str], weights: str = "ema", degradation: bool = True
 ) -> ExportSources:
-    """Loads what --model names.
+    """Loads the networks of --model.
 
     Args:
       locations: run folders or bundles.
-      weights: of a run folder: "ema" or "raw".
+      weights: "ema" or "raw", for a run folder.
       degradation: whether to look for a PDM: in a run folder if it is the only
         location, or a PDM's bundle itself.
 
@@ -117,7 +117,7 @@ def _exportable(bundle: Bundle, path: Path) -> Bundle:
     """Refuses a degradation that the formats cannot hold.
 
     JPEG's roundings turn differences of 1e-7 between runtimes into whole levels, which
-    no certificate could tell from a fault.
+    no certificate could distinguish from a fault.
     """
     if not isinstance(bundle.network, PDM):
         raise UserError(

@@ -1,4 +1,4 @@
-"""Steps of the export as processes of their own, timed and weighed.
+"""Runs steps of the export as processes of their own; measures time and memory.
 
 A process gives all its memory back when it ends, so the peak of the whole export is
 that of its hungriest step and not their sum; TensorFlow and onnxruntime never share
@@ -27,10 +27,10 @@ from pdm_tf.core.errors import UserError
 
 @dataclass(frozen=True)
 class Stage:
-    """What one step gave and took.
+    """The result and the cost of one step.
 
     Attributes:
-      result: what the function returned.
+      result: the function's return value.
       seconds: wall clock, start of the process included.
       peak_bytes: largest resident memory of the process.
     """
@@ -49,7 +49,7 @@ def run_stage(target: str, *args: Any, **given: Any) -> Stage:
 
     Args:
       target: "package.module:function", so that only the new process imports it.
-      *args, **given: what it is called with; picklable, as is what it returns.
+      *args, **given: its arguments; picklable, as is its return value.
 
     Raises:
       UserError: the function raised one.
@@ -124,7 +124,7 @@ def _child(
 
 
 def _end_with_parent() -> None:
-    """A killed exporter must not leave steps behind that go on computing."""
+    """Ends this step if the exporter is killed."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -132,7 +132,7 @@ def _end_with_parent() -> None:
 
 
 def best_ms(call: Callable[[], object], least: int = 2, budget_s: float = 5.0) -> float:
-    """Best of some calls after a first one that is not counted, milliseconds.
+    """Measures the best of some calls, in milliseconds, after an uncounted first one.
 
     At least `least` calls; more while `budget_s` lasts, ten at most.
     """

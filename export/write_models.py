@@ -2,7 +2,7 @@
 
 Runs in a process of its own (`stages.py`). Keras's outputs on the certificate's crops
 go to files, which the later steps compare the exported models with; so those never load
-Keras, and what they measure is what a user of the files would see.
+Keras, and they measure the times that a user of the files would see.
 """
 
 from collections.abc import Sequence
@@ -68,7 +68,7 @@ def write_models(
       version: of the SavedModels.
       locations, weights, degradation: what to export, see `sources.open_sources`.
       layout: of the ONNX file, "NHWC" or "NCHW".
-      model_name: what warm-up requests ask for.
+      model_name: the model in warm-up requests.
       tile: side of the image in them, LR pixels.
       photo: photograph to run Keras on; "" for one of the samples.
       parity: which crops of it, see `parity.choose`.
@@ -121,7 +121,7 @@ def write_models(
 
 
 def _facts(sources: ExportSources) -> dict[str, object]:
-    """What the certificate says of the SR networks."""
+    """Facts on the SR networks for the certificate."""
     return {
         "architecture": sources.network.architecture,
         "scale": sources.network.scale,
@@ -161,7 +161,7 @@ def _run_degradation(pdm: PDM, folder: Path, photo_u8: np.ndarray) -> None:
 
 
 def _hr_case(case: Case, pdm: PDM) -> Case:
-    """The HR size of an LR case; mirroring needs more pixels than K//2."""
+    """Returns the HR size of an LR case; mirroring needs more pixels than K//2."""
     least = 1
     if pdm.config.border == "reflect":
         least = -(-pdm.config.kernel.kernel_size // pdm.scale)

@@ -21,7 +21,7 @@ from pdm_tf.core.ledger import digest
 
 @dataclass(frozen=True)
 class BulkConfig:
-    """What `bulk` is asked to do; the fields are the flags.
+    """The request to `bulk`; the fields are the flags.
 
     Raises:
       UserError: a required flag is missing or a number is out of range.
@@ -60,10 +60,10 @@ class BulkConfig:
     )
     format: Literal["same", "png", "jpeg", "webp", "tiff"] = flag(
         "same",
-        "Of the results. `same`: as the source (PNG for BMP and GIF).",
+        "Format of the results. `same`: as the source (PNG for BMP and GIF).",
         section="Result",
     )
-    quality: int = flag(95, "1 to 100, of JPEG and WebP.")
+    quality: int = flag(95, "Quality of JPEG and WebP, 1 to 100.")
     outscale: float = flag(
         0.0,
         "Size of the result / size of the photograph, such as 2.5. 0 takes "
@@ -77,8 +77,8 @@ class BulkConfig:
     overwrite: bool = flag(
         False,
         "Make everything again and replace files that exist. Without it "
-        "finished results are kept, those of another source or other settings made "
-        "again, and files that this program did not make never replaced.",
+        "finished results are kept, those of another source or other settings are made "
+        "again, and files that this program did not make are never replaced.",
     )
     runner: str = flag(
         LOCAL_RUNNER,
@@ -89,11 +89,11 @@ class BulkConfig:
     provider: Literal["auto", "cpu", "cuda", "tensorrt"] = flag(
         "auto",
         "Where a worker runs the network. `auto`: on an NVIDIA GPU if that "
-        "really works, else on the CPU; each row of the manifest says which it was.",
+        "really works, else on the CPU; each row of the manifest names it.",
     )
     strict: bool = flag(
         False,
-        "Fail when the provider asked for cannot be had, instead of going on "
+        "Fail if the requested provider is not available, instead of going on "
         "elsewhere.",
     )
     threads: int = flag(
@@ -105,7 +105,7 @@ class BulkConfig:
     tile: int = flag(
         0,
         "Side of the LR tiles that the network sees, in pixels; memory grows "
-        "with its square. 0 takes what suits the network.",
+        "with its square. 0 chooses one that suits the network.",
         at_least=0,
     )
     memory_mb: int = flag(
@@ -148,7 +148,7 @@ _SEPARATOR = "--"  # what follows it is for Beam
 
 
 def main(config: BulkConfig, beam_flags: Sequence[str] = ()) -> int:
-    """Runs the job and prints what came of it; returns the exit code."""
+    """Runs the job and prints its outcome; returns the exit code."""
     with importing_beam():
         from export.bulk import pipeline, storage
     output = storage.absolute(config.output)
@@ -179,7 +179,7 @@ def main(config: BulkConfig, beam_flags: Sequence[str] = ()) -> int:
 
 
 def _work(config: BulkConfig, output: str) -> Any:
-    """What workers need. Opens the model, so that a wrong one is reported at once."""
+    """Collects the workers' settings; opens the model to report a wrong one now."""
     from export.bulk import pipeline, storage
 
     fallback = config.fallback_model
@@ -217,7 +217,7 @@ def _work(config: BulkConfig, output: str) -> Any:
 
 @contextlib.contextmanager
 def importing_beam() -> Iterator[None]:
-    """Imports of Apache Beam go here: it warns of every cloud library that is missing.
+    """Imports Apache Beam quietly: it warns of every cloud library that is missing.
 
     Raises:
       UserError: it is not installed.

@@ -1,4 +1,4 @@
-"""The Apache Beam pipeline of a bulk job, what its workers do, and what came of it.
+"""The Apache Beam pipeline of a bulk job, the work of its workers, and the outcome.
 
     match files -> (name of the result, source) -> group -> upscale -> manifest
 
@@ -48,12 +48,12 @@ _SHOWN = 20  # failures that are printed; the manifest has all
 
 @dataclass(frozen=True)
 class Work:
-    """All that workers need to know.
+    """The settings of the workers.
 
     Attributes:
       output: folder of the results.
       model, fallback_model: ONNX files; the second may be "".
-      settings: digest of what decides how results look.
+      settings: digest of everything that decides how results look.
       outscale: size of a result / size of its source; None: the network's scale.
       quality, ensemble, overwrite: as the flags.
       provider, strict, threads, tile, memory_mb: as the flags.
@@ -76,7 +76,7 @@ class Work:
 
 @dataclass
 class Outcome:
-    """What became of a job.
+    """The outcome of a job.
 
     Attributes:
       counts: "done", "skipped" and "failed" -> photographs.
@@ -100,7 +100,7 @@ def run(
 
     Args:
       where: the photographs.
-      work: what to do with them.
+      work: the settings.
       file_format: of `FORMATS`, or "same".
       manifest: path without suffix.
       runner: Beam's name of it.
@@ -143,8 +143,8 @@ def named(
 ) -> Iterator[tuple[str, tuple[str, int, float]]]:
     """Yields (name of the result, facts of the source), or nothing.
 
-    Left out are hidden files, what has no suffix of a photograph, and the results
-    themselves where `output` lies within `root`.
+    Hidden files, files without a photograph's suffix, and the results themselves, if
+    `output` lies within `root`, are left out.
     """
     path = metadata.path
     if not path.startswith(f"{root}/") or path.startswith(f"{output}/"):
@@ -174,7 +174,7 @@ def result_name(name: PurePosixPath, file_format: str) -> str:
 
 
 def read_manifest(manifest: str) -> Outcome:
-    """Returns what the rows of a finished job say."""
+    """Summarises the rows of a finished job."""
     outcome = Outcome()
     found = FileSystems.match([f"{manifest}-*{_MANIFEST_SUFFIX}"])[0].metadata_list
     for entry in found:
@@ -239,7 +239,7 @@ class UpscaleFn(beam.DoFn):
 
     def setup(self) -> None:
         """Opens the network, or finds it open already in this process."""
-        # What libvips warns of on the way is in the reason, if the file fails.
+        # libvips' warnings on the way are in the reason, if the file fails.
         logging.getLogger("pyvips").setLevel(logging.ERROR)
         work = self._work
         session = self._shared.acquire(lambda: open_model(work.model, work))

@@ -1,16 +1,16 @@
 """Files by path or URL, through Apache Beam's file systems.
 
-What is local is used in place; what is remote (gs://, s3://, hdfs://) is copied to and
+Local files are used in place; remote ones (gs://, s3://, hdfs://) are copied to and
 from scratch files, because image libraries want to seek. A file appears under its name
 in full: written under a hidden name in the same folder, then renamed.
 
-Which results of a job are finished is remembered beside them (`ResultRecord`). For each
+The finished results of a job are recorded next to them (`ResultRecord`). For each
 result there is a small file OUTPUT/.pdm_bulk/NAME.json with its size, the source's size
 and time, and a hash of the settings, written just before the result gets its name. One
 file for each, because workers on many machines cannot append to one. The rules are
-those of `pdm_tf.upscale`: what would be made again just so is kept, what came from
-another source or other settings is made again, and what this program did not make is
-never replaced.
+those of `pdm_tf.upscale`: results that would be made again unchanged are kept, those
+from another source or other settings are made again, and files that this program did
+not make are never replaced.
 """
 
 import json
@@ -53,11 +53,11 @@ class Facts:
 
 @dataclass(frozen=True)
 class Search:
-    """Where to look.
+    """The search for files.
 
     Attributes:
-      pattern: of Beam: * stays within a folder, ** does not. May match more than what
-        is below the root.
+      pattern: Beam's: * stays within a folder, ** does not. May match more than the
+        files below the root.
       root: folder that names are relative to.
     """
 
@@ -71,7 +71,7 @@ def is_local(path: str) -> bool:
 
 
 def absolute(path: str) -> str:
-    """Returns a local path as workers in any folder can use it, a URL as it is.
+    """Returns a local path that workers in any folder can use, a URL unchanged.
 
     Raises:
       UserError: Beam does not know this kind of URL.
@@ -179,7 +179,7 @@ class ResultRecord:
       output: folder of the results.
       name: of the result, relative to it.
       source: what it is made from.
-      settings: digest of all else that decides what it looks like.
+      settings: digest of everything else that decides how it looks.
     """
 
     output: str
@@ -193,7 +193,7 @@ class ResultRecord:
         return join(self.output, f"{RECORDS}/{self.name}.json")
 
     def of(self, size: int) -> State:
-        """Returns what the result is that has `size` bytes now."""
+        """Returns the state of the result, which has `size` bytes now."""
         entry = self._read() or Entry("", {}, begun=frozenset({(self.name, -1)}))
         return entry.state(digest(self._inputs), {self.name: size})
 

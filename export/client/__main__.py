@@ -35,7 +35,7 @@ _SERVER = re.compile(r"[A-Za-z0-9_.-]+:\d{1,5}|\[[0-9A-Fa-f:.]+\]:\d{1,5}")
 
 @dataclass(frozen=True)
 class ClientConfig:
-    """What the client is asked to do; the fields are the flags.
+    """The request to the client; the fields are the flags.
 
     Raises:
       UserError: a required flag is missing, or a value cannot be used.
@@ -50,14 +50,14 @@ class ClientConfig:
     )
     output: str = flag(
         "",
-        "Where the PNG goes: a file NAME.png for one photograph, or a "
-        "folder, made if missing, in which a folder's sub-folders are kept. Required.",
+        "Target of the PNG: a file NAME.png for one photograph, or a folder, made if "
+        "missing, which gets a folder's sub-folders. Required.",
         required=True,
     )
     send: Literal["png", "file"] = flag(
         "png",
-        "`png`: what the photograph shows, upright and 8 bit, as PNG. `file`: "
-        "the file's bytes as they are (JPEG stays small); the server then ignores EXIF "
+        "`png`: the decoded photograph, upright and 8 bit, as PNG. `file`: the file's "
+        "unchanged bytes (JPEG stays small); the server then ignores EXIF "
         "orientation and colour profiles.",
     )
     server: str = flag(
@@ -71,7 +71,7 @@ class ClientConfig:
         "`grpc` and `rest` are TF Serving's; `kserve_grpc` and "
         "`kserve_rest` the Open Inference Protocol of Triton and KServe.",
     )
-    model_name: str = flag("sr", "Name under which the server has the model.")
+    model_name: str = flag("sr", "Name of the model on the server.")
     version: int = flag(
         0, "Version number of the model; 0 leaves the choice to the server.", at_least=0
     )
@@ -93,8 +93,7 @@ class ClientConfig:
     )
     parallel: int = flag(
         1,
-        "Photographs under way at once; a server that batches needs more "
-        "than 1 to have something to batch.",
+        "Photographs under way at once; a server that batches needs more than 1.",
         at_least=1,
     )
 
@@ -148,7 +147,7 @@ SPEC = ProgramSpec(
     ),
 )
 
-Task = tuple[Path, Path]  # photograph, PNG to be written
+Task = tuple[Path, Path]  # photograph, PNG to write
 
 
 def main(config: ClientConfig) -> int:
@@ -168,7 +167,7 @@ def main(config: ClientConfig) -> int:
 
 
 def plan(source: Path, target: Path) -> list[Task]:
-    """Returns which photograph becomes which PNG.
+    """Returns pairs of a photograph and its PNG.
 
     Below a folder, `a/b.jpg` becomes `a/b.png`; where two files would meet, as b.jpg
     and b.webp do, both keep their suffix: `a/b.jpg.png`.

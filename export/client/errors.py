@@ -1,4 +1,4 @@
-"""What servers answer when something is wrong, put into one line that says what to do.
+"""Turns servers' error answers into one line with advice.
 
 gRPC has status codes, HTTP has its own, and the texts carry the rest; here both become
 the names of gRPC codes and one of two exceptions: `ServerError`, which every further
@@ -50,7 +50,7 @@ class RequestError(UserError):
 
 @dataclass(frozen=True)
 class Asked:
-    """What was asked of which server, for the messages.
+    """The request and its server, for the messages.
 
     Attributes:
       server: HOST:PORT. protocol: the flag's value. model: as in "model sr version 3".
@@ -73,7 +73,7 @@ def explain(code: str, text: str, asked: Asked, loaded: str = "") -> UserError:
       code: name of the gRPC status code.
       text: the server's (or the gRPC library's) words.
       asked: the request.
-      loaded: what the server says it has of this model, if it is known.
+      loaded: the server's versions of this model, if known.
     """
     first = _first_line(text)
     says = f" The server says: {first}" if first else ""

@@ -1,7 +1,7 @@
 """The Open Inference Protocol (KServe v2), which Triton and KServe speak.
 
 Over HTTP the pixels follow the JSON as raw bytes (the "binary tensor data" extension,
-which both servers have). What the model takes is asked of the server: a float32 or
+which both servers have). The server is asked for the model's input: a float32 or
 uint8 image, channels last or first; the exported ONNX file is float32, channels last.
 """
 
@@ -30,7 +30,7 @@ _SERVICE = "/inference.GRPCInferenceService"
 
 @dataclass(frozen=True)
 class Contract:
-    """What a model takes and gives; datatype "FP32" or "UINT8"."""
+    """A model's inputs and outputs; datatype "FP32" or "UINT8"."""
 
     input: str = "image"
     output: str = "sr"

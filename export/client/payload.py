@@ -1,4 +1,4 @@
-"""What the four protocols have in common: a picture in, a PNG out.
+"""Shared parts of the four protocols: a picture in, a PNG out.
 
 Images become the tensors of the wire and come back in plain NumPy. Raw bytes are
 little-endian and row-major in both protocols. Servers answer in either of two ways,
@@ -28,7 +28,7 @@ class Payload:
     """One picture to send.
 
     Attributes:
-      lr_u8: [H, W, 3] uint8 RGB, upright: what the file shows.
+      lr_u8: [H, W, 3] uint8 RGB, upright: the decoded file.
       file: a whole image file, for signatures that take one.
     """
 
@@ -40,7 +40,7 @@ class Service(Protocol):
     """A model on a server. Threads may call it at the same time."""
 
     def check(self) -> str:
-        """Returns what is served, as "sr: version 3 AVAILABLE".
+        """Returns the server's models, as "sr: version 3 AVAILABLE".
 
         Raises:
           ServerError: no server, or not this model, version, label or protocol.
@@ -118,7 +118,7 @@ def image_of(answer: np.ndarray, lr_u8: np.ndarray) -> np.ndarray:
 
     Args:
       answer: [1, H*s, W*s, 3], float32 (nominally in [0, 1]) or uint8.
-      lr_u8: [H, W, 3], what was sent.
+      lr_u8: [H, W, 3], the picture sent.
 
     Raises:
       RequestError: the answer is not the sent image enlarged by one integer.
@@ -158,7 +158,7 @@ def png_of_array(answer: np.ndarray, payload: Payload) -> bytes:
 
 
 def checked_png(data: bytes, payload: Payload) -> bytes:
-    """Returns `data` as it is, if it is an image of the right size.
+    """Returns `data` unchanged, if it is an image of the right size.
 
     Raises:
       RequestError: it is not.
@@ -168,7 +168,7 @@ def checked_png(data: bytes, payload: Payload) -> bytes:
     except ImageError as error:
         raise RequestError(f"the server's answer {error.reason}") from error
     lr_size = payload.lr_u8.shape[:2]
-    # A file sent as it is may have been turned here, by EXIF, and not there.
+    # A file sent unchanged may have been turned here, by EXIF, and not there.
     turned = payload.lr_u8.shape[1::-1]
     if sr_u8.shape[0] * lr_size[1] != sr_u8.shape[1] * lr_size[0]:
         lr_size = turned

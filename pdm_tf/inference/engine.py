@@ -1,15 +1,16 @@
-"""Images of any size through one network, tile by tile.
+"""Upscales images of any size with one network, tile by tile.
 
-`Engine` holds the network and how images are cut for it; what happens in a call is in
+`Engine` holds the network and the cutting of images; a call is carried out in
 `tile_pipeline.py`. Tiles of different images share a batch when their shapes agree.
 
 A float16 network can overflow (65504 is its largest number) and then gives inf or nan.
-That is looked for in every tile, and such an image is redone from its first row with
-the float32 network.
+Every tile is checked for that, and such an image is redone from its first row with the
+float32 network.
 
 The ensemble is the 8-fold self-ensemble of EDSR (Lim et al. 2017, arXiv:1707.02921,
-"EDSR+"): the network sees the image turned by 0, 90, 180 and 270 degrees, as it is and
-mirrored; each result is turned back, and their mean is the output, at eight times the
+"EDSR+"): the network sees the image turned by 0, 90, 180 and 270 degrees, unmirrored "
+"and mirrored; each result is turned back, and their mean is the output, at eight "
+"times the
 work. Where the network's LR pixels lie on the first of their HR pixels (the grid
 "pixel0"), a result of a reversed image is moved back by scale - 1 pixels too
 (`core.geometry.reversal_shift`). The image's last scale - 1 rows and columns are the
@@ -57,7 +58,7 @@ class Engine:
         ensemble: bool = False,
         fallback: Fallback = None,
     ) -> None:
-        """Fills in what is not given; see `tiling.choose_cutting`.
+        """Fills in missing settings; see `tiling.choose_cutting`.
 
         Args:
           session: of `open_session`.
@@ -97,8 +98,8 @@ class Engine:
         """Upscales images; returns when all are done.
 
         Args:
-          jobs: what to read and where to write; asked for the next one by a thread,
-            when the ones before have been read.
+          jobs: pairs of a source and a sink; a thread takes the next one when the ones
+            before have been read.
           on_done: called in this thread when a job is done, with its index and
             its error, or None. `abort` has been called on a failed sink.
 
@@ -158,7 +159,7 @@ class Engine:
         }
 
     def plan(self, source: LrSource) -> TilePlan:
-        """How an image is cut."""
+        """Plans the tiles of an image."""
         if source.height < 1 or source.width < 1:
             raise UserError(
                 "An image must have at least one pixel. Received: "
@@ -180,7 +181,7 @@ class Engine:
         return self_ensemble(run, lr, self._shift) if self.ensemble else run(lr)
 
     def float32_session(self) -> SrSession | None:
-        """The network to redo an image with, opened at the first call."""
+        """Returns the network to redo an image with, opened at the first call."""
         if self.session.info.precision != "float16":
             return None
         if callable(self._fallback):
@@ -193,7 +194,7 @@ class Engine:
         return self._fallback
 
     def _batch_for(self, session: SrSession) -> int:
-        """Batches have one size where the graph or the GPU wants it."""
+        """Fills batches up to one size if the graph or the GPU needs it."""
         if session.info.batch:
             return session.info.batch
         return self.cutting.batch_size if session.provider.on_gpu else 0
@@ -213,10 +214,10 @@ def open_engine(
 
     Args:
       model: an ONNX file, or the folder that `python -m export` wrote.
-      fp16: run the float16 file beside it; an image on which that overflows is redone
+      fp16: run the float16 file next to it; an image on which that overflows is redone
         with the model itself.
-      provider, strict, device_id, threads: as in `open_session`.
-      **cutting: as in `Engine`: tile, overlap, blend, batch_size, ensemble.
+      provider, strict, device_id, threads: see `open_session`.
+      **cutting: see `Engine`: tile, overlap, blend, batch_size, ensemble.
 
     Raises:
       UserError: no such model, or it cannot run as asked.

@@ -1,4 +1,4 @@
-"""Many image files through one engine: reading, inference and writing overlap.
+"""Upscales many image files with one engine; reading, inference and writing overlap.
 
     reader thread --(picture, sink)--> engine, caller's thread --> writer thread
      next files                         rows into a store           encodes, renames
@@ -28,7 +28,7 @@ from pdm_tf.inference.threads import Threads, Worker
 
 
 class FileUpscaler(Protocol):
-    """What this pipeline needs from `engine.Engine`."""
+    """The part of `engine.Engine` that this pipeline needs."""
 
     scale: int
 
@@ -46,7 +46,7 @@ def upscale_file(
     target: Path,
     options: FileOptions | None = None,
 ) -> FileResult:
-    """`upscale_files` for one file."""
+    """Upscales one file as `upscale_files` does."""
     task = FileTask(Path(source), Path(target))
     return upscale_files(engine, [task], options)[0]
 
@@ -62,8 +62,8 @@ def upscale_files(
 
     Args:
       engine: of `engine.py`.
-      tasks: what to make of what.
-      options: how.
+      tasks: sources and targets.
+      options: settings of the results.
       on_done: called with each result as it comes, from any thread, one at a time.
       on_pixels: called with a number of LR pixels that are done, likewise.
 
@@ -90,12 +90,12 @@ def upscale_files(
 
 
 class _FilesInWork:
-    """What the threads of one `upscale_files` share.
+    """The shared state of the threads of one `upscale_files`.
 
     Attributes:
       threads: one reads, one saves.
-      saving: what is to be saved; None: no more will come.
-      results: index of a task -> what became of it.
+      saving: files to be saved; None: no more will come.
+      results: index of a task -> its result.
     """
 
     def __init__(
@@ -123,14 +123,14 @@ class _FilesInWork:
         )
 
     def jobs(self) -> Iterator[tuple[Picture, PictureSink]]:
-        """Yields what the engine is to do, as it is read."""
+        """Yields the engine's jobs, as files are read."""
         while (work := self.threads.get(self._ready)) is not None:
             self._given.append(work)
             self._active.add(work)
             yield work.sink.picture, work.sink
 
     def on_engine_done(self, index: int, error: Exception | None) -> None:
-        """Reports what failed in the engine; the rest is reported once saved."""
+        """Reports files that failed in the engine; others are reported once saved."""
         work = self._given[index]
         self._given[index] = None  # its pictures may be many
         if error is not None:
@@ -222,7 +222,7 @@ class _FilesInWork:
             self._on_pixels(pixels)
 
     def give_up(self) -> None:
-        """Ends the threads; nothing of what is in work remains."""
+        """Ends the threads; no unfinished file remains."""
         self.threads.stop()
         for work in list(self._active):
             work.sink.abort()

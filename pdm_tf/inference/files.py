@@ -1,13 +1,13 @@
-"""Which result goes where, for one photograph or a folder with its tree.
+"""Plans the targets of results, for one photograph or a folder with its tree.
 
 Everything that follows from the names alone is checked here, before any work: results
 that would overwrite each other, and an input that would overwrite itself.
 
-What a folder of results holds already is known from `.pdm_upscale.jsonl` in it
-(`core.ledger`). A second start keeps what it would make again just so; makes again what
-it made from another version of the source or with other settings (another network,
-another size), because that is what the command asks for; and never replaces a file that
-it did not make, or that was changed since.
+`.pdm_upscale.jsonl` in a folder of results records its files (`core.ledger`). A second
+start keeps results that it would make again unchanged; makes those again that came from
+another version of the source or other settings (another network, another size), because
+the command asks for them; and never replaces a file that it did not make, or that was
+changed since.
 """
 
 import os
@@ -46,18 +46,20 @@ class FileTask:
 
 
 class Record:
-    """What was made in one folder of results; may be used from several threads."""
+    """The record of one folder of results; may be used from several threads."""
 
     def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
-        """Args:
-        folder: where the results go; need not exist.
-        settings: all that decides what a result looks like, as JSON can hold it.
+        """Opens the record of a folder.
+
+        Args:
+          folder: folder of the results; need not exist.
+          settings: all settings that decide how a result looks, as JSON can hold them.
         """
         self._folder, self._settings = folder, digest(settings)
         self._ledger = Ledger(folder, RECORD_NAME)
 
     def state(self, task: FileTask) -> State:
-        """Returns what the target is: "old" was made, but not like this."""
+        """Returns the target's state: "old" was made, but with other settings."""
         return self._ledger.state(self._key(task), self._inputs(task))
 
     def begin(self, task: FileTask, size: int) -> None:
@@ -79,13 +81,13 @@ class Record:
 
 @dataclass(frozen=True)
 class FileOptions:
-    """How results are made and written.
+    """Settings by which results are made and written.
 
     Attributes:
       outscale: size of the result / size of the source; None: the network's scale.
       quality: 1..100, of JPEG and WebP.
       overwrite: replace results that exist, even files of other programs.
-      record: what was finished before; without it an existing file is never replaced.
+      record: earlier results; without it an existing file is never replaced.
       memory_mb: pixels of all images in work that may be in memory; the rest goes to
         scratch files in the targets' folders.
     """
@@ -99,15 +101,15 @@ class FileOptions:
 
 @dataclass(frozen=True)
 class FileResult:
-    """What became of one file.
+    """The outcome for one file.
 
     Attributes:
       source, target: as in its task.
-      status: "skipped" were finished before.
-      reason: why it failed, in words that follow the file's name; "" otherwise.
+      status: "skipped" if finished before.
+      reason: cause of a failure, in words that follow the file's name; "" otherwise.
       seconds: from reading to the finished file; waiting for other images included.
       lr_size, sr_size: (height, width) in pixels; None where unknown.
-      notes: what was changed or lost on the way.
+      notes: changes and losses on the way.
     """
 
     source: Path
@@ -123,9 +125,9 @@ class FileResult:
 @dataclass(frozen=True)
 class FilePlan:
     """Attributes:
-    tasks: what is to be done, in the order of names.
-    problems: what cannot be, all "failed".
-    folder: where the results of a folder go; None for one file.
+    tasks: files to upscale, in the order of names.
+    problems: impossible files, all "failed".
+    folder: target of a folder's results; None for one file.
     """
 
     tasks: tuple[FileTask, ...]
@@ -171,7 +173,7 @@ def plan_files(source: Path, target: Path, file_format: str = SAME) -> FilePlan:
             tasks.append(FileTask(path, target / _named(name, file_format)))
     if not tasks:
         raise UserError(
-            f"--input must hold images beside --output. Received: {source}."
+            f"--input must hold images besides --output. Received: {source}."
         )
     tasks, problems = _without_conflicts(tasks, file_format)
     return FilePlan(tuple(tasks), tuple(problems), target)
@@ -218,7 +220,7 @@ def _named(name: Path, file_format: str) -> Path:
 def _without_conflicts(
     tasks: Iterable[FileTask], file_format: str
 ) -> tuple[list[FileTask], list[FileResult]]:
-    """Takes out all files that would be written over each other."""
+    """Removes all files that would be written over each other."""
     by_target = defaultdict(list)
     for task in tasks:
         by_target[task.target].append(task)

@@ -1,4 +1,4 @@
-"""What an ONNX file is: its metadata, its tensors, and whether it can be used.
+"""Reads an ONNX file's metadata and tensors, and checks whether it can be used.
 
 Files written by `python -m export` carry metadata. Other files work too if they take
 one image of any height and width and return one; their scale is found by trying.
@@ -24,19 +24,19 @@ _PROBE = 8  # side of the image that a file without metadata is tried with
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What an ONNX file says, or shows, of itself.
+    """The facts that an ONNX file states or shows.
 
     Attributes:
       path: the file.
       scale: SR size / LR size.
       architecture: "EDSR", ...; "" in files that are not ours.
       layout: "NHWC" or "NCHW", of input and output.
-      precision: "float32" or "float16", of what is computed between them.
+      precision: "float32" or "float16", of the computation between them.
       receptive_radius: how far an output pixel sees, in LR pixels; None: unknown.
       overlap: LR pixels to cut tiles with, as the network's author measured or derived
         them; None: unknown.
       grid: where LR pixels lie in HR images, of `core.geometry.GRIDS`; None: unknown.
-      metadata: all that the file's metadata hold.
+      metadata: all of the file's metadata.
       sha256: of the file.
       batch: the one batch size that the graph takes; None: any.
     """
@@ -85,7 +85,7 @@ def model_files(model: Path, fp16: bool) -> tuple[Path, Path | None]:
 
     Args:
       model: an ONNX file, or the folder that `python -m export` wrote.
-      fp16: whether to run the float16 file beside it, and fall back to it.
+      fp16: whether to run the float16 file next to it, and fall back to `model`.
 
     Raises:
       UserError: one of them is missing.
@@ -101,7 +101,7 @@ def model_files(model: Path, fp16: bool) -> tuple[Path, Path | None]:
     half = path.with_name(f"{path.stem}_fp16{path.suffix}")
     if not half.is_file():
         raise UserError(
-            f"--fp16 needs {half.name} beside {path.name}; `python -m export` writes "
+            f"--fp16 needs {half.name} next to {path.name}; `python -m export` writes "
             f"it. Received: {path.parent}, which has none."
         )
     return half, path
@@ -113,7 +113,7 @@ def check_tensors(session: Any, path: Path) -> None:
     if kind != "sr":
         raise UserError(
             f"{path} must be a super-resolution network. Received: kind {kind!r}, "
-            "which makes LR images out of HR images. Take the model.onnx beside it."
+            "which makes LR images out of HR images. Take the model.onnx next to it."
         )
     inputs, outputs = session.get_inputs(), session.get_outputs()
     shapes = [f"{x.name} {x.shape} {x.type}" for x in (*inputs, *outputs)]
@@ -154,7 +154,7 @@ def layout_of(shape: Sequence[Any], path: Path) -> str:
 def read_info(
     session: Any, path: Path, run: Callable[[np.ndarray, str], np.ndarray]
 ) -> ModelInfo:
-    """Reads what the file says of itself.
+    """Reads the file's metadata.
 
     Args:
       session: the open `InferenceSession`.
@@ -193,7 +193,7 @@ def read_info(
 
 
 def _overlap_of_old_file(metadata: Mapping[str, str]) -> int | None:
-    """What files advise that were exported before `overlap` was in their metadata."""
+    """Returns the overlap for files exported before their metadata held one."""
     return 24 if metadata.get("architecture") == "RRDBNet" else None
 
 

@@ -8,29 +8,30 @@
   whichever was installed last, uninstalling one breaks the other, and pip sees nothing
   wrong. That is refused.
 - The native part writes to file descriptor 2: what it could not load, which devices it
-  did not find. `providers.py` reports what matters of it in plain words; the rest is
+  did not find. `providers.py` reports the parts that matter in plain words; the rest is
   hidden (`core.quiet.captured_native`).
 - CPU sessions share one arena, with settings chosen by measurement. EDSR-baseline x4,
-  one tile, CPU, onnxruntime 1.26; peak resident memory of the process, of which 72 MB
-  before the first run:
+  one tile, CPU, onnxruntime 1.26; peak resident memory of the process (72 MB of it
+  before the first run):
 
   | allocator | memory pattern | tile 128 | 192 | 256 | time |
   |---|---|---|---|---|---|
-  | arena as it comes (doubling) | on (default) | 506 MB | | | 1.00 |
-  | arena as it comes | off | 339 MB | | 1132 MB | 1.01 |
+  | default arena (doubling) | on (default) | 506 MB | | | 1.00 |
+  | default arena | off | 339 MB | | 1132 MB | 1.01 |
   | arena, same as requested | off | 254 MB | 484 MB | 800 MB | 1.00 |
   | no arena | on | 314 MB | | | 1.12 |
   | no arena | off | 378 MB | | | 1.13 |
 
-  So the CPU gets an arena that grows by what is asked for, and no memory pattern (which
-  plans one block for all of a run's tensors, as if none of them ended). An arena keeps
-  what it has once needed; when the shape changes, its free memory is given back.
-- A session computes on the physical cores that this process may run on, and on no more
-  than a container's quota pays for: a second thread on the same core only gets in the
-  way of a convolution, and threads beyond the quota are put to sleep in the middle of
-  their work. (joblib's `cpu_count(only_physical_cores=True)` counts both threads of a
-  core as soon as affinity or a quota limits the process, and does not see the quota of
-  a group below the root.)
+  So the CPU gets an arena that grows by the requested amounts, and no memory pattern
+  (which plans one block for all of a run's tensors, as if none of them ended). An arena
+  keeps memory that it once needed; when the shape changes, its free memory is given
+  back.
+- A session computes on the physical cores that this process may run on, within a
+  container's quota: a second thread on the same core only gets in the way of a
+  convolution, and threads beyond the quota are put to sleep in the middle of their
+  work. (joblib's `cpu_count(only_physical_cores=True)` counts both threads of a core as
+  soon as affinity or a quota limits the process, and does not see the quota of a group
+  below the root.)
 """
 
 import contextlib
@@ -73,7 +74,7 @@ def import_onnxruntime() -> ModuleType:
         with captured_native():
             import onnxruntime
 
-            # `providers.py` asks what the native part cannot do, and reports it.
+            # `providers.py` finds and reports the native part's failures.
             onnxruntime.set_default_logger_severity(FATAL)
     except (ImportError, AttributeError) as error:
         raise UserError(
@@ -108,7 +109,7 @@ def check_wheels(wheels: list[str]) -> None:
 
 
 def native_errors() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises; its classes have no common base of their own."""
+    """The classes of onnxruntime's errors, which have no common base of their own."""
     state = import_onnxruntime().capi.onnxruntime_pybind11_state
     found = [
         value
@@ -134,7 +135,7 @@ def session_options(ort: ModuleType, *, threads: int, spinning: bool, gpu: bool)
       ort: onnxruntime.
       threads: of the CPU part.
       spinning: whether idle threads keep their core busy.
-      gpu: whether a GPU is to be tried: then what is said about it is logged.
+      gpu: whether a GPU is to be tried: then messages about it are logged.
     """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
@@ -175,7 +176,7 @@ def _register_arena(ort: ModuleType) -> None:
     memory = ort.OrtMemoryInfo(
         "Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT
     )
-    # Other code in this process may have registered one: then that is used.
+    # Other code in this process may have registered one, which is then used.
     with contextlib.suppress(*native_errors()):
         ort.create_and_register_allocator(memory, settings)
     _arena_made = True

@@ -1,4 +1,4 @@
-"""From the network's rows to a file: alpha, rounding, resizing, encoding.
+"""Writes the network's rows to a file: alpha, rounding, resizing, encoding.
 
 The engine hands over rows from top to bottom (`PictureSink.write_rows`). They become
 samples of the source's depth at once and wait in a store, in memory or in a scratch
@@ -35,8 +35,8 @@ from pdm_tf.inference.result_files import (
 )
 from pdm_tf.inference.stores import MemoryBudget, PixelStore, open_store
 
-# LR pixels around one that all have to be opaque for the SR pixels of it to be. Two is
-# what bicubic reaches; beyond it a result of a linear upscaler cannot depend on alpha.
+# LR pixels around one that all have to be opaque for its SR pixels to be. Two is the
+# reach of bicubic; beyond it a result of a linear upscaler cannot depend on alpha.
 _SETTLED_RADIUS = 2
 # Samples that are converted at a time: a few MB, whatever the width of the image.
 _CHUNK = 2**20
@@ -49,7 +49,7 @@ class PictureSink:
       picture: the source.
       target: the file to be written.
       size: (height, width) of the result.
-      notes: what was lost or changed in the result, worded to follow the source's name.
+      notes: losses and changes in the result, worded to follow the source's name.
     """
 
     def __init__(
@@ -64,15 +64,17 @@ class PictureSink:
         on_pixels: Callable[[int], None] = lambda count: None,
         on_finish: Callable[["PictureSink"], None],
     ) -> None:
-        """Args:
-        picture: read; closed by `close`.
-        target: its suffix gives the format.
-        scale: of the network.
-        outscale: size of the result / size of the picture.
-        quality: 1..100, of JPEG and WebP.
-        budget: memory for pixels, shared by all images in work.
-        on_pixels: gets the number of LR pixels that are done, as rows arrive.
-        on_finish: called when all rows are here; must arrange for `save` and `close`.
+        """Makes a store for the rows.
+
+        Args:
+          picture: read; closed by `close`.
+          target: its suffix gives the format.
+          scale: of the network.
+          outscale: size of the result / size of the picture.
+          quality: 1..100, of JPEG and WebP.
+          budget: memory for pixels, shared by all images in work.
+          on_pixels: gets the number of LR pixels that are done, as rows arrive.
+          on_finish: called after the last row; must arrange for `save` and `close`.
 
         Raises:
           ImageError: the format cannot hold the result, or the disk has no space.
@@ -105,20 +107,20 @@ class PictureSink:
             self._on_pixels(done * self.picture.width)
 
     def restart(self) -> None:
-        """The rows so far are void; the first one comes next."""
+        """Discards the rows so far; the first one comes next."""
         self._on_pixels(-(self._rows_done // self._scale) * self.picture.width)
         self._rows_done = 0
         self._store.clear()
 
     def finish(self) -> None:
-        """All rows are here."""
+        """Notes that all rows have come."""
         self._is_finished = True
         self._on_finish(self)
 
     def abort(self) -> None:
         """Gives up; nothing of the result remains.
 
-        After `finish` it stops `save`, wherever it is; `close` is the saver's.
+        After `finish` it stops `save`, wherever it is; the saver calls `close`.
         """
         self._stop.set()
         if not self._is_finished:
@@ -154,7 +156,7 @@ class PictureSink:
         self._output.commit(before)
 
     def close(self) -> None:
-        """Gives memory and disk space back, the picture's too; may be called twice."""
+        """Frees memory and disk space, the picture's too; may be called twice."""
         self._output.discard()
         self._store.close()
         self.picture.close()
@@ -164,7 +166,8 @@ class PictureSink:
         height, width = picture.height * self._scale, picture.width * self._scale
         bands = picture.colours + (picture.layers == 2)
         bits = 16 if self._resized else self._bits
-        # The file is smaller than its pixels, but for noise, which deflate cannot help.
+        # The file is smaller than its pixels, except for noise, which deflate cannot
+        # shrink.
         final = np.prod(self.size, dtype=float) * (bands + 1) * self._bits / 8
         return open_store(
             (height, width, bands),
@@ -185,14 +188,15 @@ class PictureSink:
             opaque, clear = self._settled(first, rows.shape[1])
             alpha = np.where(opaque, 1, np.where(clear, 0, alpha))[..., None]
             alpha = alpha.astype(np.float32)
-            # What rounds to clear is clear: dividing by almost nothing makes noise.
+            # Pixels that round to clear are clear: dividing by almost nothing makes
+            # noise.
             seen = alpha >= 0.5 / (2**self._bits - 1)
             colour = np.where(seen, colour / np.where(seen, alpha, 1), 0)
             bands = [colour, alpha]
         return quantised(np.concatenate(bands, axis=-1), self._store.dtype)
 
     def _settled(self, first: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Where SR rows first..first+count are sure to be opaque, and to be clear."""
+        """Masks the surely opaque and the surely clear pixels of some SR rows."""
         scale, radius = self._scale, _SETTLED_RADIUS
         top, bottom = first // scale, -(-(first + count) // scale)
         above, below = max(top - radius, 0), min(bottom + radius, self.picture.height)
@@ -205,7 +209,7 @@ class PictureSink:
         return found[0], found[1]
 
     def _image(self) -> Any:
-        """The result as a pyvips image that is computed as it is read."""
+        """Returns the result as a pyvips image that is computed while it is read."""
         image = self._store.image()
         has_alpha = self.picture.layers == 2
         if self._resized:
@@ -224,7 +228,7 @@ def result_size(height: int, width: int, outscale: float) -> tuple[int, int]:
 
 
 def quantised(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Float in [0, 1] to uint8 or uint16: clipped, then rounded half up."""
+    """Converts floats in [0, 1] to uint8 or uint16: clipped, then rounded half up."""
     most = np.float32(np.iinfo(dtype).max)
     return np.floor(np.clip(values, 0, 1) * most + np.float32(0.5)).astype(dtype)
 
@@ -234,7 +238,7 @@ def _bits(picture: Picture, target: Path) -> int:
 
 
 def _all_around(mask: np.ndarray, radius: int) -> np.ndarray:
-    """Whether all of the square of 2*radius + 1 pixels around is set; none outside."""
+    """Marks pixels whose square of 2*radius + 1 is all set; outside is unset."""
     for axis in (0, 1):
         widths = [(radius, radius) if a == axis else (0, 0) for a in (0, 1)]
         padded = np.pad(mask, widths, constant_values=True)
@@ -246,7 +250,7 @@ def _all_around(mask: np.ndarray, radius: int) -> np.ndarray:
 
 
 def _resized(image: Any, size: tuple[int, int], has_alpha: bool, bits: int) -> Any:
-    """A ushort image to `size`, rounded to `bits`."""
+    """Resizes a ushort image to `size`, rounded to `bits`."""
     height, width = size
     work = image.cast("float")
     if has_alpha:

@@ -1,4 +1,4 @@
-"""Photographs as the network reads them, and what the result must keep from them.
+"""Photographs as the network reads them, and the metadata that the result keeps.
 
 A file may hold more than a network takes, so each file is prepared once:
 
@@ -10,7 +10,7 @@ A file may hold more than a network takes, so each file is prepared once:
   one makes a second layer for the network, and the colours are multiplied by it first,
   so that hidden colours behind transparent pixels do not bleed into the visible ones;
 - ICC profile, EXIF, XMP and IPTC travel along (`Metadata`). Colours are not converted:
-  the network works on the values as they are, the profile says what they mean.
+  the network works on the stored values, and the profile gives their meaning.
 """
 
 import re
@@ -40,7 +40,7 @@ _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>))[2-8]")
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says about its pixels.
+    """A file's statements about its pixels.
 
     Attributes:
       blobs: name in libvips ("icc-profile-data", ...) -> bytes.
@@ -70,7 +70,7 @@ class Picture:
       has_alpha: the file has an alpha channel; the result gets one.
       layers: 2 when it is not opaque everywhere (colour and alpha), else 1.
       metadata: for the result.
-      notes: what was changed on the way, in words that follow the file's name.
+      notes: changes on the way, in words that follow the file's name.
     """
 
     def __init__(
@@ -84,8 +84,10 @@ class Picture:
         metadata: Metadata,
         notes: tuple[str, ...] = (),
     ) -> None:
-        """Args:
-        store: [H, W, colours (+ 1 when there is transparency)].
+        """Holds the decoded pixels.
+
+        Args:
+          store: [H, W, colours (+ 1 when there is transparency)].
         """
         self.path, self.kind, self.colours, self.metadata = (
             path,
@@ -126,7 +128,7 @@ class Picture:
         return np.stack([np.broadcast_to(layer, full) for layer in layers])
 
     def close(self) -> None:
-        """Gives the memory or the disk space back; may be called twice."""
+        """Frees the memory or the disk space; may be called twice."""
         self._store.close()
 
 

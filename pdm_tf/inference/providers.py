@@ -1,4 +1,4 @@
-"""Where a session really computes, and why not where it was asked to.
+"""Finds out where a session really computes, and why it is not the requested device.
 
 onnxruntime's own answers describe how it was built, not this machine:
 `get_available_providers()` lists CUDA where there is no GPU, and a session that was
@@ -43,12 +43,12 @@ _REASONS = (
 
 @dataclass(frozen=True)
 class ProviderReport:
-    """What was asked for and what came of it.
+    """The requested provider and the active one.
 
     Attributes:
       requested: "auto", "cpu", "cuda" or "tensorrt".
       active: "cpu", "cuda" or "tensorrt": where the session computes.
-      reason: why `active` is not what was asked for; "" when it is. For "auto" on a
+      reason: why `active` is not the requested provider; "" when it is. For "auto" on a
         CPU, why there is no CUDA.
       nodes_on_active: nodes of the optimised graph that run there.
       nodes_total: all its nodes.
@@ -71,7 +71,7 @@ class ProviderReport:
 
 
 def wanted_providers(provider: str) -> list[str]:
-    """Providers to try, best first, without the CPU.
+    """Lists providers to try, best first, without the CPU.
 
     Raises:
       UserError: unknown name.
@@ -90,7 +90,7 @@ def wanted_providers(provider: str) -> list[str]:
 
 
 def missing_for(ort: ModuleType, name: str, device_id: int = 0) -> str:
-    """Why `name` ("cuda", "tensorrt") need not even be tried here; "" to try it."""
+    """Returns why `name` ("cuda", "tensorrt") cannot work here; "" to try it."""
     if NATIVE[name] not in ort.get_available_providers():
         return (
             f"this onnxruntime ({ort.__version__}) was built without it; "
@@ -106,10 +106,10 @@ def missing_for(ort: ModuleType, name: str, device_id: int = 0) -> str:
 
 
 def cuda_options(device_id: int, *, tf32: bool) -> dict[str, str]:
-    """Options of the CUDA provider for tiles of a few shapes.
+    """Returns options of the CUDA provider for tiles of a few shapes.
 
     HEURISTIC chooses a convolution algorithm without trying all of them for each new
-    shape; the arena grows by what is asked for instead of doubling.
+    shape; the arena grows by the requested amounts instead of doubling.
     `fuse_conv_bias` stays off, because it makes results differ from run to run.
     """
     return {
@@ -122,7 +122,7 @@ def cuda_options(device_id: int, *, tf32: bool) -> dict[str, str]:
 
 
 def reason_in_log(log: str) -> str:
-    """The most specific reason in onnxruntime's native log, in one line; may be ""."""
+    """Finds the most specific reason in onnxruntime's native log: one line or ""."""
     lines = [_COLOUR.sub("", line).strip() for line in log.splitlines()]
     for pattern in _REASONS:
         for line in lines:
@@ -133,9 +133,9 @@ def reason_in_log(log: str) -> str:
 
 
 def nodes_by_provider(session: Any) -> dict[str, Counter[str]]:
-    """Provider's name -> how many nodes of which kind run there.
+    """Counts provider's name -> kind of node -> how many run there.
 
-    Empty under versions of onnxruntime that do not say (1.25 and earlier).
+    It is empty under versions of onnxruntime that do not report it (1.25 and earlier).
     """
     counts: dict[str, Counter[str]] = {}
     if not hasattr(session, "get_provider_graph_assignment_info"):
@@ -148,19 +148,19 @@ def nodes_by_provider(session: Any) -> dict[str, Counter[str]]:
 
 
 def report_on(session: Any, requested: str, reason: str) -> ProviderReport:
-    """Asks a session what it computes on.
+    """Reports where a session computes.
 
     Args:
       session: an `InferenceSession` that records assignments.
       requested: what the user asked for.
-      reason: why something better is not active, as far as it is known.
+      reason: why something better is not active, if known.
     """
     native = session.get_providers()[0]
     active = _ALIASES.get(native, native)
     counts = nodes_by_provider(session)
     heavy = {name: nodes["Conv"] + nodes["FusedConv"] for name, nodes in counts.items()}
     if sum(heavy.values()) and not heavy.get(active):
-        # It has the provider but gave it nothing to do that matters.
+        # It has the provider but gave it no work that matters.
         best = max(heavy, key=lambda name: heavy[name])
         reason = reason or f"{active} is there, but the convolutions went to {best}"
         active = best
@@ -177,18 +177,18 @@ def report_on(session: Any, requested: str, reason: str) -> ProviderReport:
 
 
 def check_strict(report: ProviderReport, path: Path | str) -> None:
-    """Raises UserError unless the session computes on what was asked for."""
+    """Raises UserError unless the session computes on the requested provider."""
     if report.requested in ("auto", report.active):
         return
     raise UserError(
         f"--provider={report.requested} with strict selection must not fall back. "
         f"Received: {report.active} for {path}, because {report.reason}. "
-        "Mend that, or allow the fallback."
+        "Fix that, or allow the fallback."
     )
 
 
 def _driver_problem(device_id: int) -> str:
-    """What keeps NVIDIA's driver from offering the device; "" for nothing."""
+    """Returns why NVIDIA's driver does not offer the device; "" if it does."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError as error:
@@ -221,7 +221,7 @@ def _tensorrt_problem() -> str:
 
 
 def tensorrt_options(device_id: int, cache: Path) -> Mapping[str, str]:
-    """Options of the TensorRT provider: engines take minutes to build and are kept."""
+    """Returns options of the TensorRT provider: engines take minutes and are kept."""
     cache.mkdir(parents=True, exist_ok=True)
     return {
         "device_id": str(device_id),

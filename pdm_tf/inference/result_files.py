@@ -1,4 +1,4 @@
-"""Result files: what each format can hold, encoding, and files that appear in full.
+"""Result files: the formats' limits, encoding, and files that appear in full.
 
 | | bits | alpha | longest side | memory while written |
 | --- | --- | --- | --- | --- |
@@ -15,7 +15,7 @@ writes none.
 A result appears in full or not at all, with one writer at a time. The content goes into
 `.NAME.part` in the same folder, is flushed to the disk and renamed. The hidden file
 is locked while it is written, so two programs that work on the same folder do not mix
-their bytes; what a killed program left has no lock, and is overwritten.
+their bytes; leftovers of a killed program have no lock, and are overwritten.
 """
 
 import contextlib
@@ -39,10 +39,10 @@ _BIGTIFF = 4_000_000_000
 
 @dataclass(frozen=True)
 class Format:
-    """What a file format can hold.
+    """The limits of a file format.
 
     Attributes:
-      label: as people write it.
+      label: its usual spelling.
       suffixes: the first is given to new files.
       bits: the most bits a sample.
       alpha: whether it holds an alpha channel.
@@ -81,7 +81,7 @@ def format_of(target: Path) -> str:
 
 
 def check_holds(picture: Picture, target: Path, height: int, width: int) -> list[str]:
-    """Returns what the format of `target` loses of a result, as notes.
+    """Returns notes on the losses of a result in the format of `target`.
 
     Args:
       picture: the source.
@@ -166,7 +166,7 @@ def encode(
 
 
 def _require_writable(descriptor: int, target: Path) -> None:
-    """Asks the system whether more can be written; libvips may have lost its answer."""
+    """Checks whether more can be written; libvips may have lost the system's error."""
     try:
         os.pwrite(descriptor, bytes(_PROBE), os.fstat(descriptor).st_size)
     except OSError as error:
@@ -197,7 +197,7 @@ class TargetFile:
             write_to(target.descriptor)
             target.commit()
 
-    Left without `commit`, it leaves nothing behind.
+    Without `commit`, nothing of it remains.
     """
 
     def __init__(self, path: Path) -> None:
@@ -232,7 +232,7 @@ class TargetFile:
         self._close()
 
     def discard(self) -> None:
-        """Removes what was written, if it was not committed."""
+        """Removes the file, if it was not committed."""
         if self._descriptor is not None:
             self._part.unlink(missing_ok=True)
             self._close()
@@ -254,7 +254,7 @@ def cannot_write(error: OSError) -> str:
 
 
 def _locked(path: Path) -> int:
-    """Opens and locks the file `path`, empty; BlockingIOError when someone else has."""
+    """Opens and locks the file `path`, empty; BlockingIOError if it is locked."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:

@@ -1,4 +1,4 @@
-"""One ONNX file, opened: what it is, where it computes, and a function on batches."""
+"""An opened ONNX file: its facts, its provider, and a function on batches."""
 
 import os
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ class SrSession:
         *,
         bound_to: tuple[str, int] | None = None,
     ) -> None:
-        """Reads what the file says of itself.
+        """Reads the file's metadata.
 
         Args:
           session: an `InferenceSession` that passed `check_tensors`.
@@ -69,7 +69,7 @@ class SrSession:
         """Upscales [B, h, w, 3] float32 in [0, 1] -> [B, h * s, w * s, 3] float32.
 
         Raises:
-          UserError: it cannot be computed, usually for want of memory.
+          UserError: it cannot be computed, usually for lack of memory.
         """
         return self._run(lr, self.info.layout)
 
@@ -91,14 +91,14 @@ class SrSession:
     def _run_plain(self, image: np.ndarray) -> np.ndarray:
         options = None
         if image.shape != self._shape:
-            # What the last shape needed is of no use to this one.
+            # The memory for the last shape does not help this one.
             options = release_unused(import_onnxruntime())
             self._shape = image.shape
         feed = {self._input.name: image}
         return self._session.run([self._output.name], feed, options)[0]
 
     def _run_bound(self, image: np.ndarray) -> np.ndarray:
-        """One copy to the device and one back, none in between."""
+        """Runs with one copy to the device and one back, none in between."""
         binding = self._session.io_binding()
         binding.bind_cpu_input(self._input.name, image)
         binding.bind_output(self._output.name, *self._bound_to)
@@ -123,7 +123,7 @@ def open_session(
         input of rank 4, free height and width, and values in [0, 1].
       provider: "auto" takes CUDA where it works, else the CPU; "cpu", "cuda" or
         "tensorrt".
-      strict: fail instead of computing somewhere else than `provider` says.
+      strict: fail instead of computing elsewhere than on `provider`.
       device_id: which GPU.
       threads: of the CPU; 0 takes the physical cores that this process may use.
       tf32: whether float32 convolutions on the GPU may round to TF32.
@@ -132,7 +132,7 @@ def open_session(
 
     Raises:
       UserError: no such file, not an ONNX file, not an SR network, or (strict) the
-        provider is not to be had.
+        provider is not available.
     """
     ort = import_onnxruntime()
     path = checked_path(path)
@@ -154,7 +154,7 @@ def open_session(
         wanted,
         session_options(
             ort,
-            # Beside a GPU there is little to do for a CPU.
+            # With a GPU there is little work for the CPU.
             threads=threads or (2 if wanted else usable_cores()),
             spinning=spinning,
             gpu=bool(wanted),
@@ -179,7 +179,7 @@ def open_session(
 def _make(
     ort: ModuleType, path: Path, wanted: Sequence[Any], options: Any
 ) -> tuple[Any, str]:
-    """Returns the native session and what the native part logged."""
+    """Returns the native session and the native part's log."""
     gpu = bool(wanted)
     try:
         with captured_native() as log:

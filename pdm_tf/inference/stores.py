@@ -1,12 +1,12 @@
-"""Where the pixels of one image lie: in memory, or in a scratch file if too many.
+"""Stores the pixels of one image in memory, or in a scratch file if they are too many.
 
-All images that are worked on at the same time share one `MemoryBudget`. What fits into
-it is an array; what does not goes row by row into a raw file in the target's folder.
-Both hold the same samples, so the result does not depend on which it was. A scratch
-file has no name (it is unlinked as soon as it is open): however the program ends, the
-system takes it away, and no gigabytes are left behind.
+All images in work share one `MemoryBudget`. Pixels that fit into it are an array;
+others go row by row into a raw file in the target's folder. Both hold the same samples,
+so the result does not depend on which it was. A scratch file has no name (it is
+unlinked as soon as it is open): however the program ends, the system removes it, and no
+gigabytes are left behind.
 
-Its samples lie behind the header of an uncompressed TIFF, of which libvips reads strip
+Its samples lie behind the header of an uncompressed TIFF, which libvips reads strip
 after strip. Without a header libvips maps the whole file, and the pages that it has
 read all count as memory of the program (measured: 300 MB more for 288 MB of pixels).
 """
@@ -40,7 +40,7 @@ class MemoryBudget:
         self._lock = threading.Lock()
 
     def reserve(self, size: int) -> bool:
-        """Takes `size` bytes, or nothing when there are not so many."""
+        """Takes `size` bytes if so many are left; returns whether it did."""
         with self._lock:
             if size > self._left:
                 return False
@@ -48,7 +48,7 @@ class MemoryBudget:
             return True
 
     def release(self, size: int) -> None:
-        """Gives back what `reserve` took."""
+        """Gives back bytes that `reserve` took."""
         with self._lock:
             self._left += size
 
@@ -60,7 +60,7 @@ class PixelStore(Protocol):
     dtype: np.dtype
 
     def append(self, rows: np.ndarray) -> None:
-        """Adds [n, W, bands] below what is there. OSError: the disk is full."""
+        """Adds [n, W, bands] below the rows so far. OSError: the disk is full."""
 
     def clear(self) -> None:
         """Forgets all rows; `append` begins at the top again."""
@@ -72,18 +72,18 @@ class PixelStore(Protocol):
         """Returns rows top..bottom, [n, W, bands]; not to be written to."""
 
     def image(self, *, in_order: bool = True) -> Any:
-        """Returns the pixels as a pyvips image that reads them as it is asked.
+        """Returns the pixels as a pyvips image that reads them on demand.
 
         Args:
-          in_order: they are asked for once, from top to bottom.
+          in_order: whether they are read once, from top to bottom.
         """
 
     def close(self) -> None:
-        """Gives the memory or the disk space back; may be called twice."""
+        """Frees the memory or the disk space; may be called twice."""
 
 
 class MemoryStore:
-    """The pixels as an array."""
+    """Holds the pixels in an array."""
 
     def __init__(
         self, shape: Shape, dtype: np.dtype, budget: MemoryBudget | None = None
@@ -125,7 +125,7 @@ class MemoryStore:
 
 
 class ScratchStore:
-    """The pixels in a file without a name, in `folder`."""
+    """Holds the pixels in a file without a name, in `folder`."""
 
     def __init__(self, shape: Shape, dtype: np.dtype, folder: Path) -> None:
         self.shape, self.dtype = shape, np.dtype(dtype)
@@ -141,7 +141,7 @@ class ScratchStore:
         self._file.seek(self._start)
 
     def fill(self, image: Any) -> None:
-        """Also raises OSError: the disk is full (libvips would blame the image)."""
+        """Raises OSError too if the disk is full (libvips would blame the image)."""
         errors: list[OSError] = []
         target = import_pyvips().TargetCustom()
         target.on_write(lambda data: self._take(data, errors))
@@ -183,7 +183,7 @@ class ScratchStore:
         self._file.close()
 
     def _take(self, data: bytes, errors: list[OSError]) -> int:
-        """Writes what libvips hands over; it learns of an error by -1 alone."""
+        """Writes libvips' data; -1 is all it accepts as an error."""
         try:
             return self._file.write(data)
         except OSError as error:
@@ -209,7 +209,7 @@ def open_store(
       spare: bytes that must stay free as well, for the file made from it.
 
     Raises:
-      UserError: the disk has not the space for a scratch file.
+      UserError: the disk lacks the space for a scratch file.
     """
     size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
     if budget.reserve(size):
@@ -219,7 +219,7 @@ def open_store(
 
 
 def tiff_header(shape: Shape, dtype: np.dtype) -> bytes:
-    """Returns what makes a TIFF of the samples that follow it, of any size.
+    """Returns the header that makes the following samples a TIFF, of any size.
 
     BigTIFF 1.0 with 8-byte offsets, in the machine's byte order; strips of
     `_STRIP_ROWS` rows. Alpha, bands 2 and 4, is not multiplied in.

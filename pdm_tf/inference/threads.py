@@ -1,4 +1,4 @@
-"""The threads of one call: what they wait for, how they fail, how they are given up."""
+"""The threads of one call: their queues, errors and cancellation."""
 
 import queue
 import threading
@@ -9,10 +9,10 @@ _POLL = 0.1  # s between two looks at whether the call is being given up
 
 
 class Worker(NamedTuple):
-    """What one thread does.
+    """The work of one thread.
 
     Attributes:
-      work: run once; what it raises is raised again in the caller's thread.
+      work: run once; its exception is raised again in the caller's thread.
       patience: seconds to wait for it when the call is given up; it may be deep in
         other code by then, and is left there.
     """
@@ -29,8 +29,10 @@ class Threads:
     """
 
     def __init__(self, workers: Mapping[str, Worker]) -> None:
-        """Args:
-        workers: name of the thread -> what it does; in the order in which they end.
+        """Makes the threads, not started yet.
+
+        Args:
+          workers: name of the thread -> its work; in the order in which they end.
         """
         self._stop = threading.Event()
         self._defect: BaseException | None = None
@@ -72,12 +74,12 @@ class Threads:
         return None
 
     def raise_defect(self) -> None:
-        """Raises what a thread has raised."""
+        """Raises the exception of a thread, if there is one."""
         if self._defect is not None:
             raise self._defect
 
     def finish(self, meanwhile: Callable[[], None] = lambda: None) -> None:
-        """Waits until all threads have ended, then raises what one has raised.
+        """Waits until all threads have ended, then raises the exception of one, if any.
 
         Args:
           meanwhile: called now and then, and once when all have ended.
@@ -90,7 +92,7 @@ class Threads:
         self.raise_defect()
 
     def stop(self) -> None:
-        """Gives the call up: no thread waits at a queue any more."""
+        """Gives the call up, so that no thread waits at a queue any more."""
         self._stop.set()
 
     def leave(self) -> bool:

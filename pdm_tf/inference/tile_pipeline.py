@@ -3,9 +3,9 @@
     reader thread --tiles--> caller's thread --batches--> assembler thread
      source.read               session.run                  sink.write_rows, finish
 
-The queues between them are short, so what is held is a few tiles, one row of tiles per
-image that is being put together, and never an image. A source or a sink that raises
-fails its own image only; what belongs to no image (Ctrl-C, a defect) ends the run.
+The queues between them are short, so they hold a few tiles and one row of tiles per
+image that is being put together, never an image. A source or a sink that raises fails
+its own image only; other exceptions (Ctrl-C, a defect) end the run.
 """
 
 import queue
@@ -21,10 +21,10 @@ from pdm_tf.inference.threads import Threads, Worker
 from pdm_tf.inference.tiling import Assembler, Cutting, TilePlan
 
 _PORTION = 16 * 2**20  # bytes of rows that a sink gets at once
-_POLL = 0.1  # s that the caller's thread waits before it reports what is done
+_POLL = 0.1  # s that the caller's thread waits before it reports finished images
 _LINGER = 0.02  # s that a batch waits for more tiles of its shape
-# s that the reader is waited for when the run is given up: it may sit in the iterator
-# of the jobs, which may learn of it only when `upscale` has raised.
+# s to wait for the reader when the run is given up: it may sit in the iterator of the
+# jobs, which may learn of it only when `upscale` has raised.
 _READER_PATIENCE = 0.5
 
 
@@ -46,22 +46,22 @@ class LrSource(Protocol):
 
 
 class SrSink(Protocol):
-    """Where an upscaled image goes. Only one thread at a time calls it."""
+    """Takes an upscaled image. Only one thread at a time calls it."""
 
     def write_rows(self, rows: np.ndarray) -> None:
         """Takes the next rows [layers, n, W * scale, 3] float32, not clipped.
 
-        The array is used again after the call: what is kept must be copied.
+        The array is used again after the call: copy any part to keep.
         """
 
     def finish(self) -> None:
-        """All rows have come."""
+        """Notes that all rows have come."""
 
     def restart(self) -> None:
-        """All rows so far are void; the first one comes next."""
+        """Discards all rows so far; the first one comes next."""
 
     def abort(self) -> None:
-        """No more rows will come, and those that came are of no use."""
+        """Gives up: no more rows will come, and those that came are useless."""
 
 
 class ImageJob:
@@ -70,7 +70,7 @@ class ImageJob:
     Attributes:
       index: its place in the order of the jobs.
       attempt: 0, or 1 when it is being redone in float32.
-      closed: nothing more is to be done for it.
+      closed: whether it needs no more work.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class ImageJob:
         """Yields the tiles in the order that the assembler wants.
 
         Reads one row of tiles at a time, ends when the job is closed or another attempt
-        is made, and raises what the source raises.
+        is made, and raises the source's exceptions.
         """
         width = self._plan.width
         for y in self._plan.rows:
@@ -119,7 +119,7 @@ class ImageJob:
         return Assembler(self._plan, self._scale, self._write, layers=self._layers)
 
     def _write(self, rows: np.ndarray) -> None:
-        """In portions, because a sink makes copies of what it gets."""
+        """Writes in portions, because a sink copies its rows."""
         count = max(1, _PORTION // max(rows[:, :1].nbytes, 1))
         for top in range(0, rows.shape[1], count):
             self.sink.write_rows(rows[:, top : top + count])
@@ -134,7 +134,7 @@ class Tile(NamedTuple):
 
     @property
     def wanted(self) -> bool:
-        """Whether its result is still of use."""
+        """Whether its result is still needed."""
         return not self.job.closed and self.attempt == self.job.attempt
 
 
@@ -158,7 +158,7 @@ class Batcher:
         self._groups.setdefault(tile.pixels.shape, []).append(tile)
 
     def full(self) -> list[Tile] | None:
-        """A batch that is worth running; None when it is better to wait."""
+        """Returns a batch that is worth running; None when it is better to wait."""
         for shape, group in self._groups.items():
             if len(group) >= self._size:
                 return self._take(shape)
@@ -166,7 +166,7 @@ class Batcher:
         return self.oldest() if len(self) > 2 * self._size else None
 
     def oldest(self) -> list[Tile]:
-        """What has waited longest, up to a batch of it."""
+        """Returns the tiles that have waited longest, up to a batch."""
         return self._take(next(iter(self._groups)))
 
     def _take(self, shape: tuple[int, ...]) -> list[Tile]:
@@ -177,7 +177,7 @@ class Batcher:
 
 
 class Upscaler(Protocol):
-    """What a run needs of `engine.Engine`."""
+    """The part of `engine.Engine` that a run needs."""
 
     session: SrSession
     scale: int
@@ -193,7 +193,7 @@ class Upscaler(Protocol):
 
 
 class TilePipeline:
-    """Made for one call; see `Engine.upscale` for jobs and on_done."""
+    """Prepares one call; see `Engine.upscale` for jobs and on_done."""
 
     def __init__(
         self,
@@ -265,7 +265,7 @@ class TilePipeline:
             for tile in batch if len(batch) > 1 else []:
                 self._compute([tile], session)  # perhaps only together too large
             return
-        # Found by the sum of all values, which is cheap; then looked at closely.
+        # A cheap sum over all values finds it; then each tile is checked.
         broken = set()
         if not np.isfinite(sr.sum()):
             broken = {
@@ -282,7 +282,7 @@ class TilePipeline:
             self._redo(job)
 
     def _redo(self, job: ImageJob) -> None:
-        """Does an image once more in float32, here and now."""
+        """Redoes an image in float32 at once."""
         engine = self._engine
         try:
             session = engine.float32_session() if job.attempt == 0 else None

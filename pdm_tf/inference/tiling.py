@@ -3,22 +3,22 @@
 One border policy, for tiles and whole images alike: the network's own zero padding, at
 the image's true border and nowhere else. A tile at a border starts exactly there; each
 other side of a tile has `overlap` LR pixels of real context that are computed and
-thrown away. So whenever the network's receptive radius is at most `overlap`, the tiled
+discarded. So whenever the network's receptive radius is at most `overlap`, the tiled
 result is the result of one pass over the whole image, borders included. (Padding an
 image by reflection instead, as tilers often do, changes its border by up to 75 levels.)
 
 Where the overlap is smaller than the radius, tiles only approximate the whole, and a
 seam between two of them can be blended: over `blend` more LR pixels, which both tiles
 compute with full context, one fades into the other linearly. The weights of the two
-sum to one, and the fade is written so that equal values stay exactly what they are:
-blending costs work, never exactness.
+sum to one, and the fade is written so that equal values stay exactly equal: blending
+costs work, never exactness.
 
 All tiles of an image have one size: the last one is moved back inside. An axis shorter
 than the tile is not cut.
 
-`choose_cutting` fills in what was not chosen. The overlap is the network's receptive
-radius where that can be afforded; where the network sees further than is practical, it
-is one that was measured to be enough, and seams are blended. The tile follows from the
+`choose_cutting` fills in missing settings. The overlap is the network's receptive
+radius if that can be afforded; if the network sees further than is practical, it is one
+that was measured to be enough, and seams are blended. The tile follows from the
 overlap. A tile of side T computes T^2 pixels and keeps (T - 2 * overlap)^2 of them, so
 small tiles waste work (128 with EDSR's 36: 5.2 times the image) and large ones need
 memory (about 12 kB per LR pixel at x4 under onnxruntime: 0.8 GB at 256). 256 is where
@@ -67,7 +67,7 @@ def spans(length: int, tile: int, overlap: int, blend: int = 0) -> list[Span]:
       in common between neighbours and never between three.
 
     Raises:
-      ValueError: a tile that is nothing but overlap and blend.
+      ValueError: a tile that consists of overlap and blend alone.
     """
     if overlap < 0 or blend < 0 or tile < smallest_tile(overlap, blend):
         raise ValueError(
@@ -109,7 +109,7 @@ def even_tile(length: int, tile: int, overlap: int, blend: int = 0) -> int:
 
 
 class TilePlan(NamedTuple):
-    """How one image is cut: every tile is one of `rows` times one of `columns`."""
+    """The tiles of one image: every tile is one of `rows` times one of `columns`."""
 
     height: int
     width: int
@@ -259,7 +259,7 @@ def upscale_in_tiles(
       scale: the factor of `upscale`.
       tile: images of more than tile * tile pixels are cut into tiles of at most tile x
         tile; 0 never cuts.
-      overlap: LR pixels of context around what is kept.
+      overlap: LR pixels of context around the kept part.
       blend: LR pixels over which neighbours fade; `upscale` must give floats then.
 
     Returns:
@@ -286,7 +286,7 @@ def upscale_in_tiles(
     return out
 
 
-# A network that sees no further than this is cut exactly.
+# Images of networks that see no further than this are cut exactly.
 LARGEST_EXACT = 64
 # LR pixels, for a network that sees further and for which nothing was measured.
 OVERLAP_UNKNOWN = 32
@@ -295,14 +295,14 @@ BLEND = 8
 SMALLEST_TILE, LARGEST_TILE = 128, 256
 # LR pixels that a GPU gets at once: 8 tiles of 128, or 2 of 256.
 GPU_PIXELS = 8 * 128 * 128
-# Bytes of the row of tiles that is put together; wide images get flatter tiles.
+# Bytes of a row of tiles in assembly; wide images get flatter tiles.
 BAND_BYTES = 128 * 2**20
 _LEAST_ROWS = 16  # that a flatter tile must still fill, in LR pixels
 
 
 @dataclass(frozen=True)
 class Cutting:
-    """How images are cut.
+    """Settings for cutting images.
 
     Attributes:
       tile: side in LR pixels.
@@ -348,20 +348,20 @@ def choose_cutting(
     advised: int | None,
     on_gpu: bool,
 ) -> Cutting:
-    """Fills in what was left open.
+    """Chooses the settings that were left open.
 
     Args:
       tile: side in LR pixels; 0 chooses.
-      overlap: LR pixels; None takes the receptive radius, or what is advised where
-        that is too far, and never more than a third of a tile that was asked for.
+      overlap: LR pixels; None takes the receptive radius, or the advised overlap if
+        that is too far, and never more than a third of a requested tile.
       blend: LR pixels; None: 8 where the overlap is less than the radius, else 0.
       batch_size: tiles at once; 0: one on a CPU, on a GPU as many as make 8 of 128.
       radius: receptive radius in LR pixels; None: unknown.
       advised: overlap that the model file advises, LR pixels; None: it does not.
-      on_gpu: where it is computed.
+      on_gpu: whether a GPU computes.
 
     Raises:
-      UserError: a tile that cannot have the overlap and blend that were asked for.
+      UserError: a tile that is too small for the requested overlap and blend.
     """
     if tile < 0 or batch_size < 0 or (overlap or 0) < 0 or (blend or 0) < 0:
         raise UserError(
@@ -384,7 +384,7 @@ def choose_cutting(
             f"least {least}. Received: {tile}. Use a larger tile or a smaller overlap."
         )
     if not tile:
-        # 3.5 times what is lost on both sides: about twice the work of the image.
+        # 3.5 times the loss on both sides: about twice the work of the image.
         side = 32 * math.ceil(7 * (overlap + blend / 2) / 32)
         tile = max(min(max(side, SMALLEST_TILE), LARGEST_TILE), least)
     if not batch_size:
