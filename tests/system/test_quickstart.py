@@ -4,6 +4,8 @@ That the real one beats bicubic within ten minutes is measured (BUILD_NOTES.md),
 checked here by a slow test.
 """
 
+import contextlib
+import io
 import os
 import re
 import signal
@@ -15,15 +17,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pdm_tf import quickstart
+from pdm_tf.cli import program
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8
+from tests.support.exporting import stages_here
 from tests.support.html_check import check_html
+from tests.support.programs import run_here
 
 ROOT = Path(__file__).resolve().parents[2]
 
 TINY = (
     "--train_flag=--sr_arg=num_blocks=1",
     "--train_flag=--sr_arg=filters=4",
+    "--train_flag=--kernel_arg=num_blocks=1",
+    "--train_flag=--kernel_arg=filters=8",
+    "--train_flag=--discriminator_arg=filters=8",
     "--train_flag=--batch_size=2",
     "--train_flag=--validate_every=0",
     "--train_flag=--log_every=1",
@@ -54,6 +63,26 @@ def finished(output: Path, *flags: str) -> str:
     return text
 
 
+def finished_here(output: Path, *flags: str) -> str:
+    """As `finished`, with the quickstart and all that it starts in this process."""
+
+    def run_program(module: str, *more: str) -> int:
+        print(run_here(module, *more))
+        return program.OK
+
+    printed = io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(printed),
+        stages_here(),
+    ):
+        patch.setattr(quickstart, "_run_program", run_program)
+        given = (f"--output_dir={output}", *flags)
+        code = program.call(quickstart.SPEC, quickstart.main, given)
+    assert code == program.OK, printed.getvalue()
+    return printed.getvalue()
+
+
 @pytest.fixture(scope="module")
 def interrupted(tmp_path_factory) -> tuple[Path, str, int]:
     """A quickstart that got a Ctrl-C after three steps: folder, output, exit code."""
@@ -72,9 +101,9 @@ def interrupted(tmp_path_factory) -> tuple[Path, str, int]:
 
 @pytest.fixture(scope="module")
 def first(interrupted) -> tuple[Path, str]:
-    """The same command, which this time is let finish: folder, output."""
+    """The same command in this process, which is let finish: folder, output."""
     output, _, _ = interrupted
-    return output, finished(output, *TINY, "--steps=12")
+    return output, finished_here(output, *TINY, "--steps=12")
 
 
 def test_ctrl_c_saves_and_the_same_command_goes_on(interrupted, first):

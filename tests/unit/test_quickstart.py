@@ -52,6 +52,13 @@ def test_a_stop_reaches_the_running_program_once_and_its_code_comes_back(
     assert process.returncode == 75
 
 
+def test_the_export_of_the_checkout_starts_from_any_folder(tmp_path, monkeypatch):
+    """It is not installed with the package."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert quickstart._run_program("export", "--help") == 0
+
+
 def test_a_killed_program_has_the_shells_code(tmp_path, monkeypatch):
     source = "import os; os.kill(os.getpid(), 9)"
     (tmp_path / "killed.py").write_text(source)
