@@ -5,6 +5,7 @@ tested beside the unit tests' oracles.
 """
 
 import dataclasses
+import functools
 
 import keras
 import numpy as np
@@ -22,7 +23,9 @@ every_sr_net = pytest.mark.parametrize("sr_net", SR_NETS)
 BUNDLED = [name for name in EXAMPLES if "module" not in name]
 
 
+@functools.cache
 def built(name, dtype="float32"):
+    """The example's network, made once: no test may change it."""
     network = EXAMPLES[name].config.build(dtype)
     shake(network, amount=0.2)
     return network
@@ -95,7 +98,8 @@ def test_bundle_round_trip_is_bit_equal(name, tmp_path):
 
 @every_network
 def test_bfloat16_computes_inside_and_is_float32_outside(name):
-    network, reference = built(name, "mixed_bfloat16"), built(name)
+    network = EXAMPLES[name].config.build("mixed_bfloat16")
+    reference = built(name)
     network.set_weights(reference.get_weights())
     found = EXAMPLES[name].call(network, 7)
     assert found.dtype == tf.float32

@@ -15,6 +15,7 @@ from export.saved_model import write_saved_model
 from export.signatures import SIGNATURES
 from export.sources import ExportSources
 from pdm_tf.bundles.bundle import Bundle
+from pdm_tf.bundles.chain import chained
 from pdm_tf.core.images import decode_rgb_u8, to_float, to_u8
 from pdm_tf.models.sr import EDSRConfig
 from tests.support.tiny_nets import EDSR_TINY, RRDB_TINY, built, photo
@@ -27,7 +28,8 @@ def _sources(*networks):
         Bundle(n, "sr", type(n).__name__, n.config, n.config.scale, 0, "", {})
         for n in networks
     )
-    return ExportSources(bundles, None, ("",) * len(bundles), "")
+    network = networks[0] if len(networks) == 1 else chained(networks)
+    return ExportSources(network, bundles, None, ("",) * len(bundles), "")
 
 
 @pytest.fixture(scope="module", params=[EDSR_TINY, RRDB_TINY], ids=["edsr", "rrdb"])
