@@ -1,14 +1,14 @@
-"""How sure a mean over images is: bootstrap confidence intervals.
+"""Bootstrap confidence intervals of means over images.
 
 Efron 1987, "Better bootstrap confidence intervals" (BCa), as `scipy.stats.bootstrap`
 computes it: images are drawn with replacement, the mean taken of each draw, and the
-percentiles of those means corrected for bias and skewness. What is compared on the same
-images (model and bicubic, or two models) is compared image by image: the interval of
-the mean difference is much narrower than those of the two means, and the one to look at
-when asking whether a gain is real.
+percentiles of those means corrected for bias and skewness. Results on the same images
+(model and bicubic, or two models) are compared image by image: the interval of the mean
+difference is much narrower than those of the two means, and the one to look at when
+asking whether a gain is real.
 
-It is the spread over images that is measured, not over training runs. Of fewer than
-about 20 images the intervals come out too narrow.
+The intervals show the spread over images, not over training runs. With fewer than about
+20 images they are too narrow.
 """
 
 import math
@@ -33,7 +33,7 @@ def bootstrap_interval(
     """BCa interval of the mean.
 
     Args:
-      values: one per image; those that are not finite are left out, as of the mean.
+      values: one per image; non-finite ones are left out, as in the mean.
       level: probability that the interval holds the true mean.
       resamples: how many draws.
       seed: the same values and seed give the same interval.
@@ -63,10 +63,10 @@ def bootstrap_interval(
 def paired_interval(
     values: Sequence[float], others: Sequence[float], **settings: Any
 ) -> tuple[float, float] | None:
-    """Interval of the mean of values - others, image by image, where both are finite.
+    """BCa interval of the mean of values - others, where both are finite.
 
     Raises:
-      ValueError: they are not of the same images.
+      ValueError: the two have different lengths.
     """
     if len(values) != len(others):
         raise ValueError(
@@ -83,11 +83,11 @@ def intervals_of(
     baseline: Mapping[str, Sequence[float]],
     baseline_name: str,
 ) -> dict[str, Any]:
-    """The "interval" of report.json.
+    """Makes the "interval" of report.json.
 
     Args:
       model: metric -> one value per image.
-      baseline: the same of the baseline, in the same order; empty without one.
+      baseline: likewise for the baseline, in the same order; empty without one.
       baseline_name: its key.
 
     Returns:

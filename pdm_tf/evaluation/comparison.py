@@ -1,8 +1,8 @@
-"""Several evaluations of one set as one table: who is best, and is it chance?
+"""Compares several evaluations of one set in a table: ranks and differences.
 
 The layout is that of the paper's tables 2 and 3 (arXiv:2203.04962): methods as rows,
 bicubic first, metrics as columns, the best bold and the second underlined. Ranks follow
-the numbers as printed, so that what looks equal is equal.
+the numbers as printed, so that equal-looking numbers rank equally.
 
 Means are over the images that every method has scored, and differences are taken image
 by image on them (`bootstrap.paired_interval`). Evaluations that cannot be compared are
@@ -20,7 +20,7 @@ from pdm_tf.evaluation.bootstrap import LEVEL, bootstrap_interval, paired_interv
 from pdm_tf.evaluation.results import BASELINE, finite_or_none
 
 BEST = "best"
-_SAME = 1e-6  # bicubic's scores on the same images, whoever computed them
+_SAME = 1e-6  # bicubic's scores on the same images, from any evaluation
 Report = Mapping[str, Any]
 Values = dict[str, list[float]]  # metric -> one value per image
 
@@ -39,12 +39,11 @@ class Row:
 
 
 def compare(methods: Sequence[Row], against: str = BEST) -> dict[str, Any]:
-    """The content of comparison.json.
+    """Makes the content of comparison.json.
 
     Args:
       methods: at least one, of different names.
-      against: name of the row that differences are taken to; BEST: for each metric the
-        best row.
+      against: name of the row to compare with; BEST: for each metric the best row.
 
     Raises:
       UserError: evaluations that cannot be compared, or no such row.
@@ -109,20 +108,20 @@ def _check_settings(methods: Sequence[Row]) -> None:
     for key in ("scale", "crop_border"):
         found = {method.name: method.report[key] for method in methods}
         if len(set(found.values())) > 1:
-            told = ", ".join(f"{name} {value}" for name, value in found.items())
-            raise UserError(f"Evaluations must have one {key}. Received: {told}.")
+            text = ", ".join(f"{name} {value}" for name, value in found.items())
+            raise UserError(f"Evaluations must have one {key}. Received: {text}.")
 
 
 def _common_metrics(methods: Sequence[Row]) -> dict[str, Any]:
-    """Metrics that all have, in the order of the first, made from the same files."""
+    """Returns the metrics of all methods, in the first's order; checks their files."""
     common = {
         name: spec
         for name, spec in methods[0].report["metrics"].items()
         if all(name in method.report["metrics"] for method in methods)
     }
     if not common:
-        told = "; ".join(f"{m.name}: {', '.join(m.report['metrics'])}" for m in methods)
-        raise UserError(f"Evaluations must have a metric in common. Received: {told}.")
+        text = "; ".join(f"{m.name}: {', '.join(m.report['metrics'])}" for m in methods)
+        raise UserError(f"Evaluations must have a metric in common. Received: {text}.")
     for name, spec in common.items():
         for method in methods[1:]:
             other = method.report["metrics"][name]
@@ -143,10 +142,10 @@ def _common_images(methods: Sequence[Row]) -> list[str]:
         if all(image["name"] in known for known in having)
     ]
     if not names:
-        told = "; ".join(
+        text = "; ".join(
             f"{m.name}: {m.report['images'][0]['name']}, ..." for m in methods
         )
-        raise UserError(f"Evaluations must have images in common. Received: {told}.")
+        raise UserError(f"Evaluations must have images in common. Received: {text}.")
     return names
 
 

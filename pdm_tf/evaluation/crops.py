@@ -1,4 +1,4 @@
-"""Small crops of every image's pictures, kept beside the scores.
+"""Small crops of every image's pictures, kept with the scores.
 
 A comparison of several evaluations shows the same region of the same image as each
 method made it, without computing anything again. The region depends on the set alone
@@ -34,7 +34,7 @@ class CropWriter:
 
         Args:
           output: folder of the evaluation.
-          limit: of how many images, the first ones; -1: all.
+          limit: how many of the first images; -1: all.
         """
         self._folder = output / FOLDER
         self._limit = limit
@@ -56,7 +56,7 @@ class CropWriter:
         self._images[image.row.name] = {"region": list(region), "files": files}
 
     def finish(self) -> None:
-        """Writes the index, in which nothing counts that is not there in full."""
+        """Writes the index; crops count only once they are in it."""
         if self._images:
             write_json_atomic(self._folder / _INDEX, {"images": self._images})
 
@@ -68,7 +68,7 @@ class StoredCrop:
     Attributes:
       region: (top, left, height, width) in SR pixels.
       folder: where the files are.
-      files: "lr", "bicubic", "sr", "hr" -> file name, as far as there.
+      files: "lr", "bicubic", "sr", "hr" -> file name, for existing ones.
     """
 
     region: tuple[int, int, int, int]

@@ -1,8 +1,8 @@
-"""Everything that can be measured of a learned degradation, as JSON-ready numbers.
+"""Measures everything about a learned degradation, as JSON-ready numbers.
 
-`measure_degradation` samples a PDM on given HR photographs and says what its kernels
-and noise are like; with true kernels, true noise or real LR photographs at hand it also
-compares with those. The metrics themselves are in `metrics/degradation/`.
+`measure_degradation` samples a PDM on given HR photographs and describes its kernels
+and noise; given true kernels, true noise or real LR photographs it also compares with
+those. The metrics themselves are in `metrics/degradation/`.
 """
 
 import dataclasses
@@ -46,7 +46,7 @@ _BATCH = 8
 
 
 class NoiseFacts(NamedTuple):
-    """What noise is like.
+    """Statistics of noise.
 
     Attributes:
       std: overall, about each image's own mean, in units of the image range.
@@ -68,11 +68,11 @@ class NoiseFacts(NamedTuple):
 
 
 class NoiseComparison(NamedTuple):
-    """Learned noise beside the true one, both as 8-bit files hold them.
+    """Learned and true noise, both as 8-bit files hold them.
 
     Attributes:
-      learned: what the learned noise is like.
-      true: what the true noise is like.
+      learned: statistics of the learned noise.
+      true: statistics of the true noise.
       ratio: learned over true standard deviation, overall.
       ratio_by_level: [L] the same at each signal level, None where not known.
       worst_deviation: largest |ratio - 1| over the known levels.
@@ -90,7 +90,7 @@ class SampleComparison(NamedTuple):
 
     Attributes:
       kernel_distance: MMD^2 and its p-value.
-      classifier: accuracy of telling them apart, with its interval.
+      classifier: accuracy in separating them, with its interval.
     """
 
     kernel_distance: KernelDistance
@@ -98,12 +98,12 @@ class SampleComparison(NamedTuple):
 
 
 class RealComparison(NamedTuple):
-    """Synthesised LR patches beside real ones.
+    """Synthesised LR patches compared with real ones.
 
     Attributes:
       synthesised: real against synthesised patches.
-      real: one half of the real photographs against the other: what scenes alone do.
-        None with fewer than 8 of them.
+      real: one half of the real photographs against the other: the effect of scenes
+        alone. None with fewer than 8 of them.
     """
 
     synthesised: SampleComparison
@@ -112,11 +112,11 @@ class RealComparison(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class DegradationReport:
-    """Numbers of one learned degradation; what could not be compared is None.
+    """Numbers of one learned degradation; None for comparisons that were not possible.
 
     Attributes:
-      kernels: of the learned kernels by themselves.
-      noise: of the learned noise; None without a noise module.
+      kernels: statistics of the learned kernels.
+      noise: statistics of the learned noise; None without a noise module.
       true_kernels: against true kernels.
       true_noise: against true noise.
       real_lr: against real LR photographs.
@@ -129,7 +129,7 @@ class DegradationReport:
     real_lr: RealComparison | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Nested dictionaries, lists and numbers; None for what is not finite."""
+        """Returns nested dicts, lists and numbers; None for non-finite numbers."""
         return {
             field.name: _plain(getattr(self, field.name))
             for field in dataclasses.fields(self)
@@ -153,7 +153,7 @@ def measure_degradation(
         `FAKES` are used, spread over the list.
       true_kernels: [N, K, K], or None.
       true_noise: (clean, noise) [h, w, 3] per image, as `noise_of_pair` gives them:
-        with what storing as 8 bits did to it, as is the learned noise beside it.
+        including the effect of storing as 8 bits, as in the learned noise.
       real_lr: LR photographs [h, w, 3] uint8 whose degradation is to be learned.
       seed: of latents and patches.
 
@@ -190,11 +190,11 @@ def measure_degradation(
 def learned_kernels(
     pdm: keras.Model, photographs: Sequence[np.ndarray], count: int, seed: int = 0
 ) -> np.ndarray:
-    """[count, K, K] float64: the kernels that `measure_degradation` measures.
+    """Returns the kernels of `measure_degradation`, [count, K, K] float64.
 
     Args:
       pdm, photographs, seed: as there.
-      count: how many; as many as there are true kernels, for the same ones.
+      count: how many; for the same ones, the number of true kernels.
 
     Raises:
       UserError: no photograph is large enough.
@@ -210,7 +210,7 @@ def _drawn(pdm: keras.Model, crops: np.ndarray, count: int, seed: int) -> np.nda
 def compare_with_real(
     fakes_u8: Sequence[np.ndarray], reals_u8: Sequence[np.ndarray], seed: int = 0
 ) -> RealComparison:
-    """Two-sample tests between LR images, and between halves of the real ones.
+    """Runs two-sample tests between LR images, and between halves of the real ones.
 
     Args:
       fakes_u8, reals_u8: [h, w, 3] uint8 each, at least 4 of both.
@@ -248,7 +248,7 @@ def _features(
 
 
 def _crops(config: Any, photographs: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
-    """HR crops [N, H, W, 3] with what the blur wants around them, and LR pixels of it.
+    """Cuts HR crops [N, H, W, 3] with context for the blur; returns its LR pixels too.
 
     Around a crop lies the margin that the blur eats; a blur that mirrors gets as many
     pixels, whose results (the second value, on each side) are cut off again.
@@ -305,7 +305,7 @@ def _compare_noise(
     noise: np.ndarray,
     true_noise: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> NoiseComparison:
-    """Both as stored: what is in an LR image beyond the blurred HR image."""
+    """Computes both as stored: an LR image minus the blurred HR image."""
     side = min(min(x.shape[:2]) for x, _ in true_noise)
     true_clean, true = (
         np.stack([_middle(pair[part], side) for pair in true_noise]) for part in (0, 1)
@@ -323,7 +323,7 @@ def _compare_noise(
 
 
 def _split(noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each image's own mean [B, 1, 1, C], and what is left of the noise."""
+    """Splits noise into each image's own mean [B, 1, 1, C] and the rest."""
     mean = noise.mean(axis=(1, 2), keepdims=True)
     return mean, noise - mean
 

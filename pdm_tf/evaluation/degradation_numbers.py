@@ -1,4 +1,4 @@
-"""The learned degradation of a run, measured beside its SR network."""
+"""The learned degradation of a run, measured with its SR network."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,12 +17,12 @@ SHOWN = 24  # kernels of a group that a picture shows
 
 
 class MeasuredDegradation(NamedTuple):
-    """What an evaluation says of a learned degradation.
+    """The findings of an evaluation on a learned degradation.
 
     Attributes:
       numbers: `DegradationReport.to_json`.
       sha256, step: of the bundle that was measured.
-      photographs: what it was judged on, as a person would call it.
+      photographs: the photographs used, in words.
       kernels: (title, [N, K, K]) of learned and, if known, true kernels, for a picture:
         the first SHOWN from narrow to wide.
     """
@@ -47,17 +47,17 @@ def measure_run(
 ) -> MeasuredDegradation:
     """Measures a run's degradation as `python -m pdm_tf.report` does.
 
-    It is judged on the HR photographs of its run; where they are gone on those of the
-    evaluation, and without any on the project's sample photographs.
+    It uses the HR photographs of the run; if they are gone those of the evaluation, and
+    without any the project's sample photographs.
 
     Args:
       model: a run folder or a bundle.
-      weights: of a run folder: "ema" or "raw".
-      hr_dir, lr_dir: the pairs of the evaluation, as far as there.
+      weights: "ema" or "raw", for a run folder.
+      hr_dir, lr_dir: the pairs of the evaluation, or "".
       true_kernels: [N, K, K], or None.
-      pair_kernels: [P, K, K], that of each pair of the evaluation; or None.
+      pair_kernels: [P, K, K], one for each pair of the evaluation; or None.
       real_lr: folder or shards of observed LR photographs, or "".
-      seed: of what is drawn.
+      seed: of everything drawn.
 
     Raises:
       UserError: the model has no learned degradation, or there is too little to

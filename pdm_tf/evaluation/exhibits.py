@@ -1,7 +1,7 @@
 """The best and the worst images of an evaluation, as pictures for a page.
 
-Which images they are is known when the last one is scored; so as they stream by, those
-are kept that may still be among them, as small pictures.
+The choice is known when the last image is scored; so candidates are kept on the way, as
+small pictures.
 """
 
 import bisect
@@ -43,11 +43,11 @@ class Extremes:
     """Keeps the images with the highest and the lowest scores; made for `on_image`."""
 
     def __init__(self, metric: MetricSpec, count: int, *, label: str = "SR") -> None:
-        """Keeps nothing yet.
+        """Begins without images.
 
         Args:
-          metric: what decides.
-          count: how many of each.
+          metric: decides the order.
+          count: how many of the best and of the worst.
           label: of the model's picture.
         """
         self._metric, self._count, self._label = metric, count, label
@@ -67,11 +67,11 @@ class Extremes:
             del self._kept[self._count]
 
     def worst(self) -> list[Exhibit]:
-        """The worst first; of few images at most every second one."""
+        """Returns the worst images, worst first; at most half of few images."""
         return [kept for *_, kept in self._kept[: self._split()]]
 
     def best(self) -> list[Exhibit]:
-        """The best first; those that are not among the worst."""
+        """Returns the best images, best first, without those among the worst."""
         rest = self._kept[self._split() :]
         return [kept for *_, kept in rest[::-1][: self._count]]
 
@@ -80,7 +80,7 @@ class Extremes:
 
 
 def exhibit_of(image: EvaluatedImage, label: str) -> Exhibit:
-    """Small pictures of one image."""
+    """Makes the small pictures of one image."""
     region = region_of(image)
     shown = []
     for view in views(image, label):

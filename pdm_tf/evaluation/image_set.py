@@ -1,7 +1,6 @@
-"""What is evaluated on: pairs of images, or HR or LR images alone.
+"""The images of an evaluation: pairs of images, or HR or LR images alone.
 
-Everything that can be wrong with the folders is found here, before any image is
-upscaled.
+Every fault of the folders is found here, before any image is upscaled.
 """
 
 from collections.abc import Sequence
@@ -27,7 +26,7 @@ class LoneItem:
 
     Attributes:
       name: its relative path without suffix.
-      hr, lr: where it is; None for what the set does not have.
+      hr, lr: its entries; None if the set does not have one.
     """
 
     name: str
@@ -45,7 +44,7 @@ class ImageSet:
 
     Attributes:
       items: sorted by name.
-      problems: (file, reason) of each file that is of no use.
+      problems: (file, reason) of each unusable file.
     """
 
     items: Sequence[Item]
@@ -53,7 +52,7 @@ class ImageSet:
 
 
 def open_set(hr_dir: str, lr_dir: str, scale: int, max_images: int = 0) -> ImageSet:
-    """The images of one folder, or the pairs of two.
+    """Opens the images of one folder, or the pairs of two.
 
     Args:
       hr_dir, lr_dir: folders or shards; one may be "".
@@ -78,20 +77,20 @@ def open_set(hr_dir: str, lr_dir: str, scale: int, max_images: int = 0) -> Image
 
 
 def set_of_names(names: Sequence[str], max_images: int = 0) -> ImageSet:
-    """A set of which nothing is known but names: for pictures without any original."""
+    """Makes a set with known names only, for pictures without any original."""
     chosen = sorted(names)[: max_images or None]
     return ImageSet(tuple(LoneItem(name) for name in chosen))
 
 
 def evenly(items: Sequence[T], count: int) -> list[T]:
-    """At most `count` of the items, at equal distances, the first among them."""
+    """Picks at most `count` items, at equal distances, from the first on."""
     if len(items) <= count:
         return list(items)
     return [items[i * len(items) // count] for i in range(count)]
 
 
 def check_folders(folders: Sequence[str]) -> None:
-    """Raises unless each folder exists and holds images or shards.
+    """Checks that each folder exists and holds images or shards.
 
     Raises:
       UserError: naming the first that does not.
@@ -101,7 +100,7 @@ def check_folders(folders: Sequence[str]) -> None:
 
 
 def find_scale(hr_dir: str, lr_dir: str) -> int:
-    """The scale at which the images of two folders make pairs.
+    """Finds the scale at which the images of two folders make pairs.
 
     Raises:
       UserError: they make none at any usual scale.

@@ -1,4 +1,4 @@
-"""What a run has learned: its folder, or one bundle of it, opened once.
+"""The networks of a run folder, or of one bundle, opened once.
 
 A bundle that lies in a run folder brings the run with it: its settings, its curves.
 Settings are read as they were written, not as this version's flags, so that runs of
@@ -24,13 +24,13 @@ from pdm_tf.run import (
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """The networks of a run, and what is known about it.
+    """The networks of a run, and the facts about it.
 
     Attributes:
       place: the folder that was opened.
       run: the run that it is, or lies in; None for a bundle on its own.
       pdm: `bundles.bundle.Bundle` of the degradation, or None.
-      sr: the same of the SR network, or None.
+      sr: likewise for the SR network, or None.
       bundles: their folders, by role.
     """
 
@@ -60,7 +60,7 @@ class OpenedRun:
         return self.run.folder(setting) if self.run else ""
 
     def to_json(self) -> dict[str, Any]:
-        """What a page says about the run: JSON-ready but for values of settings.
+        """Returns the facts for a page: JSON-ready but for values of settings.
 
         Returns:
           {"name", "run_dir" ("" for a bundle on its own), "step", "scale", "settings",
@@ -91,11 +91,11 @@ class OpenedRun:
 
 
 def open_run(location: str, weights: str = "ema") -> OpenedRun:
-    """Loads what there is.
+    """Loads the networks.
 
     Args:
       location: a run folder, or one bundle.
-      weights: of a run folder: "ema" (averaged; the last ones where a network has no
+      weights: for a run folder: "ema" (averaged; the last ones if a network has no
         average) or "raw".
 
     Raises:

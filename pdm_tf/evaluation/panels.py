@@ -60,7 +60,11 @@ def textured_region(
 
 
 def score_lines(scores: Scores | None) -> list[str]:
-    """One line under a picture: "26.41 dB  0.7312  shift +1,-2 26.90 dB"."""
+    """Formats a line under a picture: "26.41 dB
+
+    0.7312
+
+    shift +1,-2 26.90 dB"."""
     if scores is None:
         return [""]
     parts = []
@@ -110,7 +114,7 @@ class View(NamedTuple):
     Attributes:
       key: "lr", "bicubic", "sr" or "hr".
       picture_u8: [H, W, 3], of the size of the SR image.
-      lines: its title, then what is to be said about it.
+      lines: its title, then remarks on it.
     """
 
     key: str
@@ -119,7 +123,7 @@ class View(NamedTuple):
 
 
 def views(image: EvaluatedImage, model: str = "SR") -> list[View]:
-    """LR (pixels enlarged), bicubic, the model's picture and HR, as far as there."""
+    """Lists LR (pixels enlarged), bicubic, the model's picture and HR, if there."""
     height, width = image.sr_u8.shape[:2]
     out = []
     if image.lr_u8 is not None:
@@ -138,7 +142,7 @@ def views(image: EvaluatedImage, model: str = "SR") -> list[View]:
 
 
 def scale_of(image: EvaluatedImage) -> int:
-    """SR size / LR size; the usual one where there is no LR image."""
+    """Returns SR size / LR size; the usual one if there is no LR image."""
     if image.lr_u8 is None:
         return USUAL_SCALE
     return max(1, image.sr_u8.shape[1] // image.lr_u8.shape[1])
@@ -163,7 +167,7 @@ def region_of(image: EvaluatedImage) -> tuple[int, int, int, int]:
 
 
 def _whole(picture: np.ndarray, region: tuple[int, int, int, int]) -> np.ndarray:
-    """The whole picture at the width of a column, the region marked."""
+    """Shrinks the whole picture to the width of a column, with the region marked."""
     width = picture.shape[1]
     if width < MIN_COLUMN:
         factor = -(-MIN_COLUMN // width)
@@ -177,7 +181,7 @@ def _whole(picture: np.ndarray, region: tuple[int, int, int, int]) -> np.ndarray
 def _detail(
     picture: np.ndarray, region: tuple[int, int, int, int], width: int
 ) -> np.ndarray:
-    """The region, enlarged by whole pixels to at most the width of a column."""
+    """Enlarges the region by whole pixels to at most the width of a column."""
     top, left, high, wide = region
     part = picture[top : top + high, left : left + wide]
     return draw.enlarge(part, max(1, width // wide))

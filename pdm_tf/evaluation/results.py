@@ -1,4 +1,4 @@
-"""What an evaluation found: scores per image, means, and the content of report.json.
+"""Results of an evaluation: scores per image, means, and the content of report.json.
 
 Infinite PSNR (an image identical to its reference) has no place in JSON and would
 drown a mean. The rule, here and in every report: such a value is written as null and
@@ -22,18 +22,18 @@ BASELINE = "bicubic"
 
 @dataclass(frozen=True)
 class Scores:
-    """What the metrics say about one SR image.
+    """The metrics' values for one SR image.
 
     Attributes:
       values: metric name -> value; PSNRs may be infinite.
-      details: what metrics found besides, JSON-ready, e.g. {"shift": [dy, dx]}.
+      details: further findings of metrics, JSON-ready, e.g. {"shift": [dy, dx]}.
     """
 
     values: Mapping[str, float]
     details: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """Values and details in one dict, infinite ones as null and named."""
+        """Returns values and details in one dict, infinite ones as null and named."""
         out: dict[str, Any] = {k: finite_or_none(v) for k, v in self.values.items()}
         out.update(self.details)
         infinite = [k for k, v in self.values.items() if math.isinf(v)]
@@ -75,9 +75,9 @@ class ImageRow:
     Attributes:
       name: of the image.
       scores: of the model's image.
-      baseline: of the bicubic image; None when not asked for, or without LR image.
-      seconds: the model took for this image, decoding and scoring left out; for a
-        finished picture, what reading it took.
+      baseline: of the bicubic image; None if not requested, or without LR image.
+      seconds: the model's time for this image, without decoding and scoring; for a
+        finished picture, the time to read it.
     """
 
     name: str
@@ -95,9 +95,9 @@ class ImageRow:
 
 @dataclass(frozen=True)
 class EvaluatedImage:
-    """Everything about one evaluated image, for whoever draws it; all uint8 RGB.
+    """Everything about one evaluated image, for drawing; all uint8 RGB.
 
-    What the set does not have is None; bicubic needs the LR image.
+    Images that the set does not have are None; bicubic needs the LR image.
     """
 
     row: ImageRow
@@ -113,7 +113,7 @@ class EvaluationResult:
 
     Attributes:
       rows: one per image that could be scored, in the order of the set.
-      problems: (name, reason) of each that could not.
+      problems: (name, reason) of each that could not be scored.
       metrics: the metrics applied, in order.
       crop_border: pixels left out on every side.
       scale: SR size / LR size.
@@ -132,24 +132,24 @@ class EvaluationResult:
 
     @property
     def baseline_scores(self) -> list[Scores]:
-        """Scores of bicubic, empty when it was not asked for."""
+        """Scores of bicubic, empty if it was not requested."""
         return [row.baseline for row in self.rows if row.baseline is not None]
 
     @property
     def mean(self) -> dict[str, float]:
-        """Metric -> mean over the images with a finite value; infinite if none."""
+        """Returns metric -> mean over images with a finite value; infinite if none."""
         return mean_values(self.scores)
 
     @property
     def baseline_mean(self) -> dict[str, float]:
-        """The same of bicubic; empty when it was not asked for."""
+        """Returns the means of bicubic; empty if it was not requested."""
         return mean_values(self.baseline_scores)
 
     def to_report(self, model: str = "") -> dict[str, Any]:
-        """The content of report.json; infinite values as the header says.
+        """Makes the content of report.json; infinite values as in the header.
 
         Args:
-          model: what was evaluated, as a person would name it.
+          model: the evaluated model, in words.
         """
         mean, baseline = self.mean, self.baseline_mean
         report: dict[str, Any] = {
@@ -200,12 +200,12 @@ class EvaluationResult:
 
 
 def finite_or_none(value: float) -> float | None:
-    """The value, or None where JSON has no number for it."""
+    """Returns the value, or None if JSON has no number for it."""
     return float(value) if math.isfinite(value) else None
 
 
 def mean_values(scores: Iterable[Scores]) -> dict[str, float]:
-    """Metric -> mean over the images where it is finite; infinite if none is."""
+    """Returns metric -> mean over images where it is finite; infinite if none is."""
     scores = list(scores)
     out = {}
     for name in scores[0].values if scores else ():
@@ -234,6 +234,6 @@ def infinite_counts(scores: Iterable[Scores]) -> dict[str, int]:
 
 
 def mean_shift(scores: Iterable[Scores]) -> list[float] | None:
-    """Mean [dy, dx] of the best shifts in HR pixels, or None if nobody looked."""
+    """Returns the mean [dy, dx] of the best shifts in HR pixels; None without any."""
     shifts = [s.details["shift"] for s in scores if "shift" in s.details]
     return [float(v) for v in np.mean(shifts, axis=0)] if shifts else None

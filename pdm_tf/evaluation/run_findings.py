@@ -1,6 +1,6 @@
-"""What a report shows of a run's networks: sampled, measured, upscaled, scored.
+"""Samples, measures and scores a run's networks for a report.
 
-The results are arrays and JSON, which `reporting.run_page` makes a page of.
+The results are arrays and JSON, from which `reporting.run_page` makes a page.
 """
 
 from collections.abc import Sequence
@@ -19,23 +19,22 @@ from pdm_tf.evaluation.sampling import Photographs, sample_degradation
 METRICS = ("psnr", "ssim", "psnr_shift")
 # HR pixels scored at most (16 images of 481x321): a report takes seconds.
 PAIR_PIXELS = 2_500_000
-# LR pixels: of what is shown, and around it, so that the region's rim is right.
+# LR pixels: of the region in a picture, and around it, for a correct rim.
 WIDTH = 128
-ASPECT = 4 / 3  # width / height; pictures of one shape stand in line
+ASPECT = 4 / 3  # width / height; pictures of one shape line up
 CONTEXT = 32
 
 
 class DegradationFindings(NamedTuple):
-    """A learned degradation at work, and all that can be measured of it.
+    """Samples of a learned degradation, and all its measurements.
 
     Attributes:
-      kernels: [N, K, K] drawn from it.
-      true_kernels: [M, K, K] of the true one, or None.
-      centre_px: where a centred kernel lies off its middle tap, HR pixels.
+      kernels: [N, K, K], drawn from it.
+      true_kernels: [M, K, K], the true ones, or None.
+      centre_px: offset of a centred kernel from its middle tap, HR pixels.
       one_kernel: whether the settings ask for a single kernel.
       clean_lr: [P, s, s, 3] float, patches before noise.
-      noise: [P, s, s, 1 or 3] float, what was added to them; None without a noise
-        module.
+      noise: [P, s, s, 1 or 3] float, added to them; None without a noise module.
       fake_lr_u8: [P, s, s, 3] uint8, HR patches that it degraded.
       real_lr_u8: [P, s, s, 3] uint8, patches of observed images, or None.
       measured: `DegradationReport.to_json`; {} if nothing could be measured.
@@ -76,7 +75,7 @@ class PairScores(NamedTuple):
       report: `EvaluationResult.to_report`.
       count: pairs that were scored or tried.
       available: pairs in the set.
-      problems: (name, reason) of what could not be used.
+      problems: (name, reason) of unusable images.
     """
 
     report: dict[str, Any]
@@ -99,7 +98,7 @@ def degradation_findings(
       hr: photographs to degrade.
       real_lr: photographs it was learned from, if at hand.
       true_kernels: [N, K, K], or None.
-      seed: of what is drawn.
+      seed: of everything drawn.
 
     Raises:
       UserError: no photograph is large enough for a patch.
@@ -197,7 +196,7 @@ def _measured(
     true_kernels: np.ndarray | None,
     seed: int,
 ) -> tuple[DegradationReport | None, str]:
-    """All metrics, or those without comparisons, and why some are missing."""
+    """Returns all metrics, or those without comparisons, and why some are missing."""
     network, photographs = bundle.network, hr.images_u8
     try:
         report = measure_degradation(
@@ -217,7 +216,7 @@ def _measured(
 
 
 def _first_pixels(pairs: Sequence[ImagePair]) -> Sequence[ImagePair]:
-    """As many as PAIR_PIXELS allow, one at least."""
+    """Counts as many pairs as PAIR_PIXELS allow, one at least."""
     total = 0
     for number, pair in enumerate(pairs):
         height, width = pair.hr.size()

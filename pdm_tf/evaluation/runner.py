@@ -1,4 +1,4 @@
-"""Makes the SR images of a set and scores them, and bicubic beside them.
+"""Makes the SR images of a set and scores them, as well as bicubic.
 
 Images stream: one is in memory at a time. An image that can't be read or compared is
 named, counted and left out; the others go on.
@@ -28,7 +28,7 @@ PictureOf = Callable[[str, np.ndarray | None], np.ndarray]
 
 
 class Item(Protocol):
-    """What is known of one image of a set; `pdm_tf.data.pairs.ImagePair` is one."""
+    """One image of a set; `pdm_tf.data.pairs.ImagePair` is an example."""
 
     @property
     def name(self) -> str: ...
@@ -39,7 +39,7 @@ class Item(Protocol):
 
 
 def bicubic_upscaler(scale: int) -> Upscaler:
-    """MATLAB's bicubic in float64, rounded once to 8 bit: the baseline of the field."""
+    """Computes the baseline: MATLAB's bicubic in float64, rounded once to 8 bit."""
 
     def upscale(lr_u8: np.ndarray) -> np.ndarray:
         return to_u8(imresize(lr_u8.astype(np.float64) / 255.0, scale))
@@ -50,7 +50,7 @@ def bicubic_upscaler(scale: int) -> Upscaler:
 def metric_specs(
     names: Iterable[str], files: Mapping[str, str] | None = None
 ) -> tuple[MetricSpec, ...]:
-    """Names -> entries of METRICS, without repeats; those that need a file, opened.
+    """Returns the entries of METRICS, without repeats; those that need a file, opened.
 
     Args:
       names: in METRICS.
@@ -58,7 +58,7 @@ def metric_specs(
 
     Raises:
       UserError: an unknown name (the nearest right one is given), none at all, a metric
-        without the file it needs, a file for a metric that is not asked for, or a file
+        without the file it needs, a file for a metric that is not requested, or a file
         that does not fit.
     """
     files = dict(files or {})
@@ -144,15 +144,15 @@ def evaluate_images(
     Args:
       picture_of: (name, lr_u8 [h, w, 3] or None) -> sr_u8 [h * scale, w * scale, 3],
         uint8 RGB.
-      items: what to score it on; loaded one at a time.
-      metrics: names in METRICS, or what `metric_specs` made of them; without HR images
-        only such as need none.
+      items: images of the set; loaded one at a time.
+      metrics: names in METRICS, or their `metric_specs`; without HR images only those
+        that need none.
       crop_border: pixels left out on every side, >= 0.
       scale: HR size / LR size.
       baseline: whether to score bicubic on the same images, where there is an LR image.
       progress: whether to show a bar on standard error, if that is a terminal.
       on_image: called with each scored image, in order (to draw it, say).
-      on_problem: told at once about each image that is left out.
+      on_problem: called at once for each image that is left out.
 
     Raises:
       UserError: an unknown metric, a negative crop, or nothing that can be scored.
@@ -194,12 +194,12 @@ def evaluate_images(
 def evaluate_pairs(
     upscale: Upscaler, pairs: Sequence[Item], **settings: Any
 ) -> EvaluationResult:
-    """`evaluate_images` of an upscaler on pairs of HR and LR images."""
+    """Scores an upscaler on pairs of HR and LR images, see `evaluate_images`."""
     return evaluate_images(_by_image(upscale), pairs, **settings)
 
 
 def tell_left_out(message: str) -> None:
-    """Says on standard error what is left out, above the progress bar."""
+    """Prints on standard error which image is left out, above the progress bar."""
     say_above_bars(f"left out: {message}")
 
 
@@ -210,7 +210,7 @@ def _by_image(upscale: Upscaler) -> PictureOf:
 def _check_sizes(
     sr_u8: np.ndarray, hr_u8: np.ndarray | None, lr_u8: np.ndarray | None, scale: int
 ) -> None:
-    """Raises UserError unless the sizes fit each other, as far as there are any."""
+    """Raises UserError unless the existing images' sizes fit each other."""
     sizes = [
         f"{name} {_size(image)}"
         for name, image in (("LR", lr_u8), ("SR", sr_u8), ("HR", hr_u8))

@@ -1,6 +1,6 @@
-"""What a learned degradation does: kernels, and HR patches that went through it.
+"""Samples a learned degradation: kernels, and degraded HR patches.
 
-Everything is drawn from a seed, so that a report can be made again.
+Everything is drawn from a seed, so that a report can be repeated.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from pdm_tf.evaluation.image_set import evenly
 
 KERNELS = 256
 PATCHES = 64
-SIDE = 48  # of an LR patch, or what the images allow
+SIDE = 48  # of an LR patch, or less if the images are smaller
 _SMALLEST = 8
 _IMAGES = 64  # read at most, evenly over the folder
 _BATCH = 16
@@ -30,11 +30,11 @@ class Photographs:
     """Some images of a folder or of shards.
 
     Attributes:
-      place: where they are from, as a person would call it.
-      count: images there.
+      place: their origin, in words.
+      count: images in that place.
       names: of those read.
       images_u8: [H, W, 3] uint8 each.
-      problems: (name, reason) of what could not be read.
+      problems: (name, reason) of unreadable ones.
     """
 
     place: str
@@ -46,7 +46,7 @@ class Photographs:
 
 @dataclasses.dataclass(frozen=True)
 class DegradationSamples:
-    """A learned degradation at work, beside what it was learned from.
+    """Samples of a learned degradation, and of the images it was learned from.
 
     Attributes:
       kernels: [N, K, K] float32, drawn from it.
@@ -99,8 +99,8 @@ def sample_degradation(
 
     Args:
       bundle: of a PDM.
-      hr: what is degraded.
-      real_lr: what it was learned from, if at hand.
+      hr: photographs to degrade.
+      real_lr: photographs it was learned from, if at hand.
       seed: of all that is random.
 
     Raises:
@@ -155,5 +155,5 @@ def random_patches(
 
 
 def _largest_side(photographs: Photographs) -> int:
-    """Of the squares that fit into one of the images, the largest, in pixels."""
+    """Finds the side of the largest square in any of the images, in pixels."""
     return max(min(image.shape[:2]) for image in photographs.images_u8)

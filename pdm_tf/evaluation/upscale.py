@@ -1,4 +1,4 @@
-"""From a Keras SR network to a function from an 8-bit image to an 8-bit image."""
+"""Compiles a Keras SR network to a function on 8-bit images."""
 
 import keras
 import numpy as np

@@ -25,7 +25,7 @@ METRICS = ("psnr", "ssim", "psnr_shift")
 
 
 class Validator:
-    """network -> {"psnr": ..., "ssim": ..., "bicubic/psnr": ..., ...}, means in floats.
+    """Maps a network to {"psnr": ..., "ssim": ..., "bicubic/psnr": ..., ...}, means.
 
     A value is infinite only if every image is (see `results.py`).
     """
@@ -40,7 +40,7 @@ class Validator:
         cache_mb: int = 1024,
         on_problem: Callable[[str], None] | None = None,
     ) -> None:
-        """Scores nothing yet.
+        """Prepares the validation.
 
         Args:
           pairs: the validation pairs.
@@ -48,7 +48,7 @@ class Validator:
           crop_border: pixels left out on every side; None: the scale.
           scale: HR size / LR size.
           cache_mb: memory for decoded images; what does not fit is decoded each time.
-          on_problem: told once about each pair that can't be used; prints to standard
+          on_problem: called once for each pair that can't be used; prints to standard
             error by default.
 
         Raises:
@@ -67,7 +67,7 @@ class Validator:
         }
         self._on_problem = on_problem or _print_problem
         self._baseline: dict[str, float] | None = None
-        # The network is kept beside its function, so that an id is never used again.
+        # The network is kept with its function, so that an id is never used again.
         self._compiled: dict[int, tuple[keras.Model, Upscaler]] = {}
 
     def __call__(self, network: keras.Model) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Image quality metrics, and the table of those that reports can name.
+"""Image quality metrics, and the table of their names in reports.
 
 All compare 8-bit RGB images [H, W, 3] whose borders are already cropped (the runner's
 job). To add one: write `metrics/my_metric.py` and a line in METRICS. A metric that

@@ -1,7 +1,7 @@
-"""What every full-reference metric asks of its two images; border crop; luma.
+"""Checks for the two images of a full-reference metric; border crop; luma.
 
-Metrics compare 8-bit RGB images as they would be written to a file, because that is
-what published numbers compare: rounding before measuring is part of the protocol.
+Metrics compare 8-bit RGB images as they would be written to a file, as published
+numbers do: rounding before measuring is part of the protocol.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from pdm_tf.core.errors import UserError
 
 
 def check_images(sr_u8: np.ndarray, hr_u8: np.ndarray, minimum: int, what: str) -> None:
-    """Raises unless the two images can be compared.
+    """Raises UserError unless the two images can be compared.
 
     Args:
       sr_u8: [H, W, C] uint8 in 0..255 (C = 3 for RGB, 1 for grey).
@@ -59,7 +59,7 @@ _LUMA_WEIGHTS = np.array([65.481, 128.553, 24.966]) / 255.0
 
 
 def luma(rgb_u8: np.ndarray) -> np.ndarray:
-    """Y of RGB, as older benchmarks compare it: BT.601 with studio swing.
+    """Computes Y of RGB, as in older benchmarks: BT.601 with studio swing.
 
     By MATLAB's rgb2ycbcr, Y = 16 + (65.481 R + 128.553 G + 24.966 B) / 255 with R, G, B
     in 0..255. It is not rounded, as in BasicSR with `test_y_channel`. (MATLAB's

@@ -17,7 +17,7 @@ _NETS = {"alex": "AlexNet", "vgg": "VGG16", "squeeze": "SqueezeNet 1.1"}
 
 
 def lpips_opener(net: str) -> Opener:
-    """How LPIPS on "alex", "vgg" or "squeeze" gets its weights."""
+    """Returns the opener of the weights of LPIPS on "alex", "vgg" or "squeeze"."""
     what = (
         f"a bundle (a folder with bundle.json) of LPIPS on {_NETS[net]}, "
         "backbone and heads together"

@@ -1,4 +1,4 @@
-"""NIQE: how far an image's statistics are from those of pristine photographs.
+"""NIQE: the distance of an image's statistics from those of pristine photographs.
 
 Mittal, Soundararajan, Bovik 2013, "Making a 'completely blind' image quality analyzer",
 IEEE Signal Processing Letters 20(3). No reference image; lower is better. In short:
@@ -13,8 +13,8 @@ IEEE Signal Processing Letters 20(3). No reference image; lower is better. In sh
 4. the distance between two Gaussians (Eq. 10), one fitted to the blocks of the image,
    the other to the sharp blocks of pristine photographs (`niqe_model.py`).
 
-Details where the paper is silent are those of the authors' LIVE release: Y (BT.601, see
-`arrays.luma`) rounded to integers, borders repeated in the Gaussian, sizes cut to a
+Details that the paper leaves open are those of the authors' LIVE release: Y (BT.601,
+see `arrays.luma`) rounded to integers, borders repeated in the Gaussian, sizes cut to a
 multiple of 96, products with neighbours wrap around within their block, covariances
 with N - 1, a pseudo-inverse, shape on a grid of 0.2..10 in steps of 0.001.
 """
@@ -140,7 +140,7 @@ def niqe_features(rgb_u8: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def gaussian_of(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean [36] and covariance [36, 36] of the blocks; NaN rows left out of both.
 
-    The mean takes what a row with NaN has besides, as the release's does.
+    The mean uses the other entries of a row with NaN, as the release's does.
 
     Raises:
       UserError: fewer than two whole rows.

@@ -73,7 +73,7 @@ class NiqeModel:
             )
 
     def measure(self, sr_u8: np.ndarray, hr_u8: np.ndarray | None = None) -> float:
-        """NIQE of the image; the reference is not looked at."""
+        """Computes NIQE of the image; the reference is ignored."""
         del hr_u8
         return niqe_distance(sr_u8, self.mean, self.covariance)
 
@@ -161,7 +161,7 @@ def read_mat(path: Path | str, name: str) -> NiqeModel:
     Args:
       path: with `mu_prisparam` and `cov_prisparam`, or with `Mean` and `Covariance`, as
         variables or as the fields of one struct.
-      name: what to call the set.
+      name: the set's name.
 
     Raises:
       UserError: not a .mat file that SciPy reads, or without those.

@@ -5,9 +5,9 @@ results": the ground truth of tracks 2 to 4 is displaced, so results are scored 
 best displacement. With the settings of the PDM release (arXiv:2203.04962), after the
 border crop of every metric:
 
-1. both images lose what is left over of a multiple of 4, bottom and right, and 10
-   pixels more on every side;
-2. the central 60x60 window of the SR image stays in place, a window of that size in the
+1. both images are cut to a multiple of 4, bottom and right, and lose 10 pixels more on
+every side; 2. the central 60x60 window of the SR image stays in place, a window of that
+size in the
    reference moves by -40..40 pixels along both axes;
 3. PSNR over the window, all channels together, and of the 6,561 scores the largest;
 4. SSIM of the window, mean over the channels, where both displacements are even, and of
@@ -28,14 +28,13 @@ integers that they are. `ssim_scores` is the whole table of SSIM. Since only its
 value counts, the displacements are first scored in float32 (`scores32`), channel by
 channel: a product with the moved reference, two filterings as products with a band
 matrix, and SSIM's formula, for a row of displacements at a time. Both images lose their
-means before, so that their covariance is not a difference of large numbers; what
-float32 rounds then changes a score by 1e-7 on photographs and by less than MARGIN / 10
-on the worst images tried (tests). No SSIM exceeds 1, so a displacement that would not
-be the best even if it had 1 in the channels that are still to come is out, and often
-one or two channels decide. Then what is left is computed by the definition in float64,
-and the best is the result (`best_score`). Products are kept small: OpenBLAS spreads
-larger ones over threads, which on a busy machine wait for each other longer than the
-product takes.
+means before, so that their covariance is not a difference of large numbers; rounding to
+float32 then changes a score by 1e-7 on photographs and by less than MARGIN / 10 on the
+worst images tried (tests). No SSIM exceeds 1, so a displacement that would not be the
+best even if it had 1 in the channels that are still to come is out, and often one or
+two channels decide. Then what is left is computed by the definition in float64, and the
+best is the result (`best_score`). Products are kept small: OpenBLAS spreads larger ones
+over threads, which on a busy machine wait for each other longer than the product takes.
 """
 
 from typing import NamedTuple
@@ -69,7 +68,7 @@ _BLOCK = 5  # rows of the first filtering that are made from as few rows as poss
 
 
 class Windows(NamedTuple):
-    """What is compared: all of the reference that any displacement reaches."""
+    """The compared windows; the reference's covers all displacements."""
 
     sr: np.ndarray  # [60, 60, C] float64, 0..255
     hr: np.ndarray  # [140, 140, C] float64
@@ -164,7 +163,7 @@ def _ssim_of_channel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 class Moments(NamedTuple):
-    """What depends on one image alone, in float32.
+    """The terms that depend on one image alone, in float32.
 
     Attributes:
       centred: the image less its mean.
@@ -195,8 +194,8 @@ def scores32(x: np.ndarray, y: np.ndarray, step: int) -> np.ndarray:
     """
     size, side = len(x), len(x) - WINDOW + 1
     count = (len(y) - size) // step + 1
-    # [rows, s, columns]: the reference at every displacement of its columns. What its
-    # rows are displaced by is then a slice of it.
+    # [rows, s, columns]: the reference at every displacement of its columns. A
+    # displacement of the rows is then a slice of it.
     moved, means, levels, squares, variances = (
         _displaced_columns(plane, size if plane.shape == y.shape else side, step)
         for plane in _moments(y)

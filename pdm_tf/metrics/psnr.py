@@ -8,7 +8,7 @@ BasicSR without its Y-channel switch. It is not the mean of three per-channel PS
 Unpaired training can't see a global translation (a kernel moved by a pixel makes
 equally realistic LR), so an SR network may be sharp and one pixel off, and lose dBs in
 plain PSNR. This metric forgives displacements of up to 6 px; its gap to plain PSNR
-says how much of the loss is alignment. NTIRE2018 scored its real-world tracks with the
+shows how much of the loss is alignment. NTIRE2018 scored its real-world tracks with the
 same idea.
 
 The region compared is the same for every displacement: the reference without 6 px on

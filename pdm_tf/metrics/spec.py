@@ -1,4 +1,4 @@
-"""What a row of the table of metrics is."""
+"""The rows of the table of metrics."""
 
 import dataclasses
 from collections.abc import Callable
@@ -14,11 +14,11 @@ Measure = Callable[[np.ndarray, np.ndarray], tuple[float, dict[str, Any]]]
 
 @dataclasses.dataclass(frozen=True)
 class Opener:
-    """How a metric that needs weights or parameters gets them.
+    """Opens the weights or parameters of a metric.
 
     Attributes:
-      what: what the file is and where it comes from, for help and errors.
-      open: path -> (the metric, what it was made from, for reports). Raises UserError.
+      what: the file's kind and origin, for help and errors.
+      open: path -> (the metric, its origin for reports). Raises UserError.
     """
 
     what: str
@@ -40,7 +40,7 @@ class MetricSpec:
       with_details: for a metric that finds more than a number:
         (sr_u8, hr_u8) -> (value, JSON-ready details of this image).
       opener: for a metric that needs a file.
-      source: what was opened: the weights or the parameter set, in a few words.
+      source: the opened weights or parameter set, in a few words.
     """
 
     name: str
@@ -55,10 +55,10 @@ class MetricSpec:
     source: str = ""
 
     def opened(self, path: str) -> "MetricSpec":
-        """The metric with what `path` holds.
+        """Opens the metric with the file at `path`.
 
         Raises:
-          UserError: the file is not what the metric needs.
+          UserError: the file is not of the kind that the metric needs.
         """
         if self.opener is None:
             raise UserError(f"{self.name} needs no file. Received: {path}.")

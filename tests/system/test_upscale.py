@@ -392,7 +392,7 @@ def test_fp16_with_the_model_itself_for_what_overflows(tmp_path, capsys):
     write_png(source / "bright.png", np.full((20, 30, 3), 255, np.uint8))
     assert call(tmp_path, source, tmp_path / "out", "--fp16") == program.BAD_INPUT
     message = capsys.readouterr().err
-    assert "--fp16 needs model_fp16.onnx beside model.onnx" in message
+    assert "--fp16 needs model_fp16.onnx next to model.onnx" in message
     write_sr(tmp_path / "model_fp16.onnx", gain=gain, half=True)
     assert call(tmp_path, source, tmp_path / "half", "--fp16") == 0
     assert "model_fp16.onnx: Tiny x2, float16, on cpu" in capsys.readouterr().out

@@ -1,8 +1,7 @@
-"""What can be evaluated: one file per kind, and the table that tells them apart.
+"""The kinds of things to evaluate: one file per kind, and the table of kinds.
 
-`open_subject` asks the kinds of KINDS in order whether a location is theirs, by looking
-at names of files alone. To add one: a file with a `matches` and an `open_...`, and a
-row here.
+`open_subject` finds the first of KINDS that a location matches, by names of files
+alone. To add one: a file with a `matches` and an `open_...`, and a row here.
 """
 
 from collections.abc import Callable
@@ -24,7 +23,7 @@ class Kind(NamedTuple):
     """A kind of subject.
 
     Attributes:
-      what: in words, with an article.
+      what: the kind in words, with an article.
       matches: location -> whether it is one.
       open: loads it; raises UserError.
     """
@@ -45,7 +44,7 @@ KINDS = (
 
 
 def open_subject(request: SubjectRequest) -> Subject:
-    """Finds out what kind of thing it is and opens it.
+    """Finds the kind of the location and opens it.
 
     Raises:
       UserError: it is none of them, cannot be used, or has another scale than asked

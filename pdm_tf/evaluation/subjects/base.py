@@ -19,7 +19,7 @@ class Subject(Protocol):
     """Something that has, or makes, the SR image of each image of a set.
 
     Attributes:
-      name: as a person would call it, e.g. "EDSR (sr_ema, step 4000)".
+      name: for people, e.g. "EDSR (sr_ema, step 4000)".
       label: short, for pictures and tables.
       scale: its factor.
       needs_lr: whether `picture` needs the LR image.
@@ -37,19 +37,19 @@ class Subject(Protocol):
         ...
 
     def unused(self, names: Iterable[str]) -> list[tuple[str, str]]:
-        """(file, reason) of what it has for images that are not among `names`."""
+        """Lists (file, reason) of its pictures of images that are not among `names`."""
         ...
 
 
 @dataclass(frozen=True)
 class SubjectRequest:
-    """What is to be opened, and what of.
+    """The subject to open, and settings for it.
 
     Attributes:
       location: a path, or BICUBIC.
-      weights: of a run folder: "ema" or "raw".
+      weights: "ema" or "raw", for a run folder.
       tile, overlap: for large images, see `inference/tiling.py`.
-      scale: HR size / LR size as far as the user said it; 0: not said.
+      scale: HR size / LR size if the user gave it, else 0.
       hr_dir, lr_dir: the set, from which kinds without a scale of their own find it.
     """
 
@@ -85,7 +85,7 @@ class UpscalingSubject:
 
 
 def open_bicubic(request: SubjectRequest) -> UpscalingSubject:
-    """The baseline as the subject itself.
+    """Opens the baseline as the subject itself.
 
     Raises:
       UserError: no LR images, or its scale is not known and cannot be found from pairs.

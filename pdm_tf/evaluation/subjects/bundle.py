@@ -18,7 +18,7 @@ def open_bundle(request: SubjectRequest) -> UpscalingSubject:
       UserError: no bundle in the run yet, or one that is not an SR network.
     """
     # TensorFlow takes seconds to import: not before cheaper checks have passed, and
-    # not at all for kinds that do without.
+    # not at all for kinds that do not need it.
     with quiet_start():
         from pdm_tf.bundles.bundle import load_bundle
         from pdm_tf.evaluation.upscale import keras_upscaler

@@ -5,7 +5,7 @@ from pathlib import Path
 from pdm_tf.evaluation.subjects.base import SubjectRequest, UpscalingSubject
 
 FILE = "model.onnx"  # as `python -m export` names it
-# Larger than any image: `Engine` takes a tile of 0 as one to be chosen.
+# Larger than any image, since `Engine` chooses a tile itself if it is 0.
 _NEVER_CUT = 1 << 20
 
 

@@ -90,7 +90,7 @@ def matches(location: str) -> bool:
     try:
         return bool(list_images(location))
     except UserError:
-        return False  # `open_subject` says what was looked for
+        return False  # `open_subject` names the possible kinds
 
 
 def open_pictures(request: SubjectRequest) -> PictureSubject:
@@ -125,7 +125,7 @@ def _scale(request: SubjectRequest, pictures: Pictures) -> int:
         try:
             (high, wide), (height, width) = picture.size(), lr.size()
         except ImageError:
-            continue  # it is named when its turn comes
+            continue  # it is reported when its turn comes
         scale = round(high / height)
         if scale and (high, wide) == (scale * height, scale * width):
             return scale
@@ -136,7 +136,7 @@ def _scale(request: SubjectRequest, pictures: Pictures) -> int:
 
 
 def _hash(files: Sequence[Path]) -> str:
-    """Changes when a picture is added, taken away or written anew."""
+    """Returns a hash that changes when a picture is added, removed or rewritten."""
     digest = hashlib.sha256()
     for file in files:
         status = file_status(file)

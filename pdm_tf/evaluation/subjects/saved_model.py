@@ -1,7 +1,7 @@
 """A SavedModel: one that the exporter wrote, or any with such a signature.
 
-What is run is the signature `serving_default`: one image [B, H, W, 3] float32 in [0, 1]
-in, one out. A folder of numbered versions, as servers want it, means its newest.
+It runs the signature `serving_default`: one image [B, H, W, 3] float32 in [0, 1] in,
+one out. A folder of numbered versions, as for servers, means its newest.
 """
 
 import hashlib
@@ -104,7 +104,7 @@ def _function(folder: Path) -> Callable[[np.ndarray], np.ndarray]:
     name_in, name_out = next(iter(inputs)), next(iter(outputs))
 
     def run(lr: np.ndarray) -> np.ndarray:
-        # By way of the model, whose variables live as long as somebody holds it.
+        # Holds the model, whose variables live only as long as it does.
         infer = model.signatures[_SIGNATURE]
         sr = infer(**{name_in: tf.constant(lr[None])})[name_out]
         return np.asarray(sr, np.float32)[0]

@@ -1,4 +1,4 @@
-"""How many of the true kernels are among the learned ones, judged on blurred images.
+"""Coverage of the true kernels by the learned ones, measured on blurred images.
 
 Distance between two kernels: root mean square difference of the LR images that they
 make of given HR photographs, in units of the image range. With d = a - b and C the mean
@@ -6,13 +6,12 @@ outer product of the photographs' K x K windows at the LR pixels,
 
     mean_p (sum_t d_t x_p+t)^2 = d^T C d,
 
-so C is computed once, every pair of kernels costs a quadratic form, and the result is
-exactly what blurring would give. What photographs do not show does not count.
+so C is computed once, every pair of kernels costs a quadratic form, and the result
+equals that of blurring. Differences that photographs do not show do not count.
 
 Kernels are centred first (`centred`): unpaired training cannot see a translation, and
-where a kernel lies is another question, with an answer of its own. So the distance does
-not see whole-pixel translations at all, and sub-pixel ones up to what interpolation
-leaves.
+a kernel's position is measured separately. So the distance ignores whole-pixel
+translations entirely, and sub-pixel ones up to the error of interpolation.
 
 Coverage and density: Naeem et al. 2020 (arXiv:2002.09797), Eqs. 4 and 5, with
 k = 5 as they recommend. A true kernel counts as covered when a learned one is no
@@ -21,10 +20,10 @@ distribution's own spacing, not a number chosen here. As many fresh true kernels
 about 1 - 2^-k = 0.97.
 
 *Yardsticks* (`compare_kernels`). A coverage of 0.6 says little alone. So the true set
-is halved at random: one half is the reference; the other half, "fresh", is what a
-perfect model would draw; the best single fixed kernel is what a collapsed one can
-reach. As many learned kernels as fresh ones are used. All numbers are means over
-several halvings.
+is halved at random: one half is the reference; the other half, "fresh", stands for the
+draws of a perfect model; the best single fixed kernel for the best collapsed one. As
+many learned kernels as fresh ones are used. All numbers are means over several
+halvings.
 """
 
 from collections.abc import Iterable
@@ -152,7 +151,7 @@ def resized(kernels: np.ndarray, side: int) -> np.ndarray:
 
 
 class Coverage(NamedTuple):
-    """Of a reference set by another one.
+    """Coverage and density of a reference set by another one.
 
     Attributes:
       coverage: share of reference kernels with another's kernel within their radius.
@@ -203,7 +202,7 @@ def coverage(
 def best_single(
     within: np.ndarray, candidates: np.ndarray, neighbours: int = NEIGHBOURS
 ) -> tuple[int, Coverage]:
-    """The one fixed kernel that covers most: what a collapsed model can reach.
+    """Finds the one fixed kernel that covers most, as the best collapsed model would.
 
     Args:
       within: [N, N] distances within the reference set.
@@ -219,14 +218,14 @@ def best_single(
 
 
 class Standing(NamedTuple):
-    """How one set of kernels stands to the reference.
+    """The relation of one set of kernels to the reference.
 
     Attributes:
       coverage: share of reference kernels that are covered (see `coverage`).
       density: see `coverage`.
       moment_distance_px: 2-Wasserstein distance of second moments, HR px.
       coverage_std: standard deviation of the coverage over the halvings.
-      moment_distance_px_std: the same of the distance.
+      moment_distance_px_std: likewise for the distance.
     """
 
     coverage: float
@@ -237,7 +236,7 @@ class Standing(NamedTuple):
 
 
 class KernelComparison(NamedTuple):
-    """Learned kernels beside the yardsticks.
+    """Learned kernels compared with the yardsticks.
 
     Attributes:
       count: kernels in each half.
@@ -247,7 +246,7 @@ class KernelComparison(NamedTuple):
         all true kernels (reference included) and their mean: an upper bound.
       fresh: as many other true kernels.
       spread_ratio: learned over true standard deviations of the widths.
-      spread_px, true_spread_px: both by themselves, HR px.
+      spread_px, true_spread_px: the two standard deviations, HR px.
       radius: median radius of a reference kernel, RMS of the LR images' difference in
         units of 1/255.
     """

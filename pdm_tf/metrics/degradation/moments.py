@@ -1,4 +1,4 @@
-"""How different kernels are in place and width, and how far two sets of them lie apart.
+"""Spread of kernels in position and width, and distances between two sets of them.
 
 The shapes of single kernels are in `core/kernel_shapes.py`.
 """
@@ -44,7 +44,7 @@ def assignment_distance(distances: np.ndarray) -> float:
     """2-Wasserstein distance of two sets of equal size: root of the least mean square.
 
     Args:
-      distances: [N, N] ground distances; which is matched with which is found exactly.
+      distances: [N, N] ground distances; the best matching is found exactly.
 
     Raises:
       ValueError: not square. (Sets of unequal size have no assignment; draw as many.)
@@ -59,7 +59,7 @@ def assignment_distance(distances: np.ndarray) -> float:
 
 
 class MomentSpread(NamedTuple):
-    """How much kernels differ in width, HR px.
+    """Spread of kernels in width, HR px.
 
     Attributes:
       long, short: standard deviation of the width along the long and the short axis.
@@ -96,7 +96,7 @@ def spread_ratio(learned: np.ndarray, true: np.ndarray) -> MomentSpread:
 
 
 class KernelStatistics(NamedTuple):
-    """What a set of kernels says about itself.
+    """Statistics of a set of kernels.
 
     Attributes:
       count: kernels.

@@ -1,6 +1,6 @@
-"""Learned noise beside true noise: how strong, at which signal, how correlated.
+"""Compares learned noise with true noise: strength by signal level, correlation.
 
-`noise` is what is added to the clean LR image, in units of the image range. It need not
+`noise` is added to the clean LR image, in units of the image range. It need not
 show the same images as the true noise: only its statistics are compared.
 """
 
@@ -15,10 +15,10 @@ LEAST_COUNT = 500  # values in a bin: standard deviations to about 3 %
 def noise_of_pair(
     hr: np.ndarray, lr: np.ndarray, kernel: np.ndarray, scale: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What an LR image has beyond its HR image blurred by the true kernel.
+    """Computes an LR image minus its HR image blurred by the true kernel.
 
-    LR pixel i is centred on HR pixel scale * i, and taps are not flipped. Contains the
-    rounding of the LR image too (standard deviation 0.29 / 255).
+    LR pixel i is centred on HR pixel scale * i, and taps are not flipped. The result
+    contains the rounding of the LR image too (standard deviation 0.29 / 255).
 
     Args:
       hr: [H, W, 3] float in [0, 1].

@@ -1,18 +1,18 @@
-"""Do real and synthesised LR patches come from one distribution?
+"""Tests whether real and synthesised LR patches come from one distribution.
 
-Two answers on fixed features: the kernel distance of Gretton et al. 2012 (JMLR 13,
-"A kernel two-sample test"), and how well a classifier tells them apart (Lopez-Paz and
-Oquab 2017, arXiv:1610.06545). Patches of one photograph are not independent, so
-permutations move whole photographs, the classifier is judged on photographs that it has
-not seen, and its interval counts photographs, not patches.
+There are two tests on fixed features: the kernel distance of Gretton et al. 2012 (JMLR
+13, "A kernel two-sample test"), and the accuracy of a classifier (Lopez-Paz and Oquab
+2017, arXiv:1610.06545). Patches of one photograph are not independent, so permutations
+move whole photographs, the classifier is tested on photographs that it has not seen,
+and its interval counts photographs, not patches.
 
 Real and synthesised images show different scenes, which is a difference too: read both
-numbers beside those of real photographs against other real ones.
+numbers together with those of real photographs against other real ones.
 
 *Features.* Made by hand, so that they need no weights, never change, and each can be
 named: the logarithmic energy of a patch in bands of its discrete cosine transform, per
-opponent colour. Blur and noise are exactly what such energies show. The mean brightness
-and colour of a patch, which are the scene's, are left out.
+opponent colour. Such energies show exactly blur and noise. The mean brightness and
+colour of a patch, which are the scene's, are left out.
 """
 
 from typing import NamedTuple
@@ -26,7 +26,7 @@ PATCH = 16
 _RINGS = 6
 # Orthonormal: luminance, blue against yellow, red against green.
 _OPPONENT = np.array([[1, 1, 1], [1, 1, -2], [1, -1, 0]]) / np.sqrt([[3], [6], [2]])
-# Energies below what rounding to 8 bits adds carry nothing: variance of its error.
+# Energies below the error variance of rounding to 8 bits carry no information.
 _FLOOR = (1.0 / 255.0) ** 2 / 12.0
 PERMUTATIONS = 500
 _RIDGE = 1.0  # of the classifier's weights, per standardised feature
@@ -131,7 +131,7 @@ def kernel_distance(
     """Unbiased MMD^2 with a Gaussian kernel and a permutation test.
 
     Features are standardised over both sets; the kernel's width is the median distance,
-    of which it is 1/e^(1/2) high. Patches of one photograph change sides together.
+    where it has fallen to 1/e^(1/2). Patches of one photograph change sides together.
 
     Args:
       real: [N, F], fake: [M, F] features.
@@ -169,10 +169,11 @@ def _mmd2(gram: np.ndarray, is_real: np.ndarray) -> np.ndarray:
 
 
 class Accuracy(NamedTuple):
-    """Of a classifier that tells real from synthesised patches.
+    """Accuracy of a classifier that separates real from synthesised patches.
 
     Attributes:
-      accuracy: mean of that on real and that on synthesised patches; 0.5 is chance.
+      accuracy: mean of the accuracies on real and on synthesised patches; 0.5 is
+        chance.
       low, high: 95 % Wilson interval for as many independent patches as the scatter
         between photographs leaves (`effective`).
       effective: that number.
@@ -194,8 +195,8 @@ def classifier_accuracy(
 ) -> Accuracy:
     """Logistic regression on features and their squares, on held-out photographs.
 
-    Two folds of photographs: trained on one and judged on the other, and the other way
-    round. Both classes weigh the same, however many patches they have.
+    There are two folds of photographs: it is trained on one and tested on the other,
+    and vice versa. Both classes have equal weight, however many patches they have.
 
     Args:
       real: [N, F], fake: [M, F] features.

@@ -106,5 +106,5 @@ def test_refusals(photos, tmp_path):
     with pytest.raises(UserError, match="holds none"):
         plan_files(tmp_path / "empty", tmp_path / "out")
     (tmp_path / "empty" / "out" / "a.png").write_bytes(b"")
-    with pytest.raises(UserError, match="must hold images beside --output"):
+    with pytest.raises(UserError, match="must hold images besides --output"):
         plan_files(tmp_path / "empty", tmp_path / "empty" / "out")
