@@ -20,7 +20,8 @@ class ProgressBar:
       show: `auto` shows the bar on a terminal only.
       total: units in all; None where it is learned as the work goes on.
       done: units of earlier starts.
-      delay: seconds before it appears: quick work needs no bar.
+      delay: seconds before it appears on a terminal: quick work needs no bar. None
+        where it was asked for (`on`).
       leave: whether it stays on the screen when the work is done.
       line_every_s: `auto` without a terminal prints a plain line every so many seconds
         instead; 0: none.
@@ -57,7 +58,7 @@ class ProgressBar:
             total=total,
             initial=done,
             disable=not self.is_shown,
-            delay=delay,
+            delay=0.0 if show == "on" else delay,
             leave=leave,
             dynamic_ncols=True,
             file=sys.stderr,
