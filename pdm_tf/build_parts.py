@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import keras
 
 from pdm_tf.bundles.bundle import load_bundle
-from pdm_tf.bundles.networks import NETWORKS, named
+from pdm_tf.bundles.networks import NETWORKS, of_role
 from pdm_tf.cli.component import parse_args
 from pdm_tf.core.checks import lookup
 from pdm_tf.core.errors import UserError
@@ -168,7 +168,7 @@ class PartMaker:
         chosen = self._said(name, "net") or role.default
         chosen = (self._nets[name] or [chosen])[-1]
         net_flag = f"--{flags.net}" if flags.net else "--net"
-        default = lookup(named(role.kind), chosen, net_flag)
+        default = lookup(of_role(role.kind), chosen, net_flag).config
         if config.preset == "paper" and hasattr(default, "paper"):
             default = default.paper()
         args = [*(self._said(name, "args") or ()), *self._args[name]]

@@ -14,13 +14,18 @@ from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import read_json, write_text_atomic
 from pdm_tf.evaluate import EvaluateConfig, run_evaluation
 from pdm_tf.evaluation.comparison import Row, compare
-from pdm_tf.evaluation.crops import StoredCrop, stored_crops
 from pdm_tf.evaluation.image_set import evenly
+from pdm_tf.evaluation.panels import StoredCrop, stored_crops
 from pdm_tf.evaluation.results import BASELINE
 from pdm_tf.evaluation.runner import tell_left_out
-from pdm_tf.reporting import comparison_text
-from pdm_tf.reporting.comparison_page import FILE, CropRow, comparison_page
-from pdm_tf.reporting.evaluation_text import number
+from pdm_tf.reporting.comparison import (
+    FILE,
+    CropRow,
+    comparison_page,
+    terminal_text,
+    write_comparison,
+)
+from pdm_tf.reporting.evaluation import number
 from pdm_tf.reporting.page import made_by
 from pdm_tf.run import is_bundle
 
@@ -143,7 +148,7 @@ def main(config: CompareConfig) -> None:
     comparison, path = run_comparison(
         config, say=lambda line: print(line, file=sys.stderr), warn=tell_left_out
     )
-    print(comparison_text.text(comparison))
+    print(terminal_text(comparison))
     print(f"\npage: {path.with_name(FILE)}")
     print(f"comparison: {path}")
 
@@ -187,7 +192,7 @@ def run_comparison(
     comparison = compare(rows, config.against)
     crops = _crop_rows(comparison, rows, folders, config, warn)
     write_text_atomic(output / FILE, comparison_page(comparison, crops, made_by()))
-    return comparison, comparison_text.write_comparison(comparison, output)
+    return comparison, write_comparison(comparison, output)
 
 
 def is_evaluation(place: str) -> bool:

@@ -190,8 +190,7 @@ def _degrade(
 ) -> "DegradeOutcome":
     with quiet_start():  # TensorFlow takes seconds to import
         from pdm_tf.build import build_degradation
-        from pdm_tf.data.degraded_pairs import make_degraded_pairs
-        from pdm_tf.data.degraded_shards import make_degraded_shards
+        from pdm_tf.data.degraded_pairs import make_degraded_pairs, make_degraded_shards
         from pdm_tf.data.degrading import Request, Stopped
 
         degradation, facts = build_degradation(

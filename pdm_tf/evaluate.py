@@ -14,20 +14,18 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_text_atomic
 from pdm_tf.core.images import write_png
 from pdm_tf.core.quiet import quiet_start
-from pdm_tf.evaluation.crops import CropWriter
 from pdm_tf.evaluation.degradation_numbers import (
     MeasuredDegradation,
     measure_run,
     read_kernels,
 )
-from pdm_tf.evaluation.exhibits import Extremes
 from pdm_tf.evaluation.image_set import (
     ImageSet,
     check_folders,
     open_set,
     set_of_names,
 )
-from pdm_tf.evaluation.panels import PanelWriter
+from pdm_tf.evaluation.panels import CropWriter, Extremes, PanelWriter
 from pdm_tf.evaluation.results import BASELINE, EvaluatedImage
 from pdm_tf.evaluation.runner import (
     check_references,
@@ -37,8 +35,12 @@ from pdm_tf.evaluation.runner import (
 )
 from pdm_tf.evaluation.subjects import Subject, SubjectRequest, open_subject
 from pdm_tf.evaluation.subjects.pictures import PictureSubject
-from pdm_tf.reporting import evaluation_text
-from pdm_tf.reporting.evaluation_page import FILE, evaluation_page
+from pdm_tf.reporting.evaluation import (
+    FILE,
+    evaluation_page,
+    terminal_text,
+    write_report,
+)
 from pdm_tf.reporting.kernel_section import kernel_comparison
 from pdm_tf.reporting.page import made_by
 
@@ -257,7 +259,7 @@ class Evaluated:
 def main(config: EvaluateConfig) -> None:
     """Evaluates, writes the reports and pictures, prints the table."""
     done = run_evaluation(config, tell_left_out)
-    print(evaluation_text.text(done.report))
+    print(terminal_text(done.report))
     if done.panels:
         print(f"\n{len(done.panels)} pictures: {Path(config.output_dir) / 'panels'}")
     print(f"\npage: {done.path.with_name(FILE)}")
@@ -342,9 +344,7 @@ def run_evaluation(
         (output / KERNELS).unlink(missing_ok=True)  # of an evaluation before
     page = evaluation_page(report, extremes.worst(), extremes.best(), made_by())
     write_text_atomic(output / FILE, page)
-    return Evaluated(
-        report, evaluation_text.write_report(report, output), tuple(panels.written)
-    )
+    return Evaluated(report, write_report(report, output), tuple(panels.written))
 
 
 def _request_of(config: EvaluateConfig) -> SubjectRequest:

@@ -11,11 +11,12 @@ from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.images import list_images, read_rgb_u8
 from pdm_tf.core.progress import ProgressBar, Show
 from pdm_tf.evaluation.runner import tell_left_out
-from pdm_tf.metrics.niqe import BLOCK, niqe_features
-from pdm_tf.metrics.niqe_model import (
+from pdm_tf.metrics.niqe import (
+    BLOCK,
     SHARPNESS,
     NiqeModel,
     fit_model,
+    niqe_features,
     read_mat,
     save_model,
     sharp_blocks,

@@ -20,7 +20,7 @@ from pdm_tf.evaluation.opened_run import OpenedRun, open_run
 from pdm_tf.reporting.run_page import FILE, RunPage
 
 if TYPE_CHECKING:
-    from pdm_tf.evaluation.sampling import Photographs
+    from pdm_tf.evaluation.run_findings import Photographs
 
 
 @dataclass(frozen=True)
@@ -210,7 +210,7 @@ def _photographs(
     page: RunPage, place: str, what: str, shown: str = ""
 ) -> "Photographs":
     """Reads some photographs of a place, and notes that on the page."""
-    from pdm_tf.evaluation.sampling import read_photographs
+    from pdm_tf.evaluation.run_findings import read_photographs
 
     found = dataclasses.replace(read_photographs(place), place=shown or place)
     page.sources.append((what, f"{found.place}, {len(found.names)} of {found.count}"))
@@ -227,7 +227,7 @@ def _add_sr(
 ) -> None:
     """Adds before and after on photographs, and scores on pairs, if there are any."""
     from pdm_tf.evaluation.run_findings import compare_regions, score_pairs
-    from pdm_tf.evaluation.upscale import keras_upscaler
+    from pdm_tf.evaluation.runner import keras_upscaler
 
     scale = run.sr.scale
     upscale = keras_upscaler(run.sr.network, scale)

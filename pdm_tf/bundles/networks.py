@@ -58,18 +58,15 @@ NETWORKS: Mapping[str, Entry] = {
 }
 
 
-def named(role: str) -> dict[str, Any]:
-    """Name -> default config of the networks of a role."""
+def of_role(role: str) -> dict[str, Entry]:
+    """Name -> entry of the networks of a role."""
     return {
-        name: entry.config
-        for name, entry in NETWORKS.items()
-        if entry.network.role == role
+        name: entry for name, entry in NETWORKS.items() if entry.network.role == role
     }
 
 
-SR_NETS = named("sr")
-DISCRIMINATORS = named("discriminator")
-FEATURE_NETS = named("features")
+# Name -> default config.
+SR_NETS = {name: entry.config for name, entry in of_role("sr").items()}
 
 # Class name, as in bundle.json -> class.
 CLASSES: Mapping[str, type[Network]] = {

@@ -1,4 +1,4 @@
-"""Degrades a folder of HR photographs to pairs in two folders.
+"""Degrades a folder of HR photographs to pairs in two folders, or in TFRecord shards.
 
     output_dir/lr/<name>.png      8 bit; with several draws <name>_d0.png, ...
     output_dir/hr/<name>.png      the photograph, cropped; under the names of lr/
@@ -12,12 +12,24 @@ one set of pixels on the disk.
 
 `.degrade.jsonl` records finished photographs (`core.ledger`). A
 killed program loses those it was working on, which are made again, to the same bytes.
+
+Shards, next to the same last three files:
+
+    output_dir/lr/images-00000.tfrecord ... index.json     LR images, PNG
+    output_dir/hr/images-00000.tfrecord ... index.json     their HR images, once each
+
+Shards and index are those of `shards.py`, so `--hr_dir` and `--lr_dir` of training take
+the two folders. A shard is planned from names and file sizes, and finished in both
+folders or made again; the ledger keeps the rows of the manifest meanwhile.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
 
 from pdm_tf.core.errors import ImageError
 from pdm_tf.core.files import write_bytes_atomic
@@ -33,12 +45,17 @@ from pdm_tf.data.degrading import (
     open_folder,
     write_manifest,
 )
+from pdm_tf.data.pairs import grid_of
 from pdm_tf.data.parallel import OnProgress, counted, in_threads
 from pdm_tf.data.preparation import require_some, written
+from pdm_tf.data.shards import Made, make_planned, plan_shards
+from pdm_tf.data.tfrecord import ShardWriter, StoredImage
 
 LEDGER_NAME = ".degrade.jsonl"
 
 HrFiles = Literal["link", "copy", "none"]
+_MB = 1 << 20
+_SIDES = ("hr", "lr")
 
 
 def make_degraded_pairs(
@@ -144,3 +161,141 @@ def _link(first: Path, path: Path) -> bool:
     except OSError:
         return False  # a file system without links
     return True
+
+
+def make_degraded_shards(
+    input_dir: str | Path,
+    output_dir: str | Path,
+    request: Request,
+    settings: dict[str, Any],
+    *,
+    shard_mb: float = 256,
+    with_hr: bool = True,
+    threads: int = 0,
+    on_progress: OnProgress | None = None,
+) -> DegradeOutcome:
+    """Writes the shards and their manifest; finished shards are kept.
+
+    Args:
+      input_dir: HR photographs, searched recursively.
+      output_dir: as above.
+      request: how to degrade each.
+      settings: everything that decides the files' content; a folder made with others is
+        refused.
+      shard_mb: size of the photographs' files that go into one shard, about, in MB.
+      with_hr: whether HR images are written.
+      threads: photographs worked on at once; 0 takes one per processor.
+      on_progress: called with (photographs done, photographs in all).
+
+    Raises:
+      UserError: no images, none usable, two of the same name, or an output folder that
+        cannot be used.
+      Stopped: it was asked to stop.
+    """
+    input_dir = Path(input_dir)
+    files = list_images(input_dir)
+    names = names_of(files, input_dir, request.draws)
+    folder = open_folder(input_dir, output_dir, settings)
+    sides = _SIDES if with_hr else ("lr",)
+
+    def make(paths: Sequence[Path], file: str, on_image: OnProgress) -> Made:
+        results = _results(paths, input_dir, names, request, threads)
+        return _write_shard(folder, file, sides, counted(results, len(paths), on_image))
+
+    made = make_planned(
+        folder,
+        sides,
+        plan_shards(files, input_dir, int(shard_mb * _MB)),
+        make,
+        input_dir=input_dir,
+        grid=grid_of(folder / "lr"),
+        on_progress=on_progress,
+    )
+    counts = {True: 0, False: 0}
+    for shard, new in made:
+        counts[new] += len(shard.rows) // request.draws
+    problems = [tuple(problem) for shard, _ in made for problem in shard.problems]
+    outcome = DegradeOutcome(counts[True], counts[False], tuple(problems))
+    require_some(outcome, input_dir)
+    write_manifest(folder, (row for shard, _ in made for row in shard.rows))
+    return outcome
+
+
+class _Stored(NamedTuple):
+    """One photograph's images, ready for shards, and its rows of the manifest."""
+
+    hr: StoredImage
+    lr: tuple[StoredImage, ...]
+    rows: tuple[dict[str, Any], ...]
+
+
+Result = _Stored | ImageError
+
+
+def _results(
+    paths: Sequence[Path],
+    input_dir: Path,
+    names: dict[Path, str],
+    request: Request,
+    threads: int,
+) -> Iterator[Result]:
+    """Degrades the photographs; threads also encode PNG, so encoded images wait."""
+
+    def make(path: Path) -> Result:
+        try:
+            photograph = degrade_photograph(path, names[path], request)
+        except ImageError as error:
+            return error
+        source = path.relative_to(input_dir).as_posix()
+        return _Stored(
+            _stored(names[path], photograph.hr_u8),
+            tuple(
+                _stored(name, lr_u8)
+                for name, lr_u8 in zip(
+                    lr_names(names[path], request.draws), photograph.lr_u8, strict=True
+                )
+            ),
+            tuple({**row, "source": source} for row in photograph.rows),
+        )
+
+    return in_threads(make, paths, threads)
+
+
+def _stored(name: str, image_u8: np.ndarray) -> StoredImage:
+    return StoredImage(f"{name}.png", encode_png(image_u8), *image_u8.shape[:2])
+
+
+def _write_shard(
+    folder: Path, file: str, sides: Sequence[str], results: Iterator[Result]
+) -> Made:
+    """Writes one shard of each side."""
+    made = Made({}, [])
+
+    def write() -> None:
+        with ExitStack() as stack:
+            writers = {
+                side: stack.enter_context(ShardWriter(folder / side / file))
+                for side in sides
+            }
+            for result in results:
+                if isinstance(result, ImageError):
+                    made.problems.append([result.path, result.reason])
+                else:
+                    made.rows.extend(_add(writers, file, result))
+            made.sides.update((side, w.finish()) for side, w in writers.items())
+
+    written(folder, write)
+    return made
+
+
+def _add(
+    writers: dict[str, ShardWriter], file: str, stored: _Stored
+) -> Iterator[dict[str, Any]]:
+    """Appends a photograph's images to the shards; yields the manifest's rows."""
+    hr = None
+    if "hr" in writers:
+        writers["hr"].add(stored.hr)
+        hr = f"hr/{file}[{stored.hr.name}]"
+    for image, row in zip(stored.lr, stored.rows, strict=True):
+        writers["lr"].add(image)
+        yield {"lr": f"lr/{file}[{image.name}]", "hr": hr, **row}

@@ -26,8 +26,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.degradations.gaussian_logits import GaussianLogits
-from pdm_tf.degradations.trunk import ResidualTrunk, pointwise_or_conv
+from pdm_tf.degradations.trunk import GaussianLogits, ResidualTrunk, pointwise_or_conv
 from pdm_tf.models.network import Network, require_choice, require_positive
 
 INITIAL_KERNELS = ("delta", "gaussian", "gaussians", "box")

@@ -1,16 +1,25 @@
-"""The residual trunk that the kernel and the noise module share.
+"""What the kernel and the noise module are made of: a residual trunk, Gaussian logits.
 
-conv -> norm -> ReLU, then blocks of x + conv(ReLU(norm(conv(x)))), as in the authors'
-code. 1x1 convolutions are Dense layers, which do the same sums on the last axis and are
-faster on the 1x1 maps of the spatially invariant kernel module.
+The trunk, which both share: conv -> norm -> ReLU, then blocks of
+x + conv(ReLU(norm(conv(x)))), as in the authors' code. 1x1 convolutions are Dense
+layers, which do the same sums on the last axis and are faster on the 1x1 maps of the
+spatially invariant kernel module.
 """
 
+import math
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from pdm_tf.models.layers import batch_norm, conv, fan_in_uniform
+
+# The covariance's three coordinates are this many times a Dense layer's output, so that
+# Adam, whose steps have the size of the learning rate, moves them this much faster than
+# single taps: the overall width should settle before details do.
+_COVARIANCE_GAIN = 3.0
+_LEAST_SIGMA_PX = 0.4
 
 
 def pointwise_or_conv(
@@ -102,3 +111,85 @@ def _normalise(
     if isinstance(norm, keras.layers.BatchNormalization):
         return norm(x, training=training)
     return norm(x)
+
+
+@keras.saving.register_keras_serializable("pdm_tf")
+class GaussianLogits(keras.layers.Layer):
+    """Logits of anisotropic Gaussian kernels, linear in the latent.
+
+    The covariance is the matrix exponential of m * I + d1 * diag(1, -1) + d2 * offdiag,
+    so every (m, d1, d2) is a valid one and a rotation of (d1, d2) rotates the kernel.
+    The three are a Dense layer of z_k that starts with one latent channel each; it is
+    trained like all else, and the trunk's logits are added to these.
+
+    Args:
+      kernel_size: K.
+      sigma_px: width where m = d1 = d2 = 0, HR pixels.
+      diversity: standard deviation of each of the three at the start.
+      centre_px: centre of the Gaussians, HR pixels right of and below the middle tap.
+      window: side of the window of latents that a pixel's covariance depends on. All
+        its places start with the same weights, 1 / window of those of a single one, so
+        away from the border every pixel's distribution is that of window 1, and
+        neighbours are correlated.
+    """
+
+    def __init__(
+        self,
+        kernel_size: int,
+        sigma_px: float,
+        diversity: float,
+        centre_px: float,
+        window: int = 1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.settings = {
+            "kernel_size": kernel_size,
+            "sigma_px": sigma_px,
+            "diversity": diversity,
+            "centre_px": centre_px,
+            "window": window,
+        }
+        offsets = np.arange(kernel_size) - kernel_size // 2 - centre_px
+        y, x = np.meshgrid(offsets, offsets, indexing="ij")
+        # Quadratic forms of I, diag(1, -1) and the off-diagonal matrix, [3, K*K].
+        forms = np.stack([y**2 + x**2, y**2 - x**2, 2.0 * y * x])
+        self._forms = forms.reshape(3, -1).astype(np.float32)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        window, diversity = self.settings["window"], self.settings["diversity"]
+        start = np.zeros([input_shape[-1], 3], np.float32)
+        if diversity:
+            start[:3] = diversity / _COVARIANCE_GAIN / window * np.eye(3)
+        if window > 1:
+            start = np.tile(start, [window, window, 1, 1])
+        size = 2.0 * math.log(self.settings["sigma_px"]) / _COVARIANCE_GAIN
+        self.to_covariance = pointwise_or_conv(
+            3,
+            window,
+            kernel_initializer=keras.initializers.Constant(start),
+            bias_initializer=keras.initializers.Constant([size, 0.0, 0.0]),
+            dtype="float32",
+            name="to_covariance",
+        )
+        self.to_covariance.build(input_shape)
+        super().build(input_shape)
+
+    def call(self, z_k: tf.Tensor) -> tf.Tensor:
+        """z_k [B, h, w, f_k] -> logits [B, h, w, K*K]."""
+        coordinates = _COVARIANCE_GAIN * self.to_covariance(z_k)
+        m, d1, d2 = tf.split(coordinates, 3, axis=-1)
+        r = tf.sqrt(tf.square(d1) + tf.square(d2) + 1e-6)
+        # exp(S) of the symmetric S above is even * I + odd * (d1, d2); the floor keeps
+        # kernels from shrinking into a delta, where softmax passes no gradient back.
+        floor, size = _LEAST_SIGMA_PX**2, tf.exp(m)
+        even = size * tf.cosh(r) + floor
+        odd = size * tf.sinh(r) / r
+        # even^2 - (odd * r)^2 without the difference of two large numbers, which costs
+        # long, thin kernels their digits.
+        determinant = size * (size + 2.0 * floor * tf.cosh(r)) + floor**2
+        inverse = tf.concat([even, -odd * d1, -odd * d2], -1) / determinant
+        return -0.5 * tf.tensordot(inverse, tf.constant(self._forms), axes=1)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **self.settings}

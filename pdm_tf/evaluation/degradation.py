@@ -17,22 +17,25 @@ import tensorflow as tf
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_float, to_u8
 from pdm_tf.evaluation.image_set import evenly
-from pdm_tf.metrics.degradation import (
-    Accuracy,
+from pdm_tf.metrics.degradation.coverage import (
     KernelComparison,
-    KernelDistance,
-    KernelStatistics,
-    channel_correlation,
-    classifier_accuracy,
     compare_kernels,
-    cut_patches,
-    kernel_distance,
-    kernel_statistics,
+    window_products,
+)
+from pdm_tf.metrics.degradation.moments import KernelStatistics, kernel_statistics
+from pdm_tf.metrics.degradation.noise import (
+    channel_correlation,
     level_ratios,
     noise_levels,
     noise_spectrum,
+)
+from pdm_tf.metrics.degradation.two_sample import (
+    Accuracy,
+    KernelDistance,
+    classifier_accuracy,
+    cut_patches,
+    kernel_distance,
     patch_features,
-    window_products,
 )
 
 KERNELS = 256  # drawn when no true set says how many

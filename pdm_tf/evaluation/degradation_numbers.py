@@ -75,7 +75,7 @@ def measure_run(
         noise = _true_noise(run, model, hr_dir, lr_dir, pair_kernels)
     with quiet_start():
         from pdm_tf.evaluation.degradation import learned_kernels, measure_degradation
-        from pdm_tf.evaluation.sampling import read_photographs
+        from pdm_tf.evaluation.run_findings import read_photographs
     place = run.folder("hr_dir") or hr_dir
     hr = read_photographs(place or samples.PHOTOS_FOR_HR)
     found = measure_degradation(
@@ -142,7 +142,8 @@ def _true_noise(
     run: OpenedRun, model: str, hr_dir: str, lr_dir: str, kernels: np.ndarray
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """(clean, noise) of each pair."""
-    from pdm_tf.metrics.degradation import noise_of_pair  # loads SciPy: not for --help
+    # Here, since it loads SciPy: not for --help.
+    from pdm_tf.metrics.degradation.noise import noise_of_pair
 
     if run.pdm.config.noise is None:
         raise UserError(

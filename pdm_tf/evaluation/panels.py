@@ -1,27 +1,45 @@
-"""Side-by-side pictures: LR, bicubic, SR, HR, with their scores, for a person to judge.
+"""Pictures of evaluated images, made as they stream by, for a person to judge.
 
-The upper row shows the whole image, the lower row the same small region of each at
-several times its size, pixel by pixel (no smoothing on top). A rectangle marks the
-region: the most textured one of the HR image, because that is where methods differ;
-without HR of the LR image, so that it is the same for every method.
+Panels: LR, bicubic, SR, HR, with their scores. The upper row shows the whole image, the
+lower row the same small region of each at several times its size, pixel by pixel (no
+smoothing on top). A rectangle marks the region: the most textured one of the HR image,
+because that is where methods differ; without HR of the LR image, so that it is the same
+for every method.
+
+Crops: that region of every image, kept with the scores, so that a comparison of
+several evaluations shows the same region of the same image as each method made it,
+without computing anything again.
+
+    crops/index.json        {"images": {name: {"region": [top, left, height, width],
+                            "files": {"sr": "NAME.sr.png", "hr": ..., ...}}}}
+    crops/NAME.sr.png       8-bit PNG, pixels as they are; .lr.png is in LR pixels
+
+Extremes: the best and the worst images. The choice is known when the last image is
+scored; so candidates are kept on the way, as small pictures.
 """
 
+import bisect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pdm_tf.core import draw
-from pdm_tf.core.images import write_png
-from pdm_tf.evaluation.results import Scores
-from pdm_tf.evaluation.runner import EvaluatedImage
-from pdm_tf.metrics import METRICS
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import read_json, write_json_atomic
+from pdm_tf.core.images import read_rgb_u8, write_png
+from pdm_tf.evaluation.results import EvaluatedImage, Scores
+from pdm_tf.metrics import METRICS, MetricSpec
 
 # Widths in pixels. A column is as wide as the image within these limits.
 MIN_COLUMN = 300
 MAX_COLUMN = 480
 ZOOM = 3
 USUAL_SCALE = 4
+FOLDER = "crops"
+_INDEX = "index.json"
 
 
 def textured_region(
@@ -215,3 +233,163 @@ class PanelWriter:
         path = self._folder / f"{flat}.png"
         write_png(path, panel(image, model=self._label))
         self.written.append(path)
+
+
+class CropWriter:
+    """Writes crops of the images that it is called with; made for `on_image`."""
+
+    def __init__(self, output: Path, limit: int) -> None:
+        """Makes a writer.
+
+        Args:
+          output: folder of the evaluation.
+          limit: how many of the first images; -1: all.
+        """
+        self._folder = output / FOLDER
+        self._limit = limit
+        self._images: dict[str, Any] = {}
+
+    def __call__(self, image: EvaluatedImage) -> None:
+        if 0 <= self._limit <= len(self._images):
+            return
+        region = region_of(image)
+        flat = image.row.name.replace("/", "__")
+        files = {}
+        for view in views(image):
+            part = cut(view.picture_u8, region)
+            if view.key == "lr":
+                step = scale_of(image)
+                part = part[::step, ::step]  # the pixels as they were
+            files[view.key] = f"{flat}.{view.key}.png"
+            write_png(self._folder / files[view.key], part)
+        self._images[image.row.name] = {"region": list(region), "files": files}
+
+    def finish(self) -> None:
+        """Writes the index; crops count only once they are in it."""
+        if self._images:
+            write_json_atomic(self._folder / _INDEX, {"images": self._images})
+
+
+@dataclass(frozen=True)
+class StoredCrop:
+    """Crops of one image.
+
+    Attributes:
+      region: (top, left, height, width) in SR pixels.
+      folder: where the files are.
+      files: "lr", "bicubic", "sr", "hr" -> file name, for existing ones.
+    """
+
+    region: tuple[int, int, int, int]
+    folder: Path
+    files: Mapping[str, str]
+
+    def read(self, key: str) -> np.ndarray | None:
+        """[h, w, 3] uint8; None if it was not stored. Raises ImageError."""
+        name = self.files.get(key)
+        return None if name is None else read_rgb_u8(self.folder / name)
+
+
+def stored_crops(output: Path) -> dict[str, StoredCrop]:
+    """Name -> crops of an evaluation; empty if it kept none.
+
+    Raises:
+      UserError: an index that is not one.
+    """
+    folder = output / FOLDER
+    if not (folder / _INDEX).is_file():
+        return {}
+    try:
+        images = read_json(folder / _INDEX)["images"]
+        return {
+            name: StoredCrop(tuple(found["region"]), folder, dict(found["files"]))
+            for name, found in images.items()
+        }
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(
+            f"{folder / _INDEX} must be as pdm_tf.evaluate writes it. "
+            f"Received: {type(error).__name__}: {error}."
+        ) from error
+
+
+def cut(picture_u8: np.ndarray, region: tuple[int, int, int, int]) -> np.ndarray:
+    """The region (top, left, height, width) of a picture."""
+    top, left, height, width = region
+    return picture_u8[top : top + height, left : left + width]
+
+
+class Shown(NamedTuple):
+    """One picture of an image: the whole, small, and its crop; with lines below."""
+
+    whole_u8: np.ndarray
+    crop_u8: np.ndarray
+    lines: Sequence[str]
+
+
+class Exhibit(NamedTuple):
+    """One image of a set.
+
+    Attributes:
+      name: of the image.
+      region: (top, left, height, width) of the crops in SR pixels.
+      shown: LR, bicubic, the model's and HR, as far as there.
+    """
+
+    name: str
+    region: tuple[int, int, int, int]
+    shown: Sequence[Shown]
+
+
+class Extremes:
+    """Keeps the images with the highest and the lowest scores; made for `on_image`."""
+
+    def __init__(self, metric: MetricSpec, count: int, *, label: str = "SR") -> None:
+        """Begins without images.
+
+        Args:
+          metric: decides the order.
+          count: how many of the best and of the worst.
+          label: of the model's picture.
+        """
+        self._metric, self._count, self._label = metric, count, label
+        self._kept: list[tuple[float, int, Exhibit]] = []
+        self._seen = 0
+
+    def __call__(self, image: EvaluatedImage) -> None:
+        value = image.row.scores.values[self._metric.name]
+        goodness = value if self._metric.higher_is_better else -value
+        self._seen += 1
+        place = bisect.bisect(self._kept, (goodness, self._seen))
+        full = len(self._kept) == 2 * self._count
+        if full and place == self._count:
+            return  # neither among the best nor among the worst
+        self._kept.insert(place, (goodness, self._seen, exhibit_of(image, self._label)))
+        if full:
+            del self._kept[self._count]
+
+    def worst(self) -> list[Exhibit]:
+        """Returns the worst images, worst first; at most half of few images."""
+        return [kept for *_, kept in self._kept[: self._split()]]
+
+    def best(self) -> list[Exhibit]:
+        """Returns the best images, best first, without those among the worst."""
+        rest = self._kept[self._split() :]
+        return [kept for *_, kept in rest[::-1][: self._count]]
+
+    def _split(self) -> int:
+        return min(self._count, len(self._kept) // 2)
+
+
+def exhibit_of(image: EvaluatedImage, label: str) -> Exhibit:
+    """Makes the small pictures of one image."""
+    region = region_of(image)
+    shown = []
+    for view in views(image, label):
+        small = draw.shrink_to_width(view.picture_u8, MAX_COLUMN)
+        ratio = small.shape[1] / view.picture_u8.shape[1]
+        box = tuple(round(value * ratio) for value in region)
+        crop = np.ascontiguousarray(cut(view.picture_u8, region))
+        shown.append(Shown(draw.outlined(small, box), crop, view.lines))
+    return Exhibit(image.row.name, region, shown)

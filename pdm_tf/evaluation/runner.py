@@ -6,13 +6,13 @@ named, counted and left out; the others go on.
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from pdm_tf.core.checks import lookup
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.images import to_u8
+from pdm_tf.core.images import to_float, to_u8
 from pdm_tf.core.imresize import imresize
 from pdm_tf.core.progress import ProgressBar, say_above_bars
 from pdm_tf.evaluation.results import (
@@ -21,7 +21,11 @@ from pdm_tf.evaluation.results import (
     ImageRow,
     score_image,
 )
+from pdm_tf.inference.tiling import OVERLAP, TILE, upscale_in_tiles
 from pdm_tf.metrics import METRICS, MetricSpec
+
+if TYPE_CHECKING:
+    import keras
 
 Upscaler = Callable[[np.ndarray], np.ndarray]
 PictureOf = Callable[[str, np.ndarray | None], np.ndarray]
@@ -43,6 +47,42 @@ def bicubic_upscaler(scale: int) -> Upscaler:
 
     def upscale(lr_u8: np.ndarray) -> np.ndarray:
         return to_u8(imresize(lr_u8.astype(np.float64) / 255.0, scale))
+
+    return upscale
+
+
+def keras_upscaler(
+    network: "keras.Model", scale: int, *, tile: int = TILE, overlap: int = OVERLAP
+) -> Upscaler:
+    """Compiles a network once, for images of any size.
+
+    The function reads the network's variables at each call, so it may be kept while
+    training goes on.
+
+    Args:
+      network: lr [B, h, w, 3] float32 in [0, 1] -> sr [B, h * scale, w * scale, 3].
+      scale: its factor.
+      tile: images of more than tile * tile LR pixels are processed in tiles; 0: never.
+      overlap: context around tiles in LR pixels (see `tiling.py` for when it is exact).
+
+    Returns:
+      lr_u8 [h, w, 3] uint8 -> sr_u8 [h * scale, w * scale, 3] uint8, clipped and
+      rounded half up.
+    """
+    import tensorflow as tf  # only whoever has a network has loaded it
+
+    # With free height and width it is traced once, not once per image size.
+    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)])
+    def run(lr: tf.Tensor) -> tf.Tensor:
+        return tf.cast(network(lr, training=False), tf.float32)
+
+    def whole(lr: np.ndarray) -> np.ndarray:
+        return to_u8(run(tf.constant(lr[None])).numpy()[0])
+
+    def upscale(lr_u8: np.ndarray) -> np.ndarray:
+        return upscale_in_tiles(
+            whole, to_float(lr_u8), scale, tile=tile, overlap=overlap
+        )
 
     return upscale
 

@@ -17,9 +17,9 @@ from pdm_tf.evaluation.runner import (
     Upscaler,
     bicubic_upscaler,
     evaluate_pairs,
+    keras_upscaler,
     metric_specs,
 )
-from pdm_tf.evaluation.upscale import keras_upscaler
 
 METRICS = ("psnr", "ssim", "psnr_shift")
 

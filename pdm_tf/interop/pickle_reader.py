@@ -38,11 +38,13 @@ _ALLOWED = {
     *(f"torch.{name}" for name in DTYPES),
 }
 # Instructions that put their argument on the stack.
+# fmt: off
 _CONSTANTS = {
-    *("BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4"),
-    *("BINFLOAT", "FLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE"),
-    *("BINSTRING", "SHORT_BINSTRING", "STRING", "BINBYTES", "SHORT_BINBYTES"),
+    "BININT", "BININT1", "BININT2", "INT", "LONG", "LONG1", "LONG4",
+    "BINFLOAT", "FLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "UNICODE",
+    "BINSTRING", "SHORT_BINSTRING", "STRING", "BINBYTES", "SHORT_BINBYTES",
 }
+# fmt: on
 _VALUES = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
 _MOST_INSTRUCTIONS = 5_000_000
 _MARK = object()

@@ -6,7 +6,7 @@ CONTRIBUTING.md does it in full.
 from pdm_tf.methods.base import Method
 from pdm_tf.methods.pdm_sr import PDMSR, PDMSRConfig
 from pdm_tf.methods.pdm_srgan import PDMSRGAN, PDMSRGANConfig
-from pdm_tf.methods.sr_part import PixelSR
+from pdm_tf.methods.steps import PixelSR
 from pdm_tf.methods.supervised import Supervised, SupervisedConfig
 
 METHODS: dict[str, type[Method]] = {

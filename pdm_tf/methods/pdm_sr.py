@@ -6,7 +6,7 @@ One joint step (section 3.4), on hr and, unpaired, real_lr:
      (with a JPEG module: larger, and fake_lr and hr are then cut out of it at random)
   2. PDM     minimises  (D(fake_lr) - 1)^2 + lambda |n|^2                      (Eq. 13)
   3. D       minimises  ((D(real_lr) - 1)^2 + D(fake_lr)^2) / 2
-  4. SR net  minimises  |SR(quantise(fake_lr)) - hr|         (an `SRPart`, sr_part.py)
+  4. SR net  minimises  |SR(quantise(fake_lr)) - hr|         (an `SRPart`, steps.py)
 
 All three see the fakes from before step 2's update, as in the authors' code, and D's
 forward pass on the fakes is computed once and shared by 2 and 3: D has not changed in
@@ -48,8 +48,9 @@ from pdm_tf.methods.base import (
     TrainStep,
 )
 from pdm_tf.methods.collapse import degradation_health
-from pdm_tf.methods.sr_part import PixelSR, SRPart
 from pdm_tf.methods.steps import (
+    PixelSR,
+    SRPart,
     crop_at_corners,
     crop_margin,
     kernel_picture,

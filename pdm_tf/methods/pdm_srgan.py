@@ -30,7 +30,7 @@ from pdm_tf.degradations import Degradation
 from pdm_tf.losses import GAN_LOSSES, PERCEPTUAL_TAPS, l1_loss, perceptual_loss
 from pdm_tf.methods.base import NotNeeded, Role, Scalars, StepResult
 from pdm_tf.methods.pdm_sr import PDMSR, PDMSRConfig
-from pdm_tf.methods.sr_part import Optimizers
+from pdm_tf.methods.steps import Optimizers
 from pdm_tf.models.features.feature_net import FeatureNet
 from pdm_tf.ops.quantise import quantise_8bit
 

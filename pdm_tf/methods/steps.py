@@ -1,7 +1,11 @@
-"""Functions that training steps share: make an optimiser, crop, draw previews."""
+"""What training steps share: the SR part, optimisers, crops, previews.
+
+PDM-SR and PDM-SRGAN differ in their `SRPart` alone: which networks it trains besides
+the SR network, and by which losses.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -10,9 +14,12 @@ import tensorflow as tf
 from pdm_tf.core.draw import enlarge, kernel_gallery, text_block, tile_grid
 from pdm_tf.core.images import to_u8
 from pdm_tf.core.seeds import stream_seed
+from pdm_tf.losses import l1_loss
+from pdm_tf.methods.base import StepResult
 
 _PREVIEW_IMAGES = 4
 _PREVIEW_KERNELS = 24
+Optimizers = Mapping[str, keras.optimizers.Optimizer]
 
 
 class ReducedAdam(keras.optimizers.Adam):
@@ -154,3 +161,43 @@ def optimizers_for(
         )
         for name in names
     }
+
+
+class SRPart(Protocol):
+    """Trains an SR network on pairs.
+
+    Attributes:
+      networks: the trained networks, built; "sr" is the one to use afterwards.
+    """
+
+    networks: Mapping[str, keras.Model]
+
+    def learn(self, lr: tf.Tensor, hr: tf.Tensor, optimizers: Optimizers) -> StepResult:
+        """Computes losses of a step, and their gradients for `networks` alone.
+
+        Args:
+          lr: [B, h, w, 3] float32 in [0, 1], 8-bit values; a constant.
+          hr: [B, h * s, w * s, 3] float32 in [0, 1]; a constant.
+          optimizers: name of a network -> its optimiser, for `scale_loss`.
+        """
+        ...
+
+
+class PixelSR:
+    """Minimises |SR(lr) - hr|: the SR part of PDM-SR and all of supervised training.
+
+    Args:
+      sr: built SR network.
+    """
+
+    def __init__(self, sr: keras.Model) -> None:
+        self.networks: Mapping[str, keras.Model] = {"sr": sr}
+
+    def learn(self, lr: tf.Tensor, hr: tf.Tensor, optimizers: Optimizers) -> StepResult:
+        """Computes the mean absolute difference and its gradient."""
+        sr = self.networks["sr"]
+        with tf.GradientTape() as tape:
+            loss = l1_loss(sr(lr, training=True), hr)
+            scaled = optimizers["sr"].scale_loss(loss)
+        gradient = tape.gradient(scaled, sr.trainable_variables)
+        return StepResult({"loss/sr_l1": loss}, {"sr": gradient})

@@ -26,8 +26,8 @@ from pdm_tf.methods.base import (
     StepResult,
     TrainStep,
 )
-from pdm_tf.methods.sr_part import PixelSR
 from pdm_tf.methods.steps import (
+    PixelSR,
     crop_margin,
     optimizers_for,
     patch_rows,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.metrics.lpips import lpips_opener
-from pdm_tf.metrics.niqe_model import NIQE_OPENER
+from pdm_tf.metrics.niqe import NIQE_OPENER
 from pdm_tf.metrics.ntire2018 import (
     psnr_ntire2018,
     psnr_ntire2018_release,

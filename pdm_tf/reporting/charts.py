@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup, escape
 
-from pdm_tf.core.numbers import number
+from pdm_tf.core.text_table import number
 from pdm_tf.reporting.rendering import clean
 
 if TYPE_CHECKING:

@@ -8,8 +8,7 @@ from pdm_tf.core import draw
 from pdm_tf.core.kernel_shapes import KernelMoments, kernel_moments
 from pdm_tf.reporting.charts import Chart, Scale, Series
 from pdm_tf.reporting.page import Section
-from pdm_tf.reporting.rendering import Tile, render
-from pdm_tf.reporting.tables import Column, Sortable
+from pdm_tf.reporting.rendering import Column, Sortable, Tile, render
 
 SHOWN = 24
 

@@ -8,7 +8,7 @@ added there is in the full list here without a change. The telling ones are rows
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pdm_tf.core.numbers import number
+from pdm_tf.core.text_table import number
 from pdm_tf.reporting.page import Section
 from pdm_tf.reporting.rendering import render
 

@@ -4,10 +4,16 @@ File names, settings and messages come from outside. Every value that a template
 is escaped by Jinja2, and before that loses what HTML cannot hold (`clean`), so that
 none can open a tag, end an attribute, or turn the text around. Only `Markup` passes as
 it is: what a template made, and the style sheet and script of this package.
+
+Tables sort at a click, by the page's script; without it a table is a table in the order
+given.
 """
 
 import base64
+import math
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -20,6 +26,7 @@ from pdm_tf.core.images import encode_jpeg, encode_png
 JPEG_QUALITY = 92  # of photographs shown at their own size; no chroma subsampling
 # What HTML cannot hold, and the marks that turn the direction of the text around them.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+Value = str | float | None
 
 
 class Tile(NamedTuple):
@@ -86,3 +93,81 @@ def minus(text: str) -> str:
 
 def _uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a sortable table.
+
+    Attributes:
+      heading: with the unit.
+      decimals: of its numbers; None for a column of texts.
+      signed: whether positive numbers get a plus.
+    """
+
+    heading: str
+    decimals: int | None = None
+    signed: bool = False
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its cells are numbers."""
+        return self.decimals is not None
+
+
+class Cell(NamedTuple):
+    """A cell: its HTML element, classes, number to sort by ("": none) and text."""
+
+    element: str
+    classes: str
+    value: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Sortable:
+    """A table whose headings sort it.
+
+    Attributes:
+      caption: what it shows.
+      columns: the first names the rows.
+      rows: one value per column; None and what is not finite show a dash, sorted last.
+      marks: (row, column) -> "best" or "second", for cells that stand out.
+    """
+
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Value]]
+    marks: Mapping[tuple[int, int], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(
+                    f"A row must have {len(self.columns)} values. "
+                    f"Received: {list(row)!r}."
+                )
+
+    @property
+    def cells(self) -> list[list[Cell]]:
+        """The rows as they are shown."""
+        return [
+            [
+                _cell(column, value, x == 0, self.marks.get((y, x), ""))
+                for x, (column, value) in enumerate(zip(self.columns, row, strict=True))
+            ]
+            for y, row in enumerate(self.rows)
+        ]
+
+
+def _cell(column: Column, value: Value, is_heading: bool, mark: str) -> Cell:
+    element = "th" if is_heading else "td"
+    if column.decimals is None:
+        return Cell(element, "", "", "" if value is None else str(value))
+    classes = f"number {mark}".strip()
+    if value is None or not math.isfinite(value):
+        return Cell(element, classes, "", "\u2013")
+    rounded = round(value, column.decimals) + 0.0  # no -0
+    sign = "+" if column.signed and rounded else ""
+    text = f"{rounded:{sign}.{column.decimals}f}".replace("-", "\u2212")
+    return Cell(element, classes, repr(float(value)), text)

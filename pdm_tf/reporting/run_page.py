@@ -15,16 +15,18 @@ import numpy as np
 
 from pdm_tf.core.kernel_shapes import kernel_moments
 from pdm_tf.reporting.kernel_section import kernel_section
-from pdm_tf.reporting.lr_sections import (
+from pdm_tf.reporting.measured_section import measured_section
+from pdm_tf.reporting.page import Section, Verdict, made_by, render_page
+from pdm_tf.reporting.photograph_sections import (
+    Comparison,
     colour_cast,
     content_correlation,
     noise_section,
     patch_section,
+    scores_section,
+    sr_section,
 )
-from pdm_tf.reporting.measured_section import measured_section
-from pdm_tf.reporting.page import Section, Verdict, made_by, render_page
 from pdm_tf.reporting.rendering import render
-from pdm_tf.reporting.sr_section import Comparison, scores_section, sr_section
 from pdm_tf.reporting.training_section import (
     Records,
     last_text,

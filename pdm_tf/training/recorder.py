@@ -18,9 +18,8 @@ from pdm_tf.core.progress import ProgressBar, Rate, Show, clock
 from pdm_tf.methods.base import Batch, Finding, Health
 from pdm_tf.run import read_metrics
 from pdm_tf.training.checkpoint import CheckpointStore
-from pdm_tf.training.logs import EventWriter, MetricsFile
 from pdm_tf.training.nan_monitor import check_weights
-from pdm_tf.training.run_folder import RunFolder
+from pdm_tf.training.run_folder import EventWriter, MetricsFile, RunFolder
 from pdm_tf.training.signals import GracefulStop
 from pdm_tf.training.step_function import StepFunction
 

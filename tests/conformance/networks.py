@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.bundles.chain import ChainConfig, Stage
-from pdm_tf.bundles.networks import DISCRIMINATORS, FEATURE_NETS, SR_NETS
+from pdm_tf.bundles.networks import SR_NETS, of_role
 from pdm_tf.degradations import (
     KernelModuleConfig,
     NoiseModuleConfig,
@@ -114,12 +114,12 @@ _SPATIAL = dataclasses.replace(_KERNEL, spatial=True)
 EXAMPLES: dict[str, Example] = {
     **{f"sr/{k}": Example(shrunk(v), "sr", _on_image) for k, v in SR_NETS.items()},
     **{
-        f"discriminator/{k}": Example(shrunk(v), "discriminator", _logits)
-        for k, v in DISCRIMINATORS.items()
+        f"discriminator/{k}": Example(shrunk(v.config), "discriminator", _logits)
+        for k, v in of_role("discriminator").items()
     },
     **{
-        f"features/{k}": Example(shrunk(v), "features", _deepest_features)
-        for k, v in FEATURE_NETS.items()
+        f"features/{k}": Example(shrunk(v.config), "features", _deepest_features)
+        for k, v in of_role("features").items()
     },
     **{
         f"lpips/{net}": Example(LPIPSConfig(net, filters=4), "lpips", _distance)

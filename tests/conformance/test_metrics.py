@@ -12,8 +12,7 @@ import pytest
 from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.core.errors import UserError
 from pdm_tf.metrics import METRICS
-from pdm_tf.metrics.niqe import niqe_features
-from pdm_tf.metrics.niqe_model import fit_model, save_model
+from pdm_tf.metrics.niqe import fit_model, niqe_features, save_model
 from pdm_tf.models.features import LPIPSConfig
 from tests.unit.evaluation.fakes import photo
 

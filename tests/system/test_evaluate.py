@@ -12,7 +12,7 @@ from pdm_tf.evaluate import SPEC, main
 from pdm_tf.evaluation.runner import bicubic_upscaler
 from pdm_tf.fit_niqe import SPEC as FIT_SPEC
 from pdm_tf.fit_niqe import main as fit_main
-from pdm_tf.metrics.degradation import noise_of_pair
+from pdm_tf.metrics.degradation.noise import noise_of_pair
 from pdm_tf.models.features import LPIPSConfig
 from tests.oracles import psnr_oracle
 from tests.support.html_check import check_html
@@ -258,7 +258,7 @@ def niqe(tmp_path):
 
 def test_without_hr_images(tmp_path, niqe, capfd):
     """NIQE of the model's pictures and of bicubic's; no HR column, no shift."""
-    from pdm_tf.metrics.niqe_model import load_model
+    from pdm_tf.metrics.niqe import load_model
 
     for index in range(2):
         write_png(tmp_path / "lr" / f"p{index}.png", photo(index, 70, 80))

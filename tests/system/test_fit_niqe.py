@@ -11,8 +11,7 @@ from scipy.io import savemat
 from pdm_tf.cli import program
 from pdm_tf.core.images import write_png
 from pdm_tf.fit_niqe import SPEC, main
-from pdm_tf.metrics.niqe import gaussian_of, niqe_features
-from pdm_tf.metrics.niqe_model import load_model, sharp_blocks
+from pdm_tf.metrics.niqe import gaussian_of, load_model, niqe_features, sharp_blocks
 from tests.unit.evaluation.fakes import photo
 
 

@@ -9,8 +9,7 @@ from PIL import Image
 
 from pdm_tf.reporting.charts import Chart, Scale, Series
 from pdm_tf.reporting.page import Section, Verdict, render_page
-from pdm_tf.reporting.rendering import Tile, render
-from pdm_tf.reporting.tables import Column, Sortable
+from pdm_tf.reporting.rendering import Column, Sortable, Tile, render
 from tests.support.html_check import check_html
 
 HOSTILE = (

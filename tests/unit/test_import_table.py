@@ -76,14 +76,14 @@ TABLE = {
         ),
     ),
     # TensorFlow: to be loaded without its start-up lines before a room loads it.
-    # bundles.interpolation: bundles in, a bundle out, and no room above for it.
+    # models.network: interpolate mixes two.
     # evaluate, report: what compare, train and quickstart call for a part of theirs.
     # metrics: fit_niqe makes the parameters of one.
     "programs": (
         {"numpy", "tqdm", "tensorflow"},
         set(
             "build cli evaluation training inference interop core data samples "
-            "bundles.bundle bundles.interpolation benchmarks reporting train_config "
+            "bundles.bundle models.network benchmarks reporting train_config "
             "evaluate report run metrics".split()
         ),
     ),

@@ -1,14 +1,14 @@
-"""The kinds of things to evaluate: one file per kind, and the table of kinds.
+"""The kinds of things to evaluate, and their table.
 
 `open_subject` finds the first of KINDS that a location matches, by names of files
-alone. To add one: a file with a `matches` and an `open_...`, and a row here.
+alone. To add one: a function that tells it, one that opens it, and a row here.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.evaluation.subjects import bundle, onnx, pictures, saved_model
+from pdm_tf.evaluation.subjects import networks, pictures
 from pdm_tf.evaluation.subjects.base import (
     BICUBIC,
     Subject,
@@ -36,9 +36,11 @@ class Kind(NamedTuple):
 # In this order: a run folder holds pictures too, an exported folder both formats.
 KINDS = (
     Kind("the word bicubic", lambda location: location == BICUBIC, open_bicubic),
-    Kind("a run folder or a bundle", bundle.matches, bundle.open_bundle),
-    Kind("an ONNX file or a folder with model.onnx", onnx.matches, onnx.open_onnx),
-    Kind("a SavedModel", saved_model.matches, saved_model.open_saved_model),
+    Kind("a run folder or a bundle", networks.is_ours, networks.open_bundle),
+    Kind(
+        "an ONNX file or a folder with model.onnx", networks.is_onnx, networks.open_onnx
+    ),
+    Kind("a SavedModel", networks.is_saved_model, networks.open_saved_model),
     Kind("a folder of SR pictures", pictures.matches, pictures.open_pictures),
 )
 

@@ -13,8 +13,11 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import read_rgb_u8, to_u8, write_png
 from pdm_tf.data import degraded_pairs
 from pdm_tf.data import shards as image_shards
-from pdm_tf.data.degraded_pairs import LEDGER_NAME, make_degraded_pairs
-from pdm_tf.data.degraded_shards import make_degraded_shards
+from pdm_tf.data.degraded_pairs import (
+    LEDGER_NAME,
+    make_degraded_pairs,
+    make_degraded_shards,
+)
 from pdm_tf.data.degrading import Request, Stopped, image_seed
 from pdm_tf.data.pairs import load_pairs
 from pdm_tf.degradations import BicubicDegradation

@@ -11,7 +11,7 @@ from scipy import ndimage
 from pdm_tf.degradations import (
     KernelModuleConfig,
     PDMConfig,
-    gaussian_logits,
+    trunk,
 )
 from pdm_tf.degradations.kernel_module import INITIAL_KERNELS, initial_logits
 from tests.oracles import blur_oracle, gaussian_oracle, trunk_oracle
@@ -165,7 +165,7 @@ def test_a_smoothed_tap_takes_its_neighbours_along():
 
 
 # Added to every covariance, so that kernels do not shrink into a delta.
-FLOOR = gaussian_logits._LEAST_SIGMA_PX**2 * np.eye(2)
+FLOOR = trunk._LEAST_SIGMA_PX**2 * np.eye(2)
 GAUSSIANS = dict(initial="gaussians", initial_std=0.0, kernel_size=9)
 
 

@@ -11,7 +11,7 @@ import pytest
 from pdm_tf.core.errors import UserError
 from pdm_tf.evaluation.bootstrap import paired_interval
 from pdm_tf.evaluation.comparison import Row, compare
-from pdm_tf.reporting import comparison_text as texts
+from pdm_tf.reporting import comparison as texts
 
 SPECS = {
     "psnr": {"unit": "dB", "higher_is_better": True, "decimals": 2},
@@ -171,7 +171,7 @@ def test_files_say_the_same(tmp_path):
     row = next(r for r in rows if (r["method"], r["metric"]) == ("B", "psnr"))
     assert float(row["mean"]) == pytest.approx(23.0) and row["rank"] == "2"
     assert row["compared_with"] == "A" and float(row["difference"]) < 0
-    text = texts.text(comparison)
+    text = texts.terminal_text(comparison)
     assert "23.50*" in text and "0.3500+" in text
     lines = text.splitlines()
     assert len({len(line) for line in lines[:2]}) == 1

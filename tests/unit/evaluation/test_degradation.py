@@ -11,7 +11,7 @@ from pdm_tf import samples
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import list_images, read_rgb_u8, to_float, to_u8
 from pdm_tf.evaluation.degradation import measure_degradation
-from pdm_tf.metrics.degradation import noise_of_pair
+from pdm_tf.metrics.degradation.noise import noise_of_pair
 from tests.oracles.kernel_oracle import gaussians
 from tests.unit.methods import tiny
 

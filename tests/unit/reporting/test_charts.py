@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdm_tf.core.numbers import number
+from pdm_tf.core.text_table import number
 from pdm_tf.reporting.charts import COLOURS, Chart, Scale, Series, limits
 
 VALUES = st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=20)

@@ -7,8 +7,7 @@ import pytest
 
 from pdm_tf.reporting.kernel_section import kernel_comparison, kernel_section
 from pdm_tf.reporting.page import Section, render_page
-from pdm_tf.reporting.rendering import render
-from pdm_tf.reporting.tables import Column, Sortable
+from pdm_tf.reporting.rendering import Column, Sortable, render
 from pdm_tf.reporting.training_section import (
     curve,
     last_text,

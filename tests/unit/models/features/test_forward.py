@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.bundles.networks import FEATURE_NETS
+from pdm_tf.bundles.networks import of_role
 from pdm_tf.models.features import (
     AlexNetConfig,
     LPIPSConfig,
@@ -113,7 +113,8 @@ def test_nothing_beyond_the_deepest_tap_is_computed():
 
 def test_default_sizes_are_the_published_ones():
     """Parameters of torchvision's `features`, counted from its layer tables."""
-    counts = {name: c.build().count_params() for name, c in FEATURE_NETS.items()}
+    entries = of_role("features")
+    counts = {name: e.config.build().count_params() for name, e in entries.items()}
     assert counts == {
         "vgg19": 20_024_384,
         "vgg16": 14_714_688,

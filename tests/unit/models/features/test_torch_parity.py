@@ -10,7 +10,7 @@ declared here. None of them is used by these networks.
 import numpy as np
 import pytest
 
-from pdm_tf.bundles.networks import FEATURE_NETS
+from pdm_tf.bundles.networks import NETWORKS
 from pdm_tf.models.features import LPIPSConfig
 
 torch = pytest.importorskip("torch", reason="needs PyTorch")
@@ -83,7 +83,7 @@ def test_every_stage_equals_torchvision(torchvision, name):
     for module in source.modules():
         if isinstance(module, torch.nn.ReLU):
             module.inplace = False  # so that what was before it stays
-    network = FEATURE_NETS[name].build()
+    network = NETWORKS[name].config.build()
     copy_backbone(source, network)
     for size in SIZES:
         image = images(size, 0)[0]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pdm_tf.reporting.lr_sections import (
+from pdm_tf.reporting.photograph_sections import (
     amplification,
     colour_cast,
     content_correlation,

@@ -1,7 +1,9 @@
-"""A SavedModel: one that the exporter wrote, or any with such a signature.
+"""Networks as subjects: a bundle of ours, an ONNX file, a SavedModel.
 
-It runs the signature `serving_default`: one image [B, H, W, 3] float32 in [0, 1] in,
-one out. A folder of numbered versions, as for servers, means its newest.
+A bundle is one of a run folder, or one alone. An ONNX file is run by onnxruntime,
+without TensorFlow. A SavedModel is one that the exporter wrote, or any with such a
+signature: it runs `serving_default`, one image [B, H, W, 3] float32 in [0, 1] in, one
+out; a folder of numbered versions, as for servers, means its newest.
 """
 
 import hashlib
@@ -15,13 +17,98 @@ from pdm_tf.core.images import to_float, to_u8
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.evaluation.subjects.base import SubjectRequest, UpscalingSubject
 from pdm_tf.inference.tiling import upscale_in_tiles
+from pdm_tf.run import Run, find_bundle, is_bundle
 
+FILE = "model.onnx"  # as `python -m export` names it
+# Larger than any image, since `Engine` chooses a tile itself if it is 0.
+_NEVER_CUT = 1 << 20
 _GRAPH = "saved_model.pb"
 _SIGNATURE = "serving_default"
 _PROBE = 8  # side of the image that finds the scale
 
 
-def matches(location: str) -> bool:
+def is_ours(location: str) -> bool:
+    """Whether this is a bundle, or a run folder with or without bundles yet."""
+    return is_bundle(location) or Run(location).is_started
+
+
+def open_bundle(request: SubjectRequest) -> UpscalingSubject:
+    """Loads the SR network.
+
+    Raises:
+      UserError: no bundle in the run yet, or one that is not an SR network.
+    """
+    # TensorFlow takes seconds to import: not before cheaper checks have passed, and
+    # not at all for kinds that do not need it.
+    with quiet_start():
+        from pdm_tf.bundles.bundle import load_bundle
+        from pdm_tf.evaluation.runner import keras_upscaler
+
+        path = find_bundle(request.location, weights=request.weights)
+        bundle = load_bundle(path)
+    if bundle.role != "sr":
+        raise UserError(
+            f"--model must be a super-resolution network. Received: {path}, which has "
+            f"the role {bundle.role!r}."
+        )
+    upscale = keras_upscaler(
+        bundle.network, bundle.scale, tile=request.tile, overlap=request.overlap
+    )
+    return UpscalingSubject(
+        name=f"{bundle.name} ({path.name}, step {bundle.step})",
+        label=bundle.name,
+        scale=bundle.scale,
+        upscale=upscale,
+        facts={
+            "kind": "bundle",
+            "network": bundle.name,
+            "bundle": path.name,
+            "step": bundle.step,
+            "sha256": bundle.sha256,
+        },
+    )
+
+
+def is_onnx(location: str) -> bool:
+    """Whether this is an ONNX file, or a folder as the exporter leaves it."""
+    path = Path(location)
+    return (path.is_file() and path.suffix.lower() == ".onnx") or (
+        path / FILE
+    ).is_file()
+
+
+def open_onnx(request: SubjectRequest) -> UpscalingSubject:
+    """Opens the file; tiles as for the other networks.
+
+    Raises:
+      UserError: onnxruntime is missing, or it is not an SR network.
+    """
+    from pdm_tf.inference.engine import Engine
+    from pdm_tf.inference.session import open_session
+
+    path = Path(request.location)
+    path = path / FILE if path.is_dir() else path
+    engine = Engine(
+        open_session(path), tile=request.tile or _NEVER_CUT, overlap=request.overlap
+    )
+    info = engine.session.info
+    return UpscalingSubject(
+        name=f"{info.architecture or 'network'} ({path.name}, {info.precision})",
+        label=info.architecture or path.stem,
+        scale=info.scale,
+        upscale=engine.upscale_array,
+        facts={
+            "kind": "onnx",
+            "network": info.architecture,
+            "file": path.name,
+            "precision": info.precision,
+            "provider": engine.session.provider.active,
+            "sha256": info.sha256,
+        },
+    )
+
+
+def is_saved_model(location: str) -> bool:
     """Whether there is a SavedModel here, or a folder of its versions."""
     return _found(Path(location)) is not None
 

@@ -1,15 +1,33 @@
-"""comparison.json's content as Markdown, as CSV, and for a terminal."""
+"""A comparison for people, made from comparison.json: Markdown, CSV, terminal, page.
+
+comparison.html shows the table, the differences, and the same crops side by side.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from pdm_tf.core import text_table
 from pdm_tf.core.files import write_json_atomic, write_text_atomic
-from pdm_tf.reporting.evaluation_text import number
+from pdm_tf.reporting.evaluation import number
+from pdm_tf.reporting.page import Section, render_page
+from pdm_tf.reporting.rendering import Column, Sortable, minus, render
 
 Comparison = Mapping[str, Any]
 _MARKS = {1: "**{}**", 2: "<u>{}</u>"}
+FILE = "comparison.html"
+_TABLE = (
+    "Means over the images. Bold is the best of a column, underlined the second; "
+    "arrows point to what is better. The headings sort, by mouse or, once focused, by "
+    "Enter and the space bar."
+)
+_CROPS = (
+    "The same region of the same image, pixel by pixel, one image a row and one method "
+    "a column. Images are chosen evenly by name, not by looks; the region is the most "
+    "textured one, chosen before any network saw it."
+)
 
 
 def write_comparison(comparison: Comparison, folder: Path) -> Path:
@@ -32,7 +50,7 @@ def markdown(comparison: Comparison) -> str:
     return "\n".join(lines) + "\n"
 
 
-def text(comparison: Comparison) -> str:
+def terminal_text(comparison: Comparison) -> str:
     """The table for a terminal: * the best, + the second."""
     lines = text_table.aligned(
         score_rows(comparison, {1: "{}*", 2: "{}+"}, "{} "), rule=True
@@ -155,3 +173,100 @@ def heading(name: str, spec: Mapping[str, Any]) -> str:
 
 def _ends(interval: Sequence[float] | None) -> list[Any]:
     return ["", ""] if interval is None else list(interval)
+
+
+class CropRow(NamedTuple):
+    """One image as every method made it.
+
+    Attributes:
+      name: of the image.
+      region: (top, left, height, width) in SR pixels.
+      cells: (title, crop or None if it was not kept, line below).
+    """
+
+    name: str
+    region: tuple[int, int, int, int]
+    cells: Sequence[tuple[str, np.ndarray | None, str]]
+
+    @property
+    def items(self) -> list[tuple[np.ndarray | None, str, tuple[str, str]]]:
+        """(crop, what it shows, lines below) of each cell."""
+        return [
+            (crop_u8, f"{self.name}, {title}", (title, line))
+            for title, crop_u8, line in self.cells
+        ]
+
+
+def comparison_page(
+    comparison: Mapping[str, Any], crops: Sequence[CropRow], footer: str
+) -> str:
+    """The whole document.
+
+    Args:
+      comparison: content of comparison.json.
+      crops: images to show, in order.
+      footer: who made it and when.
+    """
+    sections = [
+        Section(
+            "table", "Scores", _TABLE, render("sortable", table=_scores(comparison))
+        )
+    ]
+    if len(comparison["methods"]) > 1:
+        head, *rows = difference_rows(comparison)
+        rows = [[minus(cell) for cell in row] for row in rows]
+        body = render(
+            "table",
+            caption=differences_title(comparison),
+            headings=head,
+            rows=rows,
+            notes=notes(comparison),
+        )
+        sections.append(Section("differences", "Differences", "", body))
+    if crops:
+        body = render("crops", crops=crops)
+        sections.append(Section("crops", "Crops", _CROPS, body))
+    sections.append(_images(comparison))
+    models = [(m["name"], m["model"]) for m in comparison["methods"]]
+    body = render("facts", caption="Methods of the table", facts=models)
+    sections.append(Section("about", "About the methods", "", body))
+    count = len(comparison["methods"])
+    return render_page(
+        f"{count} method{'' if count == 1 else 's'} on one set",
+        setting(comparison),
+        None,
+        sections,
+        footer,
+    )
+
+
+def _scores(comparison: Mapping[str, Any]) -> Sortable:
+    metrics = comparison["metrics"]
+    cells = [Column("method")]
+    cells += [
+        Column(heading(name, spec), spec["decimals"]) for name, spec in metrics.items()
+    ]
+    rows, marks = [], {}
+    for y, method in enumerate(comparison["methods"]):
+        rows.append([method["name"], *(method["mean"][name] for name in metrics)])
+        for x, name in enumerate(metrics, start=1):
+            mark = {1: "best", 2: "second"}.get(method["rank"][name])
+            if mark:
+                marks[y, x] = mark
+    return Sortable("Means over the images", cells, rows, marks)
+
+
+def _images(comparison: Mapping[str, Any]) -> Section:
+    """One sortable table per metric: images as rows, methods as columns."""
+    tables = []
+    for metric, spec in comparison["metrics"].items():
+        names = [method["name"] for method in comparison["methods"]]
+        heads = [Column("image"), *(Column(name, spec["decimals"]) for name in names)]
+        rows = [
+            [image["name"], *(image[name][metric] for name in names)]
+            for image in comparison["images"]
+        ]
+        title = heading(metric, spec)
+        tables.append((title, Sortable(f"{title} of each image", heads, rows)))
+    body = render("image_tables", tables=tables)
+    return Section("images", "All images", "Open a metric; its headings sort.", body)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from pdm_tf.evaluation.upscale import keras_upscaler
+from pdm_tf.evaluation.runner import keras_upscaler
 
 
 class Times(keras.Model):
