@@ -14,16 +14,16 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_text_atomic
 from pdm_tf.core.images import write_png
 from pdm_tf.core.quiet import quiet_start
-from pdm_tf.evaluation.degradation_numbers import (
-    MeasuredDegradation,
-    measure_run,
-    read_kernels,
-)
 from pdm_tf.evaluation.image_set import (
     ImageSet,
     check_folders,
     open_set,
     set_of_names,
+)
+from pdm_tf.evaluation.opened_run import (
+    MeasuredDegradation,
+    measure_run,
+    read_kernels,
 )
 from pdm_tf.evaluation.panels import CropWriter, Extremes, PanelWriter
 from pdm_tf.evaluation.results import BASELINE, EvaluatedImage

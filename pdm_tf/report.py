@@ -15,8 +15,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import write_text_atomic
 from pdm_tf.core.images import list_images
 from pdm_tf.core.quiet import quiet_start
-from pdm_tf.evaluation.degradation_numbers import read_kernels
-from pdm_tf.evaluation.opened_run import OpenedRun, open_run
+from pdm_tf.evaluation.opened_run import OpenedRun, open_run, read_kernels
 from pdm_tf.reporting.run_page import FILE, RunPage
 
 if TYPE_CHECKING:

@@ -1,17 +1,24 @@
-"""The networks of a run folder, or of one bundle, opened once.
+"""The networks of a run folder, or of one bundle, opened once, and measured.
 
 A bundle that lies in a run folder brings the run with it: its settings, its curves.
 Settings are read as they were written, not as this version's flags, so that runs of
-older and newer versions can be reported on.
+older and newer versions can be reported on. `measure_run` measures the learned
+degradation beside the SR network that it taught.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
+
+from pdm_tf import samples
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.images import to_float
+from pdm_tf.core.kernel_shapes import kernel_moments
 from pdm_tf.core.quiet import quiet_start
+from pdm_tf.data.pairs import load_pairs
 from pdm_tf.run import (
     DEGRADATION,
     SHIPPED,
@@ -134,4 +141,167 @@ def open_run(location: str, weights: str = "ema") -> OpenedRun:
         pdm=loaded.get(DEGRADATION),
         sr=loaded.get(SHIPPED),
         bundles=found,
+    )
+
+
+SHOWN = 24  # kernels of a group that a picture shows
+
+
+class MeasuredDegradation(NamedTuple):
+    """The findings of an evaluation on a learned degradation.
+
+    Attributes:
+      numbers: `DegradationReport.to_json`.
+      sha256, step: of the bundle that was measured.
+      photographs: the photographs used, in words.
+      kernels: (title, [N, K, K]) of learned and, if known, true kernels, for a picture:
+        the first SHOWN from narrow to wide.
+    """
+
+    numbers: dict[str, Any]
+    sha256: str
+    step: int
+    photographs: str
+    kernels: list[tuple[str, np.ndarray]]
+
+
+def measure_run(
+    model: str,
+    weights: str = "ema",
+    *,
+    hr_dir: str = "",
+    lr_dir: str = "",
+    true_kernels: np.ndarray | None = None,
+    pair_kernels: np.ndarray | None = None,
+    real_lr: str = "",
+    seed: int = 0,
+) -> MeasuredDegradation:
+    """Measures a run's degradation as `python -m pdm_tf.report` does.
+
+    It uses the HR photographs of the run; if they are gone those of the evaluation, and
+    without any the project's sample photographs.
+
+    Args:
+      model: a run folder or a bundle.
+      weights: "ema" or "raw", for a run folder.
+      hr_dir, lr_dir: the pairs of the evaluation, or "".
+      true_kernels: [N, K, K], or None.
+      pair_kernels: [P, K, K], one for each pair of the evaluation; or None.
+      real_lr: folder or shards of observed LR photographs, or "".
+      seed: of everything drawn.
+
+    Raises:
+      UserError: the model has no learned degradation, or there is too little to
+        compare.
+    """
+    if real_lr and not Path(real_lr).exists():
+        raise UserError(f"--real_lr must exist. Received: {real_lr}.")
+    if not Path(model).is_dir():
+        raise _without_degradation(model)
+    run = open_run(model, weights)
+    if run.pdm is None:
+        raise _without_degradation(model)
+    noise = ()
+    if pair_kernels is not None:
+        noise = _true_noise(run, model, hr_dir, lr_dir, pair_kernels)
+    with quiet_start():
+        from pdm_tf.evaluation.degradation import learned_kernels, measure_degradation
+        from pdm_tf.evaluation.run_findings import read_photographs
+    place = run.folder("hr_dir") or hr_dir
+    hr = read_photographs(place or samples.PHOTOS_FOR_HR)
+    found = measure_degradation(
+        run.pdm.network,
+        hr.images_u8,
+        true_kernels=true_kernels,
+        true_noise=noise,
+        real_lr=read_photographs(real_lr).images_u8 if real_lr else (),
+        seed=seed,
+    )
+    count = SHOWN if true_kernels is None else len(true_kernels)
+    learned = learned_kernels(run.pdm.network, hr.images_u8, count, seed)
+    groups = [("learned", _by_width(learned))]
+    if true_kernels is not None:
+        groups.append(("true", _by_width(true_kernels)))
+    return MeasuredDegradation(
+        found.to_json(),
+        run.pdm.sha256,
+        run.pdm.step,
+        place or "the project's sample photographs",
+        groups,
+    )
+
+
+def read_kernels(path: str, flag: str = "true_kernels") -> np.ndarray:
+    """[N, K, K] float64 from a .npy file that `flag` names.
+
+    Raises:
+      UserError: no such file, or not kernels.
+    """
+    try:
+        kernels = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(
+            f"--{flag} must be a .npy file. Received: {path} ({error})."
+        ) from error
+    good = (
+        isinstance(kernels, np.ndarray)
+        and kernels.ndim == 3
+        and len(kernels) > 0
+        and kernels.shape[1] == kernels.shape[2]
+        and kernels.shape[1] % 2 == 1
+        and np.issubdtype(kernels.dtype, np.number)
+        and np.all(np.isfinite(kernels))
+        and np.all(kernels.sum(axis=(1, 2)) > 0)
+    )
+    if not good:
+        shape = getattr(kernels, "shape", "several arrays")
+        raise UserError(
+            f"--{flag} must hold kernels [N, K, K] of odd K, finite and of "
+            f"positive sums. Received: {path}, {shape}."
+        )
+    return np.asarray(kernels, np.float64)
+
+
+def _by_width(kernels: np.ndarray) -> np.ndarray:
+    """The kernels, the first SHOWN of them from narrow to wide."""
+    width = kernel_moments(kernels).sigma[:, 0]
+    shown = np.argsort(width[:SHOWN], kind="stable")
+    return np.concatenate([kernels[shown], kernels[SHOWN:]])
+
+
+def _true_noise(
+    run: OpenedRun, model: str, hr_dir: str, lr_dir: str, kernels: np.ndarray
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(clean, noise) of each pair."""
+    # Here, since it loads SciPy: not for --help.
+    from pdm_tf.metrics.degradation.noise import noise_of_pair
+
+    if run.pdm.config.noise is None:
+        raise UserError(
+            "--pair_kernels are for degradations with a noise module. "
+            f"Received: {model}, which learned blur alone."
+        )
+    if not (hr_dir and lr_dir):
+        raise UserError(
+            "--pair_kernels are those of the pairs in --hr_dir and --lr_dir. "
+            f"Received: {hr_dir!r} and {lr_dir!r}."
+        )
+    scale = run.pdm.scale
+    pairs = load_pairs(hr_dir, lr_dir, scale).pairs
+    if len(pairs) != len(kernels):
+        raise UserError(
+            "--pair_kernels must hold one kernel for each pair. "
+            f"Received: {len(kernels)} kernels, {len(pairs)} pairs."
+        )
+    found = []
+    for pair, kernel in zip(pairs, kernels, strict=True):
+        hr, lr = (to_float(image) for image in pair.load())
+        found.append(noise_of_pair(hr, lr, kernel, scale))
+    return found
+
+
+def _without_degradation(model: str) -> UserError:
+    return UserError(
+        "--true_kernels, --pair_kernels and --real_lr need a run folder with a learned "
+        f"degradation (bundles/pdm). Received: {model}, which has none."
     )

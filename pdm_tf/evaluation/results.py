@@ -15,7 +15,7 @@ import numpy as np
 
 from pdm_tf.evaluation.bootstrap import intervals_of
 from pdm_tf.metrics import MetricSpec
-from pdm_tf.metrics.arrays import crop_border as cropped
+from pdm_tf.metrics.base import crop_border as cropped
 
 BASELINE = "bicubic"
 

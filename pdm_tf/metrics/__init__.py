@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pdm_tf.metrics.base import Metric, MetricSpec, Opener
 from pdm_tf.metrics.lpips import lpips_opener
 from pdm_tf.metrics.niqe import NIQE_OPENER
 from pdm_tf.metrics.ntire2018 import (
@@ -18,7 +19,6 @@ from pdm_tf.metrics.ntire2018 import (
     ssim_ntire2018_release,
 )
 from pdm_tf.metrics.psnr import best_shift, psnr, psnr_shift, psnr_y
-from pdm_tf.metrics.spec import Metric, MetricSpec, Opener
 from pdm_tf.metrics.ssim import ssim, ssim_y
 
 __all__ = [

@@ -10,8 +10,7 @@ import numpy as np
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_float
-from pdm_tf.metrics.arrays import check_images
-from pdm_tf.metrics.spec import Metric, Opener
+from pdm_tf.metrics.base import Metric, Opener, check_images
 
 _NETS = {"alex": "AlexNet", "vgg": "VGG16", "squeeze": "SqueezeNet 1.1"}
 

@@ -13,8 +13,8 @@ IEEE Signal Processing Letters 20(3). No reference image; lower is better. In sh
 4. the distance between two Gaussians (Eq. 10), one fitted to the blocks of the image,
    the other to the sharp blocks of pristine photographs (a `NiqeModel`).
 
-Details that the paper leaves open are those of the authors' LIVE release: Y (BT.601,
-see `arrays.luma`) rounded to integers, borders repeated in the Gaussian, sizes cut to a
+Details where the paper is silent are those of the authors' LIVE release: Y (BT.601, see
+`base.luma`) rounded to integers, borders repeated in the Gaussian, sizes cut to a
 multiple of 96, products with neighbours wrap around within their block, covariances
 with N - 1, a pseudo-inverse, shape on a grid of 0.2..10 in steps of 0.001.
 
@@ -39,8 +39,7 @@ from scipy.io.matlab import MatReadError
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import write_bytes_atomic
 from pdm_tf.core.imresize import imresize
-from pdm_tf.metrics.arrays import luma
-from pdm_tf.metrics.spec import Metric, Opener
+from pdm_tf.metrics.base import Metric, Opener, luma
 
 BLOCK = 96
 FEATURES = 36

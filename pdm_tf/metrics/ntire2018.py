@@ -42,7 +42,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import fft
 
-from pdm_tf.metrics.arrays import check_images, crop_border
+from pdm_tf.metrics.base import check_images, crop_border
 from pdm_tf.metrics.psnr import psnr_of_squared_error
 from pdm_tf.metrics.ssim import (
     C1,

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.metrics.arrays import check_images, luma
+from pdm_tf.metrics.base import check_images, luma
 
 MAX_SHIFT = 6
 

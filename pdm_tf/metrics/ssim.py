@@ -15,7 +15,7 @@ region and the same values. The three channels are averaged.
 
 import numpy as np
 
-from pdm_tf.metrics.arrays import check_images, luma
+from pdm_tf.metrics.base import check_images, luma
 
 WINDOW = 11
 SIGMA = 1.5

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.metrics.arrays import luma
+from pdm_tf.metrics.base import luma
 from pdm_tf.metrics.psnr import (
     MAX_SHIFT,
     best_shift,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.metrics.arrays import luma
+from pdm_tf.metrics.base import luma
 from pdm_tf.metrics.ssim import gaussian_weights, ssim, ssim_y
 from tests.oracles import luma_oracle, ssim_oracle
 

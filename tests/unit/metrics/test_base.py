@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.metrics.arrays import crop_border, luma
+from pdm_tf.metrics.base import crop_border, luma
 from tests.oracles import luma_oracle
 
 
