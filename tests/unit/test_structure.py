@@ -9,13 +9,13 @@ import pytest
 from tests.support import structure
 
 BOUNDS = {
-    "files": 276,
-    "lines": 42_500,
-    "imported_by_train": 157,
-    "importers_of_one": 90,
+    "files": 220,
+    "lines": 42_300,
+    "imported_by_train": 123,
+    "importers_of_one": 54,
     "circles": 0,
-    "executed": 62,
-    "calls_to_step": 12,
+    "executed": 49,
+    "calls_to_step": 8,
 }
 
 
