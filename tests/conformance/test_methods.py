@@ -20,6 +20,7 @@ from tests.conformance.smoke import parse
 SMALL = (
     "--batch_size=2",
     "--kernel_arg=filters=4",
+    "--kernel_arg=num_blocks=1",
     "--noise_arg=filters=4",
     "--noise_arg=num_blocks=1",
     "--discriminator_arg=filters=4",

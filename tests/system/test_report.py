@@ -28,6 +28,7 @@ TINY = (
     "--progress=off",
 )
 TINY_PDM = (
+    "--kernel_arg=num_blocks=1",
     "--kernel_arg=filters=4",
     "--noise_arg=num_blocks=1",
     "--noise_arg=filters=4",

@@ -10,14 +10,13 @@ slow: minutes each. x3 has sides and a patch that are no multiples of anything.
 import numpy as np
 import pytest
 
-from export.__main__ import SPEC as EXPORT
-from export.__main__ import main as export_main
 from pdm_tf import degrade, evaluate, prepare, train, upscale
 from pdm_tf.bundles.bundle import load_bundle
 from pdm_tf.cli import program
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8, to_float, to_u8, write_png
 from pdm_tf.inference.session import open_session
+from tests.support import exporting
 
 HR_SIZES = ((131, 149), (122, 125), (118, 127))
 LR_SIZES = ((41, 43), (37, 40))
@@ -89,7 +88,8 @@ def test_from_photographs_to_upscaled_ones(sr_net, scale, more, photographs, tmp
     )
     check_scores(run, folders, scale, tmp_path)
     check_degraded(run, hr_dir, scale, tmp_path / "degraded")
-    call((EXPORT, export_main), f"--model={run}", f"--output_dir={tmp_path / 'out'}")
+    flags = (f"--model={run}", f"--output_dir={tmp_path / 'out'}")
+    assert exporting.call(*flags) == program.OK
     # Tiles that begin between the squares of `unshuffle` see them split otherwise.
     tile = 64 if more else 16
     check_exported(run, lr_dir, scale, tmp_path / "out", tmp_path / "upscaled", tile)

@@ -80,7 +80,7 @@ def test_it_resumes_with_the_losses_of_the_code_that_wrote_it(tmp_path, monkeypa
 
 
 def test_it_exports(place, tmp_path):
-    from export import __main__ as export
+    from tests.support import exporting
 
     flags = (
         f"--model={place / 'run'}",
@@ -88,7 +88,7 @@ def test_it_exports(place, tmp_path):
         "--tile=16",
         "--nofp16",
     )
-    assert program.call(export.SPEC, export.main, flags) == program.OK
+    assert exporting.call(*flags) == program.OK
     content = read_json(tmp_path / "out" / "certificate.json")
     assert content["passed"] is True
     assert content["networks"]["architecture"] == "EDSR"

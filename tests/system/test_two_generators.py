@@ -110,10 +110,10 @@ def test_the_chain_is_reported(run, tmp_path):
 
 
 def test_the_chain_is_exported_and_compared_with_keras(run, tmp_path):
-    from export import __main__ as export
     from pdm_tf.bundles.bundle import load_bundle
     from pdm_tf.inference.engine import Engine
     from pdm_tf.inference.session import open_session
+    from tests.support import exporting
 
     flags = (
         f"--model={run.root}",
@@ -121,7 +121,7 @@ def test_the_chain_is_exported_and_compared_with_keras(run, tmp_path):
         "--tile=16",
         "--nofp16",
     )
-    assert program.call(export.SPEC, export.main, flags) == program.OK
+    assert exporting.call(*flags) == program.OK
     networks = read_json(tmp_path / "out" / "certificate.json")["networks"]
     assert (networks["architecture"], networks["scale"]) == ("EDSR+EDSR", 2)
     chain = load_bundle(run.bundle())
