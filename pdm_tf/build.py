@@ -193,7 +193,7 @@ def _paired_batches(
       config: of the run.
       replicas: the devices that train.
       grid: where LR pixels lie; "auto" takes the grid recorded with the pairs.
-      remark: told what is assumed where nothing is.
+      remark: called with a line on the assumption if nothing is recorded.
     """
     pair_set = load_pairs(config.hr_dir, config.lr_dir, config.scale)
     if grid != "auto":

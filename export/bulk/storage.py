@@ -198,7 +198,7 @@ class ResultRecord:
         return entry.state(digest(self._inputs), {self.name: size})
 
     def state(self, task: FileTask) -> State:
-        """As `of`, asked with local files."""
+        """Does as `of` with local files."""
         return self.of(task.target.stat().st_size)
 
     def begin(self, task: FileTask, size: int) -> None:

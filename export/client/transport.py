@@ -113,7 +113,7 @@ class HttpCaller:
             raise not_there(reason, self.asked) from error
 
     def _read(self, answer: http.client.HTTPResponse) -> bytes:
-        """All of the body; one that does not state its length is limited too."""
+        """Reads all of the body; one that does not state its length is limited too."""
         limit = self.asked.max_message_mb << 20
         data = answer.read(limit + 1) if limit else answer.read()
         if limit and len(data) > limit:

@@ -1,12 +1,12 @@
-"""How much arithmetic a task takes, and how much of it this machine can reach.
+"""Counts the arithmetic of a task, and measures how much this machine can reach.
 
 *Counted* are multiplications and additions of convolutions and matrix products, two for
 each multiply-accumulate; everything else is left out, as usual in this field.
 `count_onnx` counts an ONNX graph for one input size: EDSR-baseline by 4 takes 3.97
 MFLOP per LR pixel. `count_traced` counts a traced TensorFlow function, forward and
 backward. A trace holds more than will run (the gradient of every operation for every
-input), so only what the results or side effects need is counted, as TensorFlow prunes
-it.
+input), so only operations that results or side effects need are counted, as TensorFlow
+prunes the rest.
 
 *Reached* is the rate of plain matrix products. A convolution is a matrix product with
 extra memory traffic, so no network runs faster than the best product of its precision.
@@ -116,8 +116,8 @@ def count_traced(function: Any) -> int:
     """Returns the floating-point operations of one call.
 
     Functions called inside, compiled ones too, are counted as often as they are called,
-    with all of their results; the body of a loop, of which nobody knows how often it
-    runs, counts once.
+    with all of their results; the body of a loop, whose number of runs is unknown,
+    counts once.
 
     Args:
       function: a concrete function of inputs with static sizes.
@@ -141,7 +141,7 @@ def _count_graph(graph: Any) -> int:
 
 
 def _needed(roots: Iterable["tf.Operation"]) -> set["tf.Operation"]:
-    """The operations that the roots depend on, and themselves."""
+    """Finds the operations that the roots depend on, and the roots themselves."""
     found: set[Any] = set()
     left = list(roots)
     while left:
@@ -231,13 +231,13 @@ def matrix_products(
     with_torch: bool,
     numpy_too: bool,
 ) -> dict[str, Callable[[], object]]:
-    """Returns what to time: "gemm LIBRARY PRECISION" -> one product.
+    """Returns the products to time: "gemm LIBRARY PRECISION" -> one product.
 
     Args:
       size: side of the square matrices.
       bfloat16: also in that precision.
       with_torch: PyTorch's too.
-      numpy_too: False when a number of threads was asked for, which NumPy's library
+      numpy_too: False when a number of threads was requested, which NumPy's library
         would not know.
     """
     import tensorflow
@@ -277,7 +277,7 @@ def peak_rates(gflops: Mapping[str, Summary]) -> dict[str, float]:
 
 
 def rates_to_json(gflops: Mapping[str, Summary], size: int) -> dict[str, Any]:
-    """Returns what a report says about the products."""
+    """Returns the summary of the products for a report."""
     return {
         "size": size,
         "gflops": {name: rate.to_json() for name, rate in gflops.items()},

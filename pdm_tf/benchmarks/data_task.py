@@ -1,4 +1,4 @@
-"""The input pipeline against the training step: does training ever wait for data?
+"""Compares the input pipeline with the training step: whether training waits for data.
 
 With --compare=torch also against PyTorch's DataLoader on the same images.
 """
@@ -86,7 +86,7 @@ SPEC = ProgramSpec(
 
 def main(config: DataBenchmarkConfig) -> int:
     """Runs the measurement, prints a table, writes the JSON."""
-    if config.compare == "torch":  # a missing package is told before any work
+    if config.compare == "torch":  # a missing package is reported before any work
         import_torch_side("torch_data")
     with quiet_start():
         import tensorflow as tf
@@ -141,7 +141,7 @@ def main(config: DataBenchmarkConfig) -> int:
 
 
 def figures(rates: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """Turns patches per second in each round, by side, into what is said about them."""
+    """Summarises patches per second in each round, by side."""
     result: dict[str, Any] = {
         f"{name}_patches_per_second": summary(values).to_json()
         for name, values in rates.items()
@@ -153,7 +153,7 @@ def figures(rates: Mapping[str, Sequence[float]]) -> dict[str, Any]:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """The lines for people."""
+    """Formats the lines for people."""
     lines = ["patches of each stream per second, median (least to most):"]
     for name, verb in _VERBS.items():
         rate = result.get(f"{name}_patches_per_second")
@@ -169,7 +169,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def _taker(batches: Any, count: int) -> Callable[[], None]:
-    """Returns what takes `count` batches, each time it is called."""
+    """Returns a function that takes `count` batches at each call."""
     iterator: Iterator[Mapping[str, Any]] = iter(batches)
     next(iterator)
 

@@ -55,7 +55,7 @@ _CALLS_ALONE = 2  # the second may need more than the first: buffers kept in bet
 
 @dataclass(frozen=True)
 class DegradeBenchmarkConfig(Measuring):
-    """Which degradation is run, against what, and how often.
+    """The degradation to run, the sides to compare, and the number of rounds.
 
     Raises:
       UserError: flags contradict each other, or a number is out of range.
@@ -120,7 +120,7 @@ SPEC = ProgramSpec(
 def main(config: DegradeBenchmarkConfig) -> int:
     """Runs the measurement, prints a table, writes the JSON."""
     set_threads(config.threads)
-    if config.compare == "torch":  # missing packages are told before any work
+    if config.compare == "torch":  # missing packages are reported before any work
         import_torch_side("torch_degradation")
     result = measure(config)
     report(table(result), result, config.output)
@@ -128,7 +128,7 @@ def main(config: DegradeBenchmarkConfig) -> int:
 
 
 def measure(config: DegradeBenchmarkConfig) -> dict[str, Any]:
-    """Measures the sides that the flags ask for; returns what is written as JSON.
+    """Measures the requested sides; returns the content of the JSON file.
 
     Raises:
       UserError: a setting does not exist, or PyTorch's side lacks it.
@@ -167,7 +167,7 @@ def figures(
     difference: Mapping[str, float],
     peak_mb: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Turns measurements into what is said about them.
+    """Summarises the measurements.
 
     Args:
       seconds: side -> seconds of a call in each round.
@@ -223,7 +223,7 @@ def differences(outputs: Mapping[str, np.ndarray]) -> dict[str, float]:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Returns the table, with a line above it that says what was run."""
+    """Returns the table, with a line above it that describes the run."""
     config, side = result["config"], result["kernel_size"]
     size = config["lr_patch"] * config["scale"]
     heads = ("", "ms", "time / unfold", "time / grouped", "differs by", "peak MB")
@@ -255,7 +255,7 @@ def table(result: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What every side is given.
+    """The inputs of every side.
 
     Attributes:
       hr: [B, H, W, 3] float32 in [0, 1], with the margin that the blur eats.

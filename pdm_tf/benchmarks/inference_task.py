@@ -1,8 +1,8 @@
 """One network on one tile in onnxruntime, TensorFlow and PyTorch, taking turns.
 
 Every side takes an LR image as a NumPy array and returns the SR image as one, because
-that is where programs have images; the copies to and from a library's own tensors are
-part of what it takes. A library is loaded when its first side is built.
+programs have images there; the copies to and from a library's own tensors count as part
+of its time. A library is loaded when its first side is built.
 """
 
 import tempfile
@@ -55,7 +55,7 @@ _CALLS_ALONE = 2  # the second may need more than the first: buffers kept in bet
 
 @dataclass(frozen=True)
 class InferenceBenchmarkConfig(Measuring):
-    """Which network is run on what, against what, and how often.
+    """The network and image to run, the sides to compare, and the number of rounds.
 
     Raises:
       UserError: no network or two, or a number is out of range.
@@ -125,7 +125,7 @@ SPEC = ProgramSpec(
 def main(config: InferenceBenchmarkConfig) -> int:
     """Runs the measurement, prints a table, writes the JSON."""
     set_threads(config.threads)
-    if config.compare == "torch":  # missing packages are told before any work
+    if config.compare == "torch":  # missing packages are reported before any work
         import_torch_side("torch_networks")
     with quiet_start():
         from pdm_tf.benchmarks import networks
@@ -151,7 +151,7 @@ def measure(
     names: Sequence[str],
     convolutions: Convolutions | None,
 ) -> dict[str, Any]:
-    """Measures the sides `names`; returns what is written as JSON.
+    """Measures the sides `names`; returns the content of the JSON file.
 
     Raises:
       RuntimeError: their outputs are not those of the same network.
@@ -254,7 +254,7 @@ def _memory(
 
 
 def wanted(config: InferenceBenchmarkConfig, network: TimedNetwork) -> list[str]:
-    """Returns the names of the sides that the flags ask for.
+    """Returns the names of the requested sides.
 
     Raises:
       UserError: PyTorch is to run a network that only onnxruntime can.
@@ -284,7 +284,7 @@ def build_side(
 
     Args:
       name: of `sides.INFERENCE`.
-      network: which is run.
+      network: the network to run.
       convolutions: its weights; None takes random ones where the file is not run.
       lr_shape: of the images to come.
       threads: 0 leaves it to the library. TensorFlow's are set by
@@ -348,7 +348,7 @@ def _tensorflow(
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Returns the table, with a line above it that says what was run."""
+    """Returns the table, with a line above it that describes the run."""
     work = "" if result["gflop"] is None else f", {result['gflop']:.4g} GFLOP"
     sizes = " -> ".join(
         "x".join(str(size) for size in result[key]) for key in ("lr_shape", "sr_shape")

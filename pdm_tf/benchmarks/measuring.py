@@ -1,8 +1,8 @@
-"""How it is measured: flags, alternating rounds, peak memory, machine, and the report.
+"""Tools to measure: flags, alternating rounds, peak memory, machine, and the report.
 
 *Rounds.* Times on a shared machine swing by a factor of two within minutes. Sides that
 are measured in turn, several rounds, see the same machine; medians are compared, and
-the least and the most are shown so that nobody takes a ratio for steadier than it is.
+the least and the most are shown so that a ratio does not look steadier than it is.
 
 *Memory* is that of one side, in a process that runs nothing else, taken from `VmHWM` of
 Linux: `getrusage` would count what the parent had in use when it started the process.
@@ -38,7 +38,7 @@ GEMM_SIZE = (
 
 @dataclass(frozen=True)
 class Measuring:
-    """The flags that tasks share: how often, with what, and what else is told."""
+    """The flags that tasks share: rounds, threads, and further measurements."""
 
     rounds: int = flag(7, ROUNDS, section=SECTION, at_least=1)
     calls: int = flag(1, CALLS, at_least=1)
@@ -76,13 +76,13 @@ def check_batch_for_torch(compare: str, batch_size: int) -> None:
 
 
 # Worker threads of OpenMP and onnxruntime wait busily for some milliseconds after a
-# call; on few processors they would slow down whoever is measured next.
+# call; on few processors they would slow down the side that is measured next.
 SETTLE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Of one side's measurements."""
+    """Median and range of one side's measurements."""
 
     median: float
     least: float
@@ -111,11 +111,11 @@ def alternate(
     """Measures every side once in each round; who begins moves on from round to round.
 
     Args:
-      sides: name -> what is timed; a call returns when its work is finished, and all
+      sides: name -> timed function; a call returns when its work is finished, and all
         were warmed up before.
       rounds: measurements of each side.
       calls: calls that one measurement is the mean of.
-      on_round: told the round's number from 0 and its seconds per call.
+      on_round: called with the round's number from 0 and its seconds per call.
       clock: seconds.
       settle: pause in seconds before each measurement.
       before: called before each measurement, not timed.

@@ -1,4 +1,4 @@
-"""Making the network under test: from flags to an ONNX file, from there to Keras."""
+"""Makes the network under test: from flags to an ONNX file, from there to Keras."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from pdm_tf.models.sr.edsr import DIV2K_MEAN
 from pdm_tf.run import find_bundle
 
-# Those that the TensorFlow and PyTorch sides can build.
+# Architectures that the TensorFlow and PyTorch sides can build.
 _CONFIGS = {"EDSR": EDSRConfig, "RRDBNet": RRDBNetConfig}
 
 
@@ -138,7 +138,7 @@ def _described(name: str, path: Path) -> TimedNetwork:
 
 
 def _is_added_to(graph: Any, name: str) -> bool:
-    """Whether something is added to the tensor `name`, casts aside."""
+    """Whether something is added to the tensor `name`, ignoring casts."""
     readers = [node for node in graph.node if name in node.input]
     if [node.op_type for node in readers] == ["Cast"]:
         return _is_added_to(graph, readers[0].output[0])

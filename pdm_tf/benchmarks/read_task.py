@@ -1,4 +1,4 @@
-"""How fast stored images are read, against reading the same files plainly.
+"""Measures how fast stored images are read, compared with reading the files plainly.
 
 Training that decodes on demand asks for images in a scattered order. TFRecord shards
 with an index should serve that at the speed of the disk; what remains is decoding,
@@ -41,7 +41,7 @@ _SIDES = {
 
 @dataclass(frozen=True)
 class ReadBenchmarkConfig:
-    """What is read, and how often.
+    """The images to read, and the number of rounds.
 
     Raises:
       UserError: nothing to read, or a number is out of range.
@@ -134,7 +134,7 @@ def main(config: ReadBenchmarkConfig) -> int:
 
 
 def stored_files(entries: Iterable["Entry"]) -> list[Path]:
-    """The files that hold the images, each once, sorted."""
+    """Lists the files that hold the images, each once, sorted."""
     from pdm_tf.data.tfrecord import RecordEntry
 
     return sorted(
@@ -154,7 +154,7 @@ def forget(files: Iterable[Path]) -> None:
     for file in files:
         descriptor = os.open(file, os.O_RDONLY)
         try:
-            os.fdatasync(descriptor)  # what is not written yet can't be dropped
+            os.fdatasync(descriptor)  # data that is not written yet can't be dropped
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         finally:
             os.close(descriptor)
@@ -179,7 +179,7 @@ def figures(
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """The lines for people."""
+    """Formats the lines for people."""
     state = "from the disk" if result["cold"] else "as the system has them"
     lines = [
         f"{result['images']} images, {result['mb']:.0f} MB in {result['files']} files, "

@@ -1,7 +1,7 @@
-"""The sides of every task, what is said about their times, and how it is shown.
+"""The sides of every task, and the summary and table of their times.
 
 A side is one way to do a task's work. All sides of a task do the same work, which is
-checked, and take turns; what the times are worth is said as ratios.
+checked, and take turns; ratios give the times their meaning.
 """
 
 import importlib
@@ -25,7 +25,7 @@ _HEADS = (
     "differs by",
     "peak MB",
 )
-# What `degrade` times -> what a side returns.
+# Cases of `degrade` -> results of a side.
 CASES = {
     "blur": "[B, h, w, 3]",
     "blur, gradient": "[B, K*K], of the sum of the squared results",
@@ -132,10 +132,10 @@ def figures(
     peaks: Mapping[str, float],
     peak_mb: Mapping[str, float],
 ) -> dict[str, Any]:
-    """Turns measurements into what is said about them.
+    """Summarises the measurements.
 
     Args:
-      sides: what the names mean.
+      sides: name -> side.
       seconds: side -> seconds of a call in each round.
       operations: of a call; None: unknown.
       peaks: precision -> GFLOP/s of matrix products.
@@ -174,7 +174,7 @@ def side_lines(sides: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 
 def gemm_line(gemm: Mapping[str, Any]) -> str:
-    """Returns what `arithmetic.rates_to_json` found, in one line."""
+    """Formats the result of `arithmetic.rates_to_json` in one line."""
     rates = ", ".join(
         f"{rate:.0f} GFLOP/s {name}" for name, rate in gemm["peak_gflops"].items()
     )
@@ -185,7 +185,7 @@ def gemm_line(gemm: Mapping[str, Any]) -> str:
 
 
 def reference_line(references: Mapping[str, str]) -> str:
-    """Returns what the column "time / PyTorch" refers to."""
+    """Returns the reference of the column "time / PyTorch"."""
     chosen = ", ".join(f"{name} ({key})" for key, name in references.items())
     return f"time / PyTorch: over that of {chosen}; below 1 is faster"
 
@@ -211,7 +211,7 @@ def format_value(value: float | None, form: str = ".0f", factor: float = 1.0) ->
 def aligned_table(rows: Sequence[Sequence[str]]) -> list[str]:
     """Returns the lines of a table: headings and rows of texts, empty columns left out.
 
-    A column is empty when nothing was measured in it.
+    A column without measurements is empty.
     """
     columns = zip(*rows, strict=True)
     kept = [column for column in columns if set(column[1:]) != {_NONE}]

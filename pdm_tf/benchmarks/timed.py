@@ -1,9 +1,9 @@
-"""What is timed, in plain values: what it takes to build it elsewhere.
+"""The timed networks and steps, in plain values from which to build them elsewhere.
 
-A network under test, whatever it was given as, becomes an ONNX file first
+A network under test, in whatever form, becomes an ONNX file first
 (`networks.py`), and every other side takes its weights from there: so the sides are the
-same network, and the file is what is shipped. A degradation model and a training step
-are settings and weights.
+same network, and the file is the one that is shipped. A degradation model and a
+training step are settings and weights.
 
 Nothing here loads TensorFlow when it is imported, so that the memory of sides without
 it can be measured.
@@ -49,7 +49,7 @@ class TimedDegradation:
     Attributes:
       config: settings of `PDM`, those of its modules nested.
       window: HR pixels from LR pixel 0 to the middle of its blur window.
-      centre_px: where a centred kernel's mass lies, HR pixels off the middle tap.
+      centre_px: offset of a centred kernel's mass from the middle tap, HR pixels.
     """
 
     config: Mapping[str, Any]
@@ -175,7 +175,7 @@ def import_onnx() -> ModuleType:
 
 
 def missing_package(error: ModuleNotFoundError) -> UserError:
-    """Returns what to say when a package is missing."""
+    """Returns the message for a missing package."""
     return UserError(
         f"pdm_tf.benchmark inference needs the package {error.name}, which is not "
         'installed. Install it with pip install -e ".[benchmark]".'

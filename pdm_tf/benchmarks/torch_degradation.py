@@ -43,7 +43,7 @@ def blur_grouped(hr: torch.Tensor, kernel: torch.Tensor, scale: int) -> torch.Te
 
 
 def blur_unfold(hr: torch.Tensor, kernel: torch.Tensor, scale: int) -> torch.Tensor:
-    """As `blur_grouped`, by a copy of K*K pixels for each output."""
+    """Does as `blur_grouped`, by a copy of K*K pixels for each output."""
     batch, channels, height, width = hr.shape
     side = _side(kernel)
     columns = functional.unfold(hr, side, stride=scale)
@@ -63,7 +63,7 @@ class Blur:
     """hr [B, C, H, W], kernel [B, K*K] -> [B, C, h, w], borders as in ours.
 
     Args:
-      timed: of which the geometry counts.
+      timed: gives the geometry.
       form: of `BLURS`.
     """
 
@@ -249,10 +249,10 @@ def timed_blur(
     *,
     backward: bool,
 ) -> Run:
-    """Returns how to blur and downsample.
+    """Returns a function that blurs and downsamples.
 
     Args:
-      timed: of which the geometry counts.
+      timed: gives the geometry.
       form: of `BLURS`.
       hr: [B, H, W, 3].
       kernel: [B, K*K]; None takes box kernels.
@@ -289,7 +289,7 @@ def timed_degradation(
     *,
     channels_last: bool,
 ) -> Run:
-    """Returns how to degrade, forward and backward.
+    """Returns a function that degrades, forward and backward.
 
     Args:
       timed: settings of the degradation model.

@@ -49,7 +49,7 @@ def runner(
     bfloat16: bool = False,
     threads: int = 0,
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """Builds a network and returns how to run it.
+    """Builds a network and returns a function that runs it.
 
     Args:
       architecture: "EDSR" or "RRDBNet".

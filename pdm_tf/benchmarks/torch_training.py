@@ -32,7 +32,7 @@ class JointStep:
     """Runs steps on one batch.
 
     Args:
-      timed: what is trained.
+      timed: the networks to train.
       weights: to start from; None leaves PyTorch's random ones.
       channels_last: memory layout; False is PyTorch's default.
       bfloat16: discriminator, SR network and noise module under autocast.

@@ -61,7 +61,7 @@ def our_step(method: Any, training: TrainConfig, images: Any) -> Step:
 def _call(
     step: Any, batches: Iterator[Any], indices: Iterator[int]
 ) -> Mapping[str, float]:
-    """The one place that knows how a compiled step is called."""
+    """Calls a compiled step, the one place that knows how."""
     import tensorflow as tf
 
     with tf.device("/CPU:0"):
@@ -83,7 +83,7 @@ def torch_step(
 
     Args:
       name: of `sides.TRAINING`.
-      timed: what is trained.
+      timed: the networks to train.
       weights: to start from; None takes random ones.
       images: as `random_images` makes them.
       blur: form of the blur.
@@ -115,7 +115,7 @@ def faster_blur(timed: TimedStep, hr: np.ndarray, threads: int) -> str:
 
 
 def timed_step(method: Any, training: TrainConfig, torch_maps: int = 1) -> TimedStep:
-    """Describes what a method trains."""
+    """Describes the networks that a method trains."""
     networks = method.networks
     return TimedStep(
         batch_size=training.batch_size,

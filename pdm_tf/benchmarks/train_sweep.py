@@ -1,4 +1,4 @@
-"""How the time of our step grows with the batch, the kernel, or the patch.
+"""Measures how the time of our step grows with the batch, the kernel, or the patch.
 
 All sizes take turns in one run, so that a change of the machine's speed does not look
 like a change with size. The exponent is the slope of log time over log size: 1 is time
@@ -46,12 +46,12 @@ def _patch(training: TrainConfig, size: int) -> TrainConfig:
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-    """What is varied.
+    """A varied setting.
 
     Attributes:
       sizes: to take when none are given.
       changed: (training, size) -> training.
-      unit: of what the time is compared with.
+      unit: of the amount that the time is compared with.
     """
 
     sizes: tuple[int, ...]
@@ -92,7 +92,7 @@ def measure(
       "unit", and "sweep": precision -> exponent and sizes.
 
     Raises:
-      UserError: a size cannot be.
+      UserError: an impossible size.
     """
     sweep = SWEEPS[kind]
     sizes = sizes or sweep.sizes

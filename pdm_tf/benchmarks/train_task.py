@@ -50,7 +50,7 @@ def _as_in_train(name: str, default: Any = None, *, section: str = "") -> Any:
 
 @dataclass(frozen=True)
 class TrainBenchmarkConfig(Measuring):
-    """Which step is run, against what, and how often.
+    """The step to run, the sides to compare, and the number of rounds.
 
     The defaults are the paper's NTIRE 2017 track 2: blur alone, by 4.
 
@@ -121,7 +121,7 @@ class TrainBenchmarkConfig(Measuring):
         check_batch_for_torch(self.compare, self.batch_size)
 
     def training(self, precision: str = "float32") -> TrainConfig:
-        """Returns the settings of the training run that this step is of."""
+        """Returns the settings of this step's training run."""
         names = {field.name for field in dataclasses.fields(self)}
         shared = names & {field.name for field in dataclasses.fields(TrainConfig)}
         return TrainConfig(
@@ -155,7 +155,7 @@ SPEC = ProgramSpec(
 def main(config: TrainBenchmarkConfig) -> int:
     """Runs the measurement, prints a table, writes the JSON."""
     set_threads(config.threads)
-    if config.compare == "torch":  # missing packages are told before any work
+    if config.compare == "torch":  # missing packages are reported before any work
         import_torch_side("torch_training")
     if config.sweep == "none":
         result = measure(config)
@@ -168,10 +168,10 @@ def main(config: TrainBenchmarkConfig) -> int:
 
 
 def measure_sweep(config: TrainBenchmarkConfig) -> dict[str, Any]:
-    """Measures our side at several sizes; returns what is written as JSON.
+    """Measures our side at several sizes; returns the content of the JSON file.
 
     Raises:
-      UserError: a size cannot be.
+      UserError: an impossible size.
     """
     found = train_sweep.measure(
         config.training(),
@@ -192,7 +192,7 @@ def measure_sweep(config: TrainBenchmarkConfig) -> dict[str, Any]:
 
 
 def measure(config: TrainBenchmarkConfig) -> dict[str, Any]:
-    """Measures the sides that the flags ask for; returns what is written as JSON.
+    """Measures the requested sides; returns the content of the JSON file.
 
     Raises:
       UserError: the flags describe no joint step, or one that PyTorch's side lacks.
@@ -253,7 +253,7 @@ def measure(config: TrainBenchmarkConfig) -> dict[str, Any]:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """Returns the table, with a line above it that says what was run."""
+    """Returns the table, with a line above it that describes the run."""
     config = result["config"]
     lines = [
         f"joint step, --preset={config['preset']}: {config['batch_size']} patches of "

@@ -185,7 +185,7 @@ def load_bundle(folder: Path | str, dtype: str = "float32") -> Bundle:
 
 
 def _grid_of(index: Mapping[str, Any], folder: Path) -> str | None:
-    """What the index says; of one from before it said so, what its method was for."""
+    """Returns the index's grid; for an older index, the default of its method."""
     if "grid" not in index:
         of_pdm = index["notes"].get("method") in ("pdm_sr", "pdm_srgan")
         return "pixel0" if of_pdm else None  # the default of these methods

@@ -1,4 +1,4 @@
-"""Where a learned degradation counts as healthy or not: all thresholds, and why.
+"""All thresholds for a healthy learned degradation, each with its reason.
 
 Two judges use them. The alarm (`methods/collapse.py`) looks at a few fixed samples
 while training goes on. The verdict (`reporting/verdict.py`) judges what an evaluation

@@ -1,1 +1,1 @@
-"""From folders and TFRecord shards to batches: sources, pairs, stateless streams."""
+"""Batches from folders and TFRecord shards: sources, pairs, stateless streams."""

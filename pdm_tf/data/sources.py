@@ -221,7 +221,7 @@ def list_entries(location: str | Path) -> list[Entry]:
         return list(read_index(path))
     if path.is_dir() and any(path.glob(f"*{SHARD_SUFFIX}")):
         raise UserError(
-            f"TFRecord shards need the {INDEX_NAME} that pdm_tf.prepare writes beside "
+            f"TFRecord shards need the {INDEX_NAME} that pdm_tf.prepare writes next to "
             f"them. Received: {path}, which has none; run pdm_tf.prepare again."
         )
     return [
@@ -288,9 +288,9 @@ def _require(
     need = "1 image" if minimum == 1 else f"{minimum} images"
     raise UserError(
         f"{label} must hold at least {need} of {patch}x{patch} px or more. "
-        f"Received: {found} image files{where}, of which {usable} can be used."
+        f"Received: {found} image files{where}; {usable} can be used."
         f"{_reasons(skipped)}\n"
-        f"  Add photographs ({', '.join(IMAGE_SUFFIXES)}), mend or remove the ones "
+        f"  Add photographs ({', '.join(IMAGE_SUFFIXES)}), repair or remove the ones "
         "named, or cut smaller patches (--lr_patch)."
     )
 

@@ -1,4 +1,4 @@
-"""What the kernel and the noise module are made of: a residual trunk, Gaussian logits.
+"""Parts of the kernel and the noise module: a residual trunk, Gaussian logits.
 
 The trunk, which both share: conv -> norm -> ReLU, then blocks of
 x + conv(ReLU(norm(conv(x)))), as in the authors' code. 1x1 convolutions are Dense

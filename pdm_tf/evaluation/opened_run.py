@@ -3,7 +3,7 @@
 A bundle that lies in a run folder brings the run with it: its settings, its curves.
 Settings are read as they were written, not as this version's flags, so that runs of
 older and newer versions can be reported on. `measure_run` measures the learned
-degradation beside the SR network that it taught.
+degradation together with the SR network trained on it.
 """
 
 from collections.abc import Mapping, Sequence

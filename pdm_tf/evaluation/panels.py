@@ -78,11 +78,7 @@ def textured_region(
 
 
 def score_lines(scores: Scores | None) -> list[str]:
-    """Formats a line under a picture: "26.41 dB
-
-    0.7312
-
-    shift +1,-2 26.90 dB"."""
+    """Formats a line under a picture: "26.41 dB  0.7312  shift +1,-2 26.90 dB"."""
     if scores is None:
         return [""]
     parts = []

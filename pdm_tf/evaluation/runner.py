@@ -69,7 +69,7 @@ def keras_upscaler(
       lr_u8 [h, w, 3] uint8 -> sr_u8 [h * scale, w * scale, 3] uint8, clipped and
       rounded half up.
     """
-    import tensorflow as tf  # only whoever has a network has loaded it
+    import tensorflow as tf  # loaded already by anyone with a network
 
     # With free height and width it is traced once, not once per image size.
     @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)])

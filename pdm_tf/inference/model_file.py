@@ -55,7 +55,7 @@ class ModelInfo:
 
     @property
     def grid_remark(self) -> str:
-        """What is assumed of the grid, for whoever needs it; "" where it is known."""
+        """The assumption on the grid, as a note; "" if the grid is known."""
         if self.grid or self.scale == 1:
             return ""
         return (

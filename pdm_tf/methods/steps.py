@@ -1,4 +1,4 @@
-"""What training steps share: the SR part, optimisers, crops, previews.
+"""Shared parts of training steps: the SR part, optimisers, crops, previews.
 
 PDM-SR and PDM-SRGAN differ in their `SRPart` alone: which networks it trains besides
 the SR network, and by which losses.

@@ -1,4 +1,4 @@
-"""What a metric is: a row of the table, and what it asks of its two images.
+"""The rows of the table of metrics, and the checks of a metric's two images.
 
 Metrics compare 8-bit RGB images as they would be written to a file, as published
 numbers do: rounding before measuring is part of the protocol.

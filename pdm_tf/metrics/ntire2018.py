@@ -332,7 +332,7 @@ def psnr_ntire2018(sr_u8: np.ndarray, hr_u8: np.ndarray) -> float:
 
 
 def psnr_ntire2018_release(sr_u8: np.ndarray, hr_u8: np.ndarray) -> float:
-    """As the release computes it: over 3,361 displacements and a black image.
+    """Computes it as the release does: over 3,361 displacements and a black image.
 
     Otherwise as `psnr_ntire2018`.
     """
@@ -348,7 +348,7 @@ def ssim_ntire2018(sr_u8: np.ndarray, hr_u8: np.ndarray) -> float:
 
 
 def ssim_ntire2018_release(sr_u8: np.ndarray, hr_u8: np.ndarray) -> float:
-    """As the release computes it: never below 0."""
+    """Computes it as the release does: never below 0."""
     return max(_best_ssim(windows(sr_u8, hr_u8, "ssim_ntire2018_release")), 0.0)
 
 

@@ -55,7 +55,7 @@ _STYLE = {
     "pdf.fonttype": 42,  # letters that can be searched, and edited
     "svg.fonttype": "none",
     "text.color": COLOURS["soft"],
-    "text.parse_math": False,  # names are shown as they are, $ and all
+    "text.parse_math": False,  # names are shown unchanged, $ and all
     "xtick.color": COLOURS["soft"],
     "xtick.major.pad": 6,
     "xtick.major.size": 0,
@@ -75,7 +75,7 @@ class Series:
 
     Attributes:
       name: for the legend.
-      points: (x, y); what is not finite breaks the line.
+      points: (x, y); non-finite values break the line.
       role: one of ROLES, decides the look.
       dots: dots instead of a line.
     """
@@ -94,14 +94,14 @@ class Series:
 
 @dataclass(frozen=True)
 class Scale:
-    """How an axis is chosen.
+    """The rules for an axis.
 
     Attributes:
       label: with the unit.
       zero: whether 0 must be on it (linear axes).
       logarithmic: whether equal factors are equal lengths; shows positive values alone.
       tight: whether it ends at the values rather than at round numbers.
-      include: values that must be on it, whatever the data are.
+      include: values that must be on it for any data.
     """
 
     label: str
@@ -116,7 +116,7 @@ class Chart:
     """A chart with title, legend and axes; its numbers can be opened below.
 
     Attributes:
-      title: what is to be seen, as a sentence or a noun.
+      title: the chart's content, as a sentence or a noun.
       series: drawn in order, the first lowest.
       x, y: the axes.
       note: a line below: what to look for.
@@ -131,7 +131,7 @@ class Chart:
     same_unit: bool = False
 
     def svg(self) -> Markup:
-        """The chart within a page."""
+        """Draws the chart for a page."""
         import matplotlib
 
         # Names that parts of a drawing refer to must differ between charts of a page.
@@ -279,11 +279,11 @@ def _svg_text(figure: "Figure") -> str:
 
 
 def _for_page(svg: str) -> str:
-    """What matplotlib put into its <svg>, fit to stand with others in one page.
+    """Extracts matplotlib's <svg> content, adapted to stand with others in one page.
 
-    Without the style that would hold for the whole page, without names that nothing
-    refers to, with the page's colours and letters, with tenths of pixels, and with the
-    look of a cloud's dots said once.
+    It drops the style that would hold for the whole page and unused names, takes the
+    page's colours and letters, rounds to tenths of pixels, and gives the look of a
+    cloud's dots once.
     """
     body = svg[svg.index("<g ") :]
     used = set(re.findall(r"#([\w.-]+)", body))
@@ -293,7 +293,7 @@ def _for_page(svg: str) -> str:
     body = re.sub(rf"(<use [^>]*){look}", r"\1", body)
 
     def tidy(found: re.Match[str]) -> str:
-        """A tag; what stands between tags is text and stays as it is."""
+        """Rewrites a tag; the text between tags stays unchanged."""
         tag = re.sub(r' id="([^"]*)"', lambda m: m[0] * (m[1] in used), found[0])
         tag = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", tag)
         tag = re.sub(r" ?font-family: [^;\"]*;?", "", tag).replace("xlink:href", "href")

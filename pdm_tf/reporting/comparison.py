@@ -126,7 +126,7 @@ def difference_cell(spec: Mapping[str, Any], found: Mapping[str, Any] | None) ->
 
 
 def differences_title(comparison: Comparison) -> str:
-    """What the differences are to."""
+    """Names the row that differences are taken to."""
     against = comparison["against"]
     other = "the best of each metric" if against == "best" else against
     return f"Difference to {other}, with its {comparison['level']:.0%} interval"
@@ -141,7 +141,7 @@ def setting(comparison: Comparison) -> str:
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """What has to be known to read the tables."""
+    """Explains how to read the tables."""
     out = []
     if len(comparison["methods"]) > 1:
         out.append(
@@ -166,7 +166,7 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def heading(name: str, spec: Mapping[str, Any]) -> str:
-    """psnr (dB) with an arrow to what is better."""
+    """Formats psnr (dB) with an arrow in the better direction."""
     unit = f" ({spec['unit']})" if spec["unit"] else ""
     return f"{name}{unit} {'↑' if spec['higher_is_better'] else '↓'}"
 
@@ -176,7 +176,7 @@ def _ends(interval: Sequence[float] | None) -> list[Any]:
 
 
 class CropRow(NamedTuple):
-    """One image as every method made it.
+    """One image, made by every method.
 
     Attributes:
       name: of the image.
@@ -190,7 +190,7 @@ class CropRow(NamedTuple):
 
     @property
     def items(self) -> list[tuple[np.ndarray | None, str, tuple[str, str]]]:
-        """(crop, what it shows, lines below) of each cell."""
+        """Lists (crop, description, lines below) of each cell."""
         return [
             (crop_u8, f"{self.name}, {title}", (title, line))
             for title, crop_u8, line in self.cells
@@ -200,12 +200,12 @@ class CropRow(NamedTuple):
 def comparison_page(
     comparison: Mapping[str, Any], crops: Sequence[CropRow], footer: str
 ) -> str:
-    """The whole document.
+    """Makes the whole document.
 
     Args:
       comparison: content of comparison.json.
       crops: images to show, in order.
-      footer: who made it and when.
+      footer: program and time.
     """
     sections = [
         Section(

@@ -1,8 +1,8 @@
 """An evaluation for people, made from report.json: Markdown, CSV, terminal table, page.
 
-All are made from the JSON content alone, so that what a person reads is what a script
-reads; report.html adds the pictures that were kept beside it: means, the worst and best
-images, every image's scores.
+All are made from the JSON content alone, so that people and scripts read the same
+numbers; report.html adds the pictures kept with it: means, the worst and best images,
+every image's scores.
 """
 
 import textwrap
@@ -50,7 +50,7 @@ Exhibit = tuple[
 _WORST = (
     "By {metric}, the worst first. Above the whole pictures, below them the marked "
     "region, pixel by pixel: the most textured one, chosen before any network saw it. "
-    "What goes wrong here is what to mend next."
+    "These show what to improve next."
 )
 _BEST = "By {metric}, the best first; the same four pictures of each."
 _IMAGES = (
@@ -137,7 +137,7 @@ def setting(report: Report) -> str:
 
 
 def notes_of(report: Report) -> list[str]:
-    """What has to be known to read the numbers, one sentence or more each."""
+    """Explains how to read the numbers, one sentence or more each."""
     notes = [
         f"{name}: {spec['source']}."
         for name, spec in report["metrics"].items()
@@ -171,7 +171,7 @@ def _heading(name: str, spec: Mapping[str, Any]) -> str:
 
 
 def _others(report: Report) -> list[str]:
-    """The baselines beside the model, which may be one itself."""
+    """Lists the baselines besides the model, which may be one itself."""
     return [who for who in report["baseline"] if who != report["model"]]
 
 
@@ -202,7 +202,7 @@ def _interval_row(
     table: Mapping[str, Sequence[float] | None],
     sign: str = "",
 ) -> list[str]:
-    """What is below a mean: its confidence interval, empty of a single image."""
+    """Formats the confidence interval below a mean; empty for a single image."""
     cells = (
         ""
         if table[name] is None
@@ -236,12 +236,12 @@ def evaluation_page(
     best: Sequence[Exhibit],
     footer: str,
 ) -> str:
-    """The whole document.
+    """Makes the whole document.
 
     Args:
       report: content of report.json, as `pdm_tf.evaluate` completes it.
       worst, best: pictures of images, in order.
-      footer: who made it and when.
+      footer: program and time.
     """
     metric = next(iter(report["metrics"]))
     sections = [_means(report)]
@@ -271,7 +271,7 @@ def evaluation_page(
 
 
 def headline(report: Mapping[str, Any]) -> str:
-    """The first metric's mean, and what is gained over bicubic, in one sentence."""
+    """Describes the first metric's mean and the gain over bicubic in one sentence."""
     name, spec = next(iter(report["metrics"].items()))
     text = f"{name} {_value(spec, report['mean'][name])} on average"
     for who, table in report["gain"].items():
@@ -348,7 +348,7 @@ def _about(report: Mapping[str, Any]) -> Section:
         for name, spec in report["metrics"].items()
         if "source" in spec
     ]
-    body = render("facts", caption="What was evaluated, on what", facts=facts)
+    body = render("facts", caption="Model, images and settings", facts=facts)
     return Section("about", "About this evaluation", "", body)
 
 

@@ -1,4 +1,4 @@
-"""Blur kernels beside true ones: a section of a page, and a picture by itself."""
+"""Learned and true blur kernels: a section of a page, and a picture by itself."""
 
 from collections.abc import Sequence
 
@@ -25,12 +25,12 @@ _LEAD = (
 def kernel_section(
     learned: np.ndarray, true: np.ndarray | None, *, centre_px: float = 0.0
 ) -> Section:
-    """The section.
+    """Makes the section.
 
     Args:
       learned: [N, K, K], drawn from the learned distribution.
       true: [M, K, K] of the true one, or None.
-      centre_px: where a centred kernel lies off its middle tap, HR pixels.
+      centre_px: offset of a centred kernel from its middle tap, HR pixels.
     """
     groups = [("learned", learned)] + ([("true", true)] if true is not None else [])
     moments = {name: kernel_moments(kernels) for name, kernels in groups}
@@ -77,7 +77,7 @@ def kernel_section(
 def _gallery(
     name: str, kernels: np.ndarray, moments: KernelMoments, centre_px: float
 ) -> tuple[str, list[Tile]]:
-    """A title, and the tiles below it."""
+    """Draws a title, and the tiles below it."""
     shown = np.arange(min(SHOWN, len(kernels)))
     items = []
     for index in shown[np.argsort(moments.sigma[shown, 0], kind="stable")]:
@@ -126,7 +126,7 @@ def kernel_comparison(
     side: int = 84,
     cross_hair: bool = True,
 ) -> np.ndarray:
-    """Groups of kernels one below the other, each with its title and mean numbers.
+    """Draws groups of kernels below each other, each with its title and mean numbers.
 
     Args:
       groups: (title, kernels [N, K, K]), e.g. [("learned", ...), ("true", ...)].

@@ -1,8 +1,8 @@
-"""All degradation metrics: the telling ones with their meaning, then every number.
+"""All degradation metrics: the informative ones with their meaning, then every number.
 
-Made from `evaluation.degradation.DegradationReport.to_json` alone, so a metric that is
-added there is in the full list here without a change. The telling ones are rows of text
-(`degradation_rows`), for HTML and Markdown alike.
+It is made from `evaluation.degradation.DegradationReport.to_json` alone, so a metric
+that is added there is in the full list here without a change. The informative ones are
+rows of text (`degradation_rows`), for HTML and Markdown alike.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,8 +13,8 @@ from pdm_tf.reporting.page import Section
 from pdm_tf.reporting.rendering import render
 
 _LEAD = (
-    "The same in numbers, beside what they would be for a perfect and for a collapsed "
-    "degradation where that is known."
+    "The same in numbers, with those of a perfect and of a collapsed degradation where "
+    "they are known."
 )
 
 HEADINGS = ("metric", "value", "to compare")
@@ -27,7 +27,7 @@ def measured_section(report: Mapping[str, Any], missing: str = "") -> Section:
     Args:
       report: `evaluation.degradation.DegradationReport.to_json`; {} if nothing could be
         measured.
-      missing: why something could not be measured.
+      missing: reason why something could not be measured.
     """
     body = render(
         "measured",
@@ -40,7 +40,7 @@ def measured_section(report: Mapping[str, Any], missing: str = "") -> Section:
 
 
 def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Names with dots, one value each; lists of numbers in one cell."""
+    """Yields names with dots, one value each; lists of numbers in one cell."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _flat(item, f"{name}.{key}" if name else key)
@@ -57,7 +57,7 @@ def _cell(value: Any) -> str:
 
 
 def degradation_rows(report: Mapping[str, Any]) -> list[Row]:
-    """(metric, value, what it would be for a perfect or a collapsed degradation)."""
+    """Lists (metric, value, that of a perfect or a collapsed degradation)."""
     return [*_self(report), *_truth(report), *_noise(report), *_real(report)]
 
 
@@ -124,18 +124,19 @@ def _real(report: Mapping[str, Any]) -> Iterator[Row]:
         return
     found, among = real["synthesised"], real["real"]
     classifier, distance = found["classifier"], found["kernel_distance"]
-    beside = "50 %: it guesses"
+    reference = "50 %: it guesses"
     if among:
-        beside += f"; {_interval(among['classifier'])} between halves of the observed"
+        halves = _interval(among["classifier"])
+        reference += f"; {halves} between halves of the observed"
     yield (
         "observed and synthesised patches told apart",
         _interval(classifier),
-        beside,
+        reference,
     )
-    beside = "0: no difference"
+    reference = "0: no difference"
     if among:
-        beside += f"; {_distance(among['kernel_distance'])} between halves"
-    yield "distance of their features (MMD\u00b2)", _distance(distance), beside
+        reference += f"; {_distance(among['kernel_distance'])} between halves"
+    yield "distance of their features (MMD\u00b2)", _distance(distance), reference
 
 
 def _interval(found: Mapping[str, Any]) -> str:

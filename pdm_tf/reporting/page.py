@@ -2,7 +2,7 @@
 
 Nothing is loaded from anywhere: the policy in the head forbids it, and lets no script
 run but the one of this package, by its hash. So a text that got into the page as markup
-would still do nothing.
+would still have no effect.
 """
 
 import base64
@@ -30,8 +30,8 @@ class Section:
     Attributes:
       anchor: id, unique in the page.
       title: heading.
-      lead: what is to be seen, and what to look for.
-      body: what `rendering.render` made, or plain text.
+      lead: its content, and what to look for.
+      body: HTML of `rendering.render`, or plain text.
       charts: those in the body, for figures in files.
     """
 
@@ -47,9 +47,9 @@ class Verdict:
     """The sentence that a reader in a hurry reads.
 
     Attributes:
-      state: one of STATES; decides the colour, and its word is shown too.
+      state: one of STATES; decides the colour and the word.
       headline: one sentence.
-      points: what led to it, one sentence each.
+      points: its reasons, one sentence each.
     """
 
     state: str
@@ -64,7 +64,7 @@ class Verdict:
 
     @property
     def word(self) -> str:
-        """What the state is called on the page."""
+        """The state's word on the page."""
         return STATES[self.state]
 
 
@@ -75,7 +75,7 @@ def render_page(
     sections: Sequence[Section],
     footer: str,
 ) -> str:
-    """The whole document.
+    """Makes the whole document.
 
     Raises:
       ValueError: two sections with one anchor.
@@ -105,7 +105,7 @@ def render_page(
 
 
 def made_by(left_out: Sequence[str] = ()) -> str:
-    """A page's footer: version and time, and what could not be used, with reasons."""
+    """Makes a page's footer: version and time, and unusable inputs, with reasons."""
     now = datetime.datetime.now().astimezone().isoformat(timespec="seconds")
     text = f"Made by pdm_tf {__version__} at {now}. This file needs no network."
     return f"{text} Left out: {'; '.join(left_out)}." if left_out else text
@@ -113,6 +113,6 @@ def made_by(left_out: Sequence[str] = ()) -> str:
 
 @cache
 def asset(name: str) -> str:
-    """The text of a file in `assets/`."""
+    """Reads the text of a file in `assets/`."""
     folder = resources.files("pdm_tf.reporting") / "assets"
     return (folder / name).read_text(encoding="utf-8")

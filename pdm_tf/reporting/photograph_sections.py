@@ -1,4 +1,4 @@
-"""What the networks make of photographs: noise, LR patches, upscaled ones, scores.
+"""The networks' results on photographs: noise, LR patches, upscaled ones, scores.
 
 The noise and the patches of a learned degradation come with their spectrum: power
 against frequency, averaged over directions. The SR network is shown at work on real
@@ -23,7 +23,8 @@ _FEWEST = 64  # pixels for a bin to count
 _LARGEST = 64  # amplification
 
 _NOISE_LEAD = (
-    "What the learned degradation adds after blur and downsampling. Healthy noise has "
+    "The learned degradation adds this noise after blur and downsampling. Healthy "
+    "noise has "
     "no picture in it, no colour of its own, and a strength that grows with brightness "
     "as a sensor's does. Noise that shows the edges of the photograph imitates "
     "sharpness; flat grey tiles mean that it has vanished; a tint is a colour cast."
@@ -38,7 +39,7 @@ _PATCH_LEAD = (
 )
 # A region of one photograph in two ways: its name; (top, left, height, width) in LR
 # pixels; bicubic's and the network's picture, [height * scale, width * scale, 3] uint8.
-# What `evaluation.run_findings.Comparison` is.
+# An `evaluation.run_findings.Comparison` is one.
 Comparison = tuple[str, tuple[int, int, int, int], np.ndarray, np.ndarray]
 _LEAD = (
     "Left of the line bicubic upsampling, right of it the network's result. Drag the "
@@ -54,7 +55,7 @@ def noise_section(clean_lr: np.ndarray, noise: np.ndarray) -> Section:
 
     Args:
       clean_lr: [P, s, s, 3] float in [0, 1], before noise.
-      noise: [P, s, s, 1 or 3] float, what was added.
+      noise: [P, s, s, 1 or 3] float, added to them.
     """
     factor = amplification(noise)
     charts = (
@@ -128,7 +129,7 @@ def patch_section(real_lr_u8: np.ndarray | None, fake_lr_u8: np.ndarray) -> Sect
 
 
 def amplification(noise: np.ndarray) -> int:
-    """A whole number that makes three standard deviations fill the range of greys."""
+    """Returns a whole factor by which three standard deviations fill the greys."""
     spread = float(noise.std())
     return int(np.clip(np.floor(0.5 / max(3 * spread, 1e-9)), 1, _LARGEST))
 
@@ -266,7 +267,7 @@ def sr_section(comparisons: Sequence[Comparison], note: str = "") -> Section:
 
 
 def scores_section(report: Mapping[str, Any], note: str = "") -> Section:
-    """Scores on pairs, with what displacement costs.
+    """Makes the table of scores on pairs, with the cost of displacement.
 
     Args:
       report: `EvaluationResult.to_report`, with psnr, ssim, psnr_shift and bicubic.
@@ -307,7 +308,7 @@ def scores_section(report: Mapping[str, Any], note: str = "") -> Section:
         "scores",
         "Scores on pairs, and alignment",
         "On photographs whose sharp original is known. Best-shift PSNR is the best "
-        "over displacements of up to 6 pixels: what it gains over plain PSNR was "
+        "over displacements of up to 6 pixels: its gain over plain PSNR comes from "
         "misalignment, not blur. For an aligned network the gap is near 0 or below "
         "(the shifted images are compared on a smaller interior).",
         body,

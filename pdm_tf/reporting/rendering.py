@@ -1,12 +1,11 @@
-"""The pages' templates (Jinja2, in `templates/`), and what they can call.
+"""The pages' templates (Jinja2, in `templates/`), and their functions.
 
 File names, settings and messages come from outside. Every value that a template shows
-is escaped by Jinja2, and before that loses what HTML cannot hold (`clean`), so that
-none can open a tag, end an attribute, or turn the text around. Only `Markup` passes as
-it is: what a template made, and the style sheet and script of this package.
+is escaped by Jinja2, and before that loses characters that HTML cannot hold (`clean`),
+so that none can open a tag, end an attribute, or reverse the text. Only `Markup` passes
+unchanged: the output of templates, and the style sheet and script of this package.
 
-Tables sort at a click, by the page's script; without it a table is a table in the order
-given.
+Tables sort at a click, by the page's script; without it a table keeps the given order.
 """
 
 import base64
@@ -24,7 +23,7 @@ from markupsafe import Markup
 from pdm_tf.core.images import encode_jpeg, encode_png
 
 JPEG_QUALITY = 92  # of photographs shown at their own size; no chroma subsampling
-# What HTML cannot hold, and the marks that turn the direction of the text around them.
+# Characters that HTML cannot hold, and marks that change the direction of text.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 Value = str | float | None
 
@@ -34,7 +33,7 @@ class Tile(NamedTuple):
 
     Attributes:
       rgb_u8: [H, W, 3] uint8.
-      alt: what is to be seen, for whoever does not see it.
+      alt: description for people who cannot see it.
       caption: the words below it, or "".
     """
 
@@ -44,12 +43,12 @@ class Tile(NamedTuple):
 
 
 def render(template: str, **values: Any) -> Markup:
-    """A template of `templates/` (named without .html) with these values in it."""
+    """Fills a template of `templates/` (named without .html) with these values."""
     return Markup(_environment().get_template(f"{template}.html").render(**values))
 
 
 def clean(value: Any) -> Any:
-    """A value as a page can show it.
+    """Makes a value safe to show on a page.
 
     Lone surrogates (file names that are not UTF-8), control characters and
     bidirectional overrides become replacement characters. None becomes nothing.
@@ -129,9 +128,9 @@ class Sortable:
     """A table whose headings sort it.
 
     Attributes:
-      caption: what it shows.
+      caption: its content.
       columns: the first names the rows.
-      rows: one value per column; None and what is not finite show a dash, sorted last.
+      rows: one value per column; None and non-finite numbers show a dash, sorted last.
       marks: (row, column) -> "best" or "second", for cells that stand out.
     """
 
@@ -150,7 +149,7 @@ class Sortable:
 
     @property
     def cells(self) -> list[list[Cell]]:
-        """The rows as they are shown."""
+        """The rows as text."""
         return [
             [
                 _cell(column, value, x == 0, self.marks.get((y, x), ""))

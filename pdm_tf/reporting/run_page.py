@@ -1,8 +1,8 @@
-"""The page of a run: what its networks have learned, judged in a line at the top.
+"""The page of a run: its networks' results, with a verdict in a line at the top.
 
-Made from arrays and JSON alone. The program `pdm_tf.report` adds what there is, in the
-order of the page, and renders it; the facts that the verdict needs are taken from the
-same arrays and numbers that are shown.
+It is made from arrays and JSON alone. The program `pdm_tf.report` adds the sections in
+the order of the page, and renders it; the facts for the verdict come from the same
+arrays and numbers as the page.
 """
 
 import re
@@ -39,11 +39,11 @@ FILE = "report.html"
 
 
 class RunPage:
-    """A page that grows by what is found.
+    """A page that grows section by section.
 
     Attributes:
-      sources: (what, where from) of the images that were used.
-      left_out: what could not be used, each with its reason.
+      sources: (kind, origin) of the images that were used.
+      left_out: unusable inputs, each with its reason.
     """
 
     def __init__(self, run: Mapping[str, Any], records: Records) -> None:
@@ -74,7 +74,7 @@ class RunPage:
         measured: Mapping[str, Any],
         missing: str,
     ) -> None:
-        """Kernels, noise and patches of a learned degradation, and its metrics.
+        """Adds kernels, noise and patches of a learned degradation, and its metrics.
 
         Args: see `evaluation.run_findings.DegradationFindings`.
         """
@@ -116,12 +116,12 @@ class RunPage:
         available: int,
         grid: str = "",
     ) -> None:
-        """Before and after on photographs.
+        """Adds before and after on photographs.
 
         Args:
           comparisons: one for each slider.
           scale: of the network.
-          place: where the photographs are from.
+          place: origin of the photographs.
           available: how many there are.
           grid: sampling grid of the degradation, for a note; "" if unknown.
         """
@@ -140,12 +140,12 @@ class RunPage:
     def add_scores(
         self, report: Mapping[str, Any], *, count: int, available: int, place: str
     ) -> None:
-        """Scores on pairs; they take precedence over those of the run's log.
+        """Adds scores on pairs; they take precedence over those of the run's log.
 
         Args:
           report: content of a report.json with psnr, ssim, psnr_shift and bicubic.
           count, available: pairs that were scored, and that there are.
-          place: where they are from.
+          place: their origin.
         """
         mean, bicubic = report["mean"], report["baseline"]["bicubic"]
         note = (
@@ -162,13 +162,13 @@ class RunPage:
 
     @cached_property
     def sections(self) -> list[Section]:
-        """What was added, then the curves and the settings of the run."""
+        """Returns the added sections, then the curves and the settings of the run."""
         training = training_section(self._records)
         curves = [] if training is None else [training]
         return [*self._sections, *curves, _about(self._run, self.sources)]
 
     def render(self) -> tuple[str, Verdict]:
-        """The document and its verdict."""
+        """Makes the document and its verdict."""
         verdict = verdict_on(Facts(**self._facts))
         page = render_page(
             f"What \u201c{self._run['name']}\u201d has learned",
@@ -180,7 +180,7 @@ class RunPage:
         return page, verdict
 
     def save_figures(self, folder: Path) -> list[Path]:
-        """Writes every chart of the page as SVG and PDF, named after what it shows."""
+        """Writes every chart of the page as SVG and PDF, named after its content."""
         written = []
         for section in self.sections:
             for chart in section.charts:
@@ -190,7 +190,7 @@ class RunPage:
 
 
 def _facts_of(records: Records) -> dict[str, Any]:
-    """What the run itself logged."""
+    """Takes facts from the run's own log."""
     kind = "val_ema" if last_value(records, "val_ema/psnr") else "val"
     return {
         "psnr": last_value(records, f"{kind}/psnr"),
@@ -213,7 +213,7 @@ def _about(run: Mapping[str, Any], sources: Sequence[tuple[str, str]]) -> Sectio
 
     Args:
       run: `evaluation.opened_run.OpenedRun.to_json`.
-      sources: (what, where from) of the images that the report used.
+      sources: (kind, origin) of the images that the report used.
     """
     settings, networks = run["settings"], run["networks"]
     facts = [
@@ -239,7 +239,7 @@ def _about(run: Mapping[str, Any], sources: Sequence[tuple[str, str]]) -> Sectio
     return Section(
         "about",
         "About this run",
-        "Versions, settings and files, for whoever wants to repeat it.",
+        "Versions, settings and files, to repeat it.",
         body,
     )
 

@@ -1,4 +1,4 @@
-"""Training curves: everything that metrics.jsonl holds, sorted into few charts.
+"""Training curves: all numbers of metrics.jsonl, sorted into few charts.
 
 Names that this file does not know ("loss/..." of a method yet to come) get a chart of
 their own, so that nothing logged is hidden.
@@ -80,13 +80,13 @@ _CHARTS = (
         "A discriminator near 0 has won: nothing is learned from it any more.",
     ),
     Curves(
-        "What the HR discriminator says",
+        "Answers of the HR discriminator",
         "mean output",
         (
             ("stat/d_hr_real", "of HR", "true"),
             ("stat/d_hr_fake", "of results", "learned"),
         ),
-        "The nearer the lines, the less it can tell them apart.",
+        "The nearer the lines, the less it can distinguish them.",
     ),
     Curves(
         "Degradation against discriminator",
@@ -99,13 +99,13 @@ _CHARTS = (
         "discriminator near 0 has won: nothing is learned from it any more.",
     ),
     Curves(
-        "What the discriminator says",
+        "Answers of the discriminator",
         "mean output",
         (
             ("stat/d_real", "of observed LR", "true"),
             ("stat/d_fake", "of synthesised LR", "learned"),
         ),
-        "Together near 0.5: it cannot tell them apart.",
+        "Together near 0.5: it cannot distinguish them.",
     ),
     Curves(
         "Width of the kernels",
@@ -139,7 +139,7 @@ _LEFT_OUT = ("perf/", "val/", "val_ema/", "stat/grad_norm", "stat/learning_rate"
 
 
 def training_section(records: Records) -> Section | None:
-    """The section, or None for a run that logged nothing."""
+    """Makes the section; None for a run that logged nothing."""
     drawn = (_chart(curves, records) for curves in _all_charts(records))
     charts = tuple(chart for chart in drawn if chart is not None)
     if not charts:
@@ -148,7 +148,8 @@ def training_section(records: Records) -> Section | None:
         "training",
         "Training",
         "Curves of the run. Adversarial training has no loss that falls steadily: "
-        "healthy curves settle and go on trembling; what leaves for good, has failed.",
+        "healthy curves settle and go on trembling; a curve that drifts away for good "
+        "has failed.",
         render("charts", charts=charts),
         charts,
     )

@@ -1,7 +1,7 @@
-"""The line at the top: is this degradation, and this network, any good?
+"""The line at the top: whether this degradation, and this network, are good.
 
-Plain rules on a few numbers, worst first. The limits (`core/degradation_limits.py`) are
-meant to catch what is plainly wrong; between them a person has to look.
+It follows plain rules on a few numbers, worst first. The limits
+(`core/degradation_limits.py`) catch plain faults; between them a person has to look.
 """
 
 import math
@@ -13,11 +13,11 @@ from pdm_tf.reporting.page import Verdict
 
 @dataclass(frozen=True)
 class Facts:
-    """What the verdict is made from; None where it was not measured.
+    """The facts for the verdict; None if not measured.
 
     Attributes:
       width_std_px: standard deviation of the major width over drawn kernels.
-      true_width_std_px: the same of true kernels.
+      true_width_std_px: likewise for true kernels.
       one_kernel: whether the settings ask for a single kernel.
       centre_px: length of the mean centre of mass.
       noise_std: in 8-bit levels.
@@ -52,7 +52,7 @@ def verdict_on(facts: Facts) -> Verdict:
     """Judges the facts; the worst finding is the headline."""
     findings = [finding for judge in _JUDGES for finding in judge(facts)]
     if not findings:
-        return Verdict("plain", "Nothing could be measured that would tell.")
+        return Verdict("plain", "Nothing could be measured that would show it.")
     findings = [(state, text.replace(" -", " \u2212")) for state, text in findings]
     findings.sort(key=lambda finding: -_RANK[finding[0]])
     state, headline = findings[0]
@@ -64,7 +64,7 @@ def verdict_on(facts: Facts) -> Verdict:
 
 def _all_good(facts: Facts) -> str:
     if facts.width_std_px is None:
-        return "The network does what it should on the pairs it was measured on."
+        return "The network does what it should on the measured pairs."
     return "The learned degradation shows none of the usual failures."
 
 

@@ -33,7 +33,7 @@ SEED = 2022
 
 @dataclasses.dataclass(frozen=True)
 class Track:
-    """Where the parts of the data set are."""
+    """The paths of the parts of the data set."""
 
     folder: Path
 

@@ -92,7 +92,7 @@ class StepFunction:
 
     @property
     def traces(self) -> int:
-        """How many times Python code was traced; a test holds it to one per phase."""
+        """How often Python code was traced; a test checks that it is once per phase."""
         phases = self._phases.values()
         return sum(phase.graph.experimental_get_tracing_count() for phase in phases)
 

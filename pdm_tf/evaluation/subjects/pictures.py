@@ -115,7 +115,7 @@ def open_pictures(request: SubjectRequest) -> PictureSubject:
 
 
 def _scale(request: SubjectRequest, pictures: Pictures) -> int:
-    """From pairs, or from the LR images and the pictures."""
+    """Finds the scale from pairs, or from the LR images and the pictures."""
     if request.hr_dir and request.lr_dir:
         return find_scale(request.hr_dir, request.lr_dir)
     for lr in list_entries(request.lr_dir) if request.lr_dir else ():
