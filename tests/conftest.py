@@ -1,4 +1,4 @@
-"""What all tests share: quiet TensorFlow, the shared photographs, the device check.
+"""Shared by all tests: quiet TensorFlow, the shared photographs, the device check.
 
 Markers (declared in pyproject.toml): `slow` for minutes rather than seconds, left out
 of `make test`; `gpu` for tests that need a CUDA device, `beam` and `kserve` for tests
@@ -58,7 +58,7 @@ def repository() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Real photographs beside the checkout; what needs them is skipped without."""
+    """Real photographs next to the checkout; tests skip without them."""
     if not (SHARED_DATA / "README.md").is_file():
         pytest.skip(
             "needs the real photographs of ../shared/data beside the checkout; there "

@@ -44,7 +44,7 @@ class Example:
 
 
 def shrunk(config: Any, **changes: Any) -> Any:
-    """The same network, as narrow and shallow as a test wants it."""
+    """Makes the network as narrow and shallow as a test wants it."""
     names = {field.name for field in dataclasses.fields(config)}
     small = {name: value for name, value in _SMALL.items() if name in names}
     return dataclasses.replace(config, **{**small, **changes})

@@ -1,4 +1,4 @@
-"""What every degradation keeps: the predefined ones, and those that are networks.
+"""The contract of every degradation: the predefined ones, and those that are networks.
 
 A new line in `DEGRADATIONS` is tested by itself.
 """
@@ -64,7 +64,7 @@ def test_drawing_is_apart_from_applying_and_images_are_apart(degradation):
 @pytest.mark.parametrize("name", DEGRADATIONS)
 @pytest.mark.parametrize("scale", [2, 3])
 def test_pixels_lie_on_the_grid_that_it_names(name, scale):
-    """On a ramp, whose values are places; whoever trains on pairs relies on it."""
+    """On a ramp, whose values are places; training on pairs relies on it."""
     degradation = DEGRADATIONS[name](scale)
     if degradation.grid is None:
         pytest.skip("it says that they lie at neither place")

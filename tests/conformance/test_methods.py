@@ -1,4 +1,4 @@
-"""What every method keeps, at tiny sizes, whichever its networks.
+"""The contract of every method, at tiny sizes, with any networks.
 
 A new line in `METHODS` is tested by itself. That steps learn, stop and go on is tested
 by the smoke flag files (test_configs.py).

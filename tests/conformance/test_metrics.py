@@ -1,4 +1,4 @@
-"""What every metric keeps: one battery for all of METRICS.
+"""The contract of every metric: one battery for all of METRICS.
 
 A new line in the table is tested by itself.
 """

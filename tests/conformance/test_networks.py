@@ -1,7 +1,7 @@
-"""What every network promises, whichever it is: it can be saved, rebuilt, narrowed.
+"""The contract of every network: it can be saved, rebuilt, narrowed.
 
 One battery for all entries of the registries; the values that each network computes are
-tested beside the unit tests' oracles.
+tested with the unit tests' oracles.
 """
 
 import dataclasses

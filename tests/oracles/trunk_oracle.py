@@ -37,7 +37,7 @@ def layer_norm(x: np.ndarray, params: Params) -> np.ndarray:
 
 
 def normalise(x: np.ndarray, params: Params | None, training: bool) -> np.ndarray:
-    """None: nothing; with a stored mean: batch norm; else layer norm."""
+    """Normalises: not at all for None, by batch with a stored mean, else by layer."""
     if params is None:
         return x
     return (

@@ -50,7 +50,7 @@ class _Checker(HTMLParser):
 
 
 def check_html(text: str) -> list[str]:
-    """What is wrong with a page; empty when nothing is."""
+    """Lists the faults of a page."""
     checker = _Checker()
     checker.feed(text)
     checker.close()

@@ -1,4 +1,4 @@
-"""The tables of a measurement's page as JSON, beside it.
+"""The tables of a measurement's page as JSON, next to it.
 
     python -m tests.support.measurement_tables docs/measurements/*.md
 
@@ -56,7 +56,7 @@ def _cell(text: str) -> float | int | str:
 
 
 def main(paths: list[str]) -> None:
-    """Writes the JSON file beside each page."""
+    """Writes the JSON file next to each page."""
     for path in map(Path, paths):
         if path.stem == "index":
             continue

@@ -42,7 +42,7 @@ def run_client(*flags, timeout=60):
 
 
 def call_client(*flags):
-    """The same in this process, which is quicker: for errors and small pictures."""
+    """Runs the client in this process, which is quicker: for errors, small pictures."""
     from export.client.__main__ import SPEC, main
     from pdm_tf.cli import program
 

@@ -1,4 +1,4 @@
-"""What system tests share: the browser, started once a module."""
+"""Shared by system tests: the browser, started once a module."""
 
 from collections.abc import Iterator
 

@@ -386,7 +386,7 @@ def test_the_client_needs_no_tensorflow(server, small, tmp_path):
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="needs curl")
 def test_the_curl_command_of_the_serving_readme(server, local, tmp_path):
-    """As it stands, but for the port, with a real curl."""
+    """The command runs unchanged, but for the port, with a real curl."""
     from export.serving_files import write_serving_files
 
     (tmp_path / "model.onnx").write_bytes(b"not needed here")

@@ -1,4 +1,4 @@
-"""What `python -m export` does not publish: broken limits, wrong flags, Ctrl-C."""
+"""`python -m export` publishes nothing after broken limits, wrong flags or Ctrl-C."""
 
 import signal
 import subprocess

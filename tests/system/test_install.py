@@ -1,4 +1,4 @@
-"""What gets installed: every module and every file that goes with one."""
+"""Every module and every file that goes with one gets installed."""
 
 import subprocess
 import sys

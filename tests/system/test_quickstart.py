@@ -201,7 +201,7 @@ def test_again_it_ends_early_and_changes_nothing(first):
 
 @pytest.mark.slow
 def test_the_real_one_beats_bicubic_within_its_time(tmp_path):
-    """What README promises, with configs/quickstart.flags as they are."""
+    """The README's promises hold with the unchanged configs/quickstart.flags."""
     began = time.monotonic()
     output = tmp_path / "quickstart"
     finished(output)

@@ -71,7 +71,7 @@ def frame(browser):
 
 
 def colour_at(browser, x, y):
-    """Of a pixel of what is in sight."""
+    """Returns the colour of a visible pixel."""
     image = Image.open(io.BytesIO(browser.page.screenshot())).convert("RGB")
     return image.getpixel((round(x), round(y)))
 

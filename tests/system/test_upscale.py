@@ -384,7 +384,7 @@ def test_another_network_makes_a_folder_again(models, tmp_path, capsys):
 
 
 def test_fp16_with_the_model_itself_for_what_overflows(tmp_path, capsys):
-    """What overflows in float16 is the float32 model's result, bit for bit."""
+    """Images that overflow in float16 get the float32 model's result, bit for bit."""
     gain = (300.0, 300.0)  # 90,000 where the image is white; float16 ends at 65,504
     write_sr(tmp_path / "model.onnx", gain=gain)
     source = tmp_path / "in"

@@ -56,7 +56,7 @@ TABLE = {
         {"bundles.networks", "models", "degradations", "losses", "ops", "core"},
     ),
     "training": (KERAS | {"tensorboardX"}, {"methods.base", "run", "core"}),
-    # samples: something to degrade for whoever has a bundle and no HR photographs.
+    # samples: photographs to degrade for users with a bundle and no HR photographs.
     # scipy: the bootstrap.
     "evaluation": (
         KERAS | {"scipy"},
@@ -137,7 +137,7 @@ def imports_of(source: str, package: tuple[str, ...] = ()) -> set[str]:
 
 
 def violations(path: Path) -> list[str]:
-    """What a module imports against the table."""
+    """Lists a module's imports that the table does not allow."""
     room = room_of(path)
     source = path.read_text(encoding="utf-8")
     package = path.relative_to(ROOT).parent.parts

@@ -13,7 +13,7 @@ from pdm_tf import quickstart
 from pdm_tf.cli.flag_set import parse
 from pdm_tf.core.errors import UserError
 
-# A program that saves when it is told to stop, and counts how often it was told.
+# A program that saves when it gets a signal, and counts the signals.
 STOPPABLE = """
 import signal, sys, time
 told = []
@@ -32,7 +32,7 @@ sys.exit(75)
 def test_a_stop_reaches_the_running_program_once_and_its_code_comes_back(
     tmp_path, number
 ):
-    """As a terminal does it: Ctrl-C goes to every process of the group."""
+    """Ctrl-C goes to every process of the group, as from a terminal."""
     (tmp_path / "stoppable.py").write_text(STOPPABLE)
     starter = "import sys; from pdm_tf import quickstart; "
     starter += "sys.exit(quickstart._run_program('stoppable'))"

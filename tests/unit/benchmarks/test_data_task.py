@@ -1,4 +1,4 @@
-"""What the data task says about its measurements, and the flags it refuses."""
+"""The data task's summary of its measurements, and the flags it refuses."""
 
 import pytest
 

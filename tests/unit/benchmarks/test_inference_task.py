@@ -1,4 +1,4 @@
-"""What is made of the measurements, by hand-worked numbers."""
+"""The summary of the measurements, by hand-worked numbers."""
 
 import dataclasses
 

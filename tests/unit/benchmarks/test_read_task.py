@@ -1,4 +1,4 @@
-"""What the read task says about its measurements, and what it counts."""
+"""The read task's summary of its measurements, and its counts."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is counted, fitted and said of a training step, by hand-worked numbers."""
+"""The counts, fits and summary of a training step, by hand-worked numbers."""
 
 import numpy as np
 import pytest

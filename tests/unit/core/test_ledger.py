@@ -1,4 +1,4 @@
-"""What is finished: never too much, wherever a program is killed."""
+"""The ledger never counts too much as finished, wherever a program is killed."""
 
 import json
 import threading

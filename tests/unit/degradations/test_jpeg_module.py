@@ -1,4 +1,4 @@
-"""netJ: a distribution of qualities that starts as told and can become any other."""
+"""netJ: a distribution of qualities that starts as configured and can change freely."""
 
 import dataclasses
 
@@ -107,7 +107,7 @@ def draw(pdm, seed=(1, 2)):
 
 @pytest.mark.parametrize("subsampling", ["420", "444"])
 def test_pdm_ends_in_jpeg(subsampling):
-    """Of what it makes without, at the quality it reports."""
+    """Its LR images equal those without JPEG, stored at the reported quality."""
     settings = dataclasses.replace(JPEG, subsampling=subsampling)
     pdm = make(jpeg=settings)
     hr, latents = draw(pdm)

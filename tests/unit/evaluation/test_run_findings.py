@@ -1,4 +1,4 @@
-"""What a report shows is cut from the right place."""
+"""A report's pictures are cut from the right place."""
 
 import numpy as np
 

@@ -110,7 +110,7 @@ def test_nothing_left_is_an_error_with_the_first_reason():
 
 
 def test_infinite_values_leave_the_json_valid_and_the_mean_finite():
-    """null and named per image, counted beside the mean (see scores.py)."""
+    """Infinite values are null and named per image, and counted with the mean."""
     exact, other = bicubic_pair(6), bicubic_pair(7)
 
     def upscale(lr_u8):

@@ -1,4 +1,4 @@
-"""What the tests of one room share: networks converted to ONNX, once each."""
+"""Shared fixtures of the room: networks converted to ONNX, once each."""
 
 import pytest
 

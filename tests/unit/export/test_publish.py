@@ -122,7 +122,7 @@ def test_everything_made_appears_under_its_name(tmp_path):
 
 
 def test_an_earlier_export_keeps_its_versions_and_loses_its_files(tmp_path):
-    """A float16 file of other weights must not lie beside the new float32 one."""
+    """A float16 file of other weights must not lie next to the new float32 one."""
     folder, output = tmp_path / "work", tmp_path / "out"
     versions = ("saved_model/1/saved_model.pb", "degradation/saved_model/1/f")
     write(output, *versions, "serving/README.md", text="old")

@@ -1,4 +1,4 @@
-"""What --model means: bundles, run folders, chains; what cannot be exported."""
+"""The meanings of --model: bundles, run folders, chains; refused networks."""
 
 import numpy as np
 import pytest
@@ -87,7 +87,7 @@ def test_a_run_folder_with_only_a_pdm(tmp_path):
 
 
 def test_a_run_folder_with_only_an_sr_network(tmp_path):
-    """As `supervised` writes it."""
+    """Writes a bundle as `supervised` does."""
     network = sr_bundle(tmp_path / "bundles" / "sr_ema", X2)
     found = open_sources([str(tmp_path)])
     assert found.degradation is None and same_weights(found.network, network)

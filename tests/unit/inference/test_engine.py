@@ -38,7 +38,7 @@ def sessions(files):
 
 
 class Source:
-    """Values in memory; can be told to fail at a row of tiles."""
+    """Values in memory; fails at a row of tiles on request."""
 
     def __init__(self, values, fail_at=None):
         self.values = values if values.ndim == 4 else values[None]
@@ -53,7 +53,7 @@ class Source:
 
 
 class Sink:
-    """Rows in memory, and all that it was told."""
+    """Rows in memory, and all calls."""
 
     def __init__(self, fail_in=None):
         self.rows, self.told, self.fail_in, self.threads = [], [], fail_in, set()

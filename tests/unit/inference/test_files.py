@@ -1,4 +1,4 @@
-"""Which files are made of which."""
+"""Results are planned from the names of their sources."""
 
 import pytest
 

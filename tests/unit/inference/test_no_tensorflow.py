@@ -1,4 +1,4 @@
-"""The promise of the room: it runs without TensorFlow, and without telling anybody."""
+"""The promise of the room: it runs without TensorFlow, and sends no telemetry."""
 
 import os
 import subprocess

@@ -45,7 +45,7 @@ def _import(path):
 
 
 def test_both_wheels_in_an_environment_are_found_before_the_import(tmp_path):
-    """What pip leaves behind when both were installed."""
+    """The state that pip leaves when both were installed."""
     _metadata(tmp_path, "onnxruntime", "1.26.0")
     _metadata(tmp_path, "onnxruntime_gpu", "1.26.0")
     said = _import(tmp_path)

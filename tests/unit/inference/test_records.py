@@ -1,4 +1,4 @@
-"""What counts as finished in a folder of results."""
+"""Finished results in a folder are known, and nothing else."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def make(folder, task, settings=SETTINGS):
 
 @pytest.fixture
 def made(tmp_path):
-    """A source and its result, of which the record tells."""
+    """A source and its recorded result."""
     task = FileTask(tmp_path / "a.png", tmp_path / "out" / "x" / "a.png")
     task.source.write_bytes(b"source")
     make(tmp_path / "out", task)

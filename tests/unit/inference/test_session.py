@@ -256,7 +256,7 @@ def test_a_provider_that_only_seems_to_work_is_found_out(tmp_path, monkeypatch, 
 
 
 class GpuSession:
-    """What onnxruntime says of a session on a GPU, which is not to be had here."""
+    """onnxruntime's report on a session on a GPU, which this machine lacks."""
 
     def __init__(self, **nodes):
         self._nodes = nodes

@@ -1,4 +1,4 @@
-"""The scaffold of both pipelines: nobody waits for ever, and no error is lost."""
+"""The threads of both pipelines never wait for ever, and lose no error."""
 
 import queue
 import threading

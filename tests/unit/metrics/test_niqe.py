@@ -172,7 +172,7 @@ def test_round_trip_is_bit_equal(tmp_path):
     ids=["live", "matlab", "struct"],
 )
 def test_mat_files(tmp_path, content):
-    """As saved by MATLAB 5 files: rows, columns, structs."""
+    """Reads the forms of MATLAB 5 files: rows, columns, structs."""
     savemat(tmp_path / "p.mat", content)
     model = read_mat(tmp_path / "p.mat", "LIVE")
     assert model.name == "LIVE"

@@ -1,4 +1,4 @@
-"""The metrics' table: told in words, and nothing measured is left out."""
+"""The metrics' table has words for the main ones and contains all measurements."""
 
 import numpy as np
 

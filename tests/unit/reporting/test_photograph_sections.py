@@ -1,4 +1,4 @@
-"""What the page says of noise, on noise whose truth is known."""
+"""The page's statements on noise, for noise whose truth is known."""
 
 import numpy as np
 import pytest

@@ -12,7 +12,7 @@ from pdm_tf.reporting.rendering import Tile, clean, minus, render
 
 
 class Seen(HTMLParser):
-    """What a parser finds: tags with attributes, and text."""
+    """Collects tags with attributes, and text."""
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)

@@ -46,7 +46,7 @@ BOTH = run(pdm=network("PDM", "pdm_ema"), sr=network("EDSR", "sr"))
 
 
 def degradation(**others):
-    """What a healthy degradation would show."""
+    """Returns samples of a healthy degradation."""
     widths = np.linspace(0.8, 3.0, 30)
     clean = DRAW.random((16, 24, 24, 3)).astype(np.float32)
     patches = DRAW.integers(0, 256, (16, 24, 24, 3)).astype(np.uint8)
@@ -66,7 +66,7 @@ def degradation(**others):
 
 
 def told_apart(accuracy, low):
-    """Of DegradationReport.to_json, what the verdict reads and the table shows."""
+    """Returns the parts of DegradationReport.to_json for the verdict and the table."""
     classifier = {"accuracy": accuracy, "low": low, "high": accuracy + 0.02}
     distance = {"mmd2": 0.1, "p_value": 0.01}
     found = {"classifier": classifier, "kernel_distance": distance}

@@ -1,4 +1,4 @@
-"""What is said of a run: losses in short; the alarm once a cause, until it clears."""
+"""The lines of a run: short losses; one alarm per cause until it clears."""
 
 from pdm_tf.methods.base import Finding, Health
 from pdm_tf.training.recorder import GRACE_STEPS, CollapseAlarm, short_losses

@@ -83,7 +83,7 @@ def assert_same_run(run_dir, reference):
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory):
-    """The run that nobody disturbed."""
+    """The undisturbed run."""
     run_dir = tmp_path_factory.mktemp("reference") / "run"
     result = start(run_dir, own_process=True)
     assert (result.returncode, result.stderr) == (0, "")

@@ -35,7 +35,7 @@ def weights(path):
 
 @pytest.fixture(scope="module")
 def two(tmp_path_factory):
-    """A run of two workers that nobody disturbed."""
+    """An undisturbed run of two workers."""
     run_dir = tmp_path_factory.mktemp("two") / "run"
     ended = start(run_dir)
     assert [code for code, _, _ in ended] == [0, 0], ended

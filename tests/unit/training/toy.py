@@ -51,7 +51,7 @@ def make_network(name: str, seed: int, policy: str = "float32") -> keras.Model:
 
 
 class ToyMethod:
-    """Learns to invert a picture; a critic learns its mean error beside it."""
+    """Learns to invert a picture; a critic learns its mean error at the same time."""
 
     name = "toy"
     patches = {"hr": PATCH}  # noqa: RUF012
