@@ -106,7 +106,7 @@ def save_bundle(
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".writing-{os.getpid()}.keras"
     network.save(temporary)
-    digest = _weights_digest(temporary)
+    digest = _weights_digest(network)
     weights = f"{digest[:12]}.keras"
     os.replace(temporary, folder / weights)
     index = {
@@ -151,16 +151,7 @@ def load_bundle(folder: Path | str, dtype: str = "float32") -> Bundle:
     weights = folder / index["weights"]
     if not weights.is_file():
         raise UserError(f"The bundle's weights file is missing: {weights}.")
-    try:
-        digest = _weights_digest(weights)
-    except (zipfile.BadZipFile, KeyError) as error:
-        raise UserError(
-            f"The bundle's weights file is damaged ({error}): {weights}."
-        ) from error
-    if digest != index["sha256"]:
-        raise UserError(
-            f"The bundle's weights file is damaged (its hash differs): {weights}."
-        )
+    _check_file(weights, index["sha256"])
     config = _config_from(index)
     network = config.build(dtype)
     try:
@@ -170,6 +161,8 @@ def load_bundle(folder: Path | str, dtype: str = "float32") -> Bundle:
             f"The bundle's weights must be those of its config. Received: {weights}, "
             f"{type(error).__name__}: {error}"
         ) from error
+    if weights.suffix == ".keras" and _weights_digest(network) != index["sha256"]:
+        raise _damaged("its hash differs", weights)
     # Role and scale are the network's: format 1 could say otherwise of a translator.
     return Bundle(
         network=network,
@@ -198,16 +191,39 @@ def _grid_of(index: Mapping[str, Any], folder: Path) -> str | None:
     return grid
 
 
-def _weights_digest(path: Path) -> str:
-    """SHA-256 of the weights in a `.keras` file, or of a `.weights.h5` file.
+def _check_file(path: Path, digest: str) -> None:
+    """Refuses a damaged weights file before Keras opens it.
 
-    It does not cover a whole `.keras` file, which holds the time of day.
+    The hash of a `.weights.h5` file (format 1) is the file's own; a `.keras` file is a
+    zip with checksums, and its weights are compared once they are loaded.
     """
     if path.suffix != ".keras":
         with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    with zipfile.ZipFile(path) as archive, archive.open(_WEIGHTS) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+            if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+                raise _damaged("its hash differs", path)
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            archive.read(_WEIGHTS)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise _damaged(error, path) from error
+
+
+def _damaged(why: object, path: Path) -> UserError:
+    return UserError(f"The bundle's weights file is damaged ({why}): {path}.")
+
+
+def _weights_digest(network: Network) -> str:
+    """SHA-256 of the values, in the network's order of its variables.
+
+    The file would not do: it holds the time of day, and names that depend on which
+    networks the process has made before.
+    """
+    digest = hashlib.sha256()
+    for values in network.get_weights():
+        digest.update(f"{values.dtype.str}{values.shape}".encode())
+        digest.update(values.tobytes())
+    return digest.hexdigest()
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

@@ -92,6 +92,16 @@ def test_the_same_weights_have_the_same_hash(network, tmp_path):
     ]
 
 
+def test_a_networks_name_is_not_in_the_hash(network, tmp_path):
+    """Keras numbers networks without one by what the process has made before."""
+    renamed = CONFIG.build(name="another")
+    renamed.set_weights(network.get_weights())
+    one, two = save(network, tmp_path / "one"), save(renamed, tmp_path / "two")
+    assert load_bundle(one).sha256 == load_bundle(two).sha256
+    again = save(load_bundle(one).network, tmp_path / "three")
+    assert load_bundle(again).sha256 == load_bundle(one).sha256
+
+
 def test_role_and_scale_are_the_networks(tmp_path):
     """A translator of scale 1 in a x4 run left with scale 4, until format 1."""
     folder = save(EDSRConfig(scale=1, filters=4, num_blocks=1).build(), tmp_path)
