@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pdm_tf.cli import program
-from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.cli.flag_set import ProgramSpec, flag, progress_flag
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.images import list_images, read_rgb_u8
 from pdm_tf.core.progress import ProgressBar, Show
@@ -56,11 +56,7 @@ class FitNiqeConfig:
         "photograph's sharpest block.",
         section="How",
     )
-    progress: Show = flag(
-        "auto",
-        "Progress bar with the time left on standard error; `auto`: when "
-        "it is a terminal.",
-    )
+    progress: Show = progress_flag()
 
     def __post_init__(self) -> None:
         if bool(self.images) == bool(self.mat):

@@ -4,7 +4,7 @@ import sys
 from dataclasses import dataclass
 
 from pdm_tf.cli import program
-from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.cli.flag_set import ProgramSpec, flag, progress_flag
 from pdm_tf.core.checks import check_cut_tiles, check_flags, lookup
 from pdm_tf.core.images import list_images
 from pdm_tf.core.progress import ProgressBar, Show
@@ -75,11 +75,7 @@ class PrepareConfig:
         section="How",
         at_least=0,
     )
-    progress: Show = flag(
-        "auto",
-        "Progress bar with the time left on standard error; `auto`: when "
-        "it is a terminal.",
-    )
+    progress: Show = progress_flag()
 
     def __post_init__(self) -> None:
         check_flags(self, "pdm_tf.prepare")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pdm_tf import __version__
 from pdm_tf.cli import program
-from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.cli.flag_set import ProgramSpec, flag, progress_flag
 from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import write_json_atomic
@@ -133,11 +133,7 @@ class UpscaleConfig:
         "memory; the rest waits in scratch files in the output folder.",
         at_least=0,
     )
-    progress: Show = flag(
-        "auto",
-        "Progress bar with the time left on standard error; `auto`: when "
-        "it is a terminal. Otherwise a line for each file.",
-    )
+    progress: Show = progress_flag("Otherwise a line for each file.")
 
     def __post_init__(self) -> None:
         check_flags(self, "pdm_tf.upscale")

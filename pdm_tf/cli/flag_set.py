@@ -69,6 +69,16 @@ def flag(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def progress_flag(elsewhere: str = "") -> Any:
+    """The flag `progress`, which programs with long work share.
+
+    Args:
+      elsewhere: what the program shows where there is no terminal; a whole sentence.
+    """
+    text = "Progress bar with the time left on standard error; `auto`: when it is a "
+    return flag("auto", f"{text}terminal. {elsewhere}".strip())
+
+
 class HelpRequested(Exception):
     """`--help` was among the flags; carries the text to print."""
 
