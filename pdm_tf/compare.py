@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
-from pdm_tf.core.checks import check_flags, lookup
+from pdm_tf.core.checks import check_flags, lookup, named_paths
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import read_json, write_text_atomic
 from pdm_tf.evaluate import EvaluateConfig, run_evaluation
@@ -111,13 +111,7 @@ class CompareConfig:
         Raises:
           UserError: a --model that is not NAME=PATH.
         """
-        found = {}
-        for text in self.model:
-            name, separator, path = text.partition("=")
-            if not (separator and name.strip() and path.strip()):
-                raise UserError(f"--model is written NAME=PATH. Received: {text!r}.")
-            found[name.strip()] = path.strip()
-        return found
+        return named_paths(self.model, "--model")
 
 
 SPEC = ProgramSpec(

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pdm_tf import __version__
 from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
-from pdm_tf.core.checks import check_flags, check_seed
+from pdm_tf.core.checks import check_flags, check_seed, named_paths
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_text_atomic
 from pdm_tf.core.images import write_png
@@ -199,15 +199,7 @@ class EvaluateConfig:
         Raises:
           UserError: a --metric_arg that is not NAME=PATH.
         """
-        files = {}
-        for arg in self.metric_arg:
-            name, separator, path = arg.partition("=")
-            if not (separator and name.strip() and path.strip()):
-                raise UserError(
-                    f"--metric_arg is written NAME=PATH. Received: {arg!r}."
-                )
-            files[name.strip()] = path.strip()
-        return files
+        return named_paths(self.metric_arg, "--metric_arg")
 
 
 SPEC = ProgramSpec(

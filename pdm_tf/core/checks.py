@@ -145,3 +145,22 @@ def suggest(name: str, options: Iterable[str]) -> str:
     if near:
         return f" Did you mean '{lower[near[0]]}'?"
     return f" Valid: {', '.join(options)}." if options else ""
+
+
+def named_paths(texts: Iterable[str], flag: str) -> dict[str, str]:
+    """Returns name -> path, in order, of values written NAME=PATH; later ones win.
+
+    Args:
+      texts: the values of a flag that may be repeated.
+      flag: its name, for the message.
+
+    Raises:
+      UserError: a value that is not NAME=PATH.
+    """
+    found = {}
+    for text in texts:
+        name, separator, path = text.partition("=")
+        if not (separator and name.strip() and path.strip()):
+            raise UserError(f"{flag} is written NAME=PATH. Received: {text!r}.")
+        found[name.strip()] = path.strip()
+    return found

@@ -6,7 +6,13 @@ import re
 
 import pytest
 
-from pdm_tf.core.checks import lookup, require_not_below, require_one_of, suggest
+from pdm_tf.core.checks import (
+    lookup,
+    named_paths,
+    require_not_below,
+    require_one_of,
+    suggest,
+)
 from pdm_tf.core.errors import ImageError, UserError
 
 TABLE = {"edsr": 1, "rrdbnet": 2}
@@ -64,3 +70,14 @@ def test_settings_of_a_component_are_checked_with_the_error_that_is_asked_for(er
         with pytest.raises(ValueError, match=re.escape(words)) as caught:
             check()
         assert type(caught.value) is error
+
+
+def test_named_paths_keep_their_order_and_the_later_of_two():
+    assert named_paths(["b = x=1", "a=y", "b=z"], "--model") == {"b": "z", "a": "y"}
+    assert list(named_paths(["b=x", "a=y"], "--model")) == ["b", "a"]
+
+
+@pytest.mark.parametrize("text", ["a", "=x", "a=", " = "])
+def test_what_is_no_named_path_is_refused(text):
+    with pytest.raises(UserError, match="--model is written NAME=PATH. Received: "):
+        named_paths([text], "--model")
