@@ -35,14 +35,24 @@ def dry_run(repository, tmp_path):
 
 
 FITS = f'exec {sys.executable} "$@"'
-TOO_OLD = "exit 1"  # what the check ends with
+# This Python with another version number; the check comes as -c CODE.
+PRETEND = (
+    f"exec {sys.executable} -c 'import sys; sys.version_info = (3, {{}}); "
+    'exec(sys.argv[1])\' "$2"'
+)
+TOO_OLD, TOO_NEW = PRETEND.format(10), PRETEND.format(14)
 DEAD = "echo no such version >&2; exit 127"  # a launcher whose Python is gone
 
 
 def test_the_first_python_that_fits_is_taken(dry_run, tmp_path):
-    pythons = {"python3": TOO_OLD, "python3.13": DEAD, "python3.12": FITS}
+    pythons = {
+        "python3": TOO_NEW,
+        "python3.13": DEAD,
+        "python3.12": TOO_OLD,
+        "python3.11": PRETEND.format(11),
+    }
     done = dry_run(pythons, "--dry-run", "demo")
-    assert f'\npython3.12 -m venv "{tmp_path / "env"}"\n' in done.stdout
+    assert f'\npython3.11 -m venv "{tmp_path / "env"}"\n' in done.stdout
     done = dry_run({"python3": FITS}, "--dry-run", "demo")
     assert "\npython3 -m venv" in done.stdout
 
