@@ -23,10 +23,12 @@ class Degraded(NamedTuple):
     Attributes:
       lr: [B, h, w, 3] float32, not quantised, may leave [0, 1] by the noise; with JPEG
         multiples of 1/255 in [0, 1].
-      clean_lr: [B, h, w, 3] before the noise.
+      clean_lr: [B, h, w, 3] before the noise; `lr` itself where noise comes in between.
       kernel: [B, 1, 1, K*K] or [B, h, w, K*K]; None if there is no single blur.
       noise: [B, h, w, 1 or 3], or None without noise.
       quality: [B] JPEG quality, or None without JPEG.
+      target: [B, H, W, 3] what an SR network should make of `lr`, without the margin,
+        where it is not the HR image itself, but e.g. a sharpened one; else None.
     """
 
     lr: tf.Tensor
@@ -34,6 +36,7 @@ class Degraded(NamedTuple):
     kernel: tf.Tensor | None = None
     noise: tf.Tensor | None = None
     quality: tf.Tensor | None = None
+    target: tf.Tensor | None = None
 
 
 class BatchShard(NamedTuple):
@@ -85,6 +88,9 @@ class Degradation(ABC):
         directions and cut at random: see `methods.steps.crop_at_corners`.
       grid: where LR pixels lie in the HR image, of `core.geometry.GRIDS`; None: neither
         place, or it is unknown.
+      on_host: whether it takes operations that only a CPU has and no compiler fuses,
+        such as libjpeg or images of random sizes. Training then makes its pairs in the
+        input pipeline, beside the steps.
       edge: how a photograph is continued beyond its edges: "reflect" (without
         repeating the edge pixel) or "symmetric" (with it).
     """
@@ -95,6 +101,7 @@ class Degradation(ABC):
     context: int | None = 0
     grid_period: int = 0
     grid: str | None = None
+    on_host: bool = False
     edge: Literal["reflect", "symmetric"] = "reflect"
 
     @property
