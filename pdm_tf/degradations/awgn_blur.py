@@ -11,11 +11,11 @@ is no noise.
 import dataclasses
 import math
 
-import numpy as np
 import tensorflow as tf
 
 from pdm_tf.degradations.base import Degradation, Degraded, Latents
 from pdm_tf.ops.blur import GRIDS, blur_downsample, grid_geometry
+from pdm_tf.ops.blur_kernels import gaussian_kernels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,30 +108,6 @@ class AwgnBlurDegradation(Degradation):
             border="valid",
         )
         return Degraded(clean_lr + noise, clean_lr, kernel, noise)
-
-
-def gaussian_kernels(
-    sigmas_px: tf.Tensor, theta_rad: tf.Tensor, side: int, centre_px: float = 0.0
-) -> tf.Tensor:
-    """Anisotropic Gaussians, sampled at the taps and divided by their sum.
-
-    Args:
-      sigmas_px: [B, 2] standard deviations along the two axes.
-      theta_rad: [B, 1] angle of the first axis, from right towards below.
-      side: K.
-      centre_px: centre, right of and below the middle tap.
-
-    Returns:
-      [B, 1, 1, K*K] float32, row-major taps.
-    """
-    offsets = (np.arange(side) - side // 2 - centre_px).astype(np.float32)
-    y, x = (
-        part.reshape(1, -1) for part in np.meshgrid(offsets, offsets, indexing="ij")
-    )
-    along = tf.cos(theta_rad) * x + tf.sin(theta_rad) * y
-    across = tf.cos(theta_rad) * y - tf.sin(theta_rad) * x
-    squares = tf.square(along / sigmas_px[:, :1]) + tf.square(across / sigmas_px[:, 1:])
-    return tf.nn.softmax(-0.5 * squares, axis=-1)[:, None, None, :]
 
 
 def _fold(seed: tf.Tensor, stream: int) -> tf.Tensor:

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.degradations import AwgnBlurConfig, AwgnBlurDegradation
-from pdm_tf.degradations.awgn_blur import gaussian_kernels
+from pdm_tf.ops.blur_kernels import gaussian_kernels
 from tests.oracles import blur_oracle, gaussian_oracle
 
 SEED = tf.constant([11, 12])
