@@ -17,3 +17,5 @@ It may import `pdm_tf.models`, `degradations`, `ops`, `run`, `core`, `cli`, `inf
 and `samples`, never data, methods or training: an exporter needs a bundle, not its
 training.
 """
+
+import pdm_tf  # noqa: F401 - before TensorFlow, to hide its start-up notes

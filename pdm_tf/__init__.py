@@ -7,6 +7,9 @@ only asks TensorFlow, should it be loaded later, to keep its start-up lines to i
 
 import os
 
+from pdm_tf.core.quiet import hide_import_notes
+
 __version__ = "0.1.0"
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+hide_import_notes()

@@ -25,7 +25,13 @@ from pdm_tf.evaluation.opened_run import (
     measure_run,
     read_kernels,
 )
-from pdm_tf.evaluation.panels import CropWriter, Extremes, PanelWriter
+from pdm_tf.evaluation.panels import (
+    SAVED,
+    CropWriter,
+    Extremes,
+    ImageSaver,
+    PanelWriter,
+)
 from pdm_tf.evaluation.results import BASELINE, EvaluatedImage
 from pdm_tf.evaluation.runner import (
     check_references,
@@ -158,6 +164,11 @@ class EvaluateConfig:
         "keeps all.",
         at_least=-1,
     )
+    save_images: bool = flag(
+        False,
+        "Also keep every SR picture, whole, as images/NAME.png in the output folder; "
+        "that folder is a --model too, for further metrics without the network.",
+    )
     tile: int = flag(
         448,
         "LR images of more than TILE x TILE pixels are upscaled in tiles of "
@@ -177,6 +188,12 @@ class EvaluateConfig:
             raise UserError(
                 "--crop_border must be 0 or more, or -1 for the scale. "
                 f"Received: {self.crop_border}."
+            )
+        saved = Path(self.output_dir) / SAVED
+        if self.save_images and saved.resolve() == Path(self.model).resolve():
+            raise UserError(
+                "--save_images must not write into the folder of --model. "
+                f"Received: --output_dir={self.output_dir}, --model={self.model}."
             )
         if self.tile and (self.overlap < 0 or self.tile <= 2 * self.overlap):
             raise UserError(
@@ -228,7 +245,10 @@ SPEC = ProgramSpec(
 
 KERNELS = "kernels.png"
 # Settings that do not change the measurements.
-_COSMETIC = ("output_dir", "panels", "examples", "crops", "tile", "overlap")
+_COSMETIC = (
+    *("output_dir", "panels", "examples", "crops", "save_images"),
+    *("tile", "overlap"),
+)
 
 
 @dataclass(frozen=True)
@@ -239,12 +259,14 @@ class Evaluated:
       report: content of report.json.
       path: of report.json.
       panels: pictures drawn.
+      saved: SR pictures kept.
       reused: whether it is one of an earlier start.
     """
 
     report: dict[str, Any]
     path: Path
     panels: tuple[Path, ...] = ()
+    saved: int = 0
     reused: bool = False
 
 
@@ -254,6 +276,8 @@ def main(config: EvaluateConfig) -> None:
     print(terminal_text(done.report))
     if done.panels:
         print(f"\n{len(done.panels)} pictures: {Path(config.output_dir) / 'panels'}")
+    if done.saved:
+        print(f"\n{done.saved} SR images: {Path(config.output_dir) / SAVED}")
     print(f"\npage: {done.path.with_name(FILE)}")
     print(f"report: {done.path}")
 
@@ -297,11 +321,14 @@ def run_evaluation(
     panels = PanelWriter(output / "panels", config.panels, label=subject.label)
     crops = CropWriter(output, config.crops)
     extremes = Extremes(metrics[0], config.examples, label=subject.label)
+    saver = ImageSaver(output)
 
     def keep_pictures(image: EvaluatedImage) -> None:
         panels(image)
         crops(image)
         extremes(image)
+        if config.save_images:
+            saver(image)
 
     result = evaluate_images(
         subject.picture,
@@ -336,7 +363,8 @@ def run_evaluation(
         (output / KERNELS).unlink(missing_ok=True)  # of an evaluation before
     page = evaluation_page(report, extremes.worst(), extremes.best(), made_by())
     write_text_atomic(output / FILE, page)
-    return Evaluated(report, write_report(report, output), tuple(panels.written))
+    path = write_report(report, output)
+    return Evaluated(report, path, tuple(panels.written), saver.written)
 
 
 def _request_of(config: EvaluateConfig) -> SubjectRequest:

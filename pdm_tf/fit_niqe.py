@@ -17,7 +17,7 @@ from pdm_tf.metrics.niqe import (
     NiqeModel,
     fit_model,
     niqe_features,
-    read_mat,
+    read_published,
     save_model,
     sharp_blocks,
 )
@@ -39,10 +39,12 @@ class FitNiqeConfig:
     )
     mat: str = flag(
         "",
-        "The .mat file of a published set: modelparameters.mat of the LIVE "
-        "release (mu_prisparam, cov_prisparam), or the fields of MATLAB's niqeModel, "
-        "saved in MATLAB with: m = niqeModel; Mean = m.Mean; Covariance = "
-        "m.Covariance; save('niqe.mat', 'Mean', 'Covariance').",
+        "The file of a published set: modelparameters.mat of the LIVE release "
+        "(mu_prisparam, cov_prisparam); BasicSR's niqe_pris_params.npz, the same set "
+        "(mu_pris_param, cov_pris_param); or the fields of MATLAB's niqeModel, saved "
+        "in MATLAB with: m = niqeModel; Mean = m.Mean; Covariance = m.Covariance; "
+        "save('niqe.mat', 'Mean', 'Covariance'). Video BLIINDS' set, of the same "
+        "names, is refused.",
     )
     output: str = flag("", "The .npz file to write. Required.")
     name: str = flag(
@@ -93,6 +95,8 @@ SPEC = ProgramSpec(
         "python -m pdm_tf.fit_niqe --images=photos/hr --output=niqe.npz",
         "python -m pdm_tf.fit_niqe --mat=modelparameters.mat --name=LIVE "
         "--output=niqe_live.npz",
+        "python -m pdm_tf.fit_niqe --mat=niqe_pris_params.npz --name=LIVE "
+        "--output=niqe_live.npz",
     ),
 )
 
@@ -100,7 +104,7 @@ SPEC = ProgramSpec(
 def main(config: FitNiqeConfig) -> None:
     """Makes the set, writes it, describes it."""
     if config.mat:
-        model = read_mat(config.mat, config.name)
+        model = read_published(config.mat, config.name)
         save_model(model, config.output)
         print(f"{model.name}, converted from {config.mat}: {config.output}")
         return

@@ -1,16 +1,18 @@
 """Converts published weights to a bundle: `python -m pdm_tf.import_weights --help`."""
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from pdm_tf import __version__
 from pdm_tf.cli import program
 from pdm_tf.cli.component import parse_args
-from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.cli.flag_set import ProgramSpec, flag, progress_flag
 from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.geometry import ASSUMED_GRID
+from pdm_tf.core.progress import ProgressBar, Show
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.interop.weight_file import WeightFile, open_weights
 from pdm_tf.run import check_bundle_output
@@ -26,8 +28,9 @@ class ImportConfig:
 
     input: str = flag(
         "",
-        "File of weights: PyTorch's .pth or .pt (both formats) or "
-        ".safetensors. PyTorch is not needed and nothing in the file is executed. "
+        "File of weights: PyTorch's .pth or .pt (both formats), .safetensors, or "
+        "ncnn's NAME.param with NAME.bin next to it (RRDBNet; pdm_tf.fetch_weights "
+        "gets some). PyTorch is not needed and nothing in the file is executed. "
         "Or keras:vgg19 or keras:vgg16: ImageNet weights that Keras downloads. "
         "Required.",
         section="What",
@@ -46,7 +49,7 @@ class ImportConfig:
         "auto",
         "How the file names its tensors; `auto` detects it. edsr (authors' and PDM "
         "release's), edsr_basicsr, esrgan_old (model.0), esrgan (RRDB_trunk; BSRGAN), "
-        "realesrgan (body.N.rdb1; BasicSR, Real-ESRGAN), pdm (the release's "
+        "realesrgan (body.N.rdb1; BasicSR, Real-ESRGAN, ncnn), pdm (the release's "
         "degradation network), vgg19, vgg16, alexnet, squeezenet (torchvision's), "
         "lpips (heads).",
         section="How the file is read",
@@ -89,6 +92,7 @@ class ImportConfig:
         "(half_pixel, as bicubic has it); upscale --ensemble needs it. auto takes "
         "half_pixel, as nearly all published networks have it.",
     )
+    progress: Show = progress_flag()
 
     def __post_init__(self) -> None:
         check_flags(self, "pdm_tf.import_weights")
@@ -116,49 +120,73 @@ _BACKBONE = "backbone:"
 def main(config: ImportConfig) -> None:
     """Reads, plans, fills, saves, and lists the use of every tensor."""
     output = check_bundle_output(config.output, config.overwrite)
-    file = _opened(config)
-    tensors, ignored = dict(file.tensors), dict(file.ignored)
-    if config.backbone:
-        second = open_weights(config.backbone)
-        tensors |= {f"{_BACKBONE}{n}": t for n, t in second.tensors.items()}
-        ignored |= {f"{_BACKBONE}{n}": why for n, why in second.ignored.items()}
-    with quiet_start():  # TensorFlow takes seconds: only after the file was read
-        from pdm_tf.bundles.bundle import save_bundle
-        from pdm_tf.interop.layouts import LAYOUTS, find_layout
-        from pdm_tf.interop.wiring import Options, fill
+    with _stages(config.progress) as begin:
+        begin("reading the file")
+        file = _opened(config)
+        tensors, ignored = dict(file.tensors), dict(file.ignored)
+        if config.backbone:
+            second = open_weights(config.backbone)
+            tensors |= {f"{_BACKBONE}{n}": t for n, t in second.tensors.items()}
+            ignored |= {f"{_BACKBONE}{n}": why for n, why in second.ignored.items()}
+        begin("loading TensorFlow")  # it takes seconds: only after the file was read
+        with quiet_start():
+            from pdm_tf.bundles.bundle import save_bundle
+            from pdm_tf.interop.layouts import LAYOUTS, find_layout
+            from pdm_tf.interop.wiring import Options, fill
 
-    layout = find_layout(tensors, config.layout)
-    if config.backbone and layout != "lpips":
-        raise UserError(
-            f"--backbone is for layout lpips. Received: a file of layout {layout}."
+        layout = find_layout(tensors, config.layout)
+        if config.backbone and layout != "lpips":
+            raise UserError(
+                f"--backbone is for layout lpips. Received: a file of layout {layout}."
+            )
+        options = Options(config.scale, config.noise_latent, config.noise_image)
+        plan = LAYOUTS[layout].plan(tensors, options)
+        if config.scale not in (0, plan.scale):
+            raise UserError(
+                f"--scale must be that of the weights, {plan.scale}, or be left out. "
+                f"Received: {config.scale}."
+            )
+        settings = _overridden(plan.config, config.network_arg, LAYOUTS[layout].free)
+        plan = replace(plan, config=settings, ignored=plan.ignored)
+        begin("making the network")
+        with quiet_start():
+            network = settings.build()
+        if config.grid != "auto" and network.role != "sr":
+            raise UserError(
+                "--grid is for SR networks. "
+                f"Received: --grid={config.grid} and a file of layout {layout}."
+            )
+        begin(f"reading {len(tensors)} tensors")
+        fill(network, plan, tensors)
+        ignored |= plan.ignored
+        begin("writing the bundle")
+        save_bundle(
+            network,
+            output,
+            step=0,
+            grid=ASSUMED_GRID if config.grid == "auto" else config.grid,
+            notes=_notes(config, file, layout, ignored),
         )
-    options = Options(config.scale, config.noise_latent, config.noise_image)
-    plan = LAYOUTS[layout].plan(tensors, options)
-    if config.scale not in (0, plan.scale):
-        raise UserError(
-            f"--scale must be that of the weights, {plan.scale}, or be left out. "
-            f"Received: {config.scale}."
-        )
-    settings = _overridden(plan.config, config.network_arg, LAYOUTS[layout].free)
-    plan = replace(plan, config=settings, ignored=plan.ignored)
-    with quiet_start():
-        network = settings.build()
-    if config.grid != "auto" and network.role != "sr":
-        raise UserError(
-            "--grid is for SR networks. "
-            f"Received: --grid={config.grid} and a file of layout {layout}."
-        )
-    fill(network, plan, tensors)
-    ignored |= plan.ignored
-    save_bundle(
-        network,
-        output,
-        step=0,
-        grid=ASSUMED_GRID if config.grid == "auto" else config.grid,
-        notes=_notes(config, file, layout, ignored),
-    )
     _print(file, layout, plan.remarks, network, ignored)
     print(f"bundle: {output}")
+
+
+_STAGES = 5
+
+
+@contextlib.contextmanager
+def _stages(show: Show) -> Iterator[Callable[[str], None]]:
+    """Yields a function that shows which stage begins, and how many are over."""
+    begun = 0
+    with ProgressBar("import", "stage", show, total=_STAGES, leave=False) as bar:
+
+        def begin(what: str) -> None:
+            nonlocal begun
+            bar.update(begun, _STAGES)
+            bar.show_text(what, now=True)
+            begun += 1
+
+        yield begin
 
 
 def _opened(config: ImportConfig) -> WeightFile:

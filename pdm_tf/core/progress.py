@@ -88,9 +88,9 @@ class ProgressBar:
         self.done, self.total, self._done_before = 0, total, 0
         self._start = self._line_at = time.monotonic()
 
-    def show_text(self, text: str) -> None:
-        """Shows a text at the end of the bar, from its next move on."""
-        self._bar.set_postfix_str(text, refresh=False)
+    def show_text(self, text: str, *, now: bool = False) -> None:
+        """Shows a text at the end of the bar: at once, or from its next move on."""
+        self._bar.set_postfix_str(text, refresh=now and self.is_shown)
 
     def say(self, line: str, stream: TextIO | None = None) -> None:
         """Prints a line, above the bar if there is one; on standard output if None."""

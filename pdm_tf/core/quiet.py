@@ -6,15 +6,22 @@ before any log level is read, so no environment variable silences them; only red
 the file descriptor does. Everything but mere notes (warnings, errors, a traceback) is
 passed on. onnxruntime's native part writes there too; `inference/providers.py` passes
 the reasons among its lines on.
+
+`import pdm_tf` calls `hide_import_notes`, so that it does not matter which of our
+modules imports TensorFlow, or whether the user's own script does. Programs use
+`quiet_start` where more follows than the import: a network starts the devices.
 """
 
 import contextlib
+import importlib.util
 import os
 import re
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 # glog lines of severity I, their pre-initialisation banner, and the one continuation.
 _NOTE = re.compile(
@@ -69,3 +76,48 @@ def quiet_start() -> Iterator[None]:
         for line in log.text.splitlines():
             if not _NOTE.match(line):
                 print(line, file=sys.stderr)
+
+
+class _QuietFinder:
+    """Finds TensorFlow as usual, and has it imported within `quiet_start`.
+
+    An entry of `sys.meta_path`; everything but `tensorflow` itself is left to the
+    entries after it.
+    """
+
+    def __init__(self) -> None:
+        self._asking = threading.local()
+
+    def find_spec(
+        self, name: str, path: object = None, target: object = None
+    ) -> ModuleSpec | None:
+        """Returns the spec that the other entries find, its loader made quiet."""
+        del path, target
+        if name != "tensorflow" or getattr(self._asking, "others", False):
+            return None
+        self._asking.others = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._asking.others = False
+        loader = spec.loader if spec is not None else None
+        if loader is not None:
+            execute = loader.exec_module
+
+            def exec_module(module: ModuleType) -> None:
+                with quiet_start():
+                    execute(module)
+
+            loader.exec_module = exec_module  # of this loader, not of its class
+        return spec
+
+
+def hide_import_notes() -> None:
+    """Hides the notes of `import tensorflow`, whoever imports it, from now on.
+
+    Nothing happens if TensorFlow was imported before; repeated calls count once.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    if not any(isinstance(finder, _QuietFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _QuietFinder())

@@ -14,6 +14,9 @@ without computing anything again.
                             "files": {"sr": "NAME.sr.png", "hr": ..., ...}}}}
     crops/NAME.sr.png       8-bit PNG, pixels as they are; .lr.png is in LR pixels
 
+Saved images: the whole SR picture of every image, if asked for, under the names of the
+set, as `evaluate --model=FOLDER` and other programs read them.
+
 Extremes: the best and the worst images. The choice is known when the last image is
 scored; so candidates are kept on the way, as small pictures.
 """
@@ -39,6 +42,7 @@ MAX_COLUMN = 480
 ZOOM = 3
 USUAL_SCALE = 4
 FOLDER = "crops"
+SAVED = "images"
 _INDEX = "index.json"
 
 
@@ -264,6 +268,24 @@ class CropWriter:
         """Writes the index; crops count only once they are in it."""
         if self._images:
             write_json_atomic(self._folder / _INDEX, {"images": self._images})
+
+
+class ImageSaver:
+    """Writes the SR pictures that it is called with; made for `on_image`.
+
+    Attributes:
+      written: how many.
+    """
+
+    def __init__(self, output: Path) -> None:
+        """Makes a writer for the folder of an evaluation."""
+        self._folder = output / SAVED
+        self.written = 0
+
+    def __call__(self, image: EvaluatedImage) -> None:
+        # Added, not put for a suffix: "a.v2" is a name without one.
+        write_png(self._folder / f"{image.row.name}.png", image.sr_u8)
+        self.written += 1
 
 
 @dataclass(frozen=True)

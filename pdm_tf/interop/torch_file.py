@@ -58,6 +58,7 @@ def _read_archive(archive: zipfile.ZipFile, path: Path) -> Any:
     if records[f"{root}data.pkl"].file_size > _LARGEST_PICKLE:
         raise UserError(f"{path}: its data.pkl is larger than {_LARGEST_PICKLE} B.")
     storages: dict[str, Storage] = {}
+    reread = _Reopened(path)
 
     def find_storage(description: Any) -> Storage:
         dtype, key, length = _described(description)
@@ -69,7 +70,7 @@ def _read_archive(archive: zipfile.ZipFile, path: Path) -> Any:
                 f"{path}: storage {key!r} must hold {length} numbers of {dtype}. "
                 f"Received: {info.file_size} bytes."
             )
-        return _shared(storages, key, Storage(dtype, length, _entry(path, info)))
+        return _shared(storages, key, Storage(dtype, length, reread.entry(info)))
 
     with archive.open(f"{root}data.pkl") as file:
         return read_pickle(file, find_storage)
@@ -99,15 +100,31 @@ def _records(archive: zipfile.ZipFile, path: Path) -> dict[str, zipfile.ZipInfo]
     return records
 
 
-def _entry(path: Path, info: zipfile.ZipInfo) -> Callable[[], bytes]:
-    def read() -> bytes:
-        try:
-            with zipfile.ZipFile(path) as archive:
-                return archive.read(info.filename)  # checks the CRC too
-        except _DAMAGE as error:
-            raise UserError(f"{path}: {info.filename} is damaged: {error}.") from error
+class _Reopened:
+    """The archive, opened again when the first of its numbers are read.
 
-    return read
+    All entries share it, because opening reads the whole directory: once for each of a
+    network's 700 tensors took half of an import's time. It closes with the last tensor.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._archive: zipfile.ZipFile | None = None
+
+    def entry(self, info: zipfile.ZipInfo) -> Callable[[], bytes]:
+        """Returns a function that reads one entry."""
+
+        def read() -> bytes:
+            try:
+                if self._archive is None:
+                    self._archive = zipfile.ZipFile(self._path)
+                return self._archive.read(info.filename)  # checks the CRC too
+            except _DAMAGE as error:
+                raise UserError(
+                    f"{self._path}: {info.filename} is damaged: {error}."
+                ) from error
+
+        return read
 
 
 def read_legacy(path: Path) -> Any:

@@ -2,7 +2,7 @@
 
 The format follows from the first bytes, not from the file's name. Checkpoints often
 hold more than one network's weights or keep them below a key; `open_weights` finds them
-and lists what it ignored.
+and lists what it ignored. A network of ncnn's is two files, of which either is given.
 """
 
 import dataclasses
@@ -16,6 +16,8 @@ from safetensors import SafetensorError, safe_open
 
 from pdm_tf.core.checks import suggest
 from pdm_tf.core.errors import UserError
+from pdm_tf.interop.ncnn_file import find_pair
+from pdm_tf.interop.ncnn_rrdbnet import read_rrdbnet
 from pdm_tf.interop.tensors import Tensor, contiguous
 from pdm_tf.interop.torch_file import read_legacy, read_zip
 
@@ -37,8 +39,8 @@ class WeightFile:
 
     Attributes:
       path: the file.
-      file_format: "PyTorch zip", "PyTorch legacy" or "safetensors".
-      sha256: of the file.
+      file_format: "PyTorch zip", "PyTorch legacy", "safetensors" or "ncnn".
+      sha256: of the file; for ncnn, of NAME.param and then NAME.bin.
       entry: key the tensors were found under; "" at the top.
       tensors: by name, without the prefix "module.".
       ignored: name -> why it is not among the tensors.
@@ -56,7 +58,7 @@ def open_weights(path: Path | str, entry: str = "") -> WeightFile:
     """Reads names, shapes and places of all tensors, not yet their numbers.
 
     Args:
-      path: a .pth, .pt, .ckpt or .safetensors file.
+      path: a .pth, .pt, .ckpt or .safetensors file, or ncnn's .param or .bin.
       entry: key of the file that holds the weights; "" tries `ENTRIES`.
 
     Raises:
@@ -66,7 +68,7 @@ def open_weights(path: Path | str, entry: str = "") -> WeightFile:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"There is no file {path}.")
-    file_format, content = _read(path)
+    file_format, content, read = _read(path)
     found, key, ignored = _chosen(content, entry, path)
     tensors = {}
     for name, value in found.items():
@@ -76,25 +78,29 @@ def open_weights(path: Path | str, entry: str = "") -> WeightFile:
             ignored[str(name)] = f"no tensor but a {type(value).__name__}"
     if tensors and all(name.startswith(_PREFIX) for name in tensors):
         tensors = {name[len(_PREFIX) :]: value for name, value in tensors.items()}
-    return WeightFile(path, file_format, _sha256(path), key, tensors, ignored)
+    return WeightFile(path, file_format, _sha256(read), key, tensors, ignored)
 
 
-def _read(path: Path) -> tuple[str, Any]:
+def _read(path: Path) -> tuple[str, Any, tuple[Path, ...]]:
+    """Returns the format, the content, and the files that it is in."""
     with open(path, "rb") as file:
         head = file.read(64)
     if head[:4] == b"PK\x03\x04":
-        return "PyTorch zip", read_zip(path)
+        return "PyTorch zip", read_zip(path), (path,)
+    if (pair := find_pair(path)) is not None:
+        return "ncnn", read_rrdbnet(*pair), pair
     if head[8:9] == b"{":
-        return "safetensors", _read_safetensors(path)
+        return "safetensors", _read_safetensors(path), (path,)
     if head[:1] == b"\x80":
-        return "PyTorch legacy", read_legacy(path)
+        return "PyTorch legacy", read_legacy(path), (path,)
     hint = ""
     if head.lstrip()[:1] == b"<":
         hint = " It looks like a web page: the download went wrong."
     elif head.startswith(b"version https://git-lfs"):
         hint = " It is a Git LFS pointer: fetch the file itself."
     raise UserError(
-        f"{path} must be a PyTorch or safetensors file. Received: {head[:12]!r}.{hint}"
+        f"{path} must be a PyTorch or safetensors file, or one of ncnn's two. "
+        f"Received: {head[:12]!r}.{hint}"
     )
 
 
@@ -183,6 +189,10 @@ def _holds_tensors(value: Any) -> bool:
     )
 
 
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _sha256(paths: tuple[Path, ...]) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

@@ -21,15 +21,16 @@ with N - 1, a pseudo-inverse, shape on a grid of 0.2..10 in steps of 0.001.
 Scores of different parameter sets cannot be compared: the authors' LIVE release and
 MATLAB's built-in `niqe` have different ones. Neither can be shipped here; a set is
 fitted to photographs (`python -m pdm_tf.fit_niqe`) or converted from the .mat file of
-either, and reports name the one used. It is an .npz file of `mean` [36], `covariance`
-[36, 36] (float64), `name`, `blocks` (how many it was fitted to; 0 if unknown) and
-`format`.
+either or from BasicSR's .npz file, and reports name the one used. It is an .npz file of
+`mean` [36], `covariance` [36, 36] (float64), `name`, `blocks` (how many it was fitted
+to; 0 if unknown) and `format`.
 """
 
 import dataclasses
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import ndimage, special
@@ -56,6 +57,14 @@ SHARPNESS = 0.75
 _KEYS = ("format", "mean", "covariance", "name", "blocks")
 # Names of the two matrices: the LIVE release's, and the fields of MATLAB's niqeModel.
 _MAT_NAMES = (("mu_prisparam", "cov_prisparam"), ("Mean", "Covariance"))
+# BasicSR's names, in its niqe_pris_params.npz: the LIVE release's set.
+_BASICSR = ("mu_pris_param", "cov_pris_param")
+# Video BLIINDS (Saad, Bovik, Charrier 2014) has a set with the names and shapes of the
+# LIVE release's, in frames_modelparameters.mat. It was fitted to frames of videos and
+# is a part of that method's features: no score with it is NIQE's. Only the numbers tell
+# them apart; the first four of the mean are these (the LIVE release's: 2.6013, 0.9057,
+# 0.8120, 0.0904).
+_VIDEO_BLIINDS_MEAN = (3.15380, 0.92448, 0.86262, 0.09265)
 _FROM_MATLAB = (
     "MATLAB's object must be saved as plain variables: m = niqeModel; Mean = m.Mean; "
     "Covariance = m.Covariance; save('niqe.mat', 'Mean', 'Covariance')"
@@ -328,37 +337,71 @@ def load_model(path: Path | str) -> NiqeModel:
     )
 
 
-def read_mat(path: Path | str, name: str) -> NiqeModel:
-    """Converts a .mat file: the LIVE release's, or the fields of MATLAB's niqeModel.
+def read_published(path: Path | str, name: str) -> NiqeModel:
+    """Converts a published set: the LIVE release's, MATLAB's, or BasicSR's.
 
     Args:
-      path: with `mu_prisparam` and `cov_prisparam`, or with `Mean` and `Covariance`, as
-        variables or as the fields of one struct.
+      path: a .mat file with `mu_prisparam` and `cov_prisparam`, or with `Mean` and
+        `Covariance`, as variables or as the fields of one struct; or an .npz file with
+        `mu_pris_param` and `cov_pris_param`. The content decides, not the name.
       name: the set's name.
 
     Raises:
-      UserError: not a .mat file that SciPy reads, or without those.
+      UserError: not such a file, without those, or with Video BLIINDS' set.
     """
-    if not Path(path).is_file():
+    path = Path(path)
+    if not path.is_file():
         raise UserError(f"There is no file {path}.")
+    if zipfile.is_zipfile(path):
+        tables, names = [_arrays(path)], (_BASICSR,)
+    else:
+        content = _variables(path)
+        structs = [value for value in content.values() if isinstance(value, dict)]
+        tables, names = [content, *structs], _MAT_NAMES
+    for table in tables:
+        for mean, covariance in names:
+            if mean in table and covariance in table:
+                mu, cov = (np.asarray(table[n], np.float64) for n in (mean, covariance))
+                model = NiqeModel(name, mu.reshape(-1), cov)
+                _refuse_video_bliinds(path, model)
+                return model
+    held = [key for key in tables[0] if not key.startswith("__")]
+    wanted = " or ".join(f"{mean} and {cov}" for mean, cov in names)
+    advice = "" if names == (_BASICSR,) else f" {_FROM_MATLAB}."
+    raise UserError(
+        f"The file of a published set must hold {wanted}. Received: {path} with "
+        f"{', '.join(held) or 'nothing'}.{advice}"
+    )
+
+
+def _variables(path: Path) -> dict[str, Any]:
     try:
-        content = loadmat(path, simplify_cells=True)
+        return loadmat(path, simplify_cells=True)
     except (OSError, ValueError, TypeError, MatReadError, NotImplementedError) as error:
         raise UserError(
-            f"A .mat file up to version 7 is required. Received: {path} ({error})."
+            "A .mat file up to version 7, or BasicSR's .npz file, is required. "
+            f"Received: {path} ({error})."
         ) from error
-    structs = [value for value in content.values() if isinstance(value, dict)]
-    for table in (content, *structs):
-        for mean, covariance in _MAT_NAMES:
-            if mean in table and covariance in table:
-                mu = np.asarray(table[mean], np.float64).reshape(-1)
-                return NiqeModel(name, mu, np.asarray(table[covariance], np.float64))
-    names = [key for key in content if not key.startswith("__")]
-    wanted = " or ".join(f"{mean} and {cov}" for mean, cov in _MAT_NAMES)
-    raise UserError(
-        f"The .mat file must hold {wanted}. Received: {path} with "
-        f"{', '.join(names) or 'nothing'}. {_FROM_MATLAB}."
-    )
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise UserError(
+            f"A published set must be arrays of numbers. Received: {path} ({error})."
+        ) from error
+
+
+def _refuse_video_bliinds(path: Path, model: NiqeModel) -> None:
+    if np.allclose(model.mean[:4], _VIDEO_BLIINDS_MEAN, rtol=0, atol=1e-4):
+        raise UserError(
+            "NIQE's published set is that of the LIVE release, modelparameters.mat. "
+            f"Received: {path}, which holds the set of Video BLIINDS "
+            "(frames_modelparameters.mat), fitted to frames of videos: scores with it "
+            "would not be NIQE's."
+        )
 
 
 def open_niqe(path: str) -> tuple[Metric, str]:
@@ -369,6 +412,6 @@ def open_niqe(path: str) -> tuple[Metric, str]:
 
 NIQE_OPENER = Opener(
     "a parameter set, the .npz file that python -m pdm_tf.fit_niqe makes from pristine "
-    "photographs or from the .mat file of the LIVE release or of MATLAB",
+    "photographs or from the published set of the LIVE release, BasicSR or MATLAB",
     open_niqe,
 )

@@ -76,6 +76,30 @@ def test_as_a_user_runs_it(folders):
     assert "Traceback" not in done.stderr and "WARNING" not in done.stderr
 
 
+def test_saved_images_score_as_the_model_does(folders, capfd):
+    """Whole pictures under the set's names, sub-folders too; a model in their turn."""
+    assert _call(folders, "--save_images", "--crop_border=0") == program.OK
+    assert f"3 SR images: {folders / 'out' / 'images'}" in capfd.readouterr().out
+    saved = folders / "out" / "images"
+    names = sorted(path.relative_to(saved).as_posix() for path in saved.rglob("*.*"))
+    assert names == ["city/p2.png", "p0.png", "p1.png"]
+    lr_u8 = read_rgb_u8(folders / "lr" / "p0x4.png")
+    np.testing.assert_array_equal(
+        read_rgb_u8(saved / "p0.png"), bicubic_upscaler(4)(lr_u8)
+    )
+    first = _report(folders)["images"]
+    kept = folders / "kept"
+    saved.rename(kept)
+    assert _call(folders, "--crop_border=0", model=str(kept)) == program.OK
+    assert not saved.exists()  # not without the flag
+    second = _report(folders)["images"]
+    assert [i["psnr"] for i in second] == [i["psnr"] for i in first]
+    capfd.readouterr()
+    folder = folders / "out" / "images"
+    assert _call(folders, "--save_images", model=str(folder)) == program.BAD_INPUT
+    assert "must not write into the folder of --model" in capfd.readouterr().err
+
+
 @pytest.fixture
 def run_dir(tmp_path):
     """A run folder with a small EDSR as bundles `sr` and `sr_ema`, which differ."""

@@ -64,6 +64,23 @@ def test_published_sets(tmp_path, capfd):
     np.testing.assert_array_equal(load_model(tmp_path / "live.npz").mean, mean)
 
 
+def test_basicsr_set(tmp_path, capfd):
+    mean = np.arange(36.0)
+    np.savez(
+        tmp_path / "niqe_pris_params.npz",
+        mu_pris_param=mean[None],
+        cov_pris_param=np.eye(36),
+    )
+    flags = [
+        f"--mat={tmp_path / 'niqe_pris_params.npz'}",
+        f"--output={tmp_path / 'live.npz'}",
+        "--name=LIVE",
+    ]
+    assert program.call(SPEC, main, flags) == program.OK
+    assert "LIVE, converted from" in capfd.readouterr().out
+    np.testing.assert_array_equal(load_model(tmp_path / "live.npz").mean, mean)
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

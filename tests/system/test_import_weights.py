@@ -4,6 +4,7 @@ Files are made by hand, so this needs no PyTorch; values are compared with NumPy
 forward passes of the same tensors. Parity with PyTorch: tests/unit/interop.
 """
 
+import itertools
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8, write_png
 from pdm_tf.import_weights import SPEC, main
 from tests.oracles import sr_oracle
+from tests.support import ncnn_writer
 from tests.unit.evaluation.fakes import bicubic_pair
 from tests.unit.interop import torch_writer
 from tests.unit.interop.published import BLOCKS, FILTERS, edsr_arrays, vgg19_arrays
@@ -96,6 +98,43 @@ def test_the_bundle_computes_what_the_tensors_say(tmp_path, capsys, how):
     out = capsys.readouterr().out
     assert "layout: edsr\n" in out and "filters=4, num_blocks=2" in out
     assert "ignored (the constant mean shift" in out and "sub_mean.weight" in out
+
+
+def test_an_ncnn_network_computes_what_its_files_say(tmp_path, capsys):
+    arrays = ncnn_writer.rrdbnet_arrays(filters=6, growth=3, blocks=2)
+    path = ncnn_writer.write_rrdbnet(tmp_path, "net", arrays)
+    flags = (f"--input={path}", f"--output={tmp_path / 'bundle'}", "--grid=pixel0")
+    assert call(*flags) == 0
+    out = capsys.readouterr().out
+    assert "net.param (ncnn), sha256" in out and "layout: realesrgan\n" in out
+    assert "filters=6, growth=3, num_blocks=2, unshuffle=1" in out
+    theirs = {"head": "conv_first", "body_end": "conv_body"}
+    theirs |= {"refine": "conv_hr", "tail": "conv_last"}
+    theirs |= {f"upsample_{i}": f"conv_up{i + 1}" for i in range(2)}
+    for i, j, k in itertools.product(range(2), range(3), range(5)):
+        theirs[f"block_{i}_{j}/conv_{k}"] = f"body.{i}.rdb{j + 1}.conv{k + 1}"
+
+    def weights(name):
+        stored = arrays[f"{theirs[name]}.weight"].astype(np.float16)
+        bias = arrays[f"{theirs[name]}.bias"]
+        return stored.transpose(2, 3, 1, 0).astype(np.float64), bias
+
+    lr = np.random.default_rng(2).random((5, 6, 3), np.float32)
+    wanted = sr_oracle.rrdbnet(lr, weights, num_blocks=2, stages=(2, 2))
+    bundle = load_bundle(tmp_path / "bundle")
+    assert (bundle.grid, bundle.scale) == ("pixel0", 4)
+    found = bundle.network(lr[None])[0]
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_progress_names_the_stages(place, tmp_path, capfd):
+    flags = (f"--input={place / 'edsr.pth'}", f"--output={tmp_path / 'b'}")
+    assert call(*flags, "--progress=on") == 0
+    shown = capfd.readouterr().err
+    for stage in ("reading the file", "loading TensorFlow", "writing the bundle"):
+        assert stage in shown
+    assert call(*flags, "--overwrite") == 0  # auto, and no terminal
+    assert capfd.readouterr().err == ""
 
 
 def test_notes_say_where_it_is_from(place):

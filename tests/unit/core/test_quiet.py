@@ -30,6 +30,44 @@ def test_importing_and_using_tensorflow_leaves_no_line():
     assert (result.returncode, result.stdout, result.stderr) == (0, "3\n", "")
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        # The first imports TensorFlow by way of Keras, and starts the devices.
+        "from pdm_tf.bundles.bundle import load_bundle\n"
+        "print(load_bundle(sys.argv[1]).name)",
+        "import export.degradation\nprint('EDSR')",
+    ],
+    ids=["bundle", "export"],
+)
+def test_whoever_imports_tensorflow_no_note_is_seen(code, repository):
+    """In a user's own script, which knows nothing of `quiet_start`."""
+    bundle = repository / "tests/data/stored/run/bundles/sr_ema"
+    result = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}", str(bundle)],
+        cwd=repository,
+        env={k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "EDSR\n", "")
+
+
+def test_only_the_import_of_tensorflow_is_touched():
+    """Others are found as before; whoever asks whether it is there imports nothing."""
+    result = run(
+        "import importlib.util, pdm_tf\n"
+        "first = sys.meta_path[0]\n"
+        "assert first.find_spec('json') is None\n"
+        "assert importlib.util.find_spec('tensorflow').name == 'tensorflow'\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        "pdm_tf.hide_import_notes()\n"
+        "assert sum(type(f) is type(first) for f in sys.meta_path) == 1\n"
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_notes_are_dropped_and_warnings_passed_on():
     result = run(
         "with quiet_start():\n"

@@ -14,7 +14,7 @@ from pdm_tf.metrics.niqe import (
     local_statistics,
     niqe_distance,
     niqe_features,
-    read_mat,
+    read_published,
     save_model,
     sharp_blocks,
 )
@@ -174,21 +174,50 @@ def test_round_trip_is_bit_equal(tmp_path):
 def test_mat_files(tmp_path, content):
     """Reads the forms of MATLAB 5 files: rows, columns, structs."""
     savemat(tmp_path / "p.mat", content)
-    model = read_mat(tmp_path / "p.mat", "LIVE")
+    model = read_published(tmp_path / "p.mat", "LIVE")
     assert model.name == "LIVE"
     np.testing.assert_array_equal(model.mean, MEAN)
     np.testing.assert_array_equal(model.covariance, COVARIANCE)
 
 
+def test_basicsr_file(tmp_path):
+    """Its file also holds the Gaussian's taps; the name of the file does not matter."""
+    arrays = {"mu_pris_param": MEAN[None], "cov_pris_param": COVARIANCE}
+    with open(tmp_path / "p.mat", "wb") as file:
+        np.savez(file, **arrays, gaussian_window=np.ones([7, 7]))
+    model = read_published(tmp_path / "p.mat", "LIVE")
+    np.testing.assert_array_equal(model.mean, MEAN)
+    np.testing.assert_array_equal(model.covariance, COVARIANCE)
+    np.savez(tmp_path / "q.npz", mu_pris_param=MEAN)
+    with pytest.raises(UserError, match="mu_pris_param and cov_.*with mu_pris_param"):
+        read_published(tmp_path / "q.npz", "LIVE")
+    np.savez(tmp_path / "r.npz", mu_pris_param=np.array([{}], dtype=object))
+    with pytest.raises(UserError, match="must be arrays of numbers"):
+        read_published(tmp_path / "r.npz", "LIVE")
+
+
+def test_the_set_of_video_bliinds_is_refused(tmp_path):
+    """It has the LIVE release's names and shapes; its numbers give it away."""
+    mean = MEAN.copy()
+    # Of frames_modelparameters.mat; the LIVE release's begin 2.6013, 0.9057, 0.8120.
+    mean[:4] = 3.15379833, 0.92448003, 0.86261795, 0.09264577
+    savemat(tmp_path / "p.mat", {"mu_prisparam": mean, "cov_prisparam": COVARIANCE})
+    with pytest.raises(UserError, match="Received.*p.mat.*set of Video BLIINDS"):
+        read_published(tmp_path / "p.mat", "LIVE")
+    mean[0] = 2.6013
+    savemat(tmp_path / "p.mat", {"mu_prisparam": mean, "cov_prisparam": COVARIANCE})
+    assert read_published(tmp_path / "p.mat", "LIVE").mean[0] == 2.6013
+
+
 def test_mat_files_of_something_else(tmp_path):
     savemat(tmp_path / "p.mat", {"niqe": 3.0})
     with pytest.raises(UserError, match="mu_prisparam.*with niqe.*m = niqeModel"):
-        read_mat(tmp_path / "p.mat", "x")
+        read_published(tmp_path / "p.mat", "x")
     (tmp_path / "q.mat").write_text("MATLAB")
     with pytest.raises(UserError, match="version 7.*q.mat"):
-        read_mat(tmp_path / "q.mat", "x")
+        read_published(tmp_path / "q.mat", "x")
     with pytest.raises(UserError, match="no file"):
-        read_mat(tmp_path / "r.mat", "x")
+        read_published(tmp_path / "r.mat", "x")
 
 
 def test_files_that_are_no_set(tmp_path):
