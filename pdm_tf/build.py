@@ -179,7 +179,7 @@ def _unpaired_batches(
 
     def batches(start_step: int) -> Batches:
         how = _batching(config, replicas, start_step)
-        return make_batches(sources, method.patches, how)
+        return make_batches(sources, method.patches, how, method.prepare_batch)
 
     return batches, [(str(path), reason) for path, reason in skipped]
 

@@ -95,7 +95,9 @@ class TrainConfig:
         "What to train: `pdm_sr` learns the degradation of --lr_dir together "
         "with the SR network; `pdm_srgan` adds a perceptual and an adversarial loss to "
         "the latter (sharper, lower PSNR; usually from a pdm_sr run: --init_sr, "
-        "--init_degradation); `supervised` trains the SR network alone.",
+        "--init_degradation); `supervised` trains the SR network alone, on pairs that "
+        "it makes of --hr_dir or finds in --lr_dir; `supervised_gan` adds to it the "
+        "losses of pdm_srgan (ESRGAN, BSRGAN, Real-ESRGAN).",
         section="Method and networks",
     )
     preset: Literal["default", "paper"] = flag(
@@ -137,17 +139,17 @@ class TrainConfig:
     )
     hr_discriminator: str = flag(
         "patchgan",
-        "pdm_srgan only: the discriminator on HR patches: patchgan, unet "
-        "(Real-ESRGAN's) or vgg (ESRGAN's; sides of a multiple of 32).",
+        "Of pdm_srgan and supervised_gan: the discriminator on HR patches: patchgan, "
+        "unet (Real-ESRGAN's) or vgg (ESRGAN's; sides of a multiple of 32).",
     )
     hr_discriminator_arg: tuple[str, ...] = flag(
         (), "A setting of that discriminator, e.g. filters=32."
     )
     features: str = flag(
         "",
-        "pdm_srgan only: the network of the perceptual loss, a bundle of VGG19 "
-        "(pdm_tf.import_weights makes one from torchvision's file), or `random` for "
-        "trying things out.",
+        "Of pdm_srgan and supervised_gan: the network of the perceptual loss, a bundle "
+        "of VGG19 (pdm_tf.import_weights makes one from torchvision's file), or "
+        "`random` for trying things out.",
     )
     features_arg: tuple[str, ...] = flag(
         (), "A setting of the random feature network, e.g. filters=16."

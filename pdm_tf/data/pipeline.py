@@ -2,7 +2,9 @@
 
 A stream maps the counter 0, 1, 2, ... to groups of global sample indices, the indices
 to draws and the draws to patches (`crops.py`). Patches stay uint8 until
-a batch is made of them.
+a batch is made of them. A method may have something done to each batch before a step
+gets it, such as degradations that only a CPU can compute: batches are prepared side by
+side, in order.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,6 +21,11 @@ from pdm_tf.data.crops import cutter, draw_samples, partners_of
 from pdm_tf.data.pairs import PairSet
 from pdm_tf.data.parallel import OnProgress
 from pdm_tf.data.sources import ImageSource, open_source, place_of
+from pdm_tf.degradations.base import BatchShard
+
+Batch = Mapping[str, tf.Tensor]
+# (batch of this worker, index of the step, which rows it has) -> what the step gets.
+Prepare = Callable[[Batch, tf.Tensor, BatchShard], Batch]
 
 _PREFETCHED = 4  # batches: enough to ride over a slow image, little memory
 _PREFETCHED_ON_DEVICE = 2  # one is used while the next is copied
@@ -72,7 +79,10 @@ class Batching:
 
 
 def make_batches(
-    sources: Mapping[str, ImageSource], patches: Mapping[str, int], how: Batching
+    sources: Mapping[str, ImageSource],
+    patches: Mapping[str, int],
+    how: Batching,
+    prepare: Prepare | None = None,
 ) -> tf.data.Dataset:
     """Batches of random patches of several streams side by side, without end.
 
@@ -81,9 +91,12 @@ def make_batches(
       patches: stream name -> patch side in pixels, at most that of the smallest image;
         the same names.
       how: batch size, seed, start.
+      prepare: what is done to each batch, a function of the batch, the index of its
+        step and this worker's place; None: nothing.
 
     Returns:
-      Dataset of {name: [batch_size / n, patch, patch, 3] float32 in [0, 1]}.
+      Dataset of {name: [batch_size / n, patch, patch, 3] float32 in [0, 1]}, or of what
+      `prepare` makes of it.
 
     Raises:
       ValueError: the names differ, or a patch is larger than an image.
@@ -97,7 +110,22 @@ def make_batches(
         name: _stream(source, patches[name], name, how)
         for name, source in sources.items()
     }
-    return _finished(tf.data.Dataset.zip(streams), how.threads, how.device)
+    batches = _prepared(tf.data.Dataset.zip(streams), prepare, how)
+    return _finished(batches, how.threads, how.device)
+
+
+def _prepared(
+    batches: tf.data.Dataset, prepare: Prepare | None, how: Batching
+) -> tf.data.Dataset:
+    if prepare is None:
+        return batches
+    shard = BatchShard(how.worker, how.workers)
+    steps = tf.data.Dataset.range(how.start_step, np.iinfo(np.int64).max)
+
+    def prepared(step: tf.Tensor, batch: Batch) -> Batch:
+        return prepare(batch, step, shard)
+
+    return _mapped(tf.data.Dataset.zip((steps, batches)), prepared, how.threads)
 
 
 def _stream(
@@ -261,7 +289,7 @@ def _to_float(local: int) -> Callable[[Any], Any]:
 
 
 def _mapped(
-    dataset: tf.data.Dataset, function: Callable[[Any], Any], threads: int
+    dataset: tf.data.Dataset, function: Callable[..., Any], threads: int
 ) -> tf.data.Dataset:
     return dataset.map(
         function, num_parallel_calls=threads or tf.data.AUTOTUNE, deterministic=True

@@ -85,7 +85,7 @@ class Degradation(ABC):
       grid_period: LR pixels after which JPEG's grid of blocks repeats; 0 without JPEG.
         A crop of a JPEG file begins anywhere on the grid, while a degradation begins it
         at the first pixel. To make crops like those, make as many pixels more in both
-        directions and cut at random: see `methods.steps.crop_at_corners`.
+        directions and cut at random: see `methods.pairs.PairMaker`.
       grid: where LR pixels lie in the HR image, of `core.geometry.GRIDS`; None: neither
         place, or it is unknown.
       on_host: whether it takes operations that only a CPU has and no compiler fuses,

@@ -6,16 +6,19 @@ CONTRIBUTING.md does it in full.
 from pdm_tf.methods.base import Method
 from pdm_tf.methods.pdm_sr import PDMSR, PDMSRConfig
 from pdm_tf.methods.pdm_srgan import PDMSRGAN, PDMSRGANConfig
-from pdm_tf.methods.steps import PixelSR
+from pdm_tf.methods.sr_parts import GANSR, PixelSR
 from pdm_tf.methods.supervised import Supervised, SupervisedConfig
+from pdm_tf.methods.supervised_gan import SupervisedGAN, SupervisedGANConfig
 
 METHODS: dict[str, type[Method]] = {
     "pdm_sr": PDMSR,
     "pdm_srgan": PDMSRGAN,
     "supervised": Supervised,
+    "supervised_gan": SupervisedGAN,
 }
 
 __all__ = [
+    "GANSR",
     "METHODS",
     "PDMSR",
     "PDMSRConfig",
@@ -24,4 +27,6 @@ __all__ = [
     "PixelSR",
     "Supervised",
     "SupervisedConfig",
+    "SupervisedGAN",
+    "SupervisedGANConfig",
 ]

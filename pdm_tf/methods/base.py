@@ -28,6 +28,7 @@ __all__ = [
     "Health",
     "Method",
     "NotNeeded",
+    "PrepareBatch",
     "Role",
     "Scalars",
     "StepResult",
@@ -79,6 +80,7 @@ class Health(NamedTuple):
 
 
 TrainStep = Callable[[Batch, tf.Tensor, BatchShard], StepResult]
+PrepareBatch = Callable[[Batch, tf.Tensor, BatchShard], Batch]
 
 
 class Role(NamedTuple):
@@ -131,6 +133,10 @@ class Method:
       rate_factors: name of an optimiser -> its learning rate relative to that of the
         schedule; 1 where there is none.
       extra_state: other variables to checkpoint, e.g. a buffer of earlier fakes.
+      prepare_batch: (batch, index of the step, shard) -> the batch that the step gets,
+        with other images or more of them. The input pipeline calls it, on the host's
+        processors and ahead of the steps; what is random follows the step, as in the
+        step itself. None: steps get what was read.
     """
 
     name: ClassVar[str]
@@ -141,6 +147,7 @@ class Method:
     optimizers: Mapping[str, keras.optimizers.Optimizer]
     rate_factors: Mapping[str, float] = {}
     extra_state: Mapping[str, Any] = {}
+    prepare_batch: PrepareBatch | None = None
 
     @classmethod
     def roles(cls, settings: Any) -> Mapping[str, Role | NotNeeded]:

@@ -3,10 +3,10 @@
 One joint step (section 3.4), on hr and, unpaired, real_lr:
 
   1. z_k, z_n ~ N(0, I);  fake_lr = PDM(hr, z_k, z_n)                          (Eq. 11)
-     (with a JPEG module: larger, and fake_lr and hr are then cut out of it at random)
+     (with a JPEG module: larger, and both are then cut out at random, see pairs.py)
   2. PDM     minimises  (D(fake_lr) - 1)^2 + lambda |n|^2                      (Eq. 13)
   3. D       minimises  ((D(real_lr) - 1)^2 + D(fake_lr)^2) / 2
-  4. SR net  minimises  |SR(quantise(fake_lr)) - hr|         (an `SRPart`, steps.py)
+  4. SR net  minimises  |SR(quantise(fake_lr)) - hr|      (an `SRPart`, sr_parts.py)
 
 All three see the fakes from before step 2's update, as in the authors' code, and D's
 forward pass on the fakes is computed once and shared by 2 and 3: D has not changed in
@@ -48,16 +48,13 @@ from pdm_tf.methods.base import (
     TrainStep,
 )
 from pdm_tf.methods.collapse import degradation_health
+from pdm_tf.methods.pairs import Pair, PairMaker, pair_columns
+from pdm_tf.methods.sr_parts import PixelSR, SRPart
 from pdm_tf.methods.steps import (
-    PixelSR,
-    SRPart,
-    crop_at_corners,
-    crop_margin,
     kernel_picture,
     optimizers_for,
     patch_rows,
     sampled_kernels,
-    step_seed,
 )
 from pdm_tf.ops.blur import BORDERS, GRIDS, kernel_centroid, kernel_spread
 from pdm_tf.ops.quantise import (
@@ -176,12 +173,15 @@ class PDMSR(Method):
         clip_norm: float,
         seed: int,
     ) -> None:
-        self._config, self._pdm, self._seed = config, pdm, seed
+        self._config, self._pdm = config, pdm
         self._discriminator, self._sr_part = discriminator, sr_part
-        self._lr_patch, self._scale, self.grid = lr_patch, pdm.scale, pdm.grid
-        self.patches = {"hr": pdm.hr_side(lr_patch + pdm.grid_period)}
+        self._scale, self.grid = pdm.scale, pdm.grid
+        self._pairs = PairMaker(pdm, lr_patch=lr_patch, seed=seed, stream="latents")
+        self.patches = {"hr": self._pairs.hr_side}
         if config.learns_degradation:
             self.patches["real_lr"] = lr_patch
+        else:
+            self.prepare_batch = self._pairs.ahead
         sr_networks = {} if sr_part is None else sr_part.networks
         present = {"pdm": pdm, "discriminator": discriminator, **sr_networks}
         self.networks: dict[str, keras.Model] = {
@@ -233,15 +233,20 @@ class PDMSR(Method):
         parts: Mapping[str, Any],
         common: Mapping[str, Any],
     ) -> "PDMSR":
-        """Makes the method, whose SR part has the pixel loss alone."""
-        sr = parts.get("sr")
+        """Makes the method; its SR part is what `sr_part` makes."""
         return cls(
             settings,
             pdm=parts["pdm"],
             discriminator=parts.get("discriminator"),
-            sr_part=None if sr is None else PixelSR(sr),
+            sr_part=cls.sr_part(settings, parts) if settings.learns_sr else None,
             **{name: value for name, value in common.items() if name != "scale"},
         )
+
+    @classmethod
+    def sr_part(cls, settings: PDMSRConfig, parts: Mapping[str, Any]) -> SRPart:
+        """Makes the SR part, here the one with the pixel loss alone."""
+        del settings
+        return PixelSR(parts["sr"])
 
     @property
     def config(self) -> PDMSRConfig:
@@ -287,40 +292,16 @@ class PDMSR(Method):
 
     def previews(self, batch: Batch, step: int) -> Mapping[str, np.ndarray]:
         """Draws rows of real lr, fake lr, sr, hr; and a gallery of sampled kernels."""
-        whole_hr = batch["hr"][:4]
-        zero = tf.constant(0, tf.int64)
-        degraded, hr = self._degrade(whole_hr, zero, FULL_BATCH, training=False)
-        fake_lr = quantise_8bit(degraded.lr)
-        columns = {"fake lr": fake_lr}
-        if "real_lr" in batch:
-            columns = {"real lr": batch["real_lr"][:4], **columns}
-        if "sr" in self.networks:
-            columns["sr"] = self.networks["sr"](fake_lr)
-        columns["hr"] = hr
+        few = {name: images[:4] for name, images in batch.items()}
+        pair = self._pairs.pair(few, tf.constant(0, tf.int64), FULL_BATCH)
+        columns = {"real lr": few["real_lr"]} if "real_lr" in few else {}
+        sr = self.networks["sr"](pair.lr) if "sr" in self.networks else None
+        columns |= pair_columns(pair, sr, lr_name="fake lr")
         pictures = {"patches": patch_rows(columns, self._scale)}
         if isinstance(self._pdm, PDM):
-            kernels = sampled_kernels(self._pdm, hr=whole_hr)
+            kernels = sampled_kernels(self._pdm, hr=few["hr"])
             pictures["kernels"] = kernel_picture(kernels)
         return pictures
-
-    def _degrade(
-        self, hr: tf.Tensor, step: tf.Tensor, shard: BatchShard, training: bool
-    ) -> tuple[Degraded, tf.Tensor]:
-        """Makes the fakes; also returns the part of `hr` that their `lr` shows."""
-        seed = step_seed(self._seed, "latents", step)
-        degraded = self._pdm.synthesise(hr, seed, shard, training)
-        batch = hr.shape[0] * shard.count
-        hr = crop_margin(hr, self._pdm.crop_margin)
-        if self._pdm.grid_period:
-            seed = step_seed(self._seed, "jpeg phase", step)
-            corners = tf.random.stateless_uniform(
-                [batch, 2], seed, 0, self._pdm.grid_period, tf.int32
-            )
-            lr, hr = crop_at_corners(
-                degraded.lr, hr, shard.of(corners), self._lr_patch, self._scale
-            )
-            degraded = degraded._replace(lr=lr)
-        return degraded, hr
 
     def _as_seen(self, degraded: Degraded) -> tf.Tensor:
         """Converts the fakes to what the discriminator sees."""
@@ -339,7 +320,8 @@ class PDMSR(Method):
         self, batch: Batch, step: tf.Tensor, shard: BatchShard
     ) -> StepResult:
         degradation, fake_lr, hr = self._learn_degradation(batch, step, shard)
-        sr = self._learn_sr(hr, fake_lr)
+        lr = tf.stop_gradient(quantise_8bit(fake_lr))
+        sr = self._sr_part.learn(Pair(lr, hr), self.optimizers)
         return StepResult(
             {**degradation.scalars, **sr.scalars},
             {**degradation.gradients, **sr.gradients},
@@ -351,9 +333,8 @@ class PDMSR(Method):
         return self._learn_degradation(batch, step, shard)[0]
 
     def _sr_step(self, batch: Batch, step: tf.Tensor, shard: BatchShard) -> StepResult:
-        # training=False: a frozen network's moving statistics must not move either.
-        degraded, hr = self._degrade(batch["hr"], step, shard, training=False)
-        return self._learn_sr(hr, degraded.lr)
+        pair = self._pairs.pair(batch, step, shard)
+        return self._sr_part.learn(pair, self.optimizers)
 
     def _learn_degradation(
         self, batch: Batch, step: tf.Tensor, shard: BatchShard
@@ -361,7 +342,7 @@ class PDMSR(Method):
         """Returns the PDM's and D's result, the fakes, and their part of HR."""
         config, discriminator = self._config, self._discriminator
         with tf.GradientTape(persistent=True) as tape:
-            degraded, hr = self._degrade(batch["hr"], step, shard, training=True)
+            degraded, hr = self._pairs.degrade(batch["hr"], step, shard, training=True)
             fake_logits = discriminator(self._as_seen(degraded), training=True)
             real_logits = discriminator(batch["real_lr"], training=True)
             g_adv = lsgan_generator_loss(fake_logits)
@@ -397,10 +378,6 @@ class PDMSR(Method):
             scalars["stat/quality_mean"] = tf.reduce_mean(degraded.quality)
             scalars["stat/quality_std"] = tf.math.reduce_std(degraded.quality)
         return StepResult(scalars, gradients), degraded.lr, hr
-
-    def _learn_sr(self, hr: tf.Tensor, fake_lr: tf.Tensor) -> StepResult:
-        lr = tf.stop_gradient(quantise_8bit(fake_lr))
-        return self._sr_part.learn(lr, hr, self.optimizers)
 
 
 def _kernel_statistics(kernel: tf.Tensor) -> Scalars:

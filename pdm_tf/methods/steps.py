@@ -1,11 +1,7 @@
-"""Shared parts of training steps: the SR part, optimisers, crops, previews.
-
-PDM-SR and PDM-SRGAN differ in their `SRPart` alone: which networks it trains besides
-the SR network, and by which losses.
-"""
+"""Shared parts of training steps: optimisers, seeds, crops, previews."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
@@ -14,8 +10,6 @@ import tensorflow as tf
 from pdm_tf.core.draw import enlarge, kernel_gallery, text_block, tile_grid
 from pdm_tf.core.images import to_u8
 from pdm_tf.core.seeds import stream_seed
-from pdm_tf.losses import l1_loss
-from pdm_tf.methods.base import StepResult
 
 _PREVIEW_IMAGES = 4
 _PREVIEW_KERNELS = 24
@@ -71,38 +65,6 @@ def step_seed(seed: int, stream: str, step: tf.Tensor) -> tf.Tensor:
 def crop_margin(image: tf.Tensor, margin: int) -> tf.Tensor:
     """Takes `margin` pixels off each side of [B, H, W, C]."""
     return image[:, margin:-margin, margin:-margin, :] if margin else image
-
-
-def crop_at_corners(
-    lr: tf.Tensor, hr: tf.Tensor, corners: tf.Tensor, lr_patch: int, scale: int
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Cuts a patch out of each image, at a corner of its own.
-
-    A patch of a real JPEG begins anywhere on the grid of blocks and has whole blocks
-    around it. A common starting place would give fakes away, and so would blocks
-    completed by repeated or mirrored pixels. So fakes are made larger, from real
-    surroundings, compressed, and cut afterwards.
-
-    Args:
-      lr: [B, h, w, C].
-      hr: [B, h * scale, w * scale, C], the same pixels.
-      corners: [B, 2] int32, rows and columns of `lr` before the patch.
-      lr_patch: side of the patch in LR pixels; corners + lr_patch stay inside.
-      scale: hr size / lr size.
-
-    Returns:
-      [B, lr_patch, lr_patch, C] and [B, lr_patch * scale, lr_patch * scale, C].
-    """
-    return (
-        _cut(lr, corners, lr_patch),
-        _cut(hr, corners * scale, lr_patch * scale),
-    )
-
-
-def _cut(images: tf.Tensor, corners: tf.Tensor, side: int) -> tf.Tensor:
-    steps = tf.range(side)
-    rows = tf.gather(images, corners[:, :1] + steps, axis=1, batch_dims=1)
-    return tf.gather(rows, corners[:, 1:] + steps, axis=2, batch_dims=1)
 
 
 def patch_rows(
@@ -161,43 +123,3 @@ def optimizers_for(
         )
         for name in names
     }
-
-
-class SRPart(Protocol):
-    """Trains an SR network on pairs.
-
-    Attributes:
-      networks: the trained networks, built; "sr" is the one to use afterwards.
-    """
-
-    networks: Mapping[str, keras.Model]
-
-    def learn(self, lr: tf.Tensor, hr: tf.Tensor, optimizers: Optimizers) -> StepResult:
-        """Computes losses of a step, and their gradients for `networks` alone.
-
-        Args:
-          lr: [B, h, w, 3] float32 in [0, 1], 8-bit values; a constant.
-          hr: [B, h * s, w * s, 3] float32 in [0, 1]; a constant.
-          optimizers: name of a network -> its optimiser, for `scale_loss`.
-        """
-        ...
-
-
-class PixelSR:
-    """Minimises |SR(lr) - hr|: the SR part of PDM-SR and all of supervised training.
-
-    Args:
-      sr: built SR network.
-    """
-
-    def __init__(self, sr: keras.Model) -> None:
-        self.networks: Mapping[str, keras.Model] = {"sr": sr}
-
-    def learn(self, lr: tf.Tensor, hr: tf.Tensor, optimizers: Optimizers) -> StepResult:
-        """Computes the mean absolute difference and its gradient."""
-        sr = self.networks["sr"]
-        with tf.GradientTape() as tape:
-            loss = l1_loss(sr(lr, training=True), hr)
-            scaled = optimizers["sr"].scale_loss(loss)
-        gradient = tape.gradient(scaled, sr.trainable_variables)
-        return StepResult({"loss/sr_l1": loss}, {"sr": gradient})

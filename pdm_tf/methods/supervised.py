@@ -1,15 +1,16 @@
 """Supervised training of an SR network on pairs: L1(SR(lr), hr).
 
 The pairs are either real ones (streams "lr" and "hr") or made from HR images with a
-predefined degradation, whose settings --degradation_arg changes. With bicubic this is
-the "EDSR" row of the paper's Table 2, and its result the usual start (`--init_sr`) for
-PDM-SR.
+degradation that is not trained, whose settings --degradation_arg changes. With bicubic
+this is the "EDSR" row of the paper's Table 2, and its result the usual start
+(`--init_sr`) for PDM-SR. With the degradations of BSRGAN and Real-ESRGAN it makes
+BSRNet and Real-ESRNet, from which supervised_gan.py goes on.
 """
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -26,14 +27,9 @@ from pdm_tf.methods.base import (
     StepResult,
     TrainStep,
 )
-from pdm_tf.methods.steps import (
-    PixelSR,
-    crop_margin,
-    optimizers_for,
-    patch_rows,
-    step_seed,
-)
-from pdm_tf.ops.quantise import quantise_8bit
+from pdm_tf.methods.pairs import Pair, PairMaker, pair_columns
+from pdm_tf.methods.sr_parts import PixelSR, SRPart
+from pdm_tf.methods.steps import optimizers_for, patch_rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,16 +65,16 @@ class SupervisedConfig:
 
 
 class Supervised(Method):
-    """Trains `sr` on pairs.
+    """Trains an SR part on pairs.
 
     Args:
       config: settings.
-      sr: built SR network.
+      sr_part: the SR network and its losses.
       degradation: makes synthetic pairs; None for real ones.
       scale: factor of both.
       lr_patch: side of LR patches.
       learning_rate: initial, of Adam.
-      clip_norm: ceiling of the gradient's norm.
+      clip_norm: ceiling of the gradient's norm, for each network.
       seed: of everything random in the steps.
 
     Attributes:
@@ -92,7 +88,7 @@ class Supervised(Method):
         self,
         config: SupervisedConfig,
         *,
-        sr: keras.Model,
+        sr_part: SRPart,
         degradation: Degradation | None = None,
         scale: int,
         lr_patch: int,
@@ -100,16 +96,23 @@ class Supervised(Method):
         clip_norm: float,
         seed: int,
     ) -> None:
-        self._config, self._sr, self._scale, self._seed = config, sr, scale, seed
-        self._part = PixelSR(sr)
-        self._degradation, self.grid = degradation, config.grid
+        self._sr_part, self._scale = sr_part, scale
+        self._maker: PairMaker | None = None
+        self.grid = config.grid
         self.patches = {"hr": lr_patch * scale, "lr": lr_patch}
         if degradation is not None:
+            self._maker = PairMaker(
+                degradation, lr_patch=lr_patch, seed=seed, quantise=config.quantise
+            )
             self.grid = degradation.grid
-            self.patches = {"hr": degradation.hr_side(lr_patch)}
-        self.networks = self._part.networks
+            self.patches = {"hr": self._maker.hr_side}
+            self.prepare_batch = self._maker.ahead
+        self.networks = sr_part.networks
         self.optimizers = optimizers_for(
-            self.networks, ["sr"], learning_rate=learning_rate, clip_norm=clip_norm
+            self.networks,
+            list(self.networks),
+            learning_rate=learning_rate,
+            clip_norm=clip_norm,
         )
 
     @classmethod
@@ -117,7 +120,7 @@ class Supervised(Method):
         """Names the SR network, and the degradation of synthetic pairs."""
         if settings.pairs == "real":
             return {"sr": Role("sr", "edsr"), "degradation": NotNeeded("pairs=real")}
-        made_by = Role("degradation", settings.degradation, frozen="supervised")
+        made_by = Role("degradation", settings.degradation, frozen=cls.name)
         return {"sr": Role("sr", "edsr"), "degradation": made_by}
 
     @classmethod
@@ -126,10 +129,31 @@ class Supervised(Method):
         if settings.pairs == "real":
             return {"hr": "", "lr": "with --method_arg=pairs=real"}
         why = (
-            "supervised, which makes its LR images from --hr_dir, unless "
+            f"{cls.name}, which makes its LR images from --hr_dir, unless "
             "--method_arg=pairs=real says that --lr_dir holds their partners"
         )
         return {"hr": "", "lr": NotNeeded(why)}
+
+    @classmethod
+    def make(
+        cls,
+        settings: SupervisedConfig,
+        parts: Mapping[str, Any],
+        common: Mapping[str, Any],
+    ) -> "Supervised":
+        """Makes the method; its SR part is what `sr_part` makes."""
+        return cls(
+            settings,
+            sr_part=cls.sr_part(settings, parts),
+            degradation=parts.get("degradation"),
+            **common,
+        )
+
+    @classmethod
+    def sr_part(cls, settings: SupervisedConfig, parts: Mapping[str, Any]) -> SRPart:
+        """Makes the SR part, here the one with the pixel loss alone."""
+        del settings
+        return PixelSR(parts["sr"])
 
     def train_step_for(self, step: int) -> TrainStep:
         """Returns the one step of its one phase."""
@@ -139,25 +163,16 @@ class Supervised(Method):
     def previews(self, batch: Batch, step: int) -> Mapping[str, np.ndarray]:
         """Draws rows of lr, sr, hr."""
         few = {name: images[:4] for name, images in batch.items()}
-        lr, hr = self._pair(few, tf.constant(step, tf.int64), FULL_BATCH)
-        return {
-            "patches": patch_rows({"lr": lr, "sr": self._sr(lr), "hr": hr}, self._scale)
-        }
+        pair = self._pair(few, tf.constant(step, tf.int64), FULL_BATCH)
+        columns = pair_columns(pair, self.networks["sr"](pair.lr))
+        return {"patches": patch_rows(columns, self._scale)}
 
-    def _pair(
-        self, batch: Batch, step: tf.Tensor, shard: BatchShard
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        degradation, hr = self._degradation, batch["hr"]
-        if degradation is None:
-            return batch["lr"], hr
-        seed = step_seed(self._seed, "degradation", step)
-        lr = degradation.synthesise(hr, seed, shard).lr
-        if self._config.quantise:
-            lr = quantise_8bit(lr)
-        return lr, crop_margin(hr, degradation.crop_margin)
+    def _pair(self, batch: Batch, step: tf.Tensor, shard: BatchShard) -> Pair:
+        if self._maker is None:
+            return Pair.of(batch)
+        return self._maker.pair(batch, step, shard)
 
     def _train_step(
         self, batch: Batch, step: tf.Tensor, shard: BatchShard
     ) -> StepResult:
-        lr, hr = self._pair(batch, step, shard)
-        return self._part.learn(lr, hr, self.optimizers)
+        return self._sr_part.learn(self._pair(batch, step, shard), self.optimizers)

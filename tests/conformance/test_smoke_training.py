@@ -24,7 +24,13 @@ SMOKE = sorted(
 # the JPEG module.
 SLOW = [path for path in SMOKE if "forms" in path.parts or path.stem == "pdm_sr_jpeg"]
 # A second start costs as much as the first; one for each method, and for two phases.
-GO_ON = ("pdm_sr_joint", "pdm_sr_separate", "pdm_srgan", "supervised_bicubic")
+GO_ON = (
+    "pdm_sr_joint",
+    "pdm_sr_separate",
+    "pdm_srgan",
+    "supervised_bicubic",
+    "supervised_gan",
+)
 TRAINED = [
     pytest.param(path, id=str(path), marks=[pytest.mark.slow] if path in SLOW else [])
     for path in SMOKE

@@ -577,7 +577,7 @@ def test_supervised_makes_pairs_by_any_predefined_degradation_and_its_settings()
     method = build_method(
         supervised(method_arg=("degradation=awgn_blur",), degradation_arg=AWGN)
     )
-    settings = method._degradation.config
+    settings = method._maker.degradation.config
     assert (settings.sigma_max_px, settings.kernel_size) == (2.0, 9)
     assert method.patches == {"hr": 8 * 2 + 2 * 4}
     for config, message in [

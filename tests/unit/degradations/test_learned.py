@@ -48,7 +48,7 @@ def test_a_photograph_equals_what_training_makes_of_it():
     padded = np.pad(hr_u8, [(margin, margin)] * 2 + [(0, 0)], mode="reflect")
     latents = pdm.draw(1, 22, 22, tf.constant([5, 6]))
     method._pdm.draw = lambda *arguments: latents
-    degraded, _ = method._degrade(
+    degraded, _ = method._pairs.degrade(
         tf.constant(padded[None] / 255.0, tf.float32),
         tf.constant(0, tf.int64),
         tiny.FULL_BATCH,

@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from pdm_tf.degradations import JPEGModuleConfig
 from pdm_tf.methods.base import FULL_BATCH, BatchShard
-from pdm_tf.methods.steps import crop_at_corners, step_seed
+from pdm_tf.methods.pairs import crop_at_corners
+from pdm_tf.methods.steps import step_seed
 from tests.unit.methods import tiny
 
 
@@ -21,7 +22,8 @@ def test_cuts_the_same_place_out_of_lr_and_hr():
     lr = rng.random([2, 12, 13, 3]).astype(np.float32)
     hr = lr.repeat(2, axis=1).repeat(2, axis=2)
     corners = tf.constant([[0, 5], [4, 3]])
-    cut_lr, cut_hr = crop_at_corners(tf.constant(lr), tf.constant(hr), corners, 8, 2)
+    cut_lr = crop_at_corners(tf.constant(lr), corners, 8)
+    cut_hr = crop_at_corners(tf.constant(hr), 2 * corners, 16)
     for i, (y, x) in enumerate([(0, 5), (4, 3)]):
         np.testing.assert_array_equal(cut_lr[i], lr[i, y : y + 8, x : x + 8])
     np.testing.assert_array_equal(cut_hr, cut_lr.numpy().repeat(2, 1).repeat(2, 2))
@@ -42,7 +44,7 @@ def test_fakes_begin_anywhere_on_the_grid_and_are_parts_of_a_compressed_image():
     for step in range(40):
         batch = tiny.batch_for(of, step)
         index = tf.constant(step, tf.int64)
-        degraded, hr = of._degrade(batch["hr"], index, FULL_BATCH, training=False)
+        degraded, hr = of._pairs.degrade(batch["hr"], index, FULL_BATCH, training=False)
         assert degraded.lr.shape == (3, 8, 8, 3) and hr.shape == (3, 16, 16, 3)
         inner = batch["hr"][:, 2:-2, 2:-2].numpy()
         for image, patch in zip(inner, hr.numpy(), strict=True):
@@ -75,11 +77,11 @@ def test_two_shares_make_the_fakes_of_the_whole_batch():
     of = method()
     hr = tf.concat([tiny.batch_for(of)["hr"][:2]] * 2, axis=0)
     index = tf.constant(5, tf.int64)
-    whole, whole_hr = of._degrade(hr, index, FULL_BATCH, training=False)
+    whole, whole_hr = of._pairs.degrade(hr, index, FULL_BATCH, training=False)
     for part in range(2):
         rows = slice(2 * part, 2 * part + 2)
         shard = BatchShard(part, 2)
-        degraded, cut_hr = of._degrade(hr[rows], index, shard, training=False)
+        degraded, cut_hr = of._pairs.degrade(hr[rows], index, shard, training=False)
         np.testing.assert_array_equal(degraded.quality, whole.quality[rows])
         np.testing.assert_array_equal(cut_hr, whole_hr[rows])
         off = np.abs(degraded.lr - whole.lr[rows])
@@ -103,6 +105,6 @@ def test_one_step_moves_all_of_the_degradation_and_reports_quality():
 def test_the_discriminator_sees_levels_of_8_bit(fakes):
     of = method(fakes=fakes)
     batch, index = tiny.batch_for(of), tf.constant(0, tf.int64)
-    degraded, _ = of._degrade(batch["hr"], index, FULL_BATCH, training=True)
+    degraded, _ = of._pairs.degrade(batch["hr"], index, FULL_BATCH, training=True)
     levels = of._as_seen(degraded).numpy() * 255.0
     np.testing.assert_allclose(levels, np.rint(levels), rtol=0, atol=1e-4)

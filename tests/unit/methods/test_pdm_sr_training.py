@@ -151,7 +151,7 @@ def test_released_fakes_without_noise_module_are_softly_rounded():
     method = tiny.pdm_sr({"pdm": pdm, "discriminator": watch}, fakes="release")
     batch = tiny.batch_for(method, 0)
     index = tf.constant(0, tf.int64)
-    clean = method._degrade(batch["hr"], index, FULL_BATCH, training=False)[0].lr
+    clean = method._pairs.degrade(batch["hr"], index, FULL_BATCH, training=False)[0].lr
     tiny.run(method, 1)
     fake = watch.__dict__["seen"][0]
     np.testing.assert_allclose(fake, soft_quantise_8bit(clean), rtol=0, atol=1e-6)

@@ -10,6 +10,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.losses import GAN_LOSSES
 from pdm_tf.methods import PDMSRGANConfig
 from pdm_tf.methods.base import FULL_BATCH, BatchShard
+from pdm_tf.methods.pairs import Pair
 from pdm_tf.models.discriminators import (
     PatchGAN,
     UNetDiscriminatorConfig,
@@ -111,7 +112,7 @@ def test_a_step_equals_the_plain_algorithm(family):
     hr = tf.constant(rng.integers(0, 256, (3, 16, 16, 3)) / 255, tf.float32)
     lr = tf.constant(rng.integers(0, 256, (3, 8, 8, 3)) / 255, tf.float32)
     wanted = straightforward(method, vgg, lr, hr, family)
-    learned = method._sr_part.learn(lr, hr, method.optimizers)
+    learned = method._sr_part.learn(Pair(lr, hr), method.optimizers)
     scalars = learned.scalars
     total = 0.5 * scalars["loss/sr_l1"] + 2.0 * scalars["loss/sr_perceptual"]
     total += 0.3 * scalars["loss/sr_adv"]
@@ -138,7 +139,7 @@ def test_the_logged_losses_are_those_of_the_family(family):
     assert float(learned.scalars["stat/d_hr_real"]) == pytest.approx(
         float(real.mean()), rel=1e-5
     )
-    degraded, _ = method._degrade(
+    degraded, _ = method._pairs.degrade(
         batch["hr"], tf.constant(0, tf.int64), FULL_BATCH, training=True
     )
     lr = np.round(np.clip(degraded.lr, 0, 1) * 255) / 255

@@ -58,11 +58,11 @@ def test_shares_of_a_batch_see_what_the_whole_batch_would():
     side = method.patches["hr"]
     hr = tf.constant(rng.random((4, side, side, 3)), tf.float32)
     step = tf.constant(5, tf.int64)
-    whole, _ = method._pair({"hr": hr}, step, FULL_BATCH)
+    whole = method._pair({"hr": hr}, step, FULL_BATCH).lr
     parts = [
-        method._pair({"hr": hr[2 * index : 2 * index + 2]}, step, BatchShard(index, 2))[
-            0
-        ]
+        method._pair(
+            {"hr": hr[2 * index : 2 * index + 2]}, step, BatchShard(index, 2)
+        ).lr
         for index in range(2)
     ]
     # Convolutions of another batch size may round a value to the next level.

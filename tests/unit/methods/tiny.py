@@ -18,6 +18,7 @@ from pdm_tf.degradations import (
     PDMConfig,
 )
 from pdm_tf.methods import (
+    GANSR,
     PDMSR,
     PDMSRGAN,
     PDMSRConfig,
@@ -25,6 +26,8 @@ from pdm_tf.methods import (
     PixelSR,
     Supervised,
     SupervisedConfig,
+    SupervisedGAN,
+    SupervisedGANConfig,
 )
 from pdm_tf.methods.base import FULL_BATCH
 from pdm_tf.models.discriminators import PatchGAN, PatchGANConfig
@@ -148,17 +151,14 @@ def pdm_srgan(
     parts = {
         "pdm": networks["pdm"] if networks and "pdm" in networks else pdm(),
         "discriminator": discriminator() if config.learns_degradation else None,
-        "sr": sr(),
-        "hr_discriminator": None,
-        "features": None,
+        **gan_parts(config),
+        **(networks or {}),
     }
-    if config.gan_weight:
-        parts["hr_discriminator"] = DISCRIMINATOR.build(name="hr_discriminator")
-    if config.perceptual_weight:
-        parts["features"] = FEATURES.build(name="features")
     return PDMSRGAN(
         config,
-        **{**parts, **(networks or {})},
+        pdm=parts["pdm"],
+        discriminator=parts["discriminator"],
+        sr_part=GANSR.made_of(config, parts),
         lr_patch=LR_PATCH,
         learning_rate=learning_rate,
         clip_norm=clip_norm,
@@ -166,15 +166,61 @@ def pdm_srgan(
     )
 
 
-def supervised(*, seed: int = 0, learning_rate: float = 1e-3, **settings) -> Supervised:
-    """A Supervised on bicubic or real pairs."""
+def gan_parts(config: Any) -> dict[str, Any]:
+    """The SR network and what a GANSR needs besides, made in this order."""
+    parts: dict[str, Any] = {"sr": sr()}
+    if config.gan_weight:
+        parts["hr_discriminator"] = DISCRIMINATOR.build(name="hr_discriminator")
+    if config.perceptual_weight:
+        parts["features"] = FEATURES.build(name="features")
+    return parts
+
+
+def supervised(
+    *,
+    seed: int = 0,
+    learning_rate: float = 1e-3,
+    degradation: Any = "bicubic",
+    **settings: Any,
+) -> Supervised:
+    """A Supervised on real pairs, or a degradation: one of the table, or an object."""
     keras.utils.set_random_seed(1)
-    config, degradation = SupervisedConfig(**settings), None
-    if config.pairs == "synthetic":
-        degradation = DEGRADATIONS[config.degradation](SCALE)
-    return Supervised(
+    config = SupervisedConfig(**settings)
+    return _on_pairs(
+        Supervised, config, PixelSR(sr()), degradation, seed, learning_rate
+    )
+
+
+def supervised_gan(
+    networks: dict[str, Any] | None = None,
+    *,
+    seed: int = 0,
+    learning_rate: float = 1e-3,
+    degradation: Any = "bicubic",
+    **settings: Any,
+) -> SupervisedGAN:
+    """A SupervisedGAN; `networks` replaces those that its settings have."""
+    keras.utils.set_random_seed(1)
+    config = SupervisedGANConfig(**settings)
+    part = GANSR.made_of(config, {**gan_parts(config), **(networks or {})})
+    return _on_pairs(SupervisedGAN, config, part, degradation, seed, learning_rate)
+
+
+def _on_pairs(
+    method: Any,
+    config: Any,
+    part: Any,
+    degradation: Any,
+    seed: int,
+    learning_rate: float,
+) -> Any:
+    if config.pairs == "real":
+        degradation = None
+    elif isinstance(degradation, str):
+        degradation = DEGRADATIONS[degradation](SCALE)
+    return method(
         config,
-        sr=sr(),
+        sr_part=part,
         degradation=degradation,
         scale=SCALE,
         lr_patch=LR_PATCH,
