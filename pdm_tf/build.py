@@ -15,10 +15,16 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from pdm_tf.build_parts import PartMaker, Remark, refuse_flags_of_absent_parts
-from pdm_tf.bundles.bundle import Bundle, load_bundle, save_bundle
+from pdm_tf.build_parts import (
+    PartMaker,
+    Remark,
+    learned,
+    predefined,
+    refuse_flags_of_absent_parts,
+)
+from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.cli.component import parse_args, to_json_dict
-from pdm_tf.core.checks import lookup, suggest
+from pdm_tf.core.checks import lookup
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.geometry import ASSUMED_GRID
 from pdm_tf.core.progress import ProgressBar
@@ -36,7 +42,6 @@ from pdm_tf.evaluation.validation import Validator
 from pdm_tf.methods import METHODS
 from pdm_tf.methods.base import Method, NotNeeded, Role
 from pdm_tf.models.network import Network
-from pdm_tf.run import find_bundle
 from pdm_tf.train_config import TrainConfig
 from pdm_tf.training.replicas import ONE_DEVICE, Replicas
 from pdm_tf.training.step_function import StepFunction, StepSettings
@@ -299,57 +304,30 @@ def build_degradation(
       UserError: no such degradation, or settings that it does not have.
     """
     if name in DEGRADATIONS:
-        make = DEGRADATIONS[name]
-        settings = parse_args(make.config_class, args)
         facts = {"degradation": name, "scale": scale or 4}
+        degradation = predefined(name, args, facts["scale"])
+        settings = parse_args(degradation.config_class, args)
         values = to_json_dict(settings)
         facts["degradation_arg"] = ",".join(f"{k}={v}" for k, v in values.items())
-        degradation = make(facts["scale"], settings)
         # Where it is a setting it is on record, and bicubic's is what is assumed.
-        if "grid" not in values and degradation.grid not in (None, ASSUMED_GRID):
+        if degradation.grid not in (None, values.get("grid", ASSUMED_GRID)):
             facts["grid"] = degradation.grid
+        if degradation.content:
+            facts["content"] = list(degradation.content)
         return degradation, facts
-    if not Path(name).exists():
-        raise UserError(
-            "--degradation must be a run folder, a bundle, or one of "
-            f"{', '.join(DEGRADATIONS)}. Received: {name!r}, which does not exist."
-            f"{suggest(name, DEGRADATIONS)}"
-        )
-    if args:
+    if args and Path(name).exists():
         raise UserError(
             "--degradation_arg is for predefined degradations; a learned one brings "
             f"its settings. Received: {', '.join(args)}."
         )
-    degradation, bundle = open_learned(name, weights)
+    degradation, _ = learned(name, "pdm", "--degradation", weights)
     if scale not in (0, degradation.scale):
         raise UserError(
             f"--scale must be that of the degradation, {degradation.scale}, or be left "
             f"out. Received: {scale}."
         )
-    # Weights are identified by their content, wherever they lie.
-    identity = f"{bundle.name.lower()}-{bundle.sha256[:16]}"
+    facts = {"degradation": degradation.content[0], "scale": degradation.scale}
     # A reader of the kernels also needs the grid.
-    facts = {"degradation": identity, "scale": degradation.scale}
     if grid := getattr(degradation.config, "grid", ""):
         facts["grid"] = grid
     return degradation, facts
-
-
-def open_learned(location: str, weights: str = "ema") -> tuple[Degradation, Bundle]:
-    """Loads the degradation of a run folder or a bundle.
-
-    Args:
-      location: the folder.
-      weights: "ema" or "raw", for a run folder.
-
-    Raises:
-      UserError: there is no degradation, or the bundle is another kind of network.
-    """
-    path = find_bundle(location, name="pdm", weights=weights)
-    bundle = load_bundle(path)
-    if bundle.role != "degradation":
-        raise UserError(
-            "A learned degradation must be a bundle of the role 'degradation'. "
-            f"Received: {path}, which has the role {bundle.role!r}."
-        )
-    return bundle.network, bundle

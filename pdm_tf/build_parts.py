@@ -6,15 +6,16 @@ use for are errors.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 
-from pdm_tf.bundles.bundle import load_bundle
+from pdm_tf.bundles.bundle import Bundle, load_bundle
 from pdm_tf.bundles.networks import NETWORKS, of_role
 from pdm_tf.cli.component import parse_args
-from pdm_tf.core.checks import lookup
+from pdm_tf.core.checks import lookup, suggest
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.degradations import (
@@ -41,6 +42,68 @@ POLICIES = {
     "bfloat16": "mixed_bfloat16",
     "float16": "mixed_float16",
 }
+
+
+def predefined(
+    name: str, args: Sequence[str], scale: int, policy: str = "float32"
+) -> Degradation:
+    """Makes an entry of DEGRADATIONS, with the parts that it is made of.
+
+    Args:
+      name: of the entry.
+      args: `key=value` settings.
+      scale: downsampling factor.
+      policy: in which learned parts compute.
+
+    Raises:
+      UserError: a setting that it does not have, or files or parts that cannot be used.
+    """
+    make = DEGRADATIONS[name]
+
+    def open_part(part: str, args: Sequence[str]) -> Degradation:
+        if part in DEGRADATIONS:
+            return predefined(part, args, scale, policy)
+        if args:
+            raise UserError(
+                "`settings` of mixed are for predefined degradations; a learned one "
+                f"brings its own. Received: {part}.{args[0]}."
+            )
+        return learned(part, "pdm", "`parts` of mixed", policy=policy)[0]
+
+    return make.make(scale, parse_args(make.config_class, args), open_part)
+
+
+def learned(
+    location: str, name: str, what: str, weights: str = "ema", policy: str = "float32"
+) -> tuple[Degradation, Bundle]:
+    """Loads the degradation of a run folder or a bundle.
+
+    Args:
+      location: the folder.
+      name: of the degradation in a run folder.
+      what: the flag or setting that names it.
+      weights: "ema" or "raw", for a run folder.
+      policy: in which it computes.
+
+    Raises:
+      UserError: there is no such folder, or another kind of network in it.
+    """
+    if not Path(location).exists():
+        raise UserError(
+            f"{what} must be a run folder, a bundle, or one of "
+            f"{', '.join(DEGRADATIONS)}. Received: {location!r}, which does not exist."
+            f"{suggest(location, DEGRADATIONS)}"
+        )
+    path = find_bundle(location, name=name, weights=weights)
+    bundle = load_bundle(path, policy)
+    if bundle.role != "degradation":
+        raise UserError(
+            f"{what} must be a bundle of the role 'degradation'. "
+            f"Received: {path}, which has the role {bundle.role!r}."
+        )
+    # Weights are identified by their content, wherever they lie.
+    bundle.network.content = (f"{bundle.name.lower()}-{bundle.sha256[:16]}",)
+    return bundle.network, bundle
 
 
 class RoleFlags(NamedTuple):
@@ -221,12 +284,14 @@ class PartMaker:
                     "--method_arg=training=sr."
                 )
             _refuse(config, flag, *flags.more)
-            make = DEGRADATIONS[source]
             args = [*config.degradation_arg, *self._args[name]]
-            return make(config.scale, parse_args(make.config_class, args))
+            degradation = predefined(source, args, config.scale, self._policy)
+            for line in degradation.remarks:
+                self._remark(line)
+            return degradation
         _refuse(config, "a degradation that is a network", "degradation_arg")
-        if location := self._init(name):
-            return self._given_degradation(name, location)
+        if self._init(name) or source not in NETWORKS:
+            return self._given_degradation(name, source)
         if role.frozen:
             raise UserError(
                 f"--method_arg={role.frozen} trains on a frozen degradation, which "
@@ -244,18 +309,21 @@ class PartMaker:
         config, role, flags = self._config, self._roles[name], self._flags(name)
         new = [flag for flag in flags.more if flag.endswith("_arg")]
         flag = f"--{flags.init or 'init'}"
+        if not self._init(name):
+            flag = f"--method_arg={name}"
         _refuse(config, flag, *new)
-        path = find_bundle(location, name=name)
-        bundle = load_bundle(path, self._policy)
-        if bundle.role != "degradation" or bundle.scale != config.scale:
+        # A run that learns a degradation calls it pdm, whatever it is to this method.
+        own = "pdm" if NETWORKS.get(role.default) is None else name
+        network, bundle = learned(location, own, flag, policy=self._policy)
+        if bundle.scale != config.scale:
             raise UserError(
-                f"{flag} must be a PDM for --scale={config.scale}. "
-                f"Received: {path}, role {bundle.role}, scale {bundle.scale}."
+                f"{flag} must be a degradation for --scale={config.scale}. "
+                f"Received: {location}, whose scale is {bundle.scale}."
             )
         _check_contradictions(config, role, flag, bundle.config)
         if isinstance(bundle.config, PDMConfig):
             _check_mirrored_crops(config, bundle.config)
-        return bundle.network
+        return network
 
     def _features(self) -> VGG:
         """Makes the network of the perceptual loss."""

@@ -81,13 +81,13 @@ def resize_weights(
     centres = (np.arange(out_length) + 0.5) / scale - 0.5
     first = np.floor(centres - radius).astype(np.int64)
     taps = first[:, None] + np.arange(math.ceil(2 * radius) + 2)
-    weights = _cubic((centres[:, None] - taps) / stretch)
+    weights = cubic((centres[:, None] - taps) / stretch)
     weights /= weights.sum(axis=1, keepdims=True)
     used = np.any(weights != 0, axis=0)
     return weights[:, used], _mirror(taps[:, used], in_length)
 
 
-def _cubic(x: np.ndarray) -> np.ndarray:
+def cubic(x: np.ndarray) -> np.ndarray:
     """Keys 1981, cubic convolution with a = -0.5; zero from 2 on."""
     x = np.abs(x)
     near = 1.5 * x**3 - 2.5 * x**2 + 1

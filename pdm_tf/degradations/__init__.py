@@ -2,9 +2,8 @@
 
 The contract is `base.Degradation`. To add one: a file here with a subclass (`draw`,
 `apply`, its `grid`, and a frozen dataclass of settings, if any, as `config_class`), and
-a line in `DEGRADATIONS`, which maps a name to `make(scale, config=None)`;
-CONTRIBUTING.md does it in full. The learned one is the PDM (`pdm.py` and the modules it
-is made of).
+a line in `DEGRADATIONS`; CONTRIBUTING.md does it in full. The learned one is the PDM
+(`pdm.py` and the modules it is made of).
 """
 
 from pdm_tf.degradations.awgn_blur import AwgnBlurConfig, AwgnBlurDegradation
@@ -22,13 +21,17 @@ from pdm_tf.degradations.gaussian_jpeg import (
 )
 from pdm_tf.degradations.jpeg_module import JPEGModule, JPEGModuleConfig
 from pdm_tf.degradations.kernel_module import KernelModule, KernelModuleConfig
+from pdm_tf.degradations.mixed import MixedConfig, MixedDegradation
 from pdm_tf.degradations.noise_module import NoiseModule, NoiseModuleConfig
 from pdm_tf.degradations.pdm import PDM, PDMConfig, PDMLatents
+from pdm_tf.degradations.pool import PoolConfig, PoolDegradation
 
 DEGRADATIONS: dict[str, type[Degradation]] = {
     "bicubic": BicubicDegradation,
     "awgn_blur": AwgnBlurDegradation,
     "gaussian_jpeg": GaussianJpegDegradation,
+    "pool": PoolDegradation,
+    "mixed": MixedDegradation,
 }
 
 __all__ = [
@@ -47,9 +50,13 @@ __all__ = [
     "JPEGModuleConfig",
     "KernelModule",
     "KernelModuleConfig",
+    "MixedConfig",
+    "MixedDegradation",
     "PDMLatents",
     "NoSettings",
     "NoiseModule",
     "NoiseModuleConfig",
     "PDMConfig",
+    "PoolConfig",
+    "PoolDegradation",
 ]

@@ -10,11 +10,15 @@ the HR image with the same window of the latents (`whole_image.py`).
 
 import dataclasses
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import tensorflow as tf
 
 Latents = tuple[tf.Tensor | None, ...]
+# Makes the degradation of a name (of the table, a run folder or a bundle), given its
+# `key=value` settings.
+OpenPart = Callable[[str, Sequence[str]], "Degradation"]
 
 
 class Degraded(NamedTuple):
@@ -88,11 +92,15 @@ class Degradation(ABC):
         directions and cut at random: see `methods.pairs.PairMaker`.
       grid: where LR pixels lie in the HR image, of `core.geometry.GRIDS`; None: neither
         place, or it is unknown.
+      has_target: whether it returns a `target`.
       on_host: whether it takes operations that only a CPU has and no compiler fuses,
         such as libjpeg or images of random sizes. Training then makes its pairs in the
         input pipeline, beside the steps.
       edge: how a photograph is continued beyond its edges: "reflect" (without
         repeating the edge pixel) or "symmetric" (with it).
+      content: one text for each file that it was made from, which changes with the
+        file's content; with the settings they decide what it does.
+      remarks: lines for whoever asked for it, e.g. on kernels that were normalised.
     """
 
     config_class: ClassVar[type] = NoSettings
@@ -101,8 +109,26 @@ class Degradation(ABC):
     context: int | None = 0
     grid_period: int = 0
     grid: str | None = None
+    has_target: bool = False
     on_host: bool = False
     edge: Literal["reflect", "symmetric"] = "reflect"
+    content: Sequence[str] = ()
+    remarks: Sequence[str] = ()
+
+    @classmethod
+    def make(cls, scale: int, config: Any, open_part: "OpenPart") -> "Degradation":
+        """Makes a predefined degradation.
+
+        Args:
+          scale: downsampling factor.
+          config: of `config_class`.
+          open_part: makes another one by name, for those that are made of others.
+
+        Raises:
+          UserError: files or parts that the settings name cannot be used.
+        """
+        del open_part
+        return cls(scale, config)
 
     @property
     def crop_margin(self) -> int:

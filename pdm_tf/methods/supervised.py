@@ -1,10 +1,10 @@
 """Supervised training of an SR network on pairs: L1(SR(lr), hr).
 
 The pairs are either real ones (streams "lr" and "hr") or made from HR images with a
-degradation that is not trained, whose settings --degradation_arg changes. With bicubic
-this is the "EDSR" row of the paper's Table 2, and its result the usual start
-(`--init_sr`) for PDM-SR. With the degradations of BSRGAN and Real-ESRGAN it makes
-BSRNet and Real-ESRNet, from which supervised_gan.py goes on.
+degradation that is not trained: predefined, with --degradation_arg for its settings, or
+learned before. With bicubic this is the "EDSR" row of the paper's Table 2, and its
+result the usual start (`--init_sr`) for PDM-SR. With the degradations of BSRGAN and
+Real-ESRGAN it makes BSRNet and Real-ESRNet, from which supervised_gan.py goes on.
 """
 
 import dataclasses
@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.core.checks import lookup, require_one_of
+from pdm_tf.core.checks import require_one_of
 from pdm_tf.core.geometry import GRIDS
-from pdm_tf.degradations import DEGRADATIONS, Degradation
+from pdm_tf.degradations import Degradation
 from pdm_tf.methods.base import (
     FULL_BATCH,
     Batch,
@@ -39,7 +39,7 @@ class SupervisedConfig:
     Attributes:
       pairs: "synthetic" (HR degraded by `degradation`) or "real" (--lr_dir holds the LR
         images of --hr_dir, matched by name).
-      degradation: an entry of DEGRADATIONS.
+      degradation: the name of a predefined one, a run folder, or a bundle.
       quantise: whether synthetic LR is rounded to 8 bits, like files are.
       grid: of real pairs: where LR pixel i lies in the HR image, "pixel0" on HR pixel
         scale * i, "half_pixel" on scale * i + (scale - 1) / 2. "auto": as the
@@ -61,7 +61,6 @@ class SupervisedConfig:
                 "`grid` is for pairs=real; the degradation decides it for synthetic "
                 f"pairs. Received: grid={self.grid}."
             )
-        lookup(DEGRADATIONS, self.degradation, "degradation")
 
 
 class Supervised(Method):

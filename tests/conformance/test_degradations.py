@@ -3,16 +3,19 @@
 A new line in `DEGRADATIONS` is tested by itself.
 """
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from pdm_tf.degradations import DEGRADATIONS, BatchShard
+from tests.support.predefined import example
 from tests.unit.degradations.networks import tiny_pdm
 
 SEED = tf.constant([3, 4])
 MAKERS = {
-    **{name: lambda make=make: make(2) for name, make in DEGRADATIONS.items()},
+    **{name: functools.partial(example, name, 2) for name in DEGRADATIONS},
     "pdm": tiny_pdm,
     "mirroring pdm": lambda: tiny_pdm(border="reflect"),
     "spatial pdm": lambda: tiny_pdm(spatial=True),
@@ -65,7 +68,7 @@ def test_drawing_is_apart_from_applying_and_images_are_apart(degradation):
 @pytest.mark.parametrize("scale", [2, 3])
 def test_pixels_lie_on_the_grid_that_it_names(name, scale):
     """On a ramp, whose values are places; training on pairs relies on it."""
-    degradation = DEGRADATIONS[name](scale)
+    degradation = example(name, scale)
     if degradation.grid is None:
         pytest.skip("it says that they lie at neither place")
     ramp = tf.range(degradation.hr_side(8), dtype=tf.float32)

@@ -380,12 +380,15 @@ def test_networks_and_folders_that_do_not_fit_are_refused(bundles, tmp_path):
     for config, message in [
         (joint(lr_dir=""), "--lr_dir, the folder of real LR .* is required"),
         (frozen(""), "must come from --init_degradation=.* untrained one would be"),
-        (frozen(tmp_path / "nowhere"), "must exist. Received: .*nowhere"),
+        (
+            frozen(tmp_path / "nowhere"),
+            "must be a run folder, .*Received: .*nowhere.* not exist",
+        ),
         (frozen(tmp_path / "other"), "It has no bundles yet"),
-        (frozen(edsr), "must be a PDM for --scale=2. .* role sr, scale 2"),
+        (frozen(edsr), "must be a bundle of the role .degradation.*role .sr."),
         (
             frozen(run, scale=4),
-            "for --scale=4. .* role degradation, scale 2",
+            "for --scale=4. .*whose scale is 2",
         ),
         (joint(init_sr=run, sr_arg=("filters=8",)), "--init_sr must hold .*filters=8"),
         (joint(init_sr=run, scale=4), "--init_sr must hold .*scale=4.*scale=2"),
@@ -583,6 +586,14 @@ def test_supervised_makes_pairs_by_any_predefined_degradation_and_its_settings()
     for config, message in [
         (supervised(degradation_arg=AWGN), "NoSettings has no setting 'sigma_min_px'"),
         (
+            supervised(method_arg=("degradation=bicubik",)),
+            "--method_arg=degradation must be a run folder, .*Did you mean .bicubic.",
+        ),
+        (
+            supervised(method_arg=("degradation=pool",)),
+            "pool needs `kernels` or noise .*Received neither",
+        ),
+        (
             supervised(method_arg=("pairs=real",), lr_dir="lr", degradation_arg=AWGN),
             "--degradation_arg has no meaning with pairs=real",
         ),
@@ -590,6 +601,33 @@ def test_supervised_makes_pairs_by_any_predefined_degradation_and_its_settings()
     ]:
         with pytest.raises(UserError, match=message):
             build_method(config)
+
+
+def test_supervised_makes_pairs_by_a_learned_degradation_too(bundles):
+    """From the folder of a run or of a bundle, alone or as a part of a mixture."""
+    run, bundle = str(bundles), str(bundles / "bundles" / "pdm_ema")
+    wanted = load_bundle(bundle).network
+    for location in (run, bundle):
+        method = build_method(supervised(method_arg=(f"degradation={location}",)))
+        assert_equal_weights(method._degradation, wanted)
+        assert set(method.networks) == set(method.optimizers) == {"sr"}
+    remarks = []
+    mixture = (f"parts={run},bicubic", "probabilities=0.75,0.25")
+    config = supervised(method_arg=("degradation=mixed",), degradation_arg=mixture)
+    method = build_method(config, remarks.append)
+    assert method.grid == "pixel0"
+    assert remarks == ["mixed: bicubic is brought to grid=pixel0"]
+    for changes, message in [
+        ({"scale": 4}, "must be for one scale, 4.* which is for 2"),
+        (
+            {"degradation_arg": (*mixture, f"settings={run}.grid=pixel0")},
+            "a learned one brings its own",
+        ),
+    ]:
+        with pytest.raises(UserError, match=message):
+            build_method(dataclasses.replace(config, **changes))
+    with pytest.raises(UserError, match="for --scale=4. Received: .* scale is 2"):
+        build_method(supervised(method_arg=(f"degradation={run}",), scale=4))
 
 
 def test_sr_trains_on_a_predefined_degradation_like_on_a_learned_one():

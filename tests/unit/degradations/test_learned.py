@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf import build
-from pdm_tf.build import open_learned
+from pdm_tf import build, build_parts
+from pdm_tf.build_parts import learned
 from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_u8
@@ -119,12 +119,12 @@ def test_opens_bundles_of_its_kind_only(tmp_path):
     pdm = tiny_pdm()
     save_bundle(pdm, tmp_path / "bundles/pdm_ema", step=7)
     save_bundle(tiny.sr(), tmp_path / "sr", step=7)
-    degradation, bundle = open_learned(str(tmp_path))
+    degradation, bundle = learned(str(tmp_path), "pdm", "--degradation")
     assert (degradation.scale, bundle.step) == (2, 7)
     for variable, before in zip(degradation.variables, pdm.variables, strict=True):
         np.testing.assert_array_equal(variable, before)
     with pytest.raises(UserError, match="role 'degradation'. Received: .*role 'sr'"):
-        open_learned(str(tmp_path / "sr"))
+        learned(str(tmp_path / "sr"), "pdm", "--degradation")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,7 +163,7 @@ def test_a_network_without_kernels_degrades_and_trains_as_others_do(
     hr_u8 = noise(20, 24, 3)
     network(hr_u8[None] / np.float32(255.0))
     monkeypatch.setattr(
-        build, "load_bundle", lambda path: SimpleNamespace(
+        build_parts, "load_bundle", lambda path, policy: SimpleNamespace(
             network=network, role="degradation", name="Average", sha256="0" * 64
         )
     )  # fmt: skip

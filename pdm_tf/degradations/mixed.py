@@ -1,0 +1,321 @@
+"""One of several degradations for each image, by their probabilities.
+
+AnimeSR (Wu et al. 2022, arXiv:2206.07038) trains on its learned operators and on
+hand-made ones in turn. A share of a wide, predefined degradation beside a learned one
+keeps an SR network usable on photographs from elsewhere.
+
+Parts whose LR pixels lie elsewhere are brought to one grid: their HR image is moved by
+a fraction of an LR pixel, by cubic interpolation, before they degrade it. What that
+takes away of the finest HR detail is far above what an LR image can show.
+"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from pdm_tf.core.checks import require_one_of
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.imresize import cubic
+from pdm_tf.degradations.base import Degradation, Degraded, Latents, OpenPart
+from pdm_tf.ops.blur import GRIDS
+
+_SUM_TOLERANCE = 1e-3
+
+
+@dataclasses.dataclass(frozen=True)
+class MixedConfig:
+    """Settings of `MixedDegradation`.
+
+    Attributes:
+      parts: names of degradations: predefined ones, run folders or bundles.
+      probabilities: of the parts, for each image; they sum to 1. None: equal ones.
+      settings: of predefined parts, each `part.key=value`.
+      grid: where LR pixels lie, see `ops.blur`; "auto": where the first part has them.
+
+    Raises:
+      UserError: fewer than two parts, one of them twice, as many probabilities as
+        there are parts missing, negative ones or a sum other than 1, or a setting that
+        names no part.
+    """
+
+    parts: tuple[str, ...] = ()
+    probabilities: tuple[float, ...] | None = None
+    settings: tuple[str, ...] = ()
+    grid: str = "auto"
+
+    def __post_init__(self) -> None:
+        require_one_of(self, grid=("auto", *GRIDS))
+        if self.probabilities is not None:
+            if len(self.probabilities) != len(self.parts):
+                raise UserError(
+                    "`probabilities` of mixed must be one for each of `parts`, "
+                    f"{len(self.parts)}. Received: {len(self.probabilities)}."
+                )
+            total = math.fsum(self.probabilities)
+            if min(self.probabilities) < 0 or abs(total - 1) > _SUM_TOLERANCE:
+                given = ", ".join(f"{share:g}" for share in self.probabilities)
+                raise UserError(
+                    "`probabilities` of mixed must be 0 or more and sum to 1. "
+                    f"Received: {given}, which sum to {total:g}."
+                )
+        for setting in self.settings:
+            self._part_of(setting)
+
+    def settings_of(self, part: str) -> list[str]:
+        """Returns the `key=value` settings that belong to a part."""
+        return [
+            setting[len(part) + 1 :]
+            for setting in self.settings
+            if self._part_of(setting) == part
+        ]
+
+    def _part_of(self, setting: str) -> str:
+        # Names of folders may hold dots: the longest part that fits is meant.
+        fitting = [part for part in self.parts if setting.startswith(f"{part}.")]
+        if not fitting or "=" not in setting:
+            raise UserError(
+                "`settings` of mixed must be written part.key=value, with a part of "
+                f"{', '.join(self.parts) or '`parts`'}. Received: {setting!r}."
+            )
+        return max(fitting, key=len)
+
+
+class MixedDegradation(Degradation):
+    """hr with the margin of the widest part -> Degraded by one part for each image.
+
+    Latents are the part of each image and the latents of all parts. Kernels, noise and
+    qualities are not returned, since parts differ in what they have.
+
+    Args:
+      scale: downsampling factor.
+      config: settings.
+      parts: one for each of the settings, of this scale.
+
+    Raises:
+      UserError: fewer than two parts, or parts of another scale.
+    """
+
+    config_class = MixedConfig
+
+    def __init__(
+        self, scale: int, config: MixedConfig, parts: Sequence[Degradation]
+    ) -> None:
+        if len(parts) < 2 or len(set(config.parts)) < len(parts):
+            raise UserError(
+                "mixed needs two or more different `parts`: say --degradation_arg="
+                "parts=bsrgan,runs/mine --degradation_arg=probabilities=0.3,0.7. "
+                f"Received: {', '.join(config.parts) or 'none'}."
+            )
+        for name, part in zip(config.parts, parts, strict=True):
+            if part.scale != scale:
+                raise UserError(
+                    f"`parts` of mixed must be for one scale, {scale}. "
+                    f"Received: {name}, which is for {part.scale}."
+                )
+        self.scale, self.config, self._parts = scale, config, tuple(parts)
+        grids = {part.grid for part in parts}
+        self.grid = parts[0].grid if config.grid == "auto" else config.grid
+        if None in grids:
+            if len(grids) > 1 or config.grid != "auto":
+                unknown = config.parts[[part.grid for part in parts].index(None)]
+                raise UserError(
+                    "`parts` of mixed must have a known grid to be brought to one. "
+                    f"Received: {unknown}, which does not say where its pixels lie."
+                )
+        moves = [_move_px(part.grid, self.grid, scale) for part in parts]
+        margins = [
+            part.margin + _reach(move) for part, move in zip(parts, moves, strict=True)
+        ]
+        self.margin = max(margins)
+        self._insets = [
+            _Inset(self.margin - margin, move)
+            for margin, move in zip(margins, moves, strict=True)
+        ]
+        for name, part, move in zip(config.parts, parts, moves, strict=True):
+            if part.has_target and move:
+                raise UserError(
+                    "A part of mixed that changes the HR images to aim at must not be "
+                    f"moved to another grid. Received: {name}, which has "
+                    f"grid={part.grid}; say --degradation_arg=grid={part.grid}, or "
+                    f"--degradation_arg=settings={name}.sharpen=false."
+                )
+        self.has_target = any(part.has_target for part in parts)
+        seed = tf.zeros([2], tf.int32)
+        self._counts = [len(part.draw(1, 8, 8, seed)) for part in parts]
+        contexts = [part.context for part in parts]
+        self.context = None if None in contexts else max(contexts)
+        self.grid_period = math.lcm(*(part.grid_period or 1 for part in parts))
+        if not any(part.grid_period for part in parts):
+            self.grid_period = 0
+        self.on_host = any(part.on_host for part in parts)
+        self.content = tuple(text for part in parts for text in part.content)
+        self.remarks = tuple(line for part in parts for line in part.remarks)
+        if len(grids) > 1:
+            others = [n for n, m in zip(config.parts, moves, strict=True) if m]
+            line = f"mixed: {', '.join(others)} is brought to grid={self.grid}"
+            self.remarks = (*self.remarks, line)
+
+    @classmethod
+    def make(
+        cls, scale: int, config: MixedConfig, open_part: OpenPart
+    ) -> "MixedDegradation":
+        """Makes the parts by their names.
+
+        Raises:
+          UserError: a part that cannot be made, or that does not fit the others.
+        """
+        parts = [open_part(name, config.settings_of(name)) for name in config.parts]
+        return cls(scale, config, parts)
+
+    @property
+    def least_size(self) -> int:
+        """Shortest side, in HR pixels, of a photograph that can be degraded."""
+        return max(super().least_size, *(part.least_size for part in self._parts))
+
+    def draw(
+        self, batch: int | tf.Tensor, height: int, width: int, seed: tf.Tensor
+    ) -> Latents:
+        """(index of the part [B], then the latents of every part)."""
+        seed = tf.cast(seed, tf.int32)
+        shares = self.config.probabilities or [1.0] * len(self._parts)
+        edges = np.cumsum(shares) / np.sum(shares)
+        unit = tf.random.stateless_uniform([batch], _fold(seed, 0))
+        inner = tf.constant(edges[:-1], tf.float32)
+        choice = tf.reduce_sum(tf.cast(unit[:, None] >= inner, tf.int32), axis=1)
+        latents = (
+            part.draw(batch, height, width, _fold(seed, 1 + index))
+            for index, part in enumerate(self._parts)
+        )
+        return choice, *(latent for some in latents for latent in some)
+
+    def apply(
+        self, hr: tf.Tensor, *latents: tf.Tensor | None, training: bool = False
+    ) -> Degraded:
+        """Degrades each image with the part that was drawn for it."""
+        choice, *rest = latents
+        rows, results = [], []
+        for index, (part, count) in enumerate(
+            zip(self._parts, self._counts, strict=True)
+        ):
+            own, rest = rest[:count], rest[count:]
+            chosen = tf.where(choice == index)[:, 0]
+            rows.append(tf.cast(chosen, tf.int32))
+            results.append(
+                tf.cond(
+                    tf.size(chosen) > 0,
+                    _Chosen(part, hr, own, chosen, self._insets[index], training),
+                    _Nothing(hr, self.margin, self.scale),
+                )
+            )
+        merged = (
+            tf.dynamic_stitch(rows, images) for images in zip(*results, strict=True)
+        )
+        lr, clean_lr, target = (
+            tf.ensure_shape(images, [hr.shape[0], *images.shape[1:]])
+            for images in merged
+        )
+        return Degraded(lr, clean_lr, target=target if self.has_target else None)
+
+
+class _Inset(NamedTuple):
+    """How a part's HR image lies in the one that all share.
+
+    Attributes:
+      margin: HR pixels to take off each side.
+      move_px: how far to move what is left, see `moved`.
+    """
+
+    margin: int
+    move_px: float
+
+
+class _Chosen(NamedTuple):
+    """Degrades the chosen images of a batch by one part; a branch of `tf.cond`."""
+
+    part: Degradation
+    hr: tf.Tensor
+    latents: Sequence[tf.Tensor | None]
+    rows: tf.Tensor
+    inset: _Inset
+    training: bool
+
+    def __call__(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        part, (margin, move_px) = self.part, self.inset
+        hr = tf.gather(self.hr, self.rows)
+        latents = (
+            None if latent is None else tf.gather(latent, self.rows)
+            for latent in self.latents
+        )
+        own = moved(_inner(hr, margin), move_px)
+        degraded = part.apply(own, *latents, training=self.training)
+        target = degraded.target
+        if target is None:
+            target = _inner(hr, margin + _reach(move_px) + part.margin)
+        images = (degraded.lr, degraded.clean_lr, target)
+        return tuple(tf.cast(image, tf.float32) for image in images)
+
+
+class _Nothing(NamedTuple):
+    """The other branch: no images."""
+
+    hr: tf.Tensor
+    margin: int
+    scale: int
+
+    def __call__(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        height, width = (
+            side - 2 * self.margin for side in tf.unstack(tf.shape(self.hr))[1:3]
+        )
+        lr = tf.zeros([0, height // self.scale, width // self.scale, 3])
+        return lr, lr, tf.zeros([0, height, width, 3])
+
+
+def moved(hr: tf.Tensor, shift_px: float) -> tf.Tensor:
+    """Moves images up and to the left, by cubic interpolation (Keys, a = -0.5).
+
+    Args:
+      hr: [B, H, W, C].
+      shift_px: pixel x of the result is what lay at x + `shift_px`, in both directions.
+
+    Returns:
+      [B, H - 2 r, W - 2 r, C], the inner part, r being `_reach(shift_px)`.
+    """
+    reach = _reach(shift_px)
+    if not reach:
+        return hr
+    weights = cubic(np.arange(-reach, reach + 1) - shift_px)
+    for axis in (1, 2):
+        length = tf.shape(hr)[axis] - 2 * reach
+        hr = tf.add_n(
+            [
+                tf.cast(weight, hr.dtype)
+                * tf.gather(hr, tf.range(length) + start, axis=axis)
+                for start, weight in enumerate(weights)
+                if weight
+            ]
+        )
+    return hr
+
+
+def _reach(shift_px: float) -> int:
+    return math.ceil(abs(shift_px)) + 1 if shift_px else 0
+
+
+def _move_px(part_grid: str | None, grid: str | None, scale: int) -> float:
+    """How far HR images are moved for a part, so that its LR pixels lie on `grid`."""
+    if part_grid is None or grid is None:
+        return 0.0
+    places = {"pixel0": 0.0, "half_pixel": (scale - 1) / 2}
+    return places[grid] - places[part_grid]
+
+
+def _inner(images: tf.Tensor, margin: int) -> tf.Tensor:
+    return images[:, margin:-margin, margin:-margin] if margin else images
+
+
+def _fold(seed: tf.Tensor, stream: int) -> tf.Tensor:
+    return tf.random.experimental.stateless_fold_in(seed, stream)
