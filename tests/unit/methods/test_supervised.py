@@ -104,8 +104,6 @@ def test_previews_deployable_and_phases(pairs):
 def test_settings_that_cannot_work_are_refused():
     with pytest.raises(UserError, match="one of synthetic, real. Received: 'both'"):
         SupervisedConfig(pairs="both")
-    with pytest.raises(UserError, match="`degradation` must be one of bicubic"):
-        SupervisedConfig(degradation="bicubik")
     with pytest.raises(UserError, match="auto, pixel0, half_pixel. Received: 'pixel7'"):
         SupervisedConfig(pairs="real", grid="pixel7")
     with pytest.raises(ValueError, match="`grid` is for pairs=real"):
