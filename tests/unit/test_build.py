@@ -609,7 +609,7 @@ def test_supervised_makes_pairs_by_a_learned_degradation_too(bundles):
     wanted = load_bundle(bundle).network
     for location in (run, bundle):
         method = build_method(supervised(method_arg=(f"degradation={location}",)))
-        assert_equal_weights(method._degradation, wanted)
+        assert_equal_weights(method._maker.degradation, wanted)
         assert set(method.networks) == set(method.optimizers) == {"sr"}
     remarks = []
     mixture = (f"parts={run},bicubic", "probabilities=0.75,0.25")
