@@ -1,5 +1,6 @@
 """Makes LR images from HR photographs: `python -m pdm_tf.degrade --help`."""
 
+import contextlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,10 +8,14 @@ from typing import TYPE_CHECKING, Literal
 
 from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.core import predefined
 from pdm_tf.core.checks import check_flags
-from pdm_tf.core.images import list_images
+from pdm_tf.core.errors import ImageError
+from pdm_tf.core.images import image_size, list_images
+from pdm_tf.core.memory import free_mb
 from pdm_tf.core.progress import ProgressBar, Show
 from pdm_tf.core.quiet import quiet_start
+from pdm_tf.data.parallel import default_threads
 from pdm_tf.training.signals import GracefulStop, StopRequested
 
 if TYPE_CHECKING:
@@ -32,11 +37,8 @@ class DegradeConfig:
         "",
         "Degradation to apply: a run folder of pdm_tf.train (its learned "
         "degradation), a bundle (a folder with bundle.json), or the name of a "
-        "predefined one: `bicubic`, MATLAB's imresize; `awgn_blur`, a random "
-        "anisotropic Gaussian blur and white noise for each image; `gaussian_jpeg`, "
-        "the same and JPEG of a random quality. A name takes precedence over a folder "
-        "of that "
-        "name. Required.",
+        f"predefined one: {predefined.named()}. A name takes precedence over a folder "
+        "of that name. Required.",
         section="What",
         required=True,
     )
@@ -49,7 +51,9 @@ class DegradeConfig:
         "kernel_size=21, sigma_min_px=0.6, sigma_max_px=4.0 (HR pixels), "
         "noise_min_255=0, noise_max_255=15 (levels of 8 bit), grid=pixel0 or "
         "half_pixel; of gaussian_jpeg the same (noise_max_255=0) and quality_min=30, "
-        "quality_max=95, subsampling=420 or 444.",
+        "quality_max=95, subsampling=420 or 444; of all of them: "
+        "docs/guide/degrade.md. A name that does not exist is answered by those that "
+        "do.",
     )
     scale: int = flag(
         0,
@@ -89,10 +93,12 @@ class DegradeConfig:
     hr_files: Literal["link", "copy", "none"] = flag(
         "link",
         "HR files, cropped at the bottom and right until the scale divides "
-        "both sides. With several draws each has its own name in hr/: `link` makes the "
-        "second and further ones hard links to the first (copies where the file system "
-        "has no links; do not edit one in place), `copy` makes copies. `none` writes "
-        "LR images alone. Shards hold each HR image once.",
+        "both sides; sharpened where the degradation's target is, because they are "
+        "what a network should make of lr/. With several draws each has its own name "
+        "in hr/: `link` makes the second and further ones hard links to the first "
+        "(copies where the file system has no links; do not edit one in place), "
+        "`copy` makes copies. `none` writes LR images alone. Shards hold each HR image "
+        "once.",
     )
     shard_mb: int = flag(
         256,
@@ -104,7 +110,9 @@ class DegradeConfig:
         "Photographs worked on at once; 0 takes one per processor, at most "
         "8. Large ones are done in windows: one in work takes its 8-bit pixels, a "
         "quarter of them again for latents at x4, and a few hundred MB for a learned "
-        "degradation.",
+        "degradation. Chains that resize on the way (real_esrgan) have no windows: a "
+        "photograph takes about 200 MB for each megapixel; how much is said at the "
+        "start, and 0 takes no more at once than half the free memory holds.",
         section="How",
         at_least=0,
     )
@@ -124,7 +132,8 @@ SPEC = ProgramSpec(
     intro="Makes LR images from HR photographs with a learned or a predefined "
     "degradation, as training data for any super-resolution network. Writes 8-bit PNG, "
     "manifest.jsonl (one line for each LR image: files, sha256 of the source, draw, "
-    "seed, sizes [height, width], crop [top, left, height, width], noise_std_255, "
+    "seed, sizes [height, width], crop [top, left, height, width], hr_is_target: "
+    "whether hr/ holds a sharpened target instead of the photograph, noise_std_255, "
     "JPEG quality, index of the kernel; null where one does not apply) and kernels.npy "
     "([N, K, K] float32, correlated, centred on HR pixel scale * i (plus (scale-1)//2"
     " with grid=half_pixel); kernels that vary within an image are not stored, the "
@@ -205,7 +214,10 @@ def _degrade(
         **{name: getattr(config, name) for name in ("seed", "draws", "format")},
         "hr_files": config.hr_files,
     }
-    common = {"threads": config.threads, "on_progress": on_progress}
+    threads = config.threads
+    if degradation.context is None:
+        threads = _threads_for_whole(config, degradation.mb_per_megapixel)
+    common = {"threads": threads, "on_progress": on_progress}
     try:
         if config.format == "pairs":
             return make_degraded_pairs(
@@ -227,6 +239,27 @@ def _degrade(
         )
     except Stopped as error:
         raise StopRequested from error
+
+
+def _threads_for_whole(config: DegradeConfig, mb_per_megapixel: int) -> int:
+    """Says what memory whole photographs take; returns how many to work on at once."""
+    megapixels = []
+    for path in list_images(config.input_dir):
+        with contextlib.suppress(ImageError):  # named when it is its turn
+            height, width = image_size(path)
+            megapixels.append(height * width / 1e6)
+    largest = max(megapixels, default=0.0)
+    each_mb = max(largest * mb_per_megapixel, 1.0)
+    threads = config.threads or min(
+        default_threads(), max(1, int(free_mb() / 2 / each_mb))
+    )
+    print(
+        f"{config.degradation} works on whole photographs: the largest, of "
+        f"{largest:.1f} megapixels, takes about {each_mb:,.0f} MB, besides 1 GB for "
+        f"the program; at once: {threads}.",
+        file=sys.stderr,
+    )
+    return threads
 
 
 if __name__ == "__main__":

@@ -68,7 +68,8 @@ class Photograph:
     """A photograph and its LR images.
 
     Attributes:
-      hr_u8: [H, W, 3], cropped at the bottom and right to whole LR pixels.
+      hr_u8: [H, W, 3], cropped at the bottom and right to whole LR pixels; sharpened
+        where the degradation names another target than the photograph.
       lr_u8: one [h, w, 3] for each draw.
       rows: one for each draw: how it was made, for the manifest.
     """
@@ -154,13 +155,15 @@ def degrade_photograph(path: Path, name: str, request: Request) -> Photograph:
         raise ImageError(path, f"is smaller than {least} px, what is blurred ({found})")
     hr_u8 = np.ascontiguousarray(hr_u8[:height, :width])
     about = {"source": path.name, "sha256": hashlib.sha256(data).hexdigest()}
-    images, rows = [], []
+    images, rows, target_u8 = [], [], hr_u8
     for draw in range(request.draws):
         seed = image_seed(request.seed, name, draw)
         image = degrade_image(
             request.degradation, hr_u8, seed, should_stop=request.should_stop
         )
         images.append(image.lr_u8)
+        # The target is a function of the photograph: the same for each draw.
+        target_u8 = hr_u8 if image.target_u8 is None else image.target_u8
         rows.append(
             {
                 **about,
@@ -171,10 +174,11 @@ def degrade_photograph(path: Path, name: str, request: Request) -> Photograph:
                 "lr_size": list(image.lr_u8.shape[:2]),
                 "hr_size": [height, width],
                 "crop": [0, 0, height, width],
+                "hr_is_target": image.target_u8 is not None,
                 _KERNEL: _packed(image.kernel),
             }
         )
-    return Photograph(hr_u8, tuple(images), tuple(rows))
+    return Photograph(target_u8, tuple(images), tuple(rows))
 
 
 def write_manifest(folder: Path, rows: Iterable[dict[str, Any]]) -> Path:

@@ -17,6 +17,11 @@ Result = TypeVar("Result")
 OnProgress = Callable[[int, int], None]
 
 
+def default_threads() -> int:
+    """Returns one thread per processor, at most 8."""
+    return min(8, os.cpu_count() or 1)
+
+
 def in_threads(
     task: Callable[[Item], Result], items: Sequence[Item], threads: int = 0
 ) -> Iterator[Result]:
@@ -31,7 +36,7 @@ def in_threads(
       items: what to run it on.
       threads: how many; 0 takes one per processor, at most 8.
     """
-    threads = threads or min(8, os.cpu_count() or 1)
+    threads = threads or default_threads()
     pool = ThreadPoolExecutor(threads)
     pending: deque[Future[Result]] = deque()
     try:

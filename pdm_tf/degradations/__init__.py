@@ -25,11 +25,13 @@ from pdm_tf.degradations.mixed import MixedConfig, MixedDegradation
 from pdm_tf.degradations.noise_module import NoiseModule, NoiseModuleConfig
 from pdm_tf.degradations.pdm import PDM, PDMConfig, PDMLatents
 from pdm_tf.degradations.pool import PoolConfig, PoolDegradation
+from pdm_tf.degradations.real_esrgan import RealESRGANConfig, RealESRGANDegradation
 
 DEGRADATIONS: dict[str, type[Degradation]] = {
     "bicubic": BicubicDegradation,
     "awgn_blur": AwgnBlurDegradation,
     "gaussian_jpeg": GaussianJpegDegradation,
+    "real_esrgan": RealESRGANDegradation,
     "pool": PoolDegradation,
     "mixed": MixedDegradation,
 }
@@ -59,4 +61,6 @@ __all__ = [
     "PDMConfig",
     "PoolConfig",
     "PoolDegradation",
+    "RealESRGANConfig",
+    "RealESRGANDegradation",
 ]

@@ -32,7 +32,8 @@ class Degraded(NamedTuple):
       noise: [B, h, w, 1 or 3], or None without noise.
       quality: [B] JPEG quality, or None without JPEG.
       target: [B, H, W, 3] what an SR network should make of `lr`, without the margin,
-        where it is not the HR image itself, but e.g. a sharpened one; else None.
+        where it is not the HR image itself, but e.g. a sharpened one: a function of the
+        HR image, without randomness; else None.
     """
 
     lr: tf.Tensor
@@ -86,6 +87,7 @@ class Degradation(ABC):
         margin, or 0 where `synthesise` mirrors crops at their own edges instead.
       context: LR pixels around a window beyond which nothing changes its result
         (besides the margin); None if the whole image may.
+      mb_per_megapixel: memory that a whole photograph takes if `context` is None.
       grid_period: LR pixels after which JPEG's grid of blocks repeats; 0 without JPEG.
         A crop of a JPEG file begins anywhere on the grid, while a degradation begins it
         at the first pixel. To make crops like those, make as many pixels more in both
@@ -107,6 +109,7 @@ class Degradation(ABC):
     scale: int
     margin: int
     context: int | None = 0
+    mb_per_megapixel: int = 200
     grid_period: int = 0
     grid: str | None = None
     has_target: bool = False

@@ -6,6 +6,9 @@ and from the HR pixels below them with the margin of the blur; mirroring happens
 photograph's own edges alone, and so does the zero padding of convolutions. So windows
 leave no trace, and their size is a constant, not a setting: memory does not grow with
 the photograph, beyond its 8-bit pixels and what was drawn.
+
+A degradation without `context` is the exception: its only window is the photograph, and
+memory grows with it (`mb_per_megapixel`).
 """
 
 from collections.abc import Callable, Iterator
@@ -35,13 +38,16 @@ class DegradedImage(NamedTuple):
       lr_u8: [h, w, 3] uint8.
       kernel: [K, K] float32, or None: no kernel, or one for each pixel.
       noise_std_255: standard deviation of all the noise, in levels of 8 bit, or None.
-      quality: of JPEG, or None.
+      quality: of JPEG (the last of several), or None.
+      target_u8: [H, W, 3] uint8, what an SR network should make of it, or None: the
+        photograph itself.
     """
 
     lr_u8: np.ndarray
     kernel: np.ndarray | None
     noise_std_255: float | None
     quality: float | None
+    target_u8: np.ndarray | None = None
 
 
 class Span(NamedTuple):
@@ -85,7 +91,7 @@ def degrade_image(
         )
     latents = degradation.draw(1, height, width, tf.constant(seed, tf.int32))
     lr_u8 = np.empty((height, width, 3), np.uint8)
-    noise, degraded = _Moments(), None
+    noise, degraded, target_u8 = _Moments(), None, None
     for rows in _spans(height, tile, degradation.context):
         for columns in _spans(width, tile, degradation.context):
             if should_stop():
@@ -100,6 +106,11 @@ def degrade_image(
             )
             lr = degraded.lr.numpy()[0][inner]
             lr_u8[rows.first : rows.last, columns.first : columns.last] = to_u8(lr)
+            target = getattr(degraded, "target", None)
+            if target is not None:
+                if target_u8 is None:
+                    target_u8 = np.empty_like(hr_u8)
+                _put_target(target_u8, target, rows, columns, scale)
             if degraded.noise is not None:
                 noise.add(degraded.noise.numpy()[0][inner])
     quality = getattr(degraded, "quality", None)
@@ -108,6 +119,7 @@ def degrade_image(
         _kernel_of(degraded.kernel),
         None if degraded.noise is None else 255.0 * noise.std(),
         None if quality is None else float(np.asarray(quality).reshape(-1)[0]),
+        target_u8,
     )
 
 
@@ -133,6 +145,17 @@ def _hr_window(
         pads.append((max(-start, 0), max(stop - length, 0)))
     window_u8 = np.pad(hr_u8[tuple(cuts)], [*pads, (0, 0)], mode=degradation.edge)
     return window_u8 / 255.0
+
+
+def _put_target(
+    target_u8: np.ndarray, target: tf.Tensor, rows: Span, columns: Span, scale: int
+) -> None:
+    """Fills the HR pixels that belong to a window's inner part."""
+    to, of = [], []
+    for span in (rows, columns):
+        to.append(slice(span.first * scale, span.last * scale))
+        of.append(slice(*(scale * (i - span.start) for i in (span.first, span.last))))
+    target_u8[tuple(to)] = to_u8(target[0][tuple(of)].numpy())
 
 
 def _window(

@@ -25,26 +25,34 @@ def filter_image(image: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
 
     Args:
       image: [H, W, C] float32.
-      kernel: [K, K], K odd; taps are not flipped.
+      kernel: [K, K], K odd; taps are not flipped. With a single 1 in the middle no bit
+        changes.
 
     Returns:
       [H, W, C], in the range of `image` up to rounding where no tap is negative.
     """
     image, kernel = tf.convert_to_tensor(image), tf.convert_to_tensor(kernel)
+    middle = tf.shape(kernel)[0] // 2
+    is_delta = (tf.math.count_nonzero(kernel) == 1) & (kernel[middle, middle] == 1.0)
+    return tf.cond(
+        is_delta, lambda: tf.identity(image), lambda: _correlated(image, kernel)
+    )
+
+
+def _correlated(image: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
     radius = tf.shape(kernel)[0] // 2
     height, width, _ = tf.unstack(tf.shape(image))
-    image_shape = image.shape
-    image = tf.gather(image, mirrored_range(height, radius))
-    image = tf.gather(image, mirrored_range(width, radius), axis=1)
+    padded = tf.gather(image, mirrored_range(height, radius))
+    padded = tf.gather(padded, mirrored_range(width, radius), axis=1)
     lengths = tf.searchsorted(
         _QUICK_LENGTHS, tf.stack([height + 2 * radius, width + 2 * radius])
     )
     lengths = tf.gather(_QUICK_LENGTHS, lengths)
-    planes = tf.signal.rfft2d(tf.transpose(image, [2, 0, 1]), lengths)
+    planes = tf.signal.rfft2d(tf.transpose(padded, [2, 0, 1]), lengths)
     # The conjugate makes a correlation of the convolution.
     planes *= tf.math.conj(tf.signal.rfft2d(kernel, lengths))
     planes = tf.signal.irfft2d(planes, lengths)[:, :height, :width]
-    return tf.ensure_shape(tf.transpose(planes, [1, 2, 0]), image_shape)
+    return tf.ensure_shape(tf.transpose(planes, [1, 2, 0]), image.shape)
 
 
 def mirrored_range(length: tf.Tensor, around: tf.Tensor) -> tf.Tensor:

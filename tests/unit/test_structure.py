@@ -9,10 +9,10 @@ import pytest
 from tests.support import structure
 
 BOUNDS = {
-    "files": 231,
-    "lines": 43_800,
-    "imported_by_train": 127,
-    "importers_of_one": 57,
+    "files": 239,
+    "lines": 45_300,
+    "imported_by_train": 136,
+    "importers_of_one": 66,
     "circles": 0,
     "executed": 51,
     "calls_to_step": 8,
