@@ -7,6 +7,7 @@ did not exist (reference list B3, B35). That the smoke ones train: test_smoke_tr
 import dataclasses
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from pdm_tf import build
@@ -33,6 +34,8 @@ ROLES = {"init_sr": "sr", "init_degradation": "pdm", "features": "features"}
 PUBLISHED = {
     "bundles/edsr_x4": SR_NETS["edsr"],
     "bundles/bsrgan_x4": SR_NETS["rrdbnet"],
+    "bundles/esrgan_x4": SR_NETS["rrdbnet"],
+    "bundles/rrdb_psnr_x4": SR_NETS["rrdbnet"],
 }
 
 
@@ -44,7 +47,8 @@ def with_stand_ins(config, stand_in):
         for name, location in given.items()
         if location and location != "random"
     }
-    return dataclasses.replace(config, **replaced)
+    args = tuple(stand_in.of_setting(arg) for arg in config.degradation_arg)
+    return dataclasses.replace(config, **replaced, degradation_arg=args)
 
 
 @pytest.fixture(scope="module")
@@ -73,11 +77,30 @@ def stand_in(tmp_path_factory):
             made[location, role] = target
         return made[location, role]
 
+    def of_setting(arg):
+        """A setting whose value is a file of a pool, with a small one."""
+        name, _, location = arg.partition("=")
+        if not location.startswith("pools/"):
+            return arg
+        shape = {"kernels": (2, 5, 5), "noise": (2, 64, 64, 3)}[name]
+        values = np.random.default_rng(0).random(shape, np.float32)
+        values /= values.sum(axis=(1, 2), keepdims=True)
+        np.save(folder / f"{name}.npy", values)
+        return f"{name}={folder / name}.npy"
+
+    bundle.of_setting = of_setting
     return bundle
 
 
 # Networks of full size take seconds each; of these folders one is built by default.
-LARGE = ("forms", "pdm_srgan", "experiments")
+LARGE = (
+    "forms",
+    "pdm_srgan",
+    "experiments",
+    "supervised_gan",
+    "bsrnet_x4.flags",
+    "real_esrnet_x4.flags",
+)
 QUICK_LARGE = (
     "pdm_sr/forms/blur_noise_x4_noise_of_image.flags",
     "pdm_srgan/blur_x4_joint.flags",

@@ -68,6 +68,7 @@ GUIDES = (
     "export-and-serve",
     "weights",
     "sharper-results",
+    "predefined",
     "data",
     "benchmarks",
     "run-folder-and-exit-codes",
@@ -432,6 +433,14 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--hr_dir=photos/hr --init_sr=runs/mine --init_degradation=runs/mine "
     "--features=bundles/vgg19 --run_dir=runs/sharper": trains(
         "--hr_discriminator_arg=filters=4", NO_REPORT
+    ),
+    "python -m pdm_tf.train --method=supervised --method_arg=degradation=gaussian_jpeg "
+    "--hr_dir=photos/hr --run_dir=runs/general": trains("--lr_patch=16", NO_REPORT),
+    "python -m pdm_tf.train --method=supervised_gan "
+    "--method_arg=degradation=gaussian_jpeg --hr_dir=photos/hr "
+    "--init_sr=runs/general --features=bundles/vgg19 "
+    "--run_dir=runs/general_sharp": trains(
+        "--lr_patch=16", "--hr_discriminator_arg=filters=4", NO_REPORT
     ),
     "python -m pdm_tf.interpolate --model_a=runs/mine --model_b=runs/sharper "
     "--alpha=0.5 --output=bundles/between": interpolates,

@@ -3,9 +3,9 @@
 A stack of convolutions that judges each patch of its receptive field by itself. The
 PDM release uses 3x3 windows with instance normalisation and stride 1 everywhere in
 joint training (receptive field 11 px) or stride 2 in the two middle layers
-(degradation-only training, 25 px); the compared methods use 4x4 windows. All are
-settings of one class. The release emits 64 maps that its loss averages; this one emits
-one.
+(degradation-only training, 25 px); the compared methods use 4x4 windows, Ji et al. 2020
+with batch normalisation. All are settings of one class. The release emits 64 maps that
+its loss averages; this one emits one.
 """
 
 import dataclasses
@@ -15,7 +15,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.models.layers import InstanceNorm, PaddedConv2D
+from pdm_tf.models.layers import InstanceNorm, PaddedConv2D, batch_norm
 from pdm_tf.models.network import (
     Network,
     require_choice,
@@ -33,9 +33,9 @@ class PatchGANConfig:
       max_filters: ceiling of the doubling.
       kernel_size: side of every window.
       strides: one per convolution; its length is the depth.
-      normalization: "instance" (paper), "spectral" or "none". Instance normalisation
-        removes each image's contrast, and with it some evidence of how much blur there
-        is.
+      normalization: "instance" (paper), "batch", "spectral" or "none". Instance
+        normalisation removes each image's contrast, and with it some evidence of how
+        much blur there is.
     """
 
     filters: int = 64
@@ -46,7 +46,7 @@ class PatchGANConfig:
 
     def __post_init__(self) -> None:
         require_positive(self, "filters", "max_filters", "kernel_size")
-        require_choice(self, "normalization", ("instance", "spectral", "none"))
+        require_choice(self, "normalization", ("instance", "batch", "spectral", "none"))
         if len(self.strides) < 2 or min(self.strides) < 1:
             raise ValueError(
                 "`strides` of PatchGANConfig needs at least two entries of 1 or more. "
@@ -93,10 +93,10 @@ class PatchGAN(Network):
             )
         ]
         # Neither the first nor the last convolution is normalised.
+        kinds = {"instance": InstanceNorm, "batch": batch_norm}
+        make = kinds.get(config.normalization)
         self.norms = [
-            InstanceNorm(dtype=self.layer_dtype, name=f"norm_{i}")
-            if config.normalization == "instance"
-            else None
+            make(dtype=self.layer_dtype, name=f"norm_{i}") if make else None
             for i in range(1, depth - 1)
         ]
 
@@ -106,6 +106,6 @@ class PatchGAN(Network):
         for layer, norm in zip(self.convs[1:-1], self.norms, strict=True):
             x = layer(x, training=training)
             if norm is not None:
-                x = norm(x)
+                x = norm(x, training=training)
             x = tf.nn.leaky_relu(x, 0.2)
         return self.convs[-1](tf.cast(x, tf.float32), training=training)

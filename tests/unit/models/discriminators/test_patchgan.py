@@ -48,6 +48,39 @@ def test_forward_equals_numpy(variant, normalization):
     np.testing.assert_allclose(network(image)[0], x, rtol=1e-4, atol=1e-4)
 
 
+def test_batch_norm_is_over_all_images_in_training_and_remembered_after_it():
+    """Ji et al.'s: 4x4 windows, strides 2, 2, 2, 1, 1; both ends are left alone."""
+    config = dataclasses.replace(
+        BASELINES, strides=(2, 2, 2, 1, 1), normalization="batch"
+    )
+    network = config.build()
+    shake(network)
+    image = images(5, 2, 64, 64, 3)
+    maps = list(image.astype(np.float64))
+    pairs = zip(
+        network.convs, [None, *network.norms, None], config.strides, strict=True
+    )
+    for layer, norm, stride in pairs:
+        kernel, bias = layer.kernel.numpy(), layer.bias.numpy()
+        maps = [conv_oracle.conv2d(x, kernel, bias, stride, 1) for x in maps]
+        if norm is not None:
+            every = np.concatenate([x.reshape(-1, x.shape[-1]) for x in maps])
+            scale = norm.gamma.numpy() / np.sqrt(every.var(axis=0) + 1e-5)
+            mean, shift = every.mean(axis=0), norm.beta.numpy()
+            maps = [(x - mean) * scale + shift for x in maps]
+        if layer is not network.convs[-1]:
+            maps = [conv_oracle.leaky_relu(x, 0.2) for x in maps]
+    before = [norm.moving_mean.numpy() for norm in network.norms]
+    logits = network(image, training=True)
+    assert logits.shape == (2, 6, 6, 1)
+    np.testing.assert_allclose(logits, np.stack(maps), rtol=1e-3, atol=1e-3)
+    for norm, old in zip(network.norms, before, strict=True):
+        assert np.abs(norm.moving_mean.numpy() - old).max() > 0
+    one = network(image[:1])
+    np.testing.assert_array_equal(one, network(image[:1]))  # from what is remembered
+    assert np.abs(one - logits[:1]).max() > 1e-3
+
+
 @pytest.mark.parametrize(
     ("variant", "widths"),
     [("joint", [8, 16, 32, 32, 1]), ("baselines", [8, 16, 32, 32, 1])],
@@ -83,7 +116,7 @@ def test_receptive_field_is_the_support_of_a_logits_gradient(config, field):
     assert [s[-1] - s[0] + 1 for s in sides] == [field] * 2
 
 
-@pytest.mark.parametrize("normalization", ["instance", "spectral", "none"])
+@pytest.mark.parametrize("normalization", ["instance", "batch", "spectral", "none"])
 def test_every_variable_gets_a_gradient(normalization):
     network = dataclasses.replace(DEGRADATION, normalization=normalization).build()
     with tf.GradientTape() as tape:
@@ -139,7 +172,10 @@ def test_paper_settings_are_the_released_ones():
         ({"strides": (1,)}, "at least two entries .* Received: \\(1,\\)"),
         ({"strides": (1, 0, 1)}, "1 or more. Received: \\(1, 0, 1\\)"),
         ({"filters": 0}, "`filters` of PatchGANConfig .* Received: 0"),
-        ({"normalization": "batch"}, "instance, spectral, none. Received: 'batch'"),
+        (
+            {"normalization": "layer"},
+            "instance, batch, spectral, none. Received: 'layer'",
+        ),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes, message):
