@@ -51,6 +51,14 @@ class CompareConfig:
         "The row to compare with: best (for each metric) or the name of a method, "
         "bicubic included.",
     )
+    oracle: str = flag(
+        "",
+        "The row that was trained on the true degradation. The table then also shows "
+        "which share of its gain over --floor every row reaches.",
+    )
+    floor: str = flag(
+        BASELINE, "The row whose share of the oracle's gain is 0, with --oracle."
+    )
     hr_dir: str = flag(
         "",
         "Folder of HR images.",
@@ -97,6 +105,11 @@ class CompareConfig:
 
     def __post_init__(self) -> None:
         check_flags(self, "pdm_tf.compare")
+        if self.floor != BASELINE and not self.oracle:
+            raise UserError(
+                "--floor has no meaning without --oracle. "
+                f"Received: --floor={self.floor}."
+            )
         names = list(self.methods)
         if len(names) < len(self.model):
             raise UserError(
@@ -128,6 +141,8 @@ SPEC = ProgramSpec(
         "python -m pdm_tf.compare --model=PDM-SR=runs/a --model=ESRGAN=bundles/esrgan "
         "--model=paper=results/paper --hr_dir=val/hr --lr_dir=val/lr "
         "--output_dir=eval/comparison",
+        "python -m pdm_tf.compare --model=ours=eval/ours --model=true=eval/oracle "
+        "--oracle=true --output_dir=eval/comparison",
     ),
 )
 
@@ -183,7 +198,7 @@ def run_comparison(
                 say(f"{name}: {folder / _REPORT} is of the same model and settings")
         rows.append(Row(name, read_report(folder)))
         folders.append(folder)
-    comparison = compare(rows, config.against)
+    comparison = compare(rows, config.against, config.oracle, config.floor)
     crops = _crop_rows(comparison, rows, folders, config, warn)
     write_text_atomic(output / FILE, comparison_page(comparison, crops, made_by()))
     return comparison, write_comparison(comparison, output)

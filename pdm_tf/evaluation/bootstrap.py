@@ -78,6 +78,56 @@ def paired_interval(
     return bootstrap_interval(both, **settings)
 
 
+def share_interval(
+    values: Sequence[float],
+    floor: Sequence[float],
+    ceiling: Sequence[float],
+    *,
+    level: float = LEVEL,
+    resamples: int = RESAMPLES,
+    seed: int = SEED,
+) -> tuple[float, float] | None:
+    """BCa interval of (mean values - mean floor) / (mean ceiling - mean floor).
+
+    Args:
+      values, floor, ceiling: one for each image, the same images; an image counts
+        where all three are finite.
+      level, resamples, seed: see `bootstrap_interval`.
+
+    Returns:
+      (low, high), or None for fewer than two images, and where the denominator's own
+      interval holds 0: the share could then be anything.
+    """
+    gain = paired_interval(ceiling, floor, level=level, resamples=resamples, seed=seed)
+    samples = np.asarray([values, floor, ceiling], np.float64)
+    samples = samples[:, np.isfinite(samples).all(axis=0)]
+    if gain is None or gain[0] <= 0 <= gain[1] or samples.shape[1] < 2:
+        return None
+    shares = (samples[0] - samples[1]) / (samples[2] - samples[1])
+    if np.ptp(shares) == 0:
+        return float(shares[0]), float(shares[0])
+    from scipy.stats import bootstrap
+
+    def share(
+        values: np.ndarray, floor: np.ndarray, ceiling: np.ndarray, axis: int
+    ) -> np.ndarray:
+        over = values.mean(axis=axis) - floor.mean(axis=axis)
+        return over / (ceiling.mean(axis=axis) - floor.mean(axis=axis))
+
+    found = bootstrap(
+        tuple(samples),
+        share,
+        paired=True,
+        vectorized=True,
+        confidence_level=level,
+        n_resamples=resamples,
+        batch=max(1, _CHUNK // samples.shape[1]),
+        method="BCa",
+        random_state=np.random.default_rng(seed),
+    )
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
+
+
 def intervals_of(
     model: Mapping[str, Sequence[float]],
     baseline: Mapping[str, Sequence[float]],

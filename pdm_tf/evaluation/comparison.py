@@ -8,6 +8,10 @@ Means are over the images that every method has scored, and differences are take
 by image on them (`bootstrap.paired_interval`). Evaluations that cannot be compared are
 refused: another scale, border, kind of metric, or other images under the same names,
 which shows in the scores of bicubic.
+
+Where one row is an oracle (a network trained on the true degradation), what the others
+reach of its gain over the floor says more than decibels: 1 is all that learning a
+degradation can bring.
 """
 
 import math
@@ -16,7 +20,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.evaluation.bootstrap import LEVEL, bootstrap_interval, paired_interval
+from pdm_tf.evaluation.bootstrap import (
+    LEVEL,
+    bootstrap_interval,
+    paired_interval,
+    share_interval,
+)
 from pdm_tf.evaluation.results import BASELINE, finite_or_none
 
 BEST = "best"
@@ -38,12 +47,20 @@ class Row:
     report: Report
 
 
-def compare(methods: Sequence[Row], against: str = BEST) -> dict[str, Any]:
+def compare(
+    methods: Sequence[Row],
+    against: str = BEST,
+    oracle: str = "",
+    floor: str = BASELINE,
+) -> dict[str, Any]:
     """Makes the content of comparison.json.
 
     Args:
       methods: at least one, of different names.
       against: name of the row to compare with; BEST: for each metric the best row.
+      oracle: name of the row whose gain over `floor` the others are measured in; none:
+        no shares.
+      floor: name of the row whose share is 0.
 
     Raises:
       UserError: evaluations that cannot be compared, or no such row.
@@ -57,6 +74,16 @@ def compare(methods: Sequence[Row], against: str = BEST) -> dict[str, Any]:
             f"--against must be {BEST} or one of {', '.join(rows)}. "
             f"Received: {against!r}."
         )
+    if oracle:
+        for flag, name in (("oracle", oracle), ("floor", floor)):
+            if name not in rows:
+                raise UserError(
+                    f"--{flag} must be one of {', '.join(rows)}. Received: {name!r}."
+                )
+        if oracle == floor:
+            raise UserError(
+                f"--oracle and --floor must be different rows. Received: {oracle}."
+            )
     means = {
         who: {metric: _mean(values) for metric, values in table.items()}
         for who, table in rows.items()
@@ -68,6 +95,7 @@ def compare(methods: Sequence[Row], against: str = BEST) -> dict[str, Any]:
         "crop_border": first["crop_border"],
         "count": len(names),
         "against": against,
+        **({"oracle": oracle, "floor": floor} if oracle else {}),
         "level": LEVEL,
         "metrics": dict(metrics),
         "methods": [
@@ -80,6 +108,11 @@ def compare(methods: Sequence[Row], against: str = BEST) -> dict[str, Any]:
                 },
                 "rank": ranks[who],
                 "difference": _differences(who, rows, ranks, against, metrics),
+                **(
+                    {"share": _shares(rows[who], rows[oracle], rows[floor], metrics)}
+                    if oracle
+                    else {}
+                ),
             }
             for who in rows
         ],
@@ -229,6 +262,27 @@ def _differences(
             "mean": sum(both) / len(both) if both else None,
             "interval": _pair(paired_interval(ours, theirs)),
         }
+    return found
+
+
+def _shares(
+    values: Values, oracle: Values, floor: Values, metrics: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Metric -> {"value", "interval"}, parts of the oracle's gain over the floor.
+
+    None where the oracle has no gain, or no image has three finite scores.
+    """
+    found: dict[str, Any] = {}
+    for metric, spec in metrics.items():
+        three = zip(values[metric], floor[metric], oracle[metric], strict=True)
+        finite = [scores for scores in three if all(map(math.isfinite, scores))]
+        sign = 1 if spec["higher_is_better"] else -1
+        over = math.fsum(value - low for value, low, _ in finite)
+        gain = math.fsum(high - low for _, low, high in finite)
+        found[metric] = None
+        if sign * gain > 0:
+            ends = share_interval(values[metric], floor[metric], oracle[metric])
+            found[metric] = {"value": over / gain, "interval": _pair(ends)}
     return found
 
 

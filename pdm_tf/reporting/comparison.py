@@ -23,6 +23,10 @@ _TABLE = (
     "arrows point to what is better. The headings sort, by mouse or, once focused, by "
     "Enter and the space bar."
 )
+_SHARES = (
+    "0 % is the floor, 100 % the oracle: a network of the same kind and schedule, "
+    "trained on the true degradation. More than that is chance, or another network."
+)
 _CROPS = (
     "The same region of the same image, pixel by pixel, one image a row and one method "
     "a column. Images are chosen evenly by name, not by looks; the region is the most "
@@ -46,6 +50,9 @@ def markdown(comparison: Comparison) -> str:
     if len(comparison["methods"]) > 1:
         lines += ["", f"## {differences_title(comparison)}", ""]
         lines += text_table.markdown_table(difference_rows(comparison))
+    if "oracle" in comparison:
+        lines += ["", f"## {shares_title(comparison)}", ""]
+        lines += text_table.markdown_table(share_rows(comparison))
     lines += [f"\n{note}" for note in notes(comparison)]
     return "\n".join(lines) + "\n"
 
@@ -59,6 +66,9 @@ def terminal_text(comparison: Comparison) -> str:
     if len(comparison["methods"]) > 1:
         lines += ["", differences_title(comparison)]
         lines += text_table.aligned(difference_rows(comparison), rule=True)
+    if "oracle" in comparison:
+        lines += ["", shares_title(comparison)]
+        lines += text_table.aligned(share_rows(comparison), rule=True)
     return "\n".join([*lines, *("\n" + note for note in notes(comparison))])
 
 
@@ -67,6 +77,7 @@ def csv_text(comparison: Comparison) -> str:
     rows: list[list[Any]] = [
         ["method", "metric", "mean", "low", "high", "rank"]
         + ["compared_with", "difference", "difference_low", "difference_high"]
+        + ["share", "share_low", "share_high"]
     ]
     for method in comparison["methods"]:
         for metric in comparison["metrics"]:
@@ -76,7 +87,10 @@ def csv_text(comparison: Comparison) -> str:
             found = method["difference"][metric]
             if found:
                 row += [found["to"], found["mean"], *_ends(found["interval"])]
-            rows.append([*row, *[""] * (10 - len(row))])
+            row += [""] * (10 - len(row))
+            share = method.get("share", {}).get(metric)
+            row += [share["value"], *_ends(share["interval"])] if share else [""] * 3
+            rows.append(row)
     return text_table.csv_text(rows)
 
 
@@ -123,6 +137,35 @@ def difference_cell(spec: Mapping[str, Any], found: Mapping[str, Any] | None) ->
     about = "~ " if low <= 0 <= high else ""
     ends = " to ".join(number(spec, value, sign="+") for value in (low, high))
     return f"{about}{mean} ({ends})"
+
+
+def share_rows(comparison: Comparison) -> list[list[str]]:
+    """Headings, then per method its part of the oracle's gain, and the interval."""
+    metrics = comparison["metrics"]
+    rows = [["method", *metrics]]
+    for method in comparison["methods"]:
+        cells = [share_cell(method["share"][name]) for name in metrics]
+        rows.append([method["name"], *cells])
+    return rows
+
+
+def share_cell(found: Mapping[str, Any] | None) -> str:
+    """81 % (74 to 86)."""
+    if found is None:
+        return "no gain to share"
+    value = f"{100 * found['value']:.0f} %"
+    if found["interval"] is None:
+        return value
+    low, high = (f"{100 * end:.0f}" for end in found["interval"])
+    return value if low == high else f"{value} ({low} to {high})"
+
+
+def shares_title(comparison: Comparison) -> str:
+    """Names the rows between which shares are measured."""
+    return (
+        f"Share of the gain of {comparison['oracle']} over {comparison['floor']}, with "
+        f"its {comparison['level']:.0%} interval"
+    )
 
 
 def differences_title(comparison: Comparison) -> str:
@@ -223,6 +266,17 @@ def comparison_page(
             notes=notes(comparison),
         )
         sections.append(Section("differences", "Differences", "", body))
+    if "oracle" in comparison:
+        head, *rows = share_rows(comparison)
+        rows = [[minus(cell) for cell in row] for row in rows]
+        body = render(
+            "table",
+            caption=shares_title(comparison),
+            headings=head,
+            rows=rows,
+            notes=[],
+        )
+        sections.append(Section("shares", "Share of the oracle's gain", _SHARES, body))
     if crops:
         body = render("crops", crops=crops)
         sections.append(Section("crops", "Crops", _CROPS, body))

@@ -151,6 +151,15 @@ def compares(place: Path, command: str) -> None:
     assert check_html(page.read_text(encoding="utf-8")) == []
 
 
+def shows_shares(place: Path, command: str) -> None:
+    """Beside an evaluation that the comparison before it has made."""
+    made = place / "results" / "comparison" / "evaluations" / "last"
+    shutil.copytree(made, place / "results" / "oracle")
+    assert "Share of the gain of oracle over bicubic" in run(place, command)
+    comparison = read_json(place / "results" / "shares" / "comparison.json")
+    assert all("share" in method for method in comparison["methods"])
+
+
 def fits_niqe(place: Path, command: str) -> None:
     """On larger photographs than photos/ has here: 37 blocks at least."""
     more = (f"--images={samples.PHOTOS_FOR_HR}", "--sharpness=0.3")
@@ -387,6 +396,10 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "python -m pdm_tf.compare --model=averaged=results/small --model=last=runs/small "
     "--weights=raw --hr_dir=photos/val/hr --lr_dir=photos/val/lr "
     "--output_dir=results/comparison": compares,
+    "python -m pdm_tf.compare --model=ours=results/small "
+    "--model=oracle=results/oracle --oracle=oracle --output_dir=results/shares": (
+        shows_shares
+    ),
     "python -m pdm_tf.fit_niqe --images=photos/hr --output=niqe.npz": fits_niqe,
     "python -m pdm_tf.degrade --degradation=runs/small --input_dir=photos/hr "
     "--output_dir=photos/learned --draws=2": degrades,

@@ -81,6 +81,34 @@ def test_differences_are_paired_and_to_the_best_of_each_metric():
         compare(two(), against="C")
 
 
+def test_shares_of_the_gain_of_an_oracle():
+    """0 for the floor, 1 for the oracle; lower is better where it is so."""
+    assert "share" not in compare(two())["methods"][0]
+    comparison = compare(two(), oracle="A")
+    found = table(comparison, "share")
+    assert found["bicubic"]["psnr"]["value"] == 0
+    assert found["A"]["psnr"] == {"value": 1, "interval": [1, 1]}
+    # Means 22, 23.5 and 23; 0.6, 0.35 and 0.31667.
+    assert found["B"]["psnr"]["value"] == pytest.approx(2 / 3)
+    assert found["B"]["lpips_alex"]["value"] == pytest.approx(0.85 / 0.75)
+    none = table(compare(two(), oracle="bicubic", floor="A"), "share")
+    assert none["B"] == {"psnr": None, "lpips_alex": None}
+    for rows, message in [
+        ({"oracle": "C"}, "--oracle must be one of bicubic, A, B. Received: 'C'"),
+        ({"oracle": "A", "floor": "C"}, "--floor must be one of"),
+        ({"oracle": "A", "floor": "A"}, "different rows. Received: A"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            compare(two(), **rows)
+
+
+def test_infinite_scores_count_for_no_share():
+    methods = two()
+    methods[0].report["images"][2]["psnr"] = None
+    found = table(compare(methods, oracle="A"), "share")["B"]["psnr"]
+    assert found["value"] == pytest.approx((1.5 + 1.0) / (1.0 + 2.0))
+
+
 def test_equal_printed_values_rank_equally():
     """23.501 and 23.499 are both 23.50: both the best, and the next is the second."""
     methods = two()
@@ -175,6 +203,22 @@ def test_files_say_the_same(tmp_path):
     assert "23.50*" in text and "0.3500+" in text
     lines = text.splitlines()
     assert len({len(line) for line in lines[:2]}) == 1
+
+
+def test_files_show_the_shares():
+    comparison = compare(two(), oracle="A")
+    title = "Share of the gain of A over bicubic, with its 95% interval"
+    assert f"## {title}" in texts.markdown(comparison)
+    assert title in texts.terminal_text(comparison)
+    rows = list(csv.DictReader(io.StringIO(texts.csv_text(comparison))))
+    row = next(r for r in rows if (r["method"], r["metric"]) == ("B", "psnr"))
+    assert float(row["share"]) == pytest.approx(2 / 3)
+    assert "Share of the oracle" in texts.comparison_page(comparison, [], "now")
+    assert "Share" not in texts.comparison_page(compare(two()), [], "now")
+    assert texts.share_cell({"value": 0.806, "interval": [0.74, 0.86]}) == (
+        "81 % (74 to 86)"
+    )
+    assert texts.share_cell(None) == "no gain to share"
 
 
 def test_a_difference_that_may_be_chance_is_marked():
