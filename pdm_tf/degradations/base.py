@@ -133,6 +133,13 @@ class Degradation(ABC):
         del open_part
         return cls(scale, config)
 
+    def without_target(self) -> "Degradation":
+        """Returns the same, with LR images and targets made of HR images as they are.
+
+        For one that has a target, which overrides this.
+        """
+        return self
+
     @property
     def crop_margin(self) -> int:
         """HR pixels of context around training crops."""

@@ -88,7 +88,8 @@ class MixedDegradation(Degradation):
     """hr with the margin of the widest part -> Degraded by one part for each image.
 
     Latents are the part of each image and the latents of all parts. Kernels, noise and
-    qualities are not returned, since parts differ in what they have.
+    qualities are not returned, since parts differ in what they have. The target is the
+    HR image for all of them.
 
     Args:
       scale: downsampling factor.
@@ -116,6 +117,10 @@ class MixedDegradation(Degradation):
                     f"`parts` of mixed must be for one scale, {scale}. "
                     f"Received: {name}, which is for {part.scale}."
                 )
+        sharpening = [
+            n for n, p in zip(config.parts, parts, strict=True) if p.has_target
+        ]
+        parts = [part.without_target() for part in parts]
         self.scale, self.config, self._parts = scale, config, tuple(parts)
         grids = {part.grid for part in parts}
         self.grid = parts[0].grid if config.grid == "auto" else config.grid
@@ -135,15 +140,6 @@ class MixedDegradation(Degradation):
             _Inset(self.margin - margin, move)
             for margin, move in zip(margins, moves, strict=True)
         ]
-        for name, part, move in zip(config.parts, parts, moves, strict=True):
-            if part.has_target and move:
-                raise UserError(
-                    "A part of mixed that changes the HR images to aim at must not be "
-                    f"moved to another grid. Received: {name}, which has "
-                    f"grid={part.grid}; say --degradation_arg=grid={part.grid}, or "
-                    f"--degradation_arg=settings={name}.sharpen=false."
-                )
-        self.has_target = any(part.has_target for part in parts)
         seed = tf.zeros([2], tf.int32)
         self._counts = [len(part.draw(1, 8, 8, seed)) for part in parts]
         contexts = [part.context for part in parts]
@@ -154,6 +150,12 @@ class MixedDegradation(Degradation):
         self.on_host = any(part.on_host for part in parts)
         self.content = tuple(text for part in parts for text in part.content)
         self.remarks = tuple(line for part in parts for line in part.remarks)
+        if sharpening:
+            line = (
+                f"mixed: HR images are the target of {', '.join(sharpening)} too, not "
+                "sharpened ones: parts must not aim at different things"
+            )
+            self.remarks = (*self.remarks, line)
         if len(grids) > 1:
             others = [n for n, m in zip(config.parts, moves, strict=True) if m]
             line = f"mixed: {', '.join(others)} is brought to grid={self.grid}"
@@ -214,11 +216,11 @@ class MixedDegradation(Degradation):
         merged = (
             tf.dynamic_stitch(rows, images) for images in zip(*results, strict=True)
         )
-        lr, clean_lr, target = (
+        lr, clean_lr = (
             tf.ensure_shape(images, [hr.shape[0], *images.shape[1:]])
             for images in merged
         )
-        return Degraded(lr, clean_lr, target=target if self.has_target else None)
+        return Degraded(lr, clean_lr)
 
 
 class _Inset(NamedTuple):
@@ -243,7 +245,7 @@ class _Chosen(NamedTuple):
     inset: _Inset
     training: bool
 
-    def __call__(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def __call__(self) -> tuple[tf.Tensor, tf.Tensor]:
         part, (margin, move_px) = self.part, self.inset
         hr = tf.gather(self.hr, self.rows)
         latents = (
@@ -252,10 +254,7 @@ class _Chosen(NamedTuple):
         )
         own = moved(_inner(hr, margin), move_px)
         degraded = part.apply(own, *latents, training=self.training)
-        target = degraded.target
-        if target is None:
-            target = _inner(hr, margin + _reach(move_px) + part.margin)
-        images = (degraded.lr, degraded.clean_lr, target)
+        images = (degraded.lr, degraded.clean_lr)
         return tuple(tf.cast(image, tf.float32) for image in images)
 
 
@@ -266,12 +265,12 @@ class _Nothing(NamedTuple):
     margin: int
     scale: int
 
-    def __call__(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    def __call__(self) -> tuple[tf.Tensor, tf.Tensor]:
         height, width = (
             side - 2 * self.margin for side in tf.unstack(tf.shape(self.hr))[1:3]
         )
         lr = tf.zeros([0, height // self.scale, width // self.scale, 3])
-        return lr, lr, tf.zeros([0, height, width, 3])
+        return lr, lr
 
 
 def moved(hr: tf.Tensor, shift_px: float) -> tf.Tensor:

@@ -207,6 +207,12 @@ class RealESRGANDegradation(Degradation):
     def __init__(self, scale: int, config: RealESRGANConfig | None = None) -> None:
         self.scale = scale
         self.config = config or RealESRGANConfig()
+        self.has_target = self.config.sharpen
+
+    def without_target(self) -> "RealESRGANDegradation":
+        """Returns the same with `sharpen=False`."""
+        plain = dataclasses.replace(self.config, sharpen=False)
+        return RealESRGANDegradation(self.scale, plain)
 
     def draw(
         self, batch: int | tf.Tensor, height: int, width: int, seed: tf.Tensor
