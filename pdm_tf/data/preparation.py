@@ -48,12 +48,8 @@ def open_output(
       UserError: the output would be among the inputs, cannot be written, or was made
         with other settings.
     """
-    inside, folder = Path(os.path.realpath(output_dir)), Path(output_dir)
-    if inside.is_relative_to(os.path.realpath(input_dir)):
-        raise UserError(
-            f"--output_dir must lie outside {input_flag}, or its files would be inputs "
-            f"next time. Received: {output_dir} and {input_dir}."
-        )
+    check_outside(input_dir, output_dir, input_flag)
+    folder = Path(output_dir)
     record = folder / record_name
     before = read_json(record) if record.exists() else settings
     if before != settings:
@@ -63,6 +59,18 @@ def open_output(
         )
     written(record, lambda: write_json_atomic(record, settings))
     return folder
+
+
+def check_outside(
+    input_dir: str | Path, output_dir: str | Path, input_flag: str = "--input_dir"
+) -> None:
+    """Raises UserError where the output would be among the inputs."""
+    inside = Path(os.path.realpath(output_dir))
+    if inside.is_relative_to(os.path.realpath(input_dir)):
+        raise UserError(
+            f"--output_dir must lie outside {input_flag}, or its files would be inputs "
+            f"next time. Received: {output_dir} and {input_dir}."
+        )
 
 
 def _listed(settings: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -29,6 +30,7 @@ from pdm_tf import fetch_weights, samples
 from pdm_tf.cli.flag_set import parse
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
+from pdm_tf.estimation import kernel_pool
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
 from tests.support import ncnn_writer
 from tests.support.exporting import stages_here
@@ -36,6 +38,7 @@ from tests.support.html_check import check_html
 from tests.support.programs import run_here
 from tests.support.serving import free_ports, server_process
 from tests.unit.data.published import write_2017
+from tests.unit.estimation.fake_gans import FakeGANs
 from tests.unit.interop import torch_writer
 from tests.unit.interop.published import edsr_arrays, vgg19_arrays
 
@@ -50,6 +53,10 @@ TINY_BLUR = (
     "--discriminator_arg=filters=4",
 )
 TINY_PDM = (*TINY_BLUR, "--noise_arg=num_blocks=1", "--noise_arg=filters=4")
+POOL = (
+    "--degradation_arg=kernels=pools/mine/kernels.npy "
+    "--degradation_arg=noise=pools/mine/noise.npy"
+)
 NO_REPORT = "--report=off"  # one of runs/mine and one of runs/small are enough
 
 
@@ -69,6 +76,7 @@ GUIDES = (
     "weights",
     "sharper-results",
     "predefined",
+    "pool",
     "data",
     "benchmarks",
     "run-folder-and-exit-codes",
@@ -198,6 +206,32 @@ def degrades(place: Path, command: str) -> None:
         assert len(list_images(place / "photos/learned" / side)) == 6
     kernels = np.load(place / "photos/learned/kernels.npy")
     assert kernels.shape == (6, 21, 21)
+
+
+def estimates_kernels(place: Path, command: str) -> None:
+    """With GANs that find a Gaussian at once, since training them takes minutes."""
+    with mock.patch.object(kernel_pool, "KernelGANs", FakeGANs):
+        assert "3 kernels" in run(place, command, "--crop_size=32", "--steps=1")
+    page = GUIDE["pool"]
+    tree = page[page.index("pools/mine/\n") :].split("```")[0].splitlines()[1:]
+    drawn = {name.rstrip("/") for line in tree for name in line[:16].split()}
+    made = {path.name for path in (place / "pools/mine").iterdir()}
+    made = {name for name in made if not name.startswith(".")}
+    assert made == drawn
+    assert np.load(place / "pools/mine/kernels.npy").shape == (3, 25, 25)
+    row = read_json(place / "pools/mine/kernels.json")["photographs"][0]
+    for name in row.keys() - {"name", "kernel"}:
+        assert f"`{name}`" in page
+
+
+def collects_noise(place: Path, command: str) -> None:
+    assert "patches of 8x8 from" in run(place, command)
+    assert np.load(place / "pools/mine/noise.npy").shape[1:] == (8, 8, 3)
+
+
+def degrades_with_the_pool(place: Path, command: str) -> None:
+    run(place, command)
+    assert len(list_images(place / "photos/pooled/lr")) == 3
 
 
 def imports(layout: str, arrays: Any) -> Callable[[Path, str], None]:
@@ -453,6 +487,21 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--method_arg=degradation=gaussian_jpeg --hr_dir=photos/hr "
     "--init_sr=runs/general --features=bundles/vgg19 "
     "--run_dir=runs/general_sharp": trains(
+        "--lr_patch=16", "--hr_discriminator_arg=filters=4", NO_REPORT
+    ),
+    "python -m pdm_tf.kernelgan --input_dir=photos/lr --output_dir=pools/mine": (
+        estimates_kernels
+    ),
+    "python -m pdm_tf.noise_pool --input_dir=photos/lr --output_dir=pools/mine": (
+        collects_noise
+    ),
+    "python -m pdm_tf.degrade --degradation=pool "
+    f"{POOL} --input_dir=photos/hr --output_dir=photos/pooled": degrades_with_the_pool,
+    f"python -m pdm_tf.train --method=supervised --method_arg=degradation=pool {POOL} "
+    "--hr_dir=photos/hr --run_dir=runs/pooled": trains("--lr_patch=16", NO_REPORT),
+    "python -m pdm_tf.train --method=supervised_gan --method_arg=degradation=pool "
+    f"{POOL} --hr_dir=photos/hr --init_sr=runs/pooled --features=bundles/vgg19 "
+    "--run_dir=runs/pooled_sharp": trains(
         "--lr_patch=16", "--hr_discriminator_arg=filters=4", NO_REPORT
     ),
     "python -m pdm_tf.interpolate --model_a=runs/mine --model_b=runs/sharper "

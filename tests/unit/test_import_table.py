@@ -46,6 +46,8 @@ TABLE = {
         KERAS | {"scipy"},
         {"models.features", "bundles.bundle", "ops", "core"},
     ),
+    # scipy: splines that centre kernels, convolutions.
+    "estimation": (KERAS | {"scipy"}, {"models", "ops", "core"}),
     "interop": (
         KERAS | {"safetensors", "ml_dtypes"},
         {"bundles.networks", "models", "degradations", "core"},
@@ -84,7 +86,7 @@ TABLE = {
         set(
             "build cli evaluation training inference interop core data samples "
             "bundles.bundle models.network benchmarks reporting train_config "
-            "evaluate report run metrics".split()
+            "estimation evaluate report run metrics".split()
         ),
     ),
     # cli: the flags of its programs; samples: the certificate is measured on a
