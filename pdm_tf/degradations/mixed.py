@@ -62,26 +62,30 @@ class MixedConfig:
                     "`probabilities` of mixed must be 0 or more and sum to 1. "
                     f"Received: {given}, which sum to {total:g}."
                 )
-        for setting in self.settings:
-            self._part_of(setting)
+        self._whole_settings()
 
     def settings_of(self, part: str) -> list[str]:
         """Returns the `key=value` settings that belong to a part."""
-        return [
-            setting[len(part) + 1 :]
-            for setting in self.settings
-            if self._part_of(setting) == part
-        ]
+        return [setting for owner, setting in self._whole_settings() if owner == part]
 
-    def _part_of(self, setting: str) -> str:
-        # Names of folders may hold dots: the longest part that fits is meant.
-        fitting = [part for part in self.parts if setting.startswith(f"{part}.")]
-        if not fitting or "=" not in setting:
-            raise UserError(
-                "`settings` of mixed must be written part.key=value, with a part of "
-                f"{', '.join(self.parts) or '`parts`'}. Received: {setting!r}."
-            )
-        return max(fitting, key=len)
+    def _whole_settings(self) -> list[tuple[str, str]]:
+        """Lists (part, key=value); values that are lists come in several texts."""
+        found: list[tuple[str, str]] = []
+        for text in self.settings:
+            # Names of folders may hold dots: the longest part that fits is meant.
+            fitting = [part for part in self.parts if text.startswith(f"{part}.")]
+            if fitting and "=" in text:
+                part = max(fitting, key=len)
+                found.append((part, text[len(part) + 1 :]))
+            elif found and "=" not in text:
+                part, setting = found.pop()
+                found.append((part, f"{setting},{text}"))
+            else:
+                raise UserError(
+                    "`settings` of mixed must be written part.key=value, with a part "
+                    f"of {', '.join(self.parts) or '`parts`'}. Received: {text!r}."
+                )
+        return found
 
 
 class MixedDegradation(Degradation):

@@ -234,6 +234,20 @@ def degrades_with_the_pool(place: Path, command: str) -> None:
     assert len(list_images(place / "photos/pooled/lr")) == 3
 
 
+def degrades_from_a_pool(place: Path, command: str) -> None:
+    """Every kernel is one of the pool's, and the pool is on record."""
+    run(place, command)
+    output = place / "photos" / "sensor"
+    used, pool = (
+        np.load(folder / "kernels.npy")
+        for folder in (output, place / "photos" / "learned")
+    )
+    distances = np.abs(used[:, None] - pool[None]).max(axis=(2, 3))
+    assert (distances.min(axis=1) < 1e-6).all()
+    record = read_json(output / "degrade.json")
+    assert record["content"][0].startswith("kernels-")
+
+
 def imports(layout: str, arrays: Any) -> Callable[[Path, str], None]:
     """A file of the published names, as small as its user's network."""
 
@@ -504,6 +518,14 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--run_dir=runs/pooled_sharp": trains(
         "--lr_patch=16", "--hr_discriminator_arg=filters=4", NO_REPORT
     ),
+    "python -m pdm_tf.train --method=supervised --method_arg=degradation=mixed "
+    "--degradation_arg=parts=runs/small,real_esrgan "
+    "--degradation_arg=probabilities=0.8,0.2 --hr_dir=photos/hr "
+    "--run_dir=runs/robust": trains("--lr_patch=16", NO_REPORT),
+    "python -m pdm_tf.degrade --degradation=pool "
+    "--degradation_arg=kernels=photos/learned/kernels.npy "
+    "--degradation_arg=read_max=0.01 --input_dir=photos/hr "
+    "--output_dir=photos/sensor": degrades_from_a_pool,
     "python -m pdm_tf.interpolate --model_a=runs/mine --model_b=runs/sharper "
     "--alpha=0.5 --output=bundles/between": interpolates,
     "python -m pdm_tf.prepare --task=tfrecord --input_dir=photos/hr "

@@ -58,6 +58,16 @@ def test_a_part_of_probability_0_never_occurs_and_equal_ones_are_the_default():
     assert 0.4 < even.mean() < 0.6
 
 
+def test_settings_of_parts_may_be_lists():
+    config = MixedConfig(
+        parts=("runs/a.b", "runs/a", "c"),
+        settings=("c.x=1", "2", "c.y=3", "runs/a.b.x=5", "runs/a.y=2", "7"),
+    )
+    assert config.settings_of("c") == ["x=1,2", "y=3"]
+    assert config.settings_of("runs/a.b") == ["x=5"]
+    assert config.settings_of("runs/a") == ["y=2,7"]
+
+
 def test_images_get_what_their_part_makes_of_them_alone():
     """With a real mixture: the same latents, the same image, bit for bit."""
     args = ["parts=awgn_blur,gaussian_jpeg", "settings=awgn_blur.noise_max_255=4"]
@@ -140,6 +150,7 @@ def test_parts_of_another_grid_are_brought_to_one(grid):
             ["parts=bicubic,awgn_blur", "settings=pool.kernels=a"],
             "part.key=value, with a part of bicubic, awgn_blur",
         ),
+        (["parts=bicubic,awgn_blur", "settings=5"], "part.key=value, with a part of"),
         (
             ["parts=bicubic,awgn_blur", "settings=awgn_blur.sigma=1"],
             "AwgnBlurConfig has no setting 'sigma'",
