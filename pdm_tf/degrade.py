@@ -110,9 +110,10 @@ class DegradeConfig:
         "Photographs worked on at once; 0 takes one per processor, at most "
         "8. Large ones are done in windows: one in work takes its 8-bit pixels, a "
         "quarter of them again for latents at x4, and a few hundred MB for a learned "
-        "degradation. Chains that resize on the way (real_esrgan) have no windows: a "
-        "photograph takes about 200 MB for each megapixel; how much is said at the "
-        "start, and 0 takes no more at once than half the free memory holds.",
+        "degradation. Chains that resize on the way (real_esrgan, bsrgan) have no "
+        "windows: a photograph takes 150 to 300 MB for each megapixel; how much is "
+        "said at the start, and 0 takes no more at once than half the free memory "
+        "holds.",
         section="How",
         at_least=0,
     )

@@ -108,6 +108,46 @@ def require_not_below(
             )
 
 
+def require_interval(
+    settings: Any, name: str, least: float, most: float | None = None
+) -> None:
+    """Raises ValueError where a component's setting is no interval.
+
+    Args:
+      settings: dataclass of a component.
+      name: field with its two ends, which may be equal.
+      least, most: what the ends may be; no upper limit without `most`.
+    """
+    ends = getattr(settings, name)
+    limit = f"from {least} on" if most is None else f"within {least}..{most}"
+    in_order = len(ends) == 2 and least <= ends[0] <= ends[1]
+    if not in_order or (most is not None and ends[1] > most):
+        raise ValueError(
+            f"`{name}` of {type(settings).__name__} must be two numbers in order, "
+            f"{limit}. Received: {ends}."
+        )
+
+
+def require_probability(settings: Any, *names: str) -> None:
+    """Raises ValueError for the first of these fields that is not within 0..1."""
+    for name in names:
+        if not 0 <= getattr(settings, name) <= 1:
+            raise ValueError(
+                f"`{name}` of {type(settings).__name__} must be within 0..1. "
+                f"Received: {getattr(settings, name)}."
+            )
+
+
+def require_probabilities(settings: Any, name: str, count: int) -> None:
+    """Raises ValueError where a field is not `count` probabilities that sum to 1."""
+    values = getattr(settings, name)
+    if len(values) != count or min(values) < 0 or abs(sum(values) - 1) > 1e-6:
+        raise ValueError(
+            f"`{name}` of {type(settings).__name__} must be {count} probabilities "
+            f"that sum to 1. Received: {values}."
+        )
+
+
 def check_cut_tiles(tile: int, tile_step: int) -> None:
     """Raises UserError where tiles that are cut out of photographs leave gaps."""
     if not 0 <= tile_step <= tile:

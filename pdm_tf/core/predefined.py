@@ -11,6 +11,10 @@ ABOUT = {
     "sinc filter; its target is the HR image sharpened (sharpen=false: as it is)",
     "pool": "kernels and noise from files (kernels=FILE, noise=FILE or folder)",
     "mixed": "one of several for each image (parts=NAME,NAME,..., probabilities=...)",
+    "bsrgan": "two blurs, shrinking in two parts, noise and JPEG in a random order, "
+    "and JPEG again",
+    "bsrgan_plus": "twice blur, resizing, Gaussian, Poisson and multiplicative noise, "
+    "with JPEG; its target is the HR image sharpened (sharpen=false: as it is)",
 }
 
 

@@ -15,6 +15,8 @@ from pdm_tf.degradations.base import (
     NoSettings,
 )
 from pdm_tf.degradations.bicubic import BicubicDegradation
+from pdm_tf.degradations.bsrgan import BsrganConfig, BsrganDegradation
+from pdm_tf.degradations.bsrgan_plus import BsrganPlusConfig, BsrganPlusDegradation
 from pdm_tf.degradations.gaussian_jpeg import (
     GaussianJpegConfig,
     GaussianJpegDegradation,
@@ -34,6 +36,8 @@ DEGRADATIONS: dict[str, type[Degradation]] = {
     "real_esrgan": RealESRGANDegradation,
     "pool": PoolDegradation,
     "mixed": MixedDegradation,
+    "bsrgan": BsrganDegradation,
+    "bsrgan_plus": BsrganPlusDegradation,
 }
 
 __all__ = [
@@ -44,6 +48,10 @@ __all__ = [
     "AwgnBlurConfig",
     "AwgnBlurDegradation",
     "BicubicDegradation",
+    "BsrganConfig",
+    "BsrganDegradation",
+    "BsrganPlusConfig",
+    "BsrganPlusDegradation",
     "Degradation",
     "Degraded",
     "GaussianJpegConfig",

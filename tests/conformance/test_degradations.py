@@ -10,7 +10,13 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.core.predefined import ABOUT
-from pdm_tf.degradations import DEGRADATIONS, BatchShard, RealESRGANConfig
+from pdm_tf.degradations import (
+    DEGRADATIONS,
+    BatchShard,
+    BsrganConfig,
+    BsrganPlusConfig,
+    RealESRGANConfig,
+)
 from tests.support.predefined import example
 from tests.unit.degradations.networks import tiny_pdm
 
@@ -34,6 +40,16 @@ QUIET_CHAINS = {
         quality2=(100, 100),
         resize=(0.7, 1.5),
         resize2=(0.7, 1.2),
+    ),
+    "bsrgan": BsrganConfig(
+        noise_probability=0.0, jpeg_probability=0.0, final_jpeg=False
+    ),
+    "bsrgan_plus": BsrganPlusConfig(
+        noise_probability=0.0,
+        poisson_probability=0.0,
+        speckle_probability=0.0,
+        jpeg_probability=0.0,
+        final_jpeg=False,
     ),
 }
 

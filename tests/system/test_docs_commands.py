@@ -248,6 +248,19 @@ def degrades_from_a_pool(place: Path, command: str) -> None:
     assert record["content"][0].startswith("kernels-")
 
 
+def makes_pairs(folder: str) -> Callable[[Path, str], None]:
+    """A predefined degradation: LR and HR images under the same names."""
+
+    def check(place: Path, command: str) -> None:
+        run(place, command)
+        lr, hr = (list_images(place / folder / side) for side in ("lr", "hr"))
+        assert [path.name for path in lr] == [path.name for path in hr] and lr
+        sizes = [[read_rgb_u8(p).shape[:2] for p in side] for side in (lr, hr)]
+        assert [(4 * h, 4 * w) for h, w in sizes[0]] == sizes[1]
+
+    return check
+
+
 def imports(layout: str, arrays: Any) -> Callable[[Path, str], None]:
     """A file of the published names, as small as its user's network."""
 
@@ -451,6 +464,8 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "python -m pdm_tf.fit_niqe --images=photos/hr --output=niqe.npz": fits_niqe,
     "python -m pdm_tf.degrade --degradation=runs/small --input_dir=photos/hr "
     "--output_dir=photos/learned --draws=2": degrades,
+    "python -m pdm_tf.degrade --degradation=bsrgan --input_dir=photos/hr "
+    "--output_dir=photos/bsrgan": makes_pairs("photos/bsrgan"),
     "python -m pdm_tf.train --method=supervised --method_arg=pairs=real "
     "--hr_dir=photos/learned/hr --lr_dir=photos/learned/lr "
     "--run_dir=runs/supervised": trains(NO_REPORT),
