@@ -14,6 +14,7 @@ import math
 import tensorflow as tf
 
 from pdm_tf.degradations.base import Degradation, Degraded, Latents
+from pdm_tf.degradations.draws import folded
 from pdm_tf.ops.blur import GRIDS, blur_downsample, grid_geometry
 from pdm_tf.ops.blur_kernels import gaussian_kernels
 
@@ -82,7 +83,7 @@ class AwgnBlurDegradation(Degradation):
         config = self.config
 
         def uniform(stream: int, low: float, high: float, *shape: int) -> tf.Tensor:
-            unit = tf.random.stateless_uniform([batch, *shape], _fold(seed, stream))
+            unit = tf.random.stateless_uniform([batch, *shape], folded(seed, stream))
             return low + (high - low) * unit
 
         sigmas_px = uniform(0, config.sigma_min_px, config.sigma_max_px, 2)
@@ -91,7 +92,7 @@ class AwgnBlurDegradation(Degradation):
             sigmas_px, theta_rad, config.kernel_size, self._centre_px
         )
         std = uniform(2, config.noise_min_255, config.noise_max_255, 1, 1, 1) / 255.0
-        white = tf.random.stateless_normal([batch, height, width, 3], _fold(seed, 3))
+        white = tf.random.stateless_normal([batch, height, width, 3], folded(seed, 3))
         return kernel, std * white
 
     def apply(
@@ -108,7 +109,3 @@ class AwgnBlurDegradation(Degradation):
             border="valid",
         )
         return Degraded(clean_lr + noise, clean_lr, kernel, noise)
-
-
-def _fold(seed: tf.Tensor, stream: int) -> tf.Tensor:
-    return tf.random.experimental.stateless_fold_in(tf.cast(seed, tf.int32), stream)

@@ -1,4 +1,4 @@
-"""Random numbers for the chains of predefined degradations: one row for each image.
+"""Random numbers of degradations: streams of a seed, one row for each image.
 
 Each call takes the next stream of the seed, so numbers depend on the seed, on the order
 of the calls, and on the row, not on how many rows there are.
@@ -47,4 +47,9 @@ class Draws:
 
     def _next(self) -> tf.Tensor:
         self._streams += 1
-        return tf.random.experimental.stateless_fold_in(self._seed, self._streams)
+        return folded(self._seed, self._streams)
+
+
+def folded(seed: tf.Tensor, stream: int | tf.Tensor) -> tf.Tensor:
+    """Returns the seed, [2] int32, of one of the streams of a seed."""
+    return tf.random.experimental.stateless_fold_in(tf.cast(seed, tf.int32), stream)

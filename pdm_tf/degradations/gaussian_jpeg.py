@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from pdm_tf.degradations.awgn_blur import AwgnBlurConfig, AwgnBlurDegradation
 from pdm_tf.degradations.base import Degraded, Latents
+from pdm_tf.degradations.draws import folded
 from pdm_tf.ops.jpeg import grid_period, jpeg
 
 
@@ -59,7 +60,7 @@ class GaussianJpegDegradation(AwgnBlurDegradation):
 
     def draw(self, batch: int, height: int, width: int, seed: tf.Tensor) -> Latents:
         """Draws the latents of `awgn_blur`, and quality [B]."""
-        key = tf.random.experimental.stateless_fold_in(tf.cast(seed, tf.int32), 4)
+        key = folded(seed, 4)
         quality = tf.random.stateless_uniform(
             [batch],
             key,

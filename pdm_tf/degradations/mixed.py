@@ -21,6 +21,7 @@ from pdm_tf.core.checks import require_one_of
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.imresize import cubic
 from pdm_tf.degradations.base import Degradation, Degraded, Latents, OpenPart
+from pdm_tf.degradations.draws import folded
 from pdm_tf.ops.blur import GRIDS
 
 _SUM_TOLERANCE = 1e-3
@@ -189,11 +190,11 @@ class MixedDegradation(Degradation):
         seed = tf.cast(seed, tf.int32)
         shares = self.config.probabilities or [1.0] * len(self._parts)
         edges = np.cumsum(shares) / np.sum(shares)
-        unit = tf.random.stateless_uniform([batch], _fold(seed, 0))
+        unit = tf.random.stateless_uniform([batch], folded(seed, 0))
         inner = tf.constant(edges[:-1], tf.float32)
         choice = tf.reduce_sum(tf.cast(unit[:, None] >= inner, tf.int32), axis=1)
         latents = (
-            part.draw(batch, height, width, _fold(seed, 1 + index))
+            part.draw(batch, height, width, folded(seed, 1 + index))
             for index, part in enumerate(self._parts)
         )
         return choice, *(latent for some in latents for latent in some)
@@ -318,7 +319,3 @@ def _move_px(part_grid: str | None, grid: str | None, scale: int) -> float:
 
 def _inner(images: tf.Tensor, margin: int) -> tf.Tensor:
     return images[:, margin:-margin, margin:-margin] if margin else images
-
-
-def _fold(seed: tf.Tensor, stream: int) -> tf.Tensor:
-    return tf.random.experimental.stateless_fold_in(seed, stream)

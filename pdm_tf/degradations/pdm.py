@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.degradations.base import Degradation, Degraded
+from pdm_tf.degradations.draws import folded
 from pdm_tf.degradations.jpeg_module import JPEGModule, JPEGModuleConfig
 from pdm_tf.degradations.kernel_module import KernelModuleConfig
 from pdm_tf.degradations.noise_module import NoiseModule, NoiseModuleConfig
@@ -325,8 +326,4 @@ def _normal(
 ) -> tf.Tensor:
     if latent == "zero":
         return tf.zeros(shape)
-    return tf.random.stateless_normal(shape, _fold(seed, index))
-
-
-def _fold(seed: tf.Tensor, data: int) -> tf.Tensor:
-    return tf.random.experimental.stateless_fold_in(tf.cast(seed, tf.int32), data)
+    return tf.random.stateless_normal(shape, folded(seed, index))

@@ -18,6 +18,7 @@ from pdm_tf.core.checks import require_one_of
 from pdm_tf.core.errors import UserError
 from pdm_tf.degradations.base import Degradation, Degraded, Latents
 from pdm_tf.degradations.bicubic import BicubicDegradation
+from pdm_tf.degradations.draws import folded
 from pdm_tf.degradations.pool_files import read_kernels, read_noise
 from pdm_tf.ops.blur import GRIDS, blur_downsample, grid_geometry
 
@@ -138,7 +139,7 @@ class PoolDegradation(Degradation):
             noise = mosaic(self._noise, batch, height, width, seed)
         elif config.has_sensor_noise:
             shape = [batch, height, width, 3]
-            noise = tf.random.stateless_normal(shape, _fold(seed, 4))
+            noise = tf.random.stateless_normal(shape, folded(seed, 4))
             read = _uniform(batch, seed, 5, config.read_min, config.read_max)
             shot = _uniform(batch, seed, 6, config.shot_min, config.shot_max)
         return kernel, noise, read, shot
@@ -206,7 +207,7 @@ def _index(
     count: int | tf.Tensor, pool: tf.Tensor, seed: tf.Tensor, stream: int
 ) -> tf.Tensor:
     return tf.random.stateless_uniform(
-        [count], _fold(seed, stream), 0, pool.shape[0], tf.int32
+        [count], folded(seed, stream), 0, pool.shape[0], tf.int32
     )
 
 
@@ -215,16 +216,12 @@ def _offset(
 ) -> tf.Tensor:
     """[batch] int32, uniform in 0..largest."""
     return tf.random.stateless_uniform(
-        [batch], _fold(seed, stream), 0, largest + 1, tf.int32
+        [batch], folded(seed, stream), 0, largest + 1, tf.int32
     )
 
 
 def _uniform(
     batch: int | tf.Tensor, seed: tf.Tensor, stream: int, low: float, high: float
 ) -> tf.Tensor:
-    unit = tf.random.stateless_uniform([batch, 1], _fold(seed, stream))
+    unit = tf.random.stateless_uniform([batch, 1], folded(seed, stream))
     return low + (high - low) * unit
-
-
-def _fold(seed: tf.Tensor, stream: int) -> tf.Tensor:
-    return tf.random.experimental.stateless_fold_in(tf.cast(seed, tf.int32), stream)
