@@ -20,9 +20,10 @@ from tests.support import golden
 SMOKE = sorted(
     path.relative_to(CONFIGS) for path in (CONFIGS / "smoke").rglob("*.flags")
 )
-# About 20 s each, and their steps are tested in tests/unit: the forms of the model, and
-# the JPEG module.
-SLOW = [path for path in SMOKE if "forms" in path.parts or path.stem == "pdm_sr_jpeg"]
+# About 20 s each, and their steps are tested in tests/unit: the forms of the model, the
+# JPEG module, and chains of many operations in the input pipeline.
+LONG = ("pdm_sr_jpeg", "supervised_bsrgan", "supervised_gan_real_esrgan")
+SLOW = [path for path in SMOKE if "forms" in path.parts or path.stem in LONG]
 # A second start costs as much as the first; one for each method, and for two phases.
 GO_ON = (
     "pdm_sr_joint",
@@ -30,6 +31,7 @@ GO_ON = (
     "pdm_srgan",
     "supervised_bicubic",
     "supervised_gan",
+    "supervised_gan_real_esrgan",
 )
 TRAINED = [
     pytest.param(path, id=str(path), marks=[pytest.mark.slow] if path in SLOW else [])
