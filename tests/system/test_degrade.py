@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pdm_tf.cli import program
 from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8, write_png
 from pdm_tf.degrade import SPEC, main
+from tests.oracles import filter_oracle
 from tests.support.programs import run_here
 from tests.unit.data.folders import noise
 from tests.unit.degradations.networks import tiny_pdm
@@ -153,6 +155,26 @@ def test_a_predefined_one_has_scale_4_and_a_learned_one_its_own(folder, bundle):
     assert read_rgb_u8(folder / "b/lr/0.png").shape == (20, 22, 3)
     settings = read_json(folder / "b/degrade.json")
     assert (settings["scale"], settings["grid"]) == (2, "pixel0")
+
+
+def test_a_chain_says_what_it_takes_and_hr_is_the_target(folder, capsys, monkeypatch):
+    """Whole photographs; the same bytes however many are worked on at once."""
+    flags = ("--draws=2", "--scale=3")
+    assert call(folder, "real_esrgan", *flags, "--threads=1") == program.OK
+    told = capsys.readouterr().err
+    assert re.search(r"the largest, of 0.0 megapixels, .* at once: 1\.", told)
+    assert call(folder, "real_esrgan", *flags, "--threads=4", out="four") == program.OK
+    assert contents(folder / "four") == contents(folder / "out")
+    hr_u8 = read_rgb_u8(folder / "in/0.png")[:39, :42]
+    target_u8 = read_rgb_u8(folder / "out/hr/0_d1.png")
+    wanted = filter_oracle.sharpened(hr_u8 / 255.0) * 255
+    np.testing.assert_allclose(target_u8, wanted, rtol=0, atol=0.51)
+    assert np.abs(target_u8.astype(int) - hr_u8).max() > 5
+    rows = (folder / "out/manifest.jsonl").read_text().splitlines()
+    assert all(json.loads(row)["hr_is_target"] for row in rows)
+    monkeypatch.setattr("pdm_tf.degrade.free_mb", lambda: 0.3)
+    assert call(folder, "real_esrgan", *flags, out="little") == program.OK
+    assert "at once: 1." in capsys.readouterr().err
 
 
 def test_bad_files_are_counted_in_the_exit_code(folder, bundle, capsys):

@@ -229,11 +229,6 @@ def collects_noise(place: Path, command: str) -> None:
     assert np.load(place / "pools/mine/noise.npy").shape[1:] == (8, 8, 3)
 
 
-def degrades_with_the_pool(place: Path, command: str) -> None:
-    run(place, command)
-    assert len(list_images(place / "photos/pooled/lr")) == 3
-
-
 def degrades_from_a_pool(place: Path, command: str) -> None:
     """Every kernel is one of the pool's, and the pool is on record."""
     run(place, command)
@@ -466,6 +461,9 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--output_dir=photos/learned --draws=2": degrades,
     "python -m pdm_tf.degrade --degradation=bsrgan --input_dir=photos/hr "
     "--output_dir=photos/bsrgan": makes_pairs("photos/bsrgan"),
+    "python -m pdm_tf.degrade --degradation=real_esrgan "
+    "--degradation_arg=noise_255=1,15 --input_dir=photos/hr "
+    "--output_dir=photos/general": makes_pairs("photos/general"),
     "python -m pdm_tf.train --method=supervised --method_arg=pairs=real "
     "--hr_dir=photos/learned/hr --lr_dir=photos/learned/lr "
     "--run_dir=runs/supervised": trains(NO_REPORT),
@@ -525,7 +523,9 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
         collects_noise
     ),
     "python -m pdm_tf.degrade --degradation=pool "
-    f"{POOL} --input_dir=photos/hr --output_dir=photos/pooled": degrades_with_the_pool,
+    f"{POOL} --input_dir=photos/hr --output_dir=photos/pooled": makes_pairs(
+        "photos/pooled"
+    ),
     f"python -m pdm_tf.train --method=supervised --method_arg=degradation=pool {POOL} "
     "--hr_dir=photos/hr --run_dir=runs/pooled": trains("--lr_patch=16", NO_REPORT),
     "python -m pdm_tf.train --method=supervised_gan --method_arg=degradation=pool "

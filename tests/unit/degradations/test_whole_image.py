@@ -126,6 +126,24 @@ def test_whole_image_latents_are_never_cut():
     assert (image.kernel, image.noise_std_255, image.quality) == (None, None, 40.0)
 
 
+class Sharpened(BicubicDegradation):
+    """With a target of its own: the negative, without the margin."""
+
+    context = 16
+
+    def apply(self, hr, *latents, training=False):
+        degraded = super().apply(hr, *latents, training=training)
+        inner = hr[:, self.margin : -self.margin, self.margin : -self.margin]
+        return degraded._replace(target=1.0 - tf.cast(inner, tf.float32))
+
+
+def test_targets_of_windows_make_one_image():
+    hr_u8 = noise(96, 70, 8)
+    image = degrade_image(Sharpened(2), hr_u8, (0, 0), tile=16)
+    np.testing.assert_array_equal(image.target_u8, 255 - hr_u8)
+    assert degrade_image(BicubicDegradation(2), hr_u8, (0, 0)).target_u8 is None
+
+
 def test_stops_between_windows():
     asked = []
     with pytest.raises(Stopped):
