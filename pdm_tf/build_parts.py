@@ -359,7 +359,8 @@ class PartMaker:
             line = (
                 "warning: --features=random: the perceptual loss compares features of "
                 f"a VGG with RANDOM weights ({network.config}), not of ImageNet's. "
-                "That is for trying things out; its results are no PDM-SRGAN."
+                "That is for trying things out; results are not those of "
+                f"{config.method}."
             )
         self._remark(line)
         return network
