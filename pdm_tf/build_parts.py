@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
+import tensorflow as tf
 
 from pdm_tf.bundles.bundle import Bundle, load_bundle
 from pdm_tf.bundles.networks import NETWORKS, of_role
@@ -68,7 +69,9 @@ def predefined(
                 "`settings` of mixed are for predefined degradations; a learned one "
                 f"brings its own. Received: {part}.{args[0]}."
             )
-        return learned(part, "pdm", "`parts` of mixed", policy=policy)[0]
+        # Where mixtures are made: in the input pipeline.
+        with tf.device("/CPU:0"):
+            return learned(part, "pdm", "`parts` of mixed", policy=policy)[0]
 
     return make.make(scale, parse_args(make.config_class, args), open_part)
 

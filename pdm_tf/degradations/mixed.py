@@ -106,6 +106,8 @@ class MixedDegradation(Degradation):
     """
 
     config_class = MixedConfig
+    # How many images a part gets is drawn: XLA compiles no sizes that it does not know.
+    on_host = True
 
     def __init__(
         self, scale: int, config: MixedConfig, parts: Sequence[Degradation]
@@ -152,7 +154,6 @@ class MixedDegradation(Degradation):
         self.grid_period = math.lcm(*(part.grid_period or 1 for part in parts))
         if not any(part.grid_period for part in parts):
             self.grid_period = 0
-        self.on_host = any(part.on_host for part in parts)
         self.content = tuple(text for part in parts for text in part.content)
         self.remarks = tuple(line for part in parts for line in part.remarks)
         if sharpening:

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf import build
+from pdm_tf.build_parts import predefined
 from pdm_tf.core.images import write_png
 from pdm_tf.data.pipeline import Batching, make_batches
 from pdm_tf.data.sources import open_source
@@ -102,6 +103,9 @@ def test_threads_starts_and_workers_change_no_pair(source):
 def test_only_what_needs_the_host_is_made_ahead():
     assert maker(HostDegradation(2)).ahead is not None
     assert maker(GaussianJpegDegradation(2)).ahead is None
+    # XLA, the default on a GPU, does not compile the drawn numbers of images.
+    parts = ["parts=bicubic,awgn_blur", "probabilities=0.5,0.5"]
+    assert maker(predefined("mixed", parts, 2)).ahead is not None
     assert tiny.supervised(degradation=HostDegradation(2)).prepare_batch is not None
     assert tiny.supervised().prepare_batch is None
     assert tiny.pdm_sr().prepare_batch is None
