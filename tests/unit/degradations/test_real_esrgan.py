@@ -93,7 +93,7 @@ def many():
     ]
 
 
-# All p-values below are compared with this: 40 tests, so that sound code would fail
+# All p-values below are compared with this: fewer than 40, so sound code would fail
 # with about 0.004 for other seeds (this one is fixed).
 _P = 1e-4
 
