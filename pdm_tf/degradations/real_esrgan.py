@@ -28,6 +28,11 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from pdm_tf.core.checks import (
+    require_interval,
+    require_probabilities,
+    require_probability,
+)
 from pdm_tf.degradations.base import Degradation, Degraded, Latents
 from pdm_tf.degradations.draws import Draws
 from pdm_tf.ops.blur_kernels import bell_kernels, sinc_kernels
@@ -100,60 +105,32 @@ class RealESRGANConfig:
     final_sinc_probability: float = 0.8
 
     def __post_init__(self) -> None:
-        check = _Checks(self)
-        check.interval("kernel_sizes", 1)
+        require_interval(self, "kernel_sizes", 1)
         if any(size % 2 == 0 for size in self.kernel_sizes):
-            check.refuse("kernel_sizes", "hold odd sides")
-        for name in ("generalised_beta", "sigma_px", "sigma2_px"):
-            check.interval(name, 1e-3)
-        check.interval("plateau_beta", 1e-3)
+            self._refuse("kernel_sizes", "hold odd sides")
+        for name in ("generalised_beta", "plateau_beta", "sigma_px", "sigma2_px"):
+            require_interval(self, name, 1e-3)
         for name in ("resize", "resize2"):
-            check.interval(name, 0.01)
+            require_interval(self, name, 0.01)
             low, high = getattr(self, name)
             if not low <= 1 <= high:
-                check.refuse(name, "hold 1")
+                self._refuse(name, "hold 1")
         for name in ("noise_255", "noise2_255", "poisson", "poisson2"):
-            check.interval(name, 0)
+            require_interval(self, name, 0)
         for name in ("quality", "quality2"):
-            check.interval(name, 1, 100)
-        check.probabilities("kernel_shapes", 6)
-        check.probabilities("resize_modes", 3)
-        check.probabilities("resize2_modes", 3)
-        for field in dataclasses.fields(self):
-            if field.name.endswith("_probability"):
-                check.probability(field.name)
+            require_interval(self, name, 1, 100)
+        require_probabilities(self, "kernel_shapes", 6)
+        require_probabilities(self, "resize_modes", 3)
+        require_probabilities(self, "resize2_modes", 3)
+        names = [field.name for field in dataclasses.fields(self)]
+        odds = [name for name in names if name.endswith("_probability")]
+        require_probability(self, *odds)
 
-
-class _Checks:
-    """Refuses settings, naming the rule and what was received."""
-
-    def __init__(self, config: RealESRGANConfig) -> None:
-        self._config = config
-
-    def refuse(self, name: str, rule: str) -> None:
+    def _refuse(self, name: str, rule: str) -> None:
         raise ValueError(
-            f"`{name}` of {type(self._config).__name__} must {rule}. "
-            f"Received: {getattr(self._config, name)}."
+            f"`{name}` of {type(self).__name__} must {rule}. "
+            f"Received: {getattr(self, name)}."
         )
-
-    def interval(self, name: str, least: float, most: float | None = None) -> None:
-        values = getattr(self._config, name)
-        limit = f"from {least} on" if most is None else f"within {least}..{most}"
-        if (
-            len(values) != 2
-            or not least <= values[0] <= values[1]
-            or (most is not None and values[1] > most)
-        ):
-            self.refuse(name, f"be two numbers in order, {limit}")
-
-    def probability(self, name: str) -> None:
-        if not 0 <= getattr(self._config, name) <= 1:
-            self.refuse(name, "be within 0..1")
-
-    def probabilities(self, name: str, count: int) -> None:
-        values = getattr(self._config, name)
-        if len(values) != count or min(values) < 0 or abs(sum(values) - 1) > 1e-6:
-            self.refuse(name, f"be {count} probabilities that sum to 1")
 
 
 class _Round(NamedTuple):
