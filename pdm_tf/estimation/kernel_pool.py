@@ -122,7 +122,7 @@ def make_kernel_pool(
     found = {}
     for name in names:
         if name not in problems:
-            estimates = _read_estimates(output_dir / _file_of(name))
+            estimates = read_estimates(output_dir / _file_of(name))
             found[name] = judged(estimates, request.scale, request.grid)
     count = _write_pool(output_dir, request, list(names), found, problems)
     left_out = problems | {
@@ -234,7 +234,8 @@ def _packed(estimates: Sequence[Estimate]) -> bytes:
     return buffer.getvalue()
 
 
-def _read_estimates(path: Path) -> list[Estimate]:
+def read_estimates(path: Path) -> list[Estimate]:
+    """Returns what was found for one photograph, from its file below `ESTIMATES`."""
     with np.load(path) as stored:
         columns = {name: stored[name] for name in stored.files}
     return [
