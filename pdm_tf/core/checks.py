@@ -7,12 +7,14 @@ config itself checks rules on several fields, in `__post_init__`.
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pdm_tf.core.errors import UserError
 
 Value = TypeVar("Value")
+_SUM_TOLERANCE = 1e-3  # thirds may be written 0.333
 
 
 def check_flags(config: Any, module: str) -> None:
@@ -141,10 +143,11 @@ def require_probability(settings: Any, *names: str) -> None:
 def require_probabilities(settings: Any, name: str, count: int) -> None:
     """Raises ValueError where a field is not `count` probabilities that sum to 1."""
     values = getattr(settings, name)
-    if len(values) != count or min(values) < 0 or abs(sum(values) - 1) > 1e-6:
+    total = math.fsum(values)
+    if len(values) != count or min(values) < 0 or abs(total - 1) > _SUM_TOLERANCE:
         raise ValueError(
             f"`{name}` of {type(settings).__name__} must be {count} probabilities "
-            f"that sum to 1. Received: {values}."
+            f"that sum to 1. Received: {values}, which sum to {total:g}."
         )
 
 

@@ -17,14 +17,12 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.core.checks import require_one_of
+from pdm_tf.core.checks import require_one_of, require_probabilities
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.imresize import cubic
 from pdm_tf.degradations.base import Degradation, Degraded, Latents, OpenPart
 from pdm_tf.degradations.draws import folded
 from pdm_tf.ops.blur import GRIDS
-
-_SUM_TOLERANCE = 1e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,18 +49,7 @@ class MixedConfig:
     def __post_init__(self) -> None:
         require_one_of(self, grid=("auto", *GRIDS))
         if self.probabilities is not None:
-            if len(self.probabilities) != len(self.parts):
-                raise UserError(
-                    "`probabilities` of mixed must be one for each of `parts`, "
-                    f"{len(self.parts)}. Received: {len(self.probabilities)}."
-                )
-            total = math.fsum(self.probabilities)
-            if min(self.probabilities) < 0 or abs(total - 1) > _SUM_TOLERANCE:
-                given = ", ".join(f"{share:g}" for share in self.probabilities)
-                raise UserError(
-                    "`probabilities` of mixed must be 0 or more and sum to 1. "
-                    f"Received: {given}, which sum to {total:g}."
-                )
+            require_probabilities(self, "probabilities", len(self.parts))
         self._whole_settings()
 
     def settings_of(self, part: str) -> list[str]:
