@@ -43,7 +43,7 @@ from pdm_tf.ops.quantise import quantise_8bit
 from pdm_tf.ops.resample import KINDS, resample
 
 # PyTorch's area, see ops.resample.
-_RESIZES = tf.constant([KINDS.index(k) for k in ("area_bins", "bilinear", "bicubic")])
+_RESIZES = [KINDS.index(kind) for kind in ("area_bins", "bilinear", "bicubic")]
 _PI = 3.14159265358979
 # Below this side the sinc's cutoff begins at pi/3, from it on at pi/5.
 _WIDE_SINC = 13
@@ -367,7 +367,7 @@ def _factors(
 
 
 def _resizes(draws: Draws) -> tf.Tensor:
-    return tf.gather(_RESIZES, draws.integers(0, 2))
+    return tf.gather(tf.constant(_RESIZES), draws.integers(0, 2))
 
 
 def _noise(

@@ -110,7 +110,7 @@ def test_what_is_added_keeps_to_style_and_to_the_import_table(copy, monkeypatch)
     diffs = "".join(blocks("diff", PAGE))
     names = re.findall(r"^\+\+\+ b/(.*)$", diffs, re.M)
     names += [name for name, _ in NEW_FILE.findall(PAGE)]
-    assert len(names) == 10
+    assert len(names) == 11
     monkeypatch.setattr(test_import_table, "ROOT", copy)
     for name in names:
         assert not test_import_table.violations(copy / name), name

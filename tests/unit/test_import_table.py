@@ -199,6 +199,16 @@ def test_the_report_generator_loads_no_tensorflow():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_importing_makes_no_tensor():
+    """TensorFlow would start, and refuse virtual devices and several workers later."""
+    code = (
+        "import pdm_tf.build, pdm_tf.estimation.kernel_pool, pdm_tf.training.trainer\n"
+        "from tensorflow.python.eager import context\n"
+        "assert not context.context()._initialized\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_rooms_import_only_rooms_before_them():
     """So no two rooms import each other, however indirectly."""
     before = {"evaluate", "report"}  # programs that programs call
