@@ -220,3 +220,19 @@ class Degradation(ABC):
     def hr_side(self, lr_side: int) -> int:
         """Side of the crops that `synthesise` turns into LR images of this side."""
         return lr_side * self.scale + 2 * self.crop_margin
+
+
+class SharpeningDegradation(Degradation):
+    """A predefined one whose setting `sharpen` makes sharpened HR images the target."""
+
+    config: Any
+
+    @property
+    def has_target(self) -> bool:
+        """Whether HR images are sharpened first."""
+        return self.config.sharpen
+
+    def without_target(self) -> "SharpeningDegradation":
+        """Returns the same with `sharpen=False`."""
+        plain = dataclasses.replace(self.config, sharpen=False)
+        return type(self)(self.scale, plain)

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from pdm_tf.core.checks import require_interval, require_probabilities
-from pdm_tf.degradations.base import Degradation, Degraded, Latents
+from pdm_tf.degradations.base import Degraded, Latents, SharpeningDegradation
 from pdm_tf.degradations.bsrgan_parts import (
     JPEG_PERIOD,
     BlindConfig,
@@ -154,7 +154,7 @@ class BsrganPlusDraws(NamedTuple):
     final_quality: tf.Tensor
 
 
-class BsrganPlusDegradation(Degradation):
+class BsrganPlusDegradation(SharpeningDegradation):
     """hr -> Degraded, whole images only; the latents are a flat `BsrganPlusDraws`."""
 
     config_class = BsrganPlusConfig

@@ -33,7 +33,7 @@ from pdm_tf.core.checks import (
     require_probabilities,
     require_probability,
 )
-from pdm_tf.degradations.base import Degradation, Degraded, Latents
+from pdm_tf.degradations.base import Degraded, Latents, SharpeningDegradation
 from pdm_tf.degradations.draws import Draws
 from pdm_tf.ops.blur_kernels import bell_kernels, sinc_kernels
 from pdm_tf.ops.filtering import filter_image, usm_sharpened
@@ -171,7 +171,7 @@ class _End(NamedTuple):
     jpeg_last: tf.Tensor
 
 
-class RealESRGANDegradation(Degradation):
+class RealESRGANDegradation(SharpeningDegradation):
     """hr -> Degraded; `quality` in it is that of the second JPEG."""
 
     config_class = RealESRGANConfig
@@ -184,12 +184,6 @@ class RealESRGANDegradation(Degradation):
     def __init__(self, scale: int, config: RealESRGANConfig | None = None) -> None:
         self.scale = scale
         self.config = config or RealESRGANConfig()
-        self.has_target = self.config.sharpen
-
-    def without_target(self) -> "RealESRGANDegradation":
-        """Returns the same with `sharpen=False`."""
-        plain = dataclasses.replace(self.config, sharpen=False)
-        return RealESRGANDegradation(self.scale, plain)
 
     def draw(
         self, batch: int | tf.Tensor, height: int, width: int, seed: tf.Tensor

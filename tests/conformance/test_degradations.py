@@ -135,6 +135,15 @@ def test_chains_keep_pixels_on_the_grid_on_average(name, scale):
     assert np.abs(off.mean(axis=(1, 2))).max() < 0.3, off.mean(axis=(1, 2))
 
 
+def test_a_target_is_announced_and_can_be_left_out(degradation):
+    """`mixed` relies on both; a part's own target would contradict the others'."""
+    hr = crops(degradation, 1)
+    degraded = degradation.synthesise(hr, SEED)
+    assert (degraded.target is not None) == degradation.has_target
+    plain = degradation.without_target()
+    assert not plain.has_target and plain.synthesise(hr, SEED).target is None
+
+
 def test_shards_of_a_batch_are_its_rows(degradation):
     """So that several devices degrade as one does."""
     hr = crops(degradation, 4)
