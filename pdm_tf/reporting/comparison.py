@@ -256,26 +256,14 @@ def comparison_page(
         )
     ]
     if len(comparison["methods"]) > 1:
-        head, *rows = difference_rows(comparison)
-        rows = [[minus(cell) for cell in row] for row in rows]
-        body = render(
-            "table",
-            caption=differences_title(comparison),
-            headings=head,
-            rows=rows,
-            notes=notes(comparison),
+        body = _text_table(
+            differences_title(comparison),
+            difference_rows(comparison),
+            notes(comparison),
         )
         sections.append(Section("differences", "Differences", "", body))
     if "oracle" in comparison:
-        head, *rows = share_rows(comparison)
-        rows = [[minus(cell) for cell in row] for row in rows]
-        body = render(
-            "table",
-            caption=shares_title(comparison),
-            headings=head,
-            rows=rows,
-            notes=[],
-        )
+        body = _text_table(shares_title(comparison), share_rows(comparison))
         sections.append(Section("shares", "Share of the oracle's gain", _SHARES, body))
     if crops:
         body = render("crops", crops=crops)
@@ -292,6 +280,15 @@ def comparison_page(
         sections,
         footer,
     )
+
+
+def _text_table(
+    caption: str, rows: Sequence[Sequence[str]], notes: Sequence[str] = ()
+) -> str:
+    """A table of the page; the first of `rows` has the headings."""
+    head, *body = rows
+    cells = [[minus(cell) for cell in row] for row in body]
+    return render("table", caption=caption, headings=head, rows=cells, notes=notes)
 
 
 def _scores(comparison: Mapping[str, Any]) -> Sortable:
