@@ -9,7 +9,6 @@ import contextlib
 import importlib
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import threading
@@ -19,10 +18,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.memory import peak_bytes
 
 
 @dataclass(frozen=True)
@@ -143,18 +142,3 @@ def best_ms(call: Callable[[], object], least: int = 2, budget_s: float = 5.0) -
         call()
         times.append(time.perf_counter() - start)
     return round(min(times) * 1000.0, 2)
-
-
-def peak_bytes() -> int:
-    """Largest resident memory of this process so far.
-
-    VmHWM where there is one: ru_maxrss begins at what the process that started this one
-    had in use then.
-    """
-    with contextlib.suppress(OSError):
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        for line in status.splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

@@ -28,8 +28,9 @@ from export.publish import (
     MODEL,
     SAVED_MODEL,
 )
-from export.stages import best_ms, peak_bytes
+from export.stages import best_ms
 from pdm_tf.core.images import to_float
+from pdm_tf.core.memory import peak_bytes
 from pdm_tf.core.quiet import quiet_start
 
 with quiet_start():

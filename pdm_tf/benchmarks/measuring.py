@@ -4,8 +4,7 @@
 are measured in turn, several rounds, see the same machine; medians are compared, and
 the least and the most are shown so that a ratio does not look steadier than it is.
 
-*Memory* is that of one side, in a process that runs nothing else, taken from `VmHWM` of
-Linux: `getrusage` would count what the parent had in use when it started the process.
+*Memory* is that of one side, in a process that runs nothing else.
 """
 
 import concurrent.futures
@@ -24,6 +23,7 @@ from typing import Any
 from pdm_tf.cli.flag_set import flag, sections_of
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import write_json_atomic
+from pdm_tf.core.memory import peak_bytes
 from pdm_tf.core.quiet import quiet_start
 
 SECTION = "Measuring"
@@ -164,15 +164,7 @@ def peak_mb(work: Callable[..., object], *args: Any) -> float:
 
 def _measured(work: Callable[..., object], args: tuple[Any, ...]) -> float:
     work(*args)
-    return high_water_mb()
-
-
-def high_water_mb() -> float:
-    """Returns the most resident memory of this process so far, in MB."""
-    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    raise RuntimeError("This system does not say how much memory a process took.")
+    return peak_bytes() / 1e6
 
 
 def set_threads(threads: int) -> None:

@@ -1,5 +1,8 @@
-"""How much memory there is to take."""
+"""How much memory there is to take, and how much was taken."""
 
+import contextlib
+import resource
+import sys
 from pathlib import Path
 
 
@@ -16,3 +19,18 @@ def free_mb(meminfo: str = "/proc/meminfo") -> float:
         if line.startswith("MemAvailable:"):
             return int(line.split()[1]) * 1024 / 1e6
     return float("inf")
+
+
+def peak_bytes() -> int:
+    """Returns the largest resident memory of this process so far.
+
+    VmHWM where there is one: ru_maxrss begins at what the process that started this one
+    had in use then.
+    """
+    with contextlib.suppress(OSError):
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        for line in status.splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

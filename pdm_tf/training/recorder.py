@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from pdm_tf.core.images import write_png
+from pdm_tf.core.memory import peak_bytes
 from pdm_tf.core.progress import ProgressBar, Rate, Show, clock
 from pdm_tf.methods.base import Batch, Finding, Health
 from pdm_tf.run import read_metrics
@@ -30,6 +31,7 @@ _REFRESH_S = 1.0  # between looks at the losses for the bar and the loss monitor
 # be alike on purpose, and the moving statistics of inference have not settled.
 GRACE_STEPS = 200
 _ACTIVE = "alarm/active"
+_SECONDS, _MEMORY = "perf/train_seconds", "perf/peak_memory_mb"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +134,7 @@ class Recorder:
             done=start,
         )
         self._looked_at = time.monotonic()
+        self._cost = _Cost(read_metrics(run.metrics_path))
 
     def __enter__(self) -> "Recorder":
         return self
@@ -170,7 +173,7 @@ class Recorder:
     def finish(self, step: int) -> None:
         """Logs that the run is finished."""
         if not self._has_record(step, "finished"):
-            self._metrics.write(step, {"finished": True})
+            self._metrics.write(step, {"finished": True, **self._cost.so_far()})
         self.say(f"finished at step {step}; networks in {self._run.bundles}")
 
     def save(self, step: int) -> None:
@@ -203,6 +206,7 @@ class Recorder:
         self._looked_at = time.monotonic()
         speed = self._rate.per_second()
         timed = {} if speed is None else {"perf/steps_per_second": speed}
+        timed |= self._cost.so_far()
         health, warnings = self._look_for_collapse(step)
         self._metrics.write(step, {**scalars, **timed, **health})
         numbers = {k: v for k, v in health.items() if not isinstance(v, str)}
@@ -288,6 +292,29 @@ class Recorder:
             if record["step"] == step
             for name in record
         )
+
+
+class _Cost:
+    """What a run has taken so far, over all its starts.
+
+    Args:
+      records: of metrics.jsonl, up to the step from which this start goes on.
+    """
+
+    def __init__(self, records: Iterable[Mapping[str, Any]]) -> None:
+        self._seconds = self._memory = 0.0
+        for record in records:
+            self._seconds = record.get(_SECONDS, self._seconds)
+            self._memory = max(self._memory, record.get(_MEMORY, 0.0))
+        self._began = time.monotonic()
+
+    def so_far(self) -> dict[str, float]:
+        """Returns wall-clock seconds of training, tracing, saving and validating, and
+        the largest resident memory of the process, in MB (10**6 bytes).
+        """
+        seconds = self._seconds + time.monotonic() - self._began
+        memory = max(self._memory, peak_bytes() / 1e6)
+        return {_SECONDS: round(seconds, 1), _MEMORY: round(memory, 1)}
 
 
 class CollapseAlarm:

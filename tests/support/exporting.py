@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from export.__main__ import SPEC, main
-from export.stages import Stage, peak_bytes
+from export.stages import Stage
 from pdm_tf.cli import program
+from pdm_tf.core.memory import peak_bytes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

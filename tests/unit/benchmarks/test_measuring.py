@@ -1,12 +1,8 @@
-"""Alternating rounds: who is measured when, what is made of the times; memory."""
+"""Alternating rounds: who is measured when, what is made of the times."""
 
-import os
-from pathlib import Path
-
-import numpy as np
 import pytest
 
-from pdm_tf.benchmarks.measuring import alternate, high_water_mb, ratio, summary
+from pdm_tf.benchmarks.measuring import alternate, ratio, summary
 
 
 class Clock:
@@ -73,12 +69,3 @@ def test_medians_and_ratios():
     assert (times.least, times.most) == (0.5, 3.0)
     with pytest.raises(ValueError, match="zip"):
         ratio([1.0, 2.0], [1.0])
-
-
-def test_high_water_rises_with_what_is_used():
-    before = high_water_mb()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    room = max(0.0, before - pages * os.sysconf("SC_PAGE_SIZE") / 1e6)
-    block = np.ones(int((room + 100) * 1e6) // 8)
-    assert 80 < high_water_mb() - before < 200
-    del block

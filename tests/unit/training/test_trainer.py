@@ -1,5 +1,7 @@
 """The loop calls the right things at the right steps, and nothing twice."""
 
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -74,6 +76,24 @@ def test_periodic_actions_come_at_their_steps(tmp_path, capsys):
     line = "step 4  validation: psnr 21 (ema 22, bicubic 19)"
     assert line in capsys.readouterr().out
     assert line in (tmp_path / "run/log.txt").read_text()
+
+
+def test_a_run_adds_up_its_time_over_all_its_starts(tmp_path):
+    """Each start counts from the last record before its checkpoint."""
+    folder = tmp_path / "run"
+    train_toy(toy_config(folder, steps=3, save_every=3))
+    path = folder / "metrics.jsonl"
+    written = [json.loads(line) for line in path.read_text().splitlines()]
+    for record in written:
+        record["perf/train_seconds"] = 1000.0
+        record["perf/peak_memory_mb"] = 1e6
+    path.write_text("".join(json.dumps(record) + "\n" for record in written))
+    config = toy_config(folder, steps=6, save_every=3)
+    train_toy(config)
+    last = next(r for r in reversed(records(config)) if r.get("finished"))
+    assert last["step"] == 6
+    assert 1000.0 < last["perf/train_seconds"] < 1100.0
+    assert last["perf/peak_memory_mb"] == 1e6
 
 
 def test_raw_and_averaged_weights_are_validated_and_bundled(tmp_path):
