@@ -8,7 +8,7 @@ CONTRIBUTING.md does it in full. The other tables are views of this one.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pdm_tf.degradations import PDM
+from pdm_tf.degradations import PDM, Degrader
 from pdm_tf.models.discriminators.patchgan import PatchGAN
 from pdm_tf.models.discriminators.unet import UNetDiscriminator
 from pdm_tf.models.discriminators.vgg import VGGDiscriminator
@@ -19,6 +19,7 @@ from pdm_tf.models.features.vgg import VGG
 from pdm_tf.models.network import Network
 from pdm_tf.models.sr.edsr import EDSR
 from pdm_tf.models.sr.rrdbnet import RRDBNet
+from pdm_tf.models.sr.translator import Translator
 
 
 class Entry(NamedTuple):
@@ -43,8 +44,10 @@ NETWORKS: Mapping[str, Entry] = {
         EDSR, {"filters": 256, "num_blocks": 32, "residual_scale": 0.1}
     ),
     "rrdbnet": Entry(RRDBNet),
+    "translator": Entry(Translator),
     # Degradations that are learned
     "pdm": Entry(PDM),
+    "degrader": Entry(Degrader),
     # Discriminators, as in --hr_discriminator
     "patchgan": Entry(PatchGAN),
     "unet": Entry(UNetDiscriminator),

@@ -2,8 +2,8 @@
 
 The contract is `base.Degradation`. To add one: a file here with a subclass (`draw`,
 `apply`, its `grid`, and a frozen dataclass of settings, if any, as `config_class`), and
-a line in `DEGRADATIONS`; CONTRIBUTING.md does it in full. The learned one is the PDM
-(`pdm.py` and the modules it is made of).
+a line in `DEGRADATIONS`; CONTRIBUTING.md does it in full. Learned ones are the PDM
+(`pdm.py` and the modules it is made of) and the degrader of the compared methods.
 """
 
 from pdm_tf.degradations.awgn_blur import AwgnBlurConfig, AwgnBlurDegradation
@@ -17,6 +17,7 @@ from pdm_tf.degradations.base import (
 from pdm_tf.degradations.bicubic import BicubicDegradation
 from pdm_tf.degradations.bsrgan import BsrganConfig, BsrganDegradation
 from pdm_tf.degradations.bsrgan_plus import BsrganPlusConfig, BsrganPlusDegradation
+from pdm_tf.degradations.degrader import Degrader, DegraderConfig
 from pdm_tf.degradations.gaussian_jpeg import (
     GaussianJpegConfig,
     GaussianJpegDegradation,
@@ -54,6 +55,8 @@ __all__ = [
     "BsrganPlusDegradation",
     "Degradation",
     "Degraded",
+    "Degrader",
+    "DegraderConfig",
     "GaussianJpegConfig",
     "GaussianJpegDegradation",
     "JPEGModule",

@@ -21,11 +21,12 @@ def fan_in_uniform() -> keras.initializers.Initializer:
 def conv(
     filters: int, kernel_size: int, *, dtype: str, name: str, **kwargs: object
 ) -> keras.layers.Conv2D:
-    """Convolution with "same" zero padding and fan-in uniform weights, zero biases."""
-    kwargs.setdefault("kernel_initializer", fan_in_uniform())
-    return keras.layers.Conv2D(
-        filters, kernel_size, padding="same", dtype=dtype, name=name, **kwargs
-    )
+    """Convolution with fan-in uniform weights, zero biases, and "same" zero padding.
+
+    The defaults of the weights and of the padding can be replaced.
+    """
+    settings = {"kernel_initializer": fan_in_uniform(), "padding": "same", **kwargs}
+    return keras.layers.Conv2D(filters, kernel_size, dtype=dtype, name=name, **settings)
 
 
 def batch_norm(*, dtype: str, name: str) -> keras.layers.BatchNormalization:

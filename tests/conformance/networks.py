@@ -14,12 +14,13 @@ import tensorflow as tf
 from pdm_tf.bundles.chain import ChainConfig, Stage
 from pdm_tf.bundles.networks import SR_NETS, of_role
 from pdm_tf.degradations import (
+    DegraderConfig,
     KernelModuleConfig,
     NoiseModuleConfig,
     PDMConfig,
 )
 from pdm_tf.models.features import LPIPSConfig
-from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
+from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig, TranslatorConfig
 
 _SMALL = {
     "filters": 4,
@@ -134,6 +135,35 @@ EXAMPLES: dict[str, Example] = {
         chain_config(
             EDSRConfig(filters=4, num_blocks=1, scale=1),
             RRDBNetConfig(filters=4, growth=3, num_blocks=1, scale=2),
+        ),
+        "sr",
+        _on_image,
+    ),
+    "degrader/bicubic": Example(
+        DegraderConfig(filters=4, num_blocks=1, scale=2, noise_channels=1),
+        "degradation",
+        _degraded,
+    ),
+    "degrader/conv": Example(
+        DegraderConfig(
+            filters=4,
+            num_blocks=1,
+            scale=2,
+            reduction="conv",
+            activation="prelu",
+            output="sigmoid",
+        ),
+        "degradation",
+        _degraded,
+    ),
+    "sr/translator_of_windows": Example(
+        TranslatorConfig(
+            filters=4,
+            num_blocks=1,
+            head=(7, 3),
+            tail=(3, 7),
+            activation="leaky_relu",
+            head_activation=True,
         ),
         "sr",
         _on_image,

@@ -37,7 +37,10 @@ TABLE = {
     "reporting": ({"numpy", "jinja2", "markupsafe", "matplotlib"}, {"core"}),
     "ops": (TENSOR, {"core"}),
     "models": (KERAS, {"ops", "core"}),
-    "degradations": (KERAS, {"models.network", "models.layers", "ops", "core"}),
+    "degradations": (
+        KERAS,
+        {"models.network", "models.layers", "models.translation", "ops", "core"},
+    ),
     "bundles": (KERAS, {"models", "degradations", "run", "core"}),
     "losses": (TENSOR, {"ops"}),
     # bundle: LPIPS opens the one that its --metric_arg names; scipy: NIQE, assignments

@@ -6,5 +6,13 @@ network, and a line in `bundles/networks.py`.
 
 from pdm_tf.models.sr.edsr import EDSR, EDSRConfig
 from pdm_tf.models.sr.rrdbnet import RRDBNet, RRDBNetConfig
+from pdm_tf.models.sr.translator import Translator, TranslatorConfig
 
-__all__ = ["EDSR", "EDSRConfig", "RRDBNet", "RRDBNetConfig"]
+__all__ = [
+    "EDSR",
+    "EDSRConfig",
+    "RRDBNet",
+    "RRDBNetConfig",
+    "Translator",
+    "TranslatorConfig",
+]
