@@ -237,6 +237,9 @@ class PartMaker:
         default = lookup(of_role(role.kind), chosen, net_flag).config
         if config.preset == "paper" and hasattr(default, "paper"):
             default = default.paper()
+        if chosen == role.default:
+            default = dataclasses.replace(default, **role.paper)
+        self._check_goes_on(name)
         args = [*(self._said(name, "args") or ()), *self._args[name]]
         fixed = self._fixed(role, default)
         for arg in args:
@@ -274,6 +277,17 @@ class PartMaker:
         patch = config.lr_patch * (config.scale if role.sees == "hr" else 1)
         run = {"scale": config.scale, "input_size": patch}
         return {k: v for k, v in run.items() if hasattr(default, k)} | role.settings
+
+    def _check_goes_on(self, name: str) -> None:
+        """Refuses to go on from a part that is not given."""
+        role, flag = self._roles[name], self._flags(name).init
+        if role.goes_on and not self._init(name):
+            flag = f"--{flag}=" if flag else f"--init={name}:"
+            raise UserError(
+                f"--method_arg={role.goes_on} goes on from a trained {name}, which "
+                f"must come from {flag}<run folder or bundle>: an untrained one would "
+                "be used without anybody noticing. Received nothing."
+            )
 
     def _degradation(self, name: str) -> Degradation:
         """Makes a predefined degradation, or a network that is new or given."""

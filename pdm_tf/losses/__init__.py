@@ -1,6 +1,7 @@
 """Losses: plain functions of tensors that know no network.
 
-Between two images of one scene: `l1_loss`, `perceptual_loss`. On the output of a
+Between two images of one scene: `l1_loss`, `mse_loss`,
+`perceptual_loss`. Of one image: `total_variation_loss`. On the output of a
 degradation model: `noise_energy_loss`, `centroid_loss`. Between real and generated
 images: the GAN losses. D is the discriminator's raw logit, s the sigmoid; E means over
 all logits of a call. Every discriminator loss is the mean of its real and its fake
@@ -59,6 +60,47 @@ def l1_loss(sr: tf.Tensor, hr: tf.Tensor) -> tf.Tensor:
             f"Received: {tuple(sr.shape)} and {tuple(hr.shape)}."
         )
     return tf.reduce_mean(tf.abs(tf.cast(sr, tf.float32) - tf.cast(hr, tf.float32)))
+
+
+def mse_loss(image: tf.Tensor, target: tf.Tensor) -> tf.Tensor:
+    """Mean squared difference.
+
+    Args:
+      image: [B, H, W, C] float32.
+      target: same shape.
+
+    Returns:
+      Scalar float32 in the square of the images' unit.
+
+    Raises:
+      ValueError: the static shapes differ (broadcasting would hide it).
+    """
+    if not image.shape.is_compatible_with(target.shape):
+        raise ValueError(
+            "`image` and `target` must have one shape. "
+            f"Received: {tuple(image.shape)} and {tuple(target.shape)}."
+        )
+    difference = tf.cast(image, tf.float32) - tf.cast(target, tf.float32)
+    return tf.reduce_mean(tf.square(difference))
+
+
+def total_variation_loss(image: tf.Tensor, power: int = 1) -> tf.Tensor:
+    """Mean difference of neighbours, down and right, to a power.
+
+    CinCGAN (Yuan et al. 2018, arXiv:1809.00437, Eqs. 5 and 11) has the squares, so that
+    noise costs more than edges.
+
+    Args:
+      image: [B, H, W, C] float32.
+      power: 1 for absolute, 2 for squared differences.
+
+    Returns:
+      Scalar float32: the mean over vertical ones plus that over horizontal ones.
+    """
+    image = tf.cast(image, tf.float32)
+    down, right = image[:, 1:] - image[:, :-1], image[:, :, 1:] - image[:, :, :-1]
+    size = tf.abs if power == 1 else tf.square
+    return tf.reduce_mean(size(down)) + tf.reduce_mean(size(right))
 
 
 # Name of a setting -> tap -> weight.

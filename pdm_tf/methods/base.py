@@ -94,6 +94,10 @@ class Role(NamedTuple):
       sees: whether a discriminator judges "hr" or "lr" patches.
       frozen: why it is not trained, as a flag says it, e.g. "training=sr"; such a part
         must be given. Empty for a part that is trained.
+      goes_on: why it must be given although it is trained, likewise, e.g.
+        "training=second"; else empty.
+      paper: settings of the default network in the method's paper, where they differ
+        from the network's own; flags may replace them.
     """
 
     kind: str
@@ -101,6 +105,8 @@ class Role(NamedTuple):
     settings: Mapping[str, Any] = {}
     sees: Literal["hr", "lr"] = "hr"
     frozen: str = ""
+    goes_on: str = ""
+    paper: Mapping[str, Any] = {}
 
 
 class NotNeeded(NamedTuple):
@@ -130,8 +136,6 @@ class Method:
         `core.geometry`; "auto": as recorded with the pairs; None: unknown.
       networks: all networks, built; what is checkpointed.
       optimizers: all optimisers, built; what is checkpointed.
-      rate_factors: name of an optimiser -> its learning rate relative to that of the
-        schedule; 1 where there is none.
       extra_state: other variables to checkpoint, e.g. a buffer of earlier fakes.
       prepare_batch: (batch, index of the step, shard) -> the batch that the step gets,
         with other images or more of them. The input pipeline calls it, on the host's
@@ -145,7 +149,6 @@ class Method:
     grid: str | None = "auto"
     networks: Mapping[str, keras.Model]
     optimizers: Mapping[str, keras.optimizers.Optimizer]
-    rate_factors: Mapping[str, float] = {}
     extra_state: Mapping[str, Any] = {}
     prepare_batch: PrepareBatch | None = None
 
@@ -188,6 +191,14 @@ class Method:
         whose gradients it returns have an optimiser of that name.
         """
         raise NotImplementedError
+
+    def rate_factors_for(self, step: int) -> Mapping[str, float]:
+        """Maps optimisers to their learning rates relative to that of the schedule.
+
+        It is 1 for those that are not named, and the same for all steps of a phase.
+        """
+        del step
+        return {}
 
     def deployable(self) -> Mapping[str, keras.Model]:
         """Names the networks that leave training as bundles; "sr" is the product."""

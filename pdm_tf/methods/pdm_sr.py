@@ -198,7 +198,6 @@ class PDMSR(Method):
             clip_norm=clip_norm,
             beta_1=dict.fromkeys(("pdm", "discriminator"), beta_1),
         )
-        self.rate_factors = {"pdm": config.degradation_rate}
 
     @classmethod
     def roles(cls, settings: PDMSRConfig) -> Mapping[str, Role | NotNeeded]:
@@ -267,6 +266,11 @@ class PDMSR(Method):
             "degradation": self._degradation_step,
             "sr": self._sr_step,
         }[training]
+
+    def rate_factors_for(self, step: int) -> Mapping[str, float]:
+        """Slows PDM down against its discriminator."""
+        del step
+        return {"pdm": self._config.degradation_rate}
 
     def deployable(self) -> Mapping[str, keras.Model]:
         """Names the SR network and the degradation model."""

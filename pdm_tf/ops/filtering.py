@@ -1,4 +1,4 @@
-"""Filters one image with a window: blur by any kernel, and sharpening.
+"""Filters images with a window: blur by any kernel, sharpening, low and high pass.
 
 Beyond its edges an image is mirrored without repeating the edge pixel, as often as the
 window needs, so that windows may be larger than images.
@@ -63,6 +63,43 @@ def mirrored_range(length: tf.Tensor, around: tf.Tensor) -> tf.Tensor:
     period = tf.maximum(2 * (length - 1), 1)
     indices = tf.math.floormod(tf.range(-around, length + around), period)
     return tf.minimum(indices, period - indices)
+
+
+def low_pass(images: tf.Tensor, side: int = 5, sigma_px: float = 0.0) -> tf.Tensor:
+    """Weighted means over a window, mirrored at the edges.
+
+    Args:
+      images: [B, H, W, C] float32, H and W larger than side // 2.
+      side: of the window, odd.
+      sigma_px: of Gaussian weights; 0: equal weights.
+
+    Returns:
+      [B, H, W, C]. What it takes away, images - low_pass(images), is the high pass.
+    """
+    radius = side // 2
+    pad = [radius, radius]
+    padded = tf.pad(images, [[0, 0], pad, pad, [0, 0]], mode="REFLECT")
+    taps = np.ones(side)
+    if sigma_px:
+        taps = np.exp(-0.5 * ((np.arange(side) - radius) / sigma_px) ** 2)
+    # One axis after the other; shifted sums are quicker on CPUs than depthwise windows.
+    for axis in (1, 2):
+        shifted = [
+            tap * _slice(padded, axis, i, images.shape[axis])
+            for i, tap in enumerate((taps / taps.sum()).tolist())
+        ]
+        padded = tf.add_n(shifted)
+    return padded
+
+
+def _slice(images: tf.Tensor, axis: int, first: int, count: int) -> tf.Tensor:
+    rows = slice(first, first + count)
+    return images[:, rows] if axis == 1 else images[:, :, rows]
+
+
+def high_pass(images: tf.Tensor, side: int = 5, sigma_px: float = 0.0) -> tf.Tensor:
+    """Returns what `low_pass` takes away: [B, H, W, C], about zero."""
+    return images - low_pass(images, side, sigma_px)
 
 
 def usm_sharpened(

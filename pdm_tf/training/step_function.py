@@ -110,7 +110,8 @@ class StepFunction:
         """
         train_step = self.method.train_step_for(step)
         if train_step not in self._phases:
-            self._phases[train_step] = _Phase(self, train_step)
+            factors = self.method.rate_factors_for(step)
+            self._phases[train_step] = _Phase(self, train_step, factors)
         phase = self._phases[train_step]
         values = phase.graph(
             batches,
@@ -142,11 +143,17 @@ class _Phase:
       names: names of the scalars; known once the graph has been traced.
     """
 
-    def __init__(self, owner: StepFunction, train_step: TrainStep) -> None:
+    def __init__(
+        self,
+        owner: StepFunction,
+        train_step: TrainStep,
+        rate_factors: Mapping[str, float],
+    ) -> None:
         settings = owner.settings
         if owner.replicas.uses_xla(settings.xla):
             train_step = _compiled_by_xla(train_step)
         self._owner, self._train_step = owner, train_step
+        self._rate_factors = rate_factors
         self.names: tuple[str, ...] = ()
         self.graph = tf.function(
             self._one if settings.steps_per_call == 1 else self._several
@@ -181,10 +188,9 @@ class _Phase:
         rate = piecewise_learning_rate(
             step, settings.learning_rate, settings.lr_milestones, settings.lr_decay
         )
-        factors = owner.method.rate_factors
         for name, optimizer in owner.method.optimizers.items():
             # The inner optimiser's rate, if loss-scaled.
-            optimizer.learning_rate = rate * factors.get(name, 1.0)
+            optimizer.learning_rate = rate * self._rate_factors.get(name, 1.0)
         scalars, stop = owner.replicas.run(
             self._on_replica, (next(batches), step, stop)
         )

@@ -11,8 +11,10 @@ from pdm_tf.losses import (
     l1_loss,
     lsgan_discriminator_loss,
     lsgan_generator_loss,
+    mse_loss,
     noise_energy_loss,
     perceptual_loss,
+    total_variation_loss,
 )
 from pdm_tf.models.features import VGGConfig
 from tests.oracles import adversarial_oracle, features_oracle
@@ -47,6 +49,25 @@ def test_gradient_of_l1_is_the_sign_over_the_count():
 def test_shapes_that_would_broadcast_are_refused():
     with pytest.raises(ValueError, match=r"\(2, 4, 4, 3\) and \(2, 4, 4, 1\)"):
         l1_loss(tf.zeros([2, 4, 4, 3]), tf.zeros([2, 4, 4, 1]))
+
+
+def test_mse_equals_numpy():
+    sr, hr = normal_images(0, 2, 5, 7, 3), normal_images(1, 2, 5, 7, 3)
+    np.testing.assert_allclose(mse_loss(sr, hr), np.mean((sr - hr) ** 2), rtol=1e-6)
+    with pytest.raises(ValueError, match=r"\(2, 4, 4, 3\) and \(2, 4, 4, 1\)"):
+        mse_loss(tf.zeros([2, 4, 4, 3]), tf.zeros([2, 4, 4, 1]))
+
+
+@pytest.mark.parametrize("power", [1, 2])
+def test_total_variation_of_known_images(power):
+    """A ramp of slope 2 downwards, and noise by NumPy; flat images cost nothing."""
+    ramp = tf.tile(2.0 * tf.range(5.0)[None, :, None, None], [1, 1, 4, 3])
+    assert total_variation_loss(ramp, power) == 2.0**power
+    assert total_variation_loss(tf.fill([1, 4, 4, 3], 0.3), power) == 0.0
+    x = normal_images(2, 2, 5, 7, 3).numpy()
+    expected = sum(np.mean(np.abs(np.diff(x, axis=axis)) ** power) for axis in (1, 2))
+    found = total_variation_loss(tf.constant(x), power)
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 SMALL = VGGConfig(depth=19, filters=2)

@@ -1,10 +1,16 @@
-"""Blur by any kernel and sharpening of one image, against SciPy."""
+"""Blur by any kernel and sharpening against SciPy, low and high pass by hand."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.ops.filtering import filter_image, mirrored_range, usm_sharpened
+from pdm_tf.ops.filtering import (
+    filter_image,
+    high_pass,
+    low_pass,
+    mirrored_range,
+    usm_sharpened,
+)
 from tests.oracles import filter_oracle
 
 
@@ -41,3 +47,24 @@ def test_sharpening_equals_its_formula():
     # A detail on the threshold may fall on its other side; none does here.
     np.testing.assert_allclose(found, wanted, rtol=0, atol=3e-6)
     assert found.max() <= 1.0 and np.abs(found - image).max() > 0.05
+
+
+@pytest.mark.parametrize(("side", "sigma_px"), [(3, 0.0), (5, 1.2)])
+def test_low_and_high_pass_of_a_batch(side, sigma_px):
+    """Against the mirrored correlation with the two-dimensional window."""
+    images = np.random.default_rng(2).random((2, 9, 7, 3)).astype(np.float32)
+    taps = np.ones(side)
+    if sigma_px:
+        taps = np.exp(-0.5 * ((np.arange(side) - side // 2) / sigma_px) ** 2)
+    kernel = np.outer(taps, taps) / taps.sum() ** 2
+    radius = side // 2
+    pad = [(0, 0), (radius, radius), (radius, radius), (0, 0)]
+    padded = np.pad(np.float64(images), pad, mode="reflect")
+    expected = np.zeros(images.shape)
+    for i in range(side):
+        for j in range(side):
+            expected += kernel[i, j] * padded[:, i : i + 9, j : j + 7]
+    found = low_pass(tf.constant(images), side, sigma_px)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    rest = high_pass(tf.constant(images), side, sigma_px)
+    np.testing.assert_allclose(rest, images - expected, rtol=0, atol=1e-6)

@@ -91,6 +91,10 @@ class ToyMethod:
         late = self._phase_at is not None and step >= self._phase_at
         return self._late_step if late else self._step
 
+    def rate_factors_for(self, step: int):
+        del step
+        return self.rate_factors
+
     def deployable(self):
         return {"sr": self.networks["sr"]}
 
