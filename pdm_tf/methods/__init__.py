@@ -4,6 +4,8 @@ CONTRIBUTING.md does it in full.
 """
 
 from pdm_tf.methods.base import Method
+from pdm_tf.methods.cincgan import CinCGAN, CinCGANConfig
+from pdm_tf.methods.cyclesr import CycleSR, CycleSRConfig
 from pdm_tf.methods.pdm_sr import PDMSR, PDMSRConfig
 from pdm_tf.methods.pdm_srgan import PDMSRGAN, PDMSRGANConfig
 from pdm_tf.methods.sr_parts import GANSR, PixelSR
@@ -11,6 +13,8 @@ from pdm_tf.methods.supervised import Supervised, SupervisedConfig
 from pdm_tf.methods.supervised_gan import SupervisedGAN, SupervisedGANConfig
 
 METHODS: dict[str, type[Method]] = {
+    "cincgan": CinCGAN,
+    "cyclesr": CycleSR,
     "pdm_sr": PDMSR,
     "pdm_srgan": PDMSRGAN,
     "supervised": Supervised,
@@ -18,6 +22,10 @@ METHODS: dict[str, type[Method]] = {
 }
 
 __all__ = [
+    "CinCGAN",
+    "CinCGANConfig",
+    "CycleSR",
+    "CycleSRConfig",
     "GANSR",
     "METHODS",
     "PDMSR",

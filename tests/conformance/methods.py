@@ -54,6 +54,27 @@ _PDM_SR = {
 # Method -> setting that weighs a loss -> the networks that learn from this loss. The
 # release's losses reached others, or none (reference list B1 and 1.11).
 REACHES: Mapping[str, Mapping[str, set[str]]] = {
+    "cincgan": {
+        "adversarial_weight": {"translator", "clean_discriminator"},
+        "cycle_weight": {"translator", "degradation"},
+        "identity_weight": {"translator"},
+        "tv_weight": {"translator"},
+        "hr_adversarial_weight": {"translator", "sr", "hr_discriminator"},
+        "hr_cycle_weight": {"translator", "sr", "hr_degradation"},
+        "hr_identity_weight": {"sr"},
+        "hr_tv_weight": {"translator", "sr"},
+    },
+    "cyclesr": {
+        "adversarial_weight": {
+            "translator",
+            "degradation",
+            "discriminator",
+            "clean_discriminator",
+        },
+        "cycle_weight": {"translator", "degradation"},
+        "identity_weight": {"translator", "degradation"},
+        "feedback_weight": {"degradation"},
+    },
     "pdm_sr": _PDM_SR,
     "pdm_srgan": {**_PDM_SR, **_GANSR},
     "supervised_gan": _GANSR,
