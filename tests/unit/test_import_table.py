@@ -56,9 +56,12 @@ TABLE = {
         {"bundles.networks", "models", "degradations", "core"},
     ),
     "data": (TENSOR, {"cli", "core", "ops", "degradations"}),
+    # bundles.chain: translator and SR network ship as one.
     "methods": (
         KERAS,
-        {"bundles.networks", "models", "degradations", "losses", "ops", "core"},
+        set(
+            "bundles.networks bundles.chain models degradations losses ops core".split()
+        ),
     ),
     "training": (KERAS | {"tensorboardX"}, {"methods.base", "run", "core"}),
     # samples: photographs to degrade for users with a bundle and no HR photographs.
