@@ -115,13 +115,9 @@ def build_method(config: TrainConfig, remark: Remark = lambda line: None) -> Met
     Raises:
       UserError: a name or setting is unknown, or given networks do not fit.
     """
-    method = lookup(METHODS, config.method, "--method")
+    method, settings = _method_of(config)
     # Initial weights are a function of the seed like everything else.
     keras.utils.set_random_seed(stream_seed(config.seed, "initial weights")[0])
-    base = method.config_class()
-    if config.preset == "paper" and hasattr(base, "paper"):
-        base = base.paper()
-    settings = parse_args(method.config_class, config.method_arg, base)
     _check_streams(config, method.streams(settings))
     roles = method.roles(settings)
     refuse_flags_of_absent_parts(config, roles)
@@ -132,6 +128,29 @@ def build_method(config: TrainConfig, remark: Remark = lambda line: None) -> Met
     return method.make(
         settings, parts, {name: getattr(config, name) for name in common}
     )
+
+
+def _method_of(config: TrainConfig) -> tuple[type[Method], Any]:
+    """Looks up the method, and makes its settings."""
+    method = lookup(METHODS, config.method, "--method")
+    base = method.config_class()
+    if config.preset == "paper" and hasattr(base, "paper"):
+        base = base.paper()
+    return method, parse_args(method.config_class, config.method_arg, base)
+
+
+def folders_read(config: TrainConfig) -> set[str]:
+    """Returns which of the flags of folders the method reads.
+
+    Raises:
+      UserError: the method, or a setting of it, is unknown.
+    """
+    method, settings = _method_of(config)
+    return {
+        STREAMS[stream][0]
+        for stream, need in method.streams(settings).items()
+        if not isinstance(need, NotNeeded)
+    }
 
 
 def _check_streams(config: TrainConfig, streams: Mapping[str, str | NotNeeded]) -> None:

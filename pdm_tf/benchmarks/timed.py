@@ -119,6 +119,11 @@ class TimedStep:
     clip_norm: float
     torch_maps: int
 
+    @property
+    def patches(self) -> dict[str, int]:
+        """Stream name -> side of its patches."""
+        return {"hr": self.hr_patch, "real_lr": self.lr_patch}
+
     def require_torch(self) -> None:
         """Checks that the PyTorch side has all of it.
 

@@ -1,4 +1,4 @@
-"""The ways to run one joint training step: ours as the loop runs it, and PyTorch's.
+"""The ways to run one training step: ours as the loop runs it, and PyTorch's.
 
 A side is a function without arguments that trains one step on a batch in memory, waits
 until it is done, and returns its losses under the names that training logs.
@@ -30,32 +30,39 @@ def build_method(training: TrainConfig) -> Any:
     """Returns the method, with its networks, as training builds it.
 
     Raises:
-      UserError: the flags describe none, or one without a joint step.
+      UserError: the flags describe none.
     """
     with quiet_start():
         import tensorflow as tf
 
         from pdm_tf import build
+    folders = {name: "(made)" for name in build.folders_read(training)}
     with tf.device("/CPU:0"):
-        method = build.build_method(training)
-    if method.config.training != "joint":
-        raise UserError(
-            "The joint step is measured, --method_arg=training=joint. "
-            f"Received: {method.config.training}."
-        )
-    return method
+        return build.build_method(dataclasses.replace(training, **folders))
 
 
-def our_step(method: Any, training: TrainConfig, images: Any) -> Step:
-    """Makes our side; `images` as `random_images` makes them."""
+def our_step(method: Any, training: TrainConfig, images: Any, first: int = 0) -> Step:
+    """Makes our side.
+
+    Args:
+      method: as `build_method` returns it.
+      training: of the run.
+      images: as `random_images` makes them.
+      first: index of the first step, which decides the phase.
+    """
     import tensorflow as tf
 
     from pdm_tf import build
+    from pdm_tf.methods.base import FULL_BATCH
 
     with tf.device("/CPU:0"):
         step = build.compiled_step(method, training)
-        batches = iter(tf.data.Dataset.from_tensors(dict(images)).repeat())
-    return functools.partial(_call, step, batches, itertools.count())
+        batch = {name: tf.constant(values) for name, values in images.items()}
+        if method.prepare_batch is not None:  # is the input pipeline's work
+            index = tf.constant(first, tf.int64)
+            batch = dict(method.prepare_batch(batch, index, FULL_BATCH))
+        batches = iter(tf.data.Dataset.from_tensors(batch).repeat())
+    return functools.partial(_call, step, batches, itertools.count(first))
 
 
 def _call(
@@ -67,7 +74,7 @@ def _call(
     with tf.device("/CPU:0"):
         step(batches, next(indices))
         scalars = step.fetch()  # waits for the device
-    return {name: scalars[name] for name in LOSSES}
+    return {name: x for name, x in scalars.items() if name.startswith("loss/")}
 
 
 def torch_step(
@@ -115,7 +122,17 @@ def faster_blur(timed: TimedStep, hr: np.ndarray, threads: int) -> str:
 
 
 def timed_step(method: Any, training: TrainConfig, torch_maps: int = 1) -> TimedStep:
-    """Describes the networks that a method trains."""
+    """Describes PDM-SR's joint step and its networks.
+
+    Raises:
+      UserError: it is another step.
+    """
+    if training.method != "pdm_sr" or method.config.training != "joint":
+        raise UserError(
+            "--compare=torch has the joint step of PDM-SR, --method=pdm_sr "
+            f"--method_arg=training=joint. Received: {training.method}, "
+            f"{', '.join(training.method_arg)}."
+        )
     networks = method.networks
     return TimedStep(
         batch_size=training.batch_size,
@@ -132,29 +149,45 @@ def timed_step(method: Any, training: TrainConfig, torch_maps: int = 1) -> Timed
     )
 
 
-def random_images(timed: TimedStep, seed: int) -> dict[str, np.ndarray]:
-    """Returns "hr" and "real_lr", NHWC float32, on the grid of 8 bits."""
+def random_images(
+    patches: Mapping[str, int], batch_size: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Returns a batch of each stream, NHWC float32, on the grid of 8 bits.
+
+    Args:
+      patches: stream name -> side of its patches, as of `Method.patches`.
+      batch_size: images of each.
+      seed: decides the values.
+    """
     generator = np.random.default_rng(seed)
 
-    def patches(size: int) -> np.ndarray:
-        shape = (timed.batch_size, size, size, 3)
+    def made(size: int) -> np.ndarray:
+        shape = (batch_size, size, size, 3)
         return (generator.integers(0, 256, shape) / 255.0).astype(np.float32)
 
-    return {"hr": patches(timed.hr_patch), "real_lr": patches(timed.lr_patch)}
+    return {name: made(size) for name, size in patches.items()}
 
 
-def operations(method: Any, timed: TimedStep) -> int:
-    """Returns the floating-point operations that our step needs."""
+def operations(method: Any, batch_size: int, first: int = 0) -> int:
+    """Returns the floating-point operations that our step needs.
+
+    Args:
+      method: as `build_method` returns it.
+      batch_size: images of each stream.
+      first: index of the step, which decides the phase.
+    """
     import tensorflow as tf
 
     from pdm_tf.methods.base import FULL_BATCH
 
-    streams = {"hr": timed.hr_patch, "real_lr": timed.lr_patch}
-    specs = {
-        name: tf.TensorSpec([timed.batch_size, size, size, 3])
-        for name, size in streams.items()
-    }
-    train_step = method.train_step_for(0)
+    images = random_images(method.patches, batch_size, 0)
+    if method.prepare_batch is not None:
+        index = tf.constant(first, tf.int64)
+        images = method.prepare_batch(
+            {name: tf.constant(x) for name, x in images.items()}, index, FULL_BATCH
+        )
+    specs = {name: tf.TensorSpec(x.shape) for name, x in images.items()}
+    train_step = method.train_step_for(first)
 
     @tf.function(autograph=False)
     def step(batch: Any, index: tf.Tensor) -> Any:
@@ -170,18 +203,19 @@ def run_alone(
     threads: int,
     timed: TimedStep | None = None,
     blur: str = "",
+    first: int = 0,
 ) -> None:
     """Runs one side in a process that runs nothing else, to measure its memory.
 
-    `timed` and `blur` are for PyTorch's sides.
+    `timed` and `blur` are for PyTorch's sides, `first` for ours.
     """
     if TRAINING[name].library == "torch":
-        images = random_images(timed, training.seed)
+        images = random_images(timed.patches, timed.batch_size, training.seed)
         step = torch_step(name, timed, None, images, blur=blur, threads=threads)
     else:
         set_threads(threads)
         method = build_method(training)
-        images = random_images(timed_step(method, training), training.seed)
-        step = our_step(method, training, images)
+        images = random_images(method.patches, training.batch_size, training.seed)
+        step = our_step(method, training, images, first)
     for _ in range(_STEPS_ALONE):
         step()

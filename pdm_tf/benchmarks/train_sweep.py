@@ -104,8 +104,9 @@ def measure(
             print(f"warming up {precision}, {kind} {size}", flush=True)
             step_of = dataclasses.replace(changed[size], mixed_precision=precision)
             method = train_sides.build_method(step_of)
-            timed = train_sides.timed_step(method, step_of)
-            images = train_sides.random_images(timed, training.seed)
+            images = train_sides.random_images(
+                method.patches, step_of.batch_size, training.seed
+            )
             step = train_sides.our_step(method, step_of, images)
             for _ in range(_WARM_UP):
                 step()
@@ -177,8 +178,8 @@ def table(result: Mapping[str, Any]) -> str:
     """Returns one table for each precision."""
     config, unit = result["config"], result["unit"]
     lines = [
-        f"our joint step, --preset={config['preset']}, by {config['sweep']}; medians "
-        f"of {config['rounds']} rounds (least to most)"
+        f"our step of {config['method']}, --preset={config['preset']}, by "
+        f"{config['sweep']}; medians of {config['rounds']} rounds (least to most)"
     ]
     for precision, found in result["sweep"].items():
         heads = (

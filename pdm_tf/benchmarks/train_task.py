@@ -1,4 +1,4 @@
-"""One joint training step in TensorFlow and PyTorch, taking turns."""
+"""One training step of any method, and PDM-SR's in PyTorch too, taking turns."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -36,6 +36,9 @@ from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import UserError
 from pdm_tf.train_config import TrainConfig
 
+# Beyond the phases of any run, and their ends are steps like others.
+_LATE = 10**9
+
 
 def _as_in_train(name: str, default: Any = None, *, section: str = "") -> Any:
     """The flag of pdm_tf.train with that name, perhaps with another default."""
@@ -58,7 +61,13 @@ class TrainBenchmarkConfig(Measuring):
       UserError: flags contradict each other, or a number is out of range.
     """
 
-    preset: Literal["default", "paper"] = _as_in_train("preset", section="Step")
+    method: str = _as_in_train("method", section="Step")
+    phase: Literal["first", "last"] = flag(
+        "last",
+        "Of a method that trains one network after the other in one run: the step with "
+        "which it begins, or the one with which it ends.",
+    )
+    preset: Literal["default", "paper"] = _as_in_train("preset")
     batch_size: int = _as_in_train("batch_size", 8)
     lr_patch: int = _as_in_train("lr_patch")
     scale: int = _as_in_train("scale")
@@ -69,6 +78,13 @@ class TrainBenchmarkConfig(Measuring):
     noise_arg: tuple[str, ...] = _as_in_train("noise_arg")
     discriminator_arg: tuple[str, ...] = _as_in_train("discriminator_arg")
     method_arg: tuple[str, ...] = _as_in_train("method_arg")
+    hr_discriminator: str = _as_in_train("hr_discriminator")
+    hr_discriminator_arg: tuple[str, ...] = _as_in_train("hr_discriminator_arg")
+    features: str = _as_in_train("features")
+    features_arg: tuple[str, ...] = _as_in_train("features_arg")
+    degradation_arg: tuple[str, ...] = _as_in_train("degradation_arg")
+    net: tuple[str, ...] = _as_in_train("net")
+    net_arg: tuple[str, ...] = _as_in_train("net_arg")
     seed: int = flag(0, "Decides the weights and the patches.")
     compare: Literal["none", "torch"] = flag(
         "none",
@@ -120,14 +136,20 @@ class TrainBenchmarkConfig(Measuring):
             )
         check_batch_for_torch(self.compare, self.batch_size)
 
+    @property
+    def first_step(self) -> int:
+        """Index of the first step that is run: within the phase."""
+        return _LATE if self.phase == "last" else 0
+
     def training(self, precision: str = "float32") -> TrainConfig:
         """Returns the settings of this step's training run."""
         names = {field.name for field in dataclasses.fields(self)}
         shared = names & {field.name for field in dataclasses.fields(TrainConfig)}
+        if not self.method.startswith("pdm_"):
+            shared -= {"noise"}  # off by default here, and nobody else's setting
         return TrainConfig(
             **{name: getattr(self, name) for name in shared},
             hr_dir="(made)",
-            lr_dir="(made)",
             run_dir="(none)",
             mixed_precision=precision,
         )
@@ -136,15 +158,16 @@ class TrainBenchmarkConfig(Measuring):
 SPEC = ProgramSpec(
     module="pdm_tf.benchmark train",
     config=TrainBenchmarkConfig,
-    intro="Measures one joint training step of PDM-SR on the CPU, as training runs it, "
-    "on random patches in memory; with --compare=torch also in PyTorch. Prints "
-    "milliseconds, GFLOP/s of the arithmetic that a step needs, the share of what "
-    "matrix products reach, ratios to PyTorch, and peak memory; with --sweep how the "
-    "time grows with batch, kernel or patch.",
+    intro="Measures one training step of a method on the CPU, as training runs it, "
+    "on random patches in memory; with --compare=torch PDM-SR's also in PyTorch. "
+    "Prints milliseconds, GFLOP/s of the arithmetic that a step needs, the share of "
+    "what matrix products reach, ratios to PyTorch, and peak memory; with --sweep how "
+    "the time grows with batch, kernel or patch.",
     examples=(
         "python -m pdm_tf.benchmark train --preset=paper --compare=torch",
         "python -m pdm_tf.benchmark train --preset=paper --noise --compare=torch "
         "--bfloat16",
+        "python -m pdm_tf.benchmark train --method=supervised --sr_net=rrdbnet",
         "python -m pdm_tf.benchmark train --preset=paper --sweep=patch "
         "--output=speed.json",
     ),
@@ -202,11 +225,12 @@ def measure(config: TrainBenchmarkConfig) -> dict[str, Any]:
     )
     training = config.training()
     method = train_sides.build_method(training)
-    timed = train_sides.timed_step(method, training, config.torch_maps)
+    timed = None
     if config.compare == "torch":
+        timed = train_sides.timed_step(method, training, config.torch_maps)
         timed.require_torch()
     print("counting", flush=True)
-    operations = train_sides.operations(method, timed)
+    operations = train_sides.operations(method, config.batch_size, config.first_step)
     print("warming up", flush=True)
     steps, blur = _steps(config, names, method, timed)
     losses = {name: dict(step()) for name, step in steps.items()}
@@ -235,7 +259,10 @@ def measure(config: TrainBenchmarkConfig) -> dict[str, Any]:
     result = {
         "task": "train",
         "config": to_json_dict(config),
-        "hr_patch": timed.hr_patch,
+        "hr_patch": method.patches["hr"],
+        "parameters": {
+            name: network.count_params() for name, network in method.networks.items()
+        },
         "torch_blur": blur,
         "machine": describe_machine(),
         "gemm": arithmetic.rates_to_json(rates, config.gemm_size),
@@ -256,7 +283,8 @@ def table(result: Mapping[str, Any]) -> str:
     """Returns the table, with a line above it that describes the run."""
     config = result["config"]
     lines = [
-        f"joint step, --preset={config['preset']}: {config['batch_size']} patches of "
+        f"step of {config['method']}, --preset={config['preset']}: "
+        f"{config['batch_size']} patches of "
         f"{result['hr_patch']} x {result['hr_patch']} HR pixels, "
         f"{result['gflop']:.4g} GFLOP; medians of {config['rounds']} rounds "
         "(least to most)",
@@ -277,10 +305,10 @@ def _steps(
     config: TrainBenchmarkConfig,
     names: list[str],
     method: Any,
-    timed: TimedStep,
+    timed: TimedStep | None,
 ) -> tuple[dict[str, train_sides.Step], str]:
     """Returns the sides, and the form of PyTorch's blur or ""."""
-    images = train_sides.random_images(timed, config.seed)
+    images = train_sides.random_images(method.patches, config.batch_size, config.seed)
     weights, blur = weights_of(method.networks), ""
     steps: dict[str, train_sides.Step] = {}
     for name in names:
@@ -295,14 +323,14 @@ def _steps(
         training = config.training(side.precision)
         if side.precision != "float32":
             method = train_sides.build_method(training)
-        steps[name] = train_sides.our_step(method, training, images)
+        steps[name] = train_sides.our_step(method, training, images, config.first_step)
     return steps, blur
 
 
 def _memory(
     config: TrainBenchmarkConfig,
     names: list[str],
-    timed: TimedStep,
+    timed: TimedStep | None,
     blur: str,
 ) -> dict[str, float]:
     if not config.memory:
@@ -316,6 +344,7 @@ def _memory(
             config.threads,
             timed,
             blur,
+            config.first_step,
         )
         for name in names
     }

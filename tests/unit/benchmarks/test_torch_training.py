@@ -83,7 +83,7 @@ def both(config, channels_last=False, blur="grouped"):
     method = train_sides.build_method(training)
     biased(method.networks)
     timed = train_sides.timed_step(method, training, config.torch_maps)
-    images = train_sides.random_images(timed, 1)
+    images = train_sides.random_images(method.patches, BATCH, 1)
     weights = weights_of(method.networks)
     ours = our_first_step(method, images)
     seed = step_seed(SEED, "latents", tf.constant(0, tf.int64))
@@ -198,7 +198,7 @@ def test_bfloat16_is_near_and_not_the_same():
     method = train_sides.build_method(training)
     biased(method.networks)
     timed = train_sides.timed_step(method, training, config.torch_maps)
-    images = train_sides.random_images(timed, 1)
+    images = train_sides.random_images(method.patches, BATCH, 1)
     weights = weights_of(method.networks)
 
     def loss(name):

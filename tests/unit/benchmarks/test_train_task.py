@@ -34,7 +34,7 @@ def tiny(sr_blocks=1, kernel_blocks=1, strides="1,1,1,1,1", **changes):
 def counted(**changes):
     training = tiny(**changes).training()
     method = train_sides.build_method(training)
-    return train_sides.operations(method, train_sides.timed_step(method, training))
+    return train_sides.operations(method, BATCH)
 
 
 def discriminator_macs(widths):
@@ -107,6 +107,7 @@ def test_ratios_are_within_a_precision_and_to_the_faster_layout():
         {
             **result,
             "config": {
+                "method": "pdm_sr",
                 "preset": "paper",
                 "batch_size": 8,
                 "rounds": 3,
@@ -125,7 +126,7 @@ def test_ratios_are_within_a_precision_and_to_the_faster_layout():
 def test_our_step_trains():
     training = tiny().training()
     method = train_sides.build_method(training)
-    images = train_sides.random_images(train_sides.timed_step(method, training), 0)
+    images = train_sides.random_images(method.patches, BATCH, 0)
     assert images["hr"].shape == (BATCH, 24, 24, 3)
     assert images["real_lr"].shape == (BATCH, 6, 6, 3)
     levels = 255.0 * images["hr"]
@@ -135,10 +136,42 @@ def test_our_step_trains():
     assert losses[-1] < losses[0]
 
 
-def test_another_kind_of_training_is_refused():
+def test_torch_has_the_joint_step_alone():
     config = tiny(method_arg=("training=degradation",), sr_arg=())
-    with pytest.raises(UserError, match="The joint step is measured"):
-        train_sides.build_method(config.training())
+    training = config.training()
+    with pytest.raises(UserError, match="has the joint step of PDM-SR"):
+        train_sides.timed_step(train_sides.build_method(training), training)
+
+
+@pytest.mark.parametrize(
+    ("phase", "losses"), [("first", {"g_adv", "d_lr", "centroid"}), ("last", {"sr_l1"})]
+)
+def test_either_phase_of_a_run_is_measured(phase, losses):
+    config = tiny(phase=phase, method_arg=("training=separate",))
+    training = config.training()
+    method = train_sides.build_method(training)
+    images = train_sides.random_images(method.patches, BATCH, 0)
+    step = train_sides.our_step(method, training, images, config.first_step)
+    assert {name.removeprefix("loss/") for name in step()} == losses
+
+
+def test_a_method_that_makes_its_pairs_in_the_pipeline():
+    """The step is counted and run without making them."""
+    config = TrainBenchmarkConfig(
+        method="supervised",
+        batch_size=BATCH,
+        lr_patch=8,
+        method_arg=("degradation=real_esrgan",),
+        sr_arg=(f"filters={F}", "num_blocks=1"),
+    )
+    training = config.training()
+    method = train_sides.build_method(training)
+    head, rest = sr_macs()
+    assert train_sides.operations(method, BATCH) == (
+        2 * BATCH * 64 * (2 * head + 3 * rest)
+    )
+    images = train_sides.random_images(method.patches, BATCH, 0)
+    assert set(train_sides.our_step(method, training, images)()) == {"loss/sr_l1"}
 
 
 def test_the_exponent_is_the_slope():
