@@ -42,7 +42,9 @@ class CompareConfig:
         (),
         "NAME=PATH, once for each method, in the order of the rows: the "
         "folder of a finished pdm_tf.evaluate, or any model that it takes, "
-        "which is evaluated first. Bicubic becomes the first row by itself. Required.",
+        "which is evaluated first. Several paths, separated by commas, are runs of one "
+        "method with several seeds: their row has the mean, and its spread. Bicubic "
+        "becomes the first row by itself. Required.",
         section="What",
         required=True,
     )
@@ -143,6 +145,8 @@ SPEC = ProgramSpec(
         "--output_dir=eval/comparison",
         "python -m pdm_tf.compare --model=ours=eval/ours --model=true=eval/oracle "
         "--oracle=true --output_dir=eval/comparison",
+        "python -m pdm_tf.compare --model=ours=eval/s0,eval/s1,eval/s2 "
+        "--model=other=eval/other --output_dir=eval/comparison",
     ),
 )
 
@@ -180,28 +184,84 @@ def run_comparison(
         together.
     """
     output = Path(config.output_dir)
-    finished = {n: p for n, p in config.methods.items() if is_evaluation(p)}
-    if len(finished) < len(config.methods) and not (config.hr_dir or config.lr_dir):
-        left = next(p for n, p in config.methods.items() if n not in finished)
+    places = {name: _places(paths) for name, paths in config.methods.items()}
+    left = [p for paths in places.values() for p in paths if not is_evaluation(p)]
+    if left and not (config.hr_dir or config.lr_dir):
         raise UserError(
             "--hr_dir and --lr_dir are required for what is not a finished evaluation "
-            f"(a folder with {_REPORT}). Received: {left}, without them."
+            f"(a folder with {_REPORT}). Received: {left[0]}, without them."
         )
-    rows, folders = [], []
-    for name, place in config.methods.items():
-        folder = Path(place)
-        if name not in finished:
-            folder = output / "evaluations" / name.replace("/", "_")
-            say(f"evaluating {name}")
-            wanted = _evaluation(config, place, folder)
-            if run_evaluation(wanted, warn, reuse=True).reused:
-                say(f"{name}: {folder / _REPORT} is of the same model and settings")
-        rows.append(Row(name, read_report(folder)))
-        folders.append(folder)
-    comparison = compare(rows, config.against, config.oracle, config.floor)
-    crops = _crop_rows(comparison, rows, folders, config, warn)
+    rows = []
+    for name, paths in places.items():
+        folders = []
+        for which, place in enumerate(paths, start=1):
+            folder = Path(place)
+            if place in left:
+                ending = f"_{which}" if len(paths) > 1 else ""
+                folder = output / "evaluations" / (name.replace("/", "_") + ending)
+                say(f"evaluating {name}{ending}")
+                wanted = _evaluation(config, place, folder)
+                if run_evaluation(wanted, warn, reuse=True).reused:
+                    say(f"{name}: {folder / _REPORT} is of the same model and settings")
+            folders.append(folder)
+        rows.append(Evaluated(name, tuple(folders)))
+    comparison = compare(
+        [row.read() for row in rows], config.against, config.oracle, config.floor
+    )
+    chosen = [n.strip() for n in config.images.split(",") if n.strip()]
+    path = write_all(comparison, rows, output, config.examples, chosen, warn)
+    return comparison, path
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A method that is evaluated.
+
+    Attributes:
+      name: of its row.
+      folders: with a report.json each, of its runs.
+    """
+
+    name: str
+    folders: tuple[Path, ...]
+
+    def read(self) -> Row:
+        """Its row.
+
+        Raises:
+          UserError: a report that is none.
+        """
+        return Row(self.name, tuple(read_report(folder) for folder in self.folders))
+
+
+def write_all(
+    comparison: Mapping[str, Any],
+    rows: Sequence[Evaluated],
+    output: Path,
+    examples: int,
+    images: Sequence[str],
+    warn: Callable[[str], None],
+) -> Path:
+    """Writes the page and the tables; returns the path of comparison.json.
+
+    Args:
+      comparison: content of that file.
+      rows: where the methods' crops are.
+      output: folder.
+      examples: how many images' crops to show.
+      images: names of those to show; none: evenly by name.
+      warn: called with a line on everything left out.
+    """
+    crops = _crop_rows(comparison, rows, examples, images, warn)
     write_text_atomic(output / FILE, comparison_page(comparison, crops, made_by()))
-    return comparison, write_comparison(comparison, output)
+    return write_comparison(comparison, output)
+
+
+def _places(paths: str) -> list[str]:
+    """The paths of a row; a comma may belong to one that is there."""
+    if Path(paths).exists():
+        return [paths]
+    return [path.strip() for path in paths.split(",") if path.strip()]
 
 
 def is_evaluation(place: str) -> bool:
@@ -235,21 +295,21 @@ def _evaluation(config: CompareConfig, place: str, folder: Path) -> EvaluateConf
 
 def _crop_rows(
     comparison: Mapping[str, Any],
-    methods: Sequence[Row],
-    folders: Sequence[Path],
-    config: CompareConfig,
+    methods: Sequence[Evaluated],
+    examples: int,
+    images: Sequence[str],
     warn: Callable[[str], None],
 ) -> list[CropRow]:
-    """The crops of the images to show, in the columns of the table."""
-    stored = {m.name: stored_crops(f) for m, f in zip(methods, folders, strict=True)}
+    """The crops of the images to show, in the columns of the table.
+
+    Of a method with several runs the first is shown.
+    """
+    stored = {m.name: stored_crops(m.folders[0]) for m in methods}
     known = {image["name"]: image for image in comparison["images"]}
     names = list(known)
-    if config.images:
-        chosen = [n.strip() for n in config.images.split(",") if n.strip()]
-        for name in chosen:
-            lookup(known, name, "--images")
-    else:
-        chosen = evenly(names, config.examples)
+    for name in images:
+        lookup(known, name, "--images")
+    chosen = images or evenly(names, examples)
     metric, spec = next(iter(comparison["metrics"].items()))
 
     def line(name: str, who: str) -> str:
@@ -269,9 +329,8 @@ def _crop_rows(
             who = method["name"]
             if who == BASELINE:
                 shown = _any(crops, "bicubic", warn)
-                shown = (
-                    _bicubic_itself(crops, methods, warn) if shown is None else shown
-                )
+                if shown is None:
+                    shown = _bicubic_itself(crops, methods, warn)
             else:
                 shown = _read(crops.get(who), "sr", warn)
             cells.append((who, shown, line(name, who)))
@@ -290,11 +349,11 @@ def _any(crops: Mapping[str, StoredCrop], key: str, warn: Callable[[str], None])
 
 def _bicubic_itself(
     crops: Mapping[str, StoredCrop],
-    methods: Sequence[Row],
+    methods: Sequence[Evaluated],
     warn: Callable[[str], None],
 ) -> Any:
     for method in methods:
-        if method.report["model"] == BASELINE:
+        if method.read().report["model"] == BASELINE:
             return _read(crops.get(method.name), "sr", warn)
     return None
 

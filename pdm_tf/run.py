@@ -14,6 +14,7 @@ evaluate, report and export open. No TensorFlow is loaded here, and settings are
 they were written, not as this version's flags, so runs of any version can be looked at.
 """
 
+import fcntl
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -34,6 +35,7 @@ TENSORBOARD = "tensorboard"
 PREVIEWS = "previews"
 CHECKPOINTS = "checkpoints"
 BUNDLES = "bundles"
+LOCK = "lock"
 # In every bundle, wherever it lies.
 BUNDLE_INDEX = "bundle.json"
 
@@ -78,6 +80,12 @@ class Run:
         return read_metrics(self.root / METRICS)
 
     @property
+    def ending(self) -> Mapping[str, Any] | None:
+        """The record with which it finished, its last; None while it goes on."""
+        records = self.metrics
+        return records[-1] if records and records[-1].get("finished") else None
+
+    @property
     def report(self) -> Path:
         """Path of its report.html, which may not exist."""
         return self.root / REPORT
@@ -87,6 +95,19 @@ class Run:
         """Steps of the checkpoints that are there, rising."""
         names = (path.name for path in self.root.glob(f"{CHECKPOINTS}/step_*"))
         return sorted(int(name.removeprefix("step_")) for name in names)
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether a process trains here."""
+        path = self.root / LOCK
+        if not path.is_file():
+            return False
+        with open(path, "rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
     @property
     def bundles(self) -> tuple[str, ...]:

@@ -11,12 +11,14 @@ import dataclasses
 import itertools
 import math
 import os
+import re
 from typing import Any, Literal
 
 from pdm_tf.cli.flag_set import flag
 from pdm_tf.core.checks import check_flags, check_pairs
 from pdm_tf.core.errors import UserError
 
+_WITH_PATH = re.compile(r"([\w.]+[=:])(.*/.*)")
 _PATHS = ("hr_dir", "lr_dir", "init_sr", "init_degradation", "features")
 
 
@@ -335,4 +337,16 @@ def changed_on_resume(old: TrainConfig, new: TrainConfig) -> dict[str, tuple]:
 
 def _meaning(config: TrainConfig, name: str) -> Any:
     value = getattr(config, name)
-    return os.path.normpath(value) if name in _PATHS and value else value
+    if name in _PATHS and value:
+        return os.path.realpath(value)
+    if isinstance(value, tuple):
+        return tuple(_same_place(item) for item in value)
+    return value
+
+
+def _same_place(item: Any) -> Any:
+    """A setting or part with a path, KEY=PATH or PART:PATH, in one spelling of it."""
+    found = _WITH_PATH.fullmatch(item) if isinstance(item, str) else None
+    if found is None or not os.path.exists(found[2]):
+        return item
+    return found[1] + os.path.realpath(found[2])

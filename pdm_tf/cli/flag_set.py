@@ -29,7 +29,7 @@ import difflib
 import shutil
 import textwrap
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,6 +37,9 @@ from absl import flags
 
 from pdm_tf.cli.component import describe_type, value_from_text
 from pdm_tf.core.errors import UserError
+
+# (a line of a flag file, where it stands) -> the line to take instead.
+Fill = Callable[[str, str], str]
 
 _HELP_FLAGS = ("--help", "-help", "-h", "--helpfull", "--helpshort")
 
@@ -49,6 +52,7 @@ def flag(
     required: bool = False,
     at_least: float | None = None,
     free_on_resume: bool = False,
+    beside: bool = False,
 ) -> Any:
     """A dataclass field that is a flag.
 
@@ -60,12 +64,16 @@ def flag(
       required: whether it must not be empty; checked by `core.checks.check_flags`.
       at_least: its least value; checked by `core.checks.check_flags`.
       free_on_resume: whether a training run may be resumed with another value.
+      beside: whether it names flag files, NAME=PATH, which are looked for as
+        `--flagfile` is: beside the flag file that names them.
     """
     rules = {"required": required or None, "at_least": at_least}
     given = {name: value for name, value in rules.items() if value is not None}
     metadata = {"help": help_text, "section": section, **given}
     if free_on_resume:
         metadata["free_on_resume"] = True
+    if beside:
+        metadata["beside"] = True
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -108,15 +116,20 @@ class ProgramSpec:
             object.__setattr__(self, "sections", sections_of(self.config))
 
 
-def parse(spec: ProgramSpec, argv: Sequence[str]) -> Any:
+def parse(spec: ProgramSpec, argv: Sequence[str], fill: Fill | None = None) -> Any:
     """Returns the `spec.config` that the arguments (without the program name) describe.
+
+    Args:
+      spec: of the program.
+      argv: its arguments.
+      fill: see `expand`.
 
     Raises:
       HelpRequested: `--help` was given.
       UserError: an unknown flag (the nearest right name is given), a wrong value, a
         flag file that cannot be read, or a config that the dataclass refuses.
     """
-    arguments = expand(argv)
+    arguments = [_found(arg, spec.config) for arg in expand(argv, fill)]
     if any(arg.text in _HELP_FLAGS for arg in arguments):
         raise HelpRequested(help_text(spec))
     values = flag_values(spec)
@@ -300,8 +313,12 @@ class Argument:
     origin: str = ""
 
 
-def expand(argv: Sequence[str]) -> list[Argument]:
+def expand(argv: Sequence[str], fill: Fill | None = None) -> list[Argument]:
     """Replaces each `--flagfile=PATH` (or `--flagfile PATH`) by the file's lines.
+
+    Args:
+      argv: arguments.
+      fill: fills in what the lines leave open; None takes them as they are.
 
     Raises:
       UserError: a file that does not exist or cannot be read, a file that includes
@@ -319,11 +336,34 @@ def expand(argv: Sequence[str]) -> list[Argument]:
             if not rest:
                 raise UserError("--flagfile needs a path. Received nothing.")
             value = rest.pop(0)
-        result.extend(_read(Path(value.strip()).expanduser(), "", ()))
+        result.extend(_read(Path(value.strip()).expanduser(), "", (), fill))
     return result
 
 
-def _read(path: Path, origin: str, including: tuple[Path, ...]) -> list[Argument]:
+def _found(arg: Argument, config: type) -> Argument:
+    """Looks for the flag file that a `beside` flag of a flag file names, NAME=PATH."""
+    name, _, value = arg.text.partition("=")
+    fields = {field.name: field for field in dataclasses.fields(config)}
+    field = fields.get(name.lstrip("-"))
+    if field is None or not field.metadata.get("beside") or not arg.origin:
+        return arg
+    row, separator, path = value.partition("=")
+    if not separator:
+        return arg  # the config says what is missing
+    including = Path(arg.origin.rpartition(":")[0])
+    found = _beside(including, Path(path.strip()).expanduser())
+    return Argument(f"{name}={row}={found}", arg.origin)
+
+
+def _beside(including: Path, target: Path) -> Path:
+    """The file that a flag file names: relative to it, or to the working directory."""
+    beside = including.parent / target
+    return beside if beside.exists() or not target.exists() else target
+
+
+def _read(
+    path: Path, origin: str, including: tuple[Path, ...], fill: Fill | None
+) -> list[Argument]:
     where = f" (included from {origin})" if origin else ""
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
@@ -341,6 +381,8 @@ def _read(path: Path, origin: str, including: tuple[Path, ...]) -> list[Argument
         here = f"{path}:{number}"
         if not text or text.startswith(("#", "//")):
             continue
+        if fill is not None:
+            text = fill(text, here)
         name, _, value = text.partition("=")
         if not name.startswith("-") or len(name.split()) > 1:
             raise UserError(
@@ -350,10 +392,8 @@ def _read(path: Path, origin: str, including: tuple[Path, ...]) -> list[Argument
         if name in ("--flagfile", "-flagfile"):
             if not value.strip():
                 raise UserError(f"--flagfile needs a path. Received nothing ({here}).")
-            target = Path(value.strip()).expanduser()
-            beside = path.parent / target
-            included = beside if beside.exists() or not target.exists() else target
-            result.extend(_read(included, here, (*including, resolved)))
+            included = _beside(path, Path(value.strip()).expanduser())
+            result.extend(_read(included, here, (*including, resolved), fill))
         else:
             result.append(Argument(text, here))
     return result

@@ -4,6 +4,11 @@ The layout is that of the paper's tables 2 and 3 (arXiv:2203.04962): methods as 
 bicubic first, metrics as columns, the best bold and the second underlined. Ranks follow
 the numbers as printed, so that equal-looking numbers rank equally.
 
+A row may be several evaluations, as of one method trained with several seeds: an
+image's score is then the mean over them, and their own means have a spread, the sample
+standard deviation. Where the best row and the second differ by less than that, neither
+is better.
+
 Means are over the images that every method has scored, and differences are taken image
 by image on them (`bootstrap.paired_interval`). Evaluations that cannot be compared are
 refused: another scale, border, kind of metric, or other images under the same names,
@@ -15,7 +20,8 @@ degradation can bring.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,11 +46,16 @@ class Row:
 
     Attributes:
       name: as the user calls it.
-      report: content of its report.json.
+      reports: content of the report.json of each of its evaluations, at least one.
     """
 
     name: str
-    report: Report
+    reports: tuple[Report, ...]
+
+    @property
+    def report(self) -> Report:
+        """Of the first, which speaks for all where they are alike."""
+        return self.reports[0]
 
 
 def compare(
@@ -89,6 +100,7 @@ def compare(
         for who, table in rows.items()
     }
     ranks = _ranks(means, metrics)
+    spreads = {m.name: _spread(m, names, metrics) for m in methods}
     first = methods[0].report
     return {
         "scale": first["scale"],
@@ -98,11 +110,14 @@ def compare(
         **({"oracle": oracle, "floor": floor} if oracle else {}),
         "level": LEVEL,
         "metrics": dict(metrics),
+        "ties": _ties(means, spreads, ranks, metrics),
         "methods": [
             {
                 "name": who,
                 "model": _model_of(who, methods),
                 "mean": {m: finite_or_none(v) for m, v in means[who].items()},
+                "runs": _count(who, methods),
+                "spread": spreads.get(who) or dict.fromkeys(metrics),
                 "interval": {
                     m: _pair(bootstrap_interval(rows[who][m])) for m in rows[who]
                 },
@@ -139,9 +154,9 @@ def _check_settings(methods: Sequence[Row]) -> None:
             f"itself. Received: {', '.join(names)}."
         )
     for key in ("scale", "crop_border"):
-        found = {method.name: method.report[key] for method in methods}
-        if len(set(found.values())) > 1:
-            text = ", ".join(f"{name} {value}" for name, value in found.items())
+        found = [(method.name, report[key]) for method, report in _each(methods)]
+        if len({value for _, value in found}) > 1:
+            text = ", ".join(f"{name} {value}" for name, value in dict(found).items())
             raise UserError(f"Evaluations must have one {key}. Received: {text}.")
 
 
@@ -150,14 +165,14 @@ def _common_metrics(methods: Sequence[Row]) -> dict[str, Any]:
     common = {
         name: spec
         for name, spec in methods[0].report["metrics"].items()
-        if all(name in method.report["metrics"] for method in methods)
+        if all(name in report["metrics"] for _, report in _each(methods))
     }
     if not common:
         text = "; ".join(f"{m.name}: {', '.join(m.report['metrics'])}" for m in methods)
         raise UserError(f"Evaluations must have a metric in common. Received: {text}.")
     for name, spec in common.items():
-        for method in methods[1:]:
-            other = method.report["metrics"][name]
+        for method, report in _each(methods):
+            other = report["metrics"][name]
             if other.get("source") != spec.get("source"):
                 raise UserError(
                     f"{name} must be made from one file to be compared. Received: "
@@ -168,7 +183,7 @@ def _common_metrics(methods: Sequence[Row]) -> dict[str, Any]:
 
 
 def _common_images(methods: Sequence[Row]) -> list[str]:
-    having = [{image["name"] for image in m.report["images"]} for m in methods]
+    having = [{i["name"] for i in report["images"]} for _, report in _each(methods)]
     names = [
         image["name"]
         for image in methods[0].report["images"]
@@ -189,24 +204,91 @@ def _rows(
     rows: dict[str, Values] = {}
     baseline: Values | None = None
     for method in methods:
-        images = {image["name"]: image for image in method.report["images"]}
-        chosen = [images[name] for name in names]
-        rows[method.name] = {m: [_value(i, m) for i in chosen] for m in metrics}
-        if method.report["model"] == BASELINE:
-            found = rows[method.name]
-        elif all(BASELINE in image for image in chosen):
-            found = {m: [_value(i[BASELINE], m) for i in chosen] for m in metrics}
-        else:
-            continue
-        if baseline is not None:
-            _check_same(method.name, found, baseline, names)
-        baseline = baseline or found
+        of_each = [_scores(report, names, metrics) for report in method.reports]
+        rows[method.name] = {
+            m: [
+                _mean_over_runs(values)
+                for values in zip(*(scores[m] for scores in of_each), strict=True)
+            ]
+            for m in metrics
+        }
+        for report, scores in zip(method.reports, of_each, strict=True):
+            found = scores
+            if report["model"] != BASELINE:
+                found = _scores(report, names, metrics, BASELINE)
+            if found is None:
+                continue
+            if baseline is not None:
+                _check_same(method.name, found, baseline, names)
+            baseline = baseline or found
     if baseline is not None:
         # A method that is bicubic itself, under another name, would be there twice.
         same = [m.name for m in methods if m.report["model"] == BASELINE]
         rows = {n: values for n, values in rows.items() if n not in same}
         rows = {BASELINE: baseline, **rows}
     return rows
+
+
+def _scores(
+    report: Report, names: Sequence[str], metrics: Mapping[str, Any], who: str = ""
+) -> Values | None:
+    """Metric -> values of these images; of the row `who` that is beside, if it is."""
+    images = {image["name"]: image for image in report["images"]}
+    chosen = [images[name] for name in names]
+    if who and not all(who in image for image in chosen):
+        return None
+    rows = [image[who] for image in chosen] if who else chosen
+    return {m: [_value(row, m) for row in rows] for m in metrics}
+
+
+def _mean_over_runs(values: Sequence[float]) -> float:
+    """Infinite where one of them is: only finite ones are averaged over images."""
+    return math.fsum(values) / len(values)
+
+
+def _spread(
+    method: Row, names: Sequence[str], metrics: Mapping[str, Any]
+) -> dict[str, float | None]:
+    """Metric -> sample standard deviation of the evaluations' means; None for one."""
+    of_each = [_scores(report, names, metrics) for report in method.reports]
+    found: dict[str, float | None] = {}
+    for metric in metrics:
+        means = [_mean(scores[metric]) for scores in of_each]
+        found[metric] = sample_deviation(means)
+    return found
+
+
+def sample_deviation(values: Sequence[float]) -> float | None:
+    """Sample standard deviation; None for fewer than two values or infinite ones."""
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        return None
+    return statistics.stdev(values)
+
+
+def _ties(
+    means: Mapping[str, Mapping[str, float]],
+    spreads: Mapping[str, Mapping[str, float | None]],
+    ranks: Mapping[str, Mapping[str, int]],
+    metrics: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Metric -> best and second row, where their difference is below their spread."""
+    found: dict[str, Any] = {}
+    for metric in metrics:
+        order = sorted(means, key=lambda who: ranks[who][metric])
+        if len(order) < 2:
+            continue
+        best, second = order[:2]
+        of_both = [spreads.get(who, {}).get(metric) for who in (best, second)]
+        known = [spread for spread in of_both if spread is not None]
+        difference = abs(means[best][metric] - means[second][metric])
+        if known and difference <= max(known):
+            found[metric] = {
+                "best": best,
+                "second": second,
+                "difference": difference,
+                "spread": max(known),
+            }
+    return found
 
 
 def _check_same(
@@ -290,13 +372,20 @@ def _left_out(
     methods: Sequence[Row], names: set[str], metrics: set[str]
 ) -> list[dict[str, str]]:
     """Images and metrics that not all methods have."""
-    out = []
-    for method in methods:
-        report = method.report
+    out: dict[tuple[str, str], None] = {}
+    for method, report in _each(methods):
         missing = [i["name"] for i in report["images"] if i["name"] not in names]
         missing += [name for name in report["metrics"] if name not in metrics]
-        out += [{"method": method.name, "name": name} for name in missing]
-    return out
+        out |= dict.fromkeys((method.name, name) for name in missing)
+    return [{"method": method, "name": name} for method, name in out]
+
+
+def _each(methods: Sequence[Row]) -> Iterator[tuple[Row, Report]]:
+    return ((method, report) for method in methods for report in method.reports)
+
+
+def _count(who: str, methods: Sequence[Row]) -> int:
+    return next((len(m.reports) for m in methods if m.name == who), 1)
 
 
 def _model_of(who: str, methods: Sequence[Row]) -> str:

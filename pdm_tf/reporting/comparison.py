@@ -77,7 +77,7 @@ def csv_text(comparison: Comparison) -> str:
     rows: list[list[Any]] = [
         ["method", "metric", "mean", "low", "high", "rank"]
         + ["compared_with", "difference", "difference_low", "difference_high"]
-        + ["share", "share_low", "share_high"]
+        + ["share", "share_low", "share_high", "spread", "runs"]
     ]
     for method in comparison["methods"]:
         for metric in comparison["metrics"]:
@@ -90,25 +90,52 @@ def csv_text(comparison: Comparison) -> str:
             row += [""] * (10 - len(row))
             share = method.get("share", {}).get(metric)
             row += [share["value"], *_ends(share["interval"])] if share else [""] * 3
-            rows.append(row)
+            rows.append([*row, _or_empty(method["spread"][metric]), method["runs"]])
+        for name, found in method.get("columns", {}).items():
+            if found["mean"] is not None:
+                row = [method["name"], name, found["mean"], *[""] * 10]
+                rows.append([*row, _or_empty(found["spread"]), method["runs"]])
+    for entry in comparison.get("missing", ()):
+        rows.append([entry["method"], f"missing: {entry['reason']}", *[""] * 13])
     return text_table.csv_text(rows)
 
 
 def score_rows(
     comparison: Comparison, marks: Mapping[int, str], plain: str = "{}"
 ) -> list[list[str]]:
-    """Headings, then one row of means per method, ranks marked."""
-    metrics = comparison["metrics"]
-    rows = [["method", *(heading(name, spec) for name, spec in metrics.items())]]
+    """Headings, then one row of means per method, ranks marked.
+
+    Rows of several runs have their spread behind the mean. Further columns, of runs and
+    not of images, follow; rows of which nothing could be evaluated come last.
+    """
+    metrics, columns = comparison["metrics"], comparison.get("columns", {})
+    specs = {**metrics, **columns}
+    rows = [["method", *(heading(name, spec) for name, spec in specs.items())]]
     for method in comparison["methods"]:
         cells = [
             marks.get(method["rank"][name], plain).format(
-                number(spec, method["mean"][name])
+                _with_spread(spec, method["mean"][name], method["spread"][name])
             )
             for name, spec in metrics.items()
         ]
+        for name, spec in columns.items():
+            found = method["columns"][name]
+            text = "-"
+            if found["mean"] is not None:
+                text = _with_spread(spec, found["mean"], found["spread"])
+            cells.append(plain.format(text))
         rows.append([method["name"], *cells])
+    for name in comparison.get("absent", ()):
+        rows.append([name, *(plain.format("-") for _ in specs)])
     return rows
+
+
+def _with_spread(
+    spec: Mapping[str, Any], mean: float | None, spread: float | None
+) -> str:
+    """24.31 ± 0.05; the mean alone where no spread is known."""
+    text = number(spec, mean)
+    return text if spread is None else f"{text} ± {number(spec, spread)}"
 
 
 def difference_rows(comparison: Comparison) -> list[list[str]]:
@@ -191,6 +218,23 @@ def notes(comparison: Comparison) -> list[str]:
             "Differences are taken image by image; their intervals are BCa bootstraps "
             "over the images. ~: the interval holds 0, so the difference may be chance."
         )
+    if any(method["runs"] > 1 for method in comparison["methods"]):
+        out.append(
+            "±: sample standard deviation over runs of different seeds; the mean of an "
+            "image is that over the runs. A difference below the spread is none."
+        )
+    for name, tie in comparison["ties"].items():
+        spec = comparison["metrics"][name]
+        out.append(
+            f"{name}: {tie['best']} and {tie['second']} differ by "
+            f"{number(spec, tie['difference'])}, which is not more than the spread "
+            f"over runs, {number(spec, tie['spread'])}: neither is better."
+        )
+    out += comparison.get("column_notes", [])
+    out += [
+        f"Missing: {entry['run']} ({entry['reason']})."
+        for entry in comparison.get("missing", ())
+    ]
     out += [
         f"{name}: {spec['source']}."
         for name, spec in comparison["metrics"].items()
@@ -211,7 +255,12 @@ def notes(comparison: Comparison) -> list[str]:
 def heading(name: str, spec: Mapping[str, Any]) -> str:
     """Formats psnr (dB) with an arrow in the better direction."""
     unit = f" ({spec['unit']})" if spec["unit"] else ""
-    return f"{name}{unit} {'↑' if spec['higher_is_better'] else '↓'}"
+    arrow = {True: " ↑", False: " ↓", None: ""}[spec["higher_is_better"]]
+    return f"{name}{unit}{arrow}"
+
+
+def _or_empty(value: float | None) -> Any:
+    return "" if value is None else value
 
 
 def _ends(interval: Sequence[float] | None) -> list[Any]:

@@ -93,7 +93,7 @@ class RunFolder:
         self.checkpoints = self.root / run.CHECKPOINTS
         self.bundles = self.root / run.BUNDLES
         self.previews = self.root / run.PREVIEWS
-        lock = "lock" if worker == 0 else f"lock_worker{worker}"
+        lock = run.LOCK if worker == 0 else f"{run.LOCK}_worker{worker}"
         if worker:
             self.log_path = self.root / f"log_worker{worker}.txt"
         try:

@@ -73,6 +73,11 @@ TABLE = {
     # The composition root, and the parts of methods that it is handed.
     "build_parts": (KERAS, BELOW_BUILD),
     "build": (KERAS | {"tqdm"}, BELOW_BUILD | {"build_parts"}),
+    # Builds the methods of a study to check them; the program trains and evaluates.
+    "studies": (
+        set(),
+        set("build cli core data evaluation run train_config".split()),
+    ),
     # The torch side of ratios is in modules torch_*.py, loaded when it is asked for. A
     # network that is no file yet is written by the exporter, to time what is shipped.
     # data: the images that both pipelines cut from.
@@ -85,14 +90,15 @@ TABLE = {
     ),
     # TensorFlow: to be loaded without its start-up lines before a room loads it.
     # models.network: interpolate mixes two.
-    # evaluate, report: what compare, train and quickstart call for a part of theirs.
+    # evaluate, report, compare: what compare, train, quickstart and study call for a
+    # part of theirs.
     # metrics: fit_niqe makes the parameters of one.
     "programs": (
         {"numpy", "tqdm", "tensorflow"},
         set(
             "build cli evaluation training inference interop core data samples "
             "bundles.bundle models.network benchmarks reporting train_config "
-            "estimation evaluate report run metrics".split()
+            "estimation evaluate report compare run metrics studies".split()
         ),
     ),
     # cli: the flags of its programs; samples: the certificate is measured on a
@@ -217,7 +223,7 @@ def test_importing_makes_no_tensor():
 
 def test_rooms_import_only_rooms_before_them():
     """So no two rooms import each other, however indirectly."""
-    before = {"evaluate", "report"}  # programs that programs call
+    before = {"evaluate", "report", "compare"}  # programs that programs call
     for room, (_, rooms) in TABLE.items():
         ours = {name.split(".")[0] for name in rooms if not name.startswith("export.")}
         assert ours <= before, (room, ours - before)

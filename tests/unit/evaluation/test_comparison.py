@@ -44,8 +44,8 @@ def report(psnr, lpips, model="EDSR", bicubic=BICUBIC, names="abc"):
 
 def two():
     return [
-        Row("A", report([21.0, 24.0, 25.5], [0.3, 0.35, 0.4])),
-        Row("B", report([21.5, 23.0, 24.5], [0.2, 0.25, 0.5])),
+        Row("A", (report([21.0, 24.0, 25.5], [0.3, 0.35, 0.4]),)),
+        Row("B", (report([21.5, 23.0, 24.5], [0.2, 0.25, 0.5]),)),
     ]
 
 
@@ -166,12 +166,14 @@ def test_incomparable_evaluations_are_refused(change, message):
 
 def test_bicubic_as_a_method_is_one_row():
     plain = report(*BICUBIC.values(), model="bicubic", bicubic=None)
-    comparison = compare([Row("cubic", plain), *two()])
+    comparison = compare([Row("cubic", (plain,)), *two()])
     assert list(table(comparison, "mean")) == ["bicubic", "A", "B"]
 
 
 def test_without_bicubic_anywhere():
-    methods = [Row(m.name, report([1, 2, 3], [1, 2, 3], bicubic=None)) for m in two()]
+    methods = [
+        Row(m.name, (report([1, 2, 3], [1, 2, 3], bicubic=None),)) for m in two()
+    ]
     assert list(table(compare(methods), "mean")) == ["A", "B"]
 
 

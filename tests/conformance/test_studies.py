@@ -1,0 +1,85 @@
+"""Studies are code too: each parses, and so do the flag files of its methods."""
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from pdm_tf.cli import flag_set
+from pdm_tf.methods import METHODS
+from pdm_tf.studies.plan import make_plan
+from pdm_tf.study import SPEC
+from tests.conformance.smoke import CONFIGS
+
+STUDIES = sorted((CONFIGS / "studies").glob("*.flags"))
+
+
+def plan_of(path):
+    return make_plan(flag_set.parse(SPEC, [f"--flagfile={path}"]).request)
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_run_can_be_planned(path):
+    config = flag_set.parse(SPEC, [f"--flagfile={path}"])
+    plan = make_plan(config.request)
+    assert plan.faults == ()
+    cells = [
+        (method, dataset)
+        for method in config.request.methods
+        for dataset in config.request.datasets
+    ]
+    for cell in cells:
+        assert [run.seed for run in plan.row(*cell)] == list(config.seeds)
+    for run in plan.runs:
+        assert run.config.method in METHODS
+    assert config.output_dir == f"studies/{path.stem}"
+
+
+def test_the_flag_files_of_methods_are_all_used():
+    """None is left over in the folders of the studies."""
+    used = set()
+    for path in STUDIES:
+        request = plan_of(path).request
+        for method in request.methods.values():
+            for dataset in request.datasets:
+                used |= including(
+                    method.replace("{dataset}", dataset), request, dataset
+                )
+    there = {path.resolve() for path in (CONFIGS / "studies").glob("*/*.flags")}
+    assert there <= used, sorted(there - used)
+
+
+def including(path, request, dataset):
+    """A flag file and those that it includes."""
+    found = {Path(path).resolve()}
+    values = {**request.datasets[dataset], "dataset": dataset}
+
+    def fill(text, where):
+        found.add(Path(where.rpartition(":")[0]).resolve())
+        for key, value in values.items():
+            text = text.replace(f"{{{key}}}", value)
+        return text
+
+    flag_set.expand([f"--flagfile={path}"], fill)
+    return found
+
+
+def test_the_small_study_is_one_of_equals():
+    """One network, batch and schedule for all; all but one start from one."""
+    plan = plan_of(CONFIGS / "studies/table2_small.flags")
+    free = ("method", "method_arg", "lr_dir", "init_sr", "seed", "run_dir")
+    free += ("degradation_arg", "kernel_arg", "noise", "noise_arg")
+    free += ("discriminator_arg", "net", "net_arg", "preset", "init")
+    equal = {
+        tuple(
+            getattr(run.config, field.name)
+            for field in dataclasses.fields(run.config)
+            if field.name not in free
+        )
+        for run in plan.runs
+    }
+    assert len(equal) == 1
+    for run in plan.runs:
+        wanted = () if run.method == "edsr" else (f"edsr@s{run.seed}",)
+        assert run.after == wanted
+        assert run.config.steps >= 1500 and len(plan.request.seeds) == 3
