@@ -99,8 +99,6 @@ class CinCGANConfig(CycleConfig, TwoStageConfig):
       hr_adversarial_weight, hr_cycle_weight: v of the outer losses.
       hr_identity_weight, hr_tv_weight: likewise.
       identity_in_second: whether the inner identity loss goes on in stage two.
-      second_rate: learning rate of all networks in stage two, relative to that of the
-        schedule.
     """
 
     first_steps: int = 400_000
@@ -122,7 +120,6 @@ class CinCGANConfig(CycleConfig, TwoStageConfig):
             hr_cycle_weight=0,
             hr_identity_weight=0,
             hr_tv_weight=0,
-            second_rate=0,
         )
 
     @classmethod
@@ -263,9 +260,7 @@ class CinCGAN(Method):
 
     def rate_factors_for(self, step: int) -> Mapping[str, float]:
         """Names the learning rates of stage two."""
-        if self._config.stage(step) == 1:
-            return {}
-        return dict.fromkeys(self.optimizers, self._config.second_rate)
+        return self._config.rate_factors(step, self.optimizers)
 
     def deployable(self) -> Mapping[str, keras.Model]:
         """Names what ships: SR(G1(.)) and G2; of stage one what stage two needs."""

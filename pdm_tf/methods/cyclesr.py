@@ -82,20 +82,17 @@ class CycleSRConfig(CycleConfig, TwoStageConfig):
       pixel_loss: p, "mse" or "l1".
       feedback_weight: v, of the SR network's loss to the degradation; 0: it does not
         reach it. The papers' 1000 is for "mse".
-      second_rate: learning rate of all networks in stage two, relative to that of the
-        schedule.
     """
 
     first_steps: int = 6_000
     pixel_loss: str = "mse"
     feedback_weight: float = 1000.0
-    second_rate: float = 1.0
 
     def __post_init__(self) -> None:
         CycleConfig.__post_init__(self)
         TwoStageConfig.__post_init__(self)
         require_one_of(self, pixel_loss=tuple(PIXEL_LOSSES))
-        require_not_below(self, feedback_weight=0, second_rate=0)
+        require_not_below(self, feedback_weight=0)
 
     @classmethod
     def paper(cls) -> "CycleSRConfig":
@@ -206,9 +203,7 @@ class CycleSR(Method):
 
     def rate_factors_for(self, step: int) -> Mapping[str, float]:
         """Names the learning rates of stage two."""
-        if self._config.stage(step) == 1:
-            return {}
-        return dict.fromkeys(self.optimizers, self._config.second_rate)
+        return self._config.rate_factors(step, self.optimizers)
 
     def deployable(self) -> Mapping[str, keras.Model]:
         """Names what ships: the SR network and G; of stage one all, to go on from."""

@@ -8,6 +8,7 @@ noticing.
 """
 
 import dataclasses
+from collections.abc import Iterable
 
 from pdm_tf.core.checks import require_one_of
 from pdm_tf.core.errors import UserError
@@ -24,10 +25,13 @@ class TwoStageConfig:
         run), "first" alone, or "second" alone, from the networks that a run of the
         first left (--init=PART:RUN for each that it names).
       first_steps: length of the first stage in steps, with training=both.
+      second_rate: learning rate of all networks in the second stage, relative to that
+        of the schedule.
     """
 
     training: str = "both"
     first_steps: int = 200_000
+    second_rate: float = 1.0
 
     def __post_init__(self) -> None:
         require_one_of(self, training=TRAINING)
@@ -36,12 +40,21 @@ class TwoStageConfig:
                 f"`first_steps` of {type(self).__name__} must be at least 1. "
                 f"Received: {self.first_steps}."
             )
+        if self.second_rate <= 0:
+            raise UserError(
+                f"`second_rate` of {type(self).__name__} must be positive. "
+                f"Received: {self.second_rate}."
+            )
 
     def stage(self, step: int) -> int:
         """Returns 1 or 2: the stage of the step of this index."""
         if self.training == "both":
             return 1 if step < self.first_steps else 2
         return 1 if self.training == "first" else 2
+
+    def rate_factors(self, step: int, names: Iterable[str]) -> dict[str, float]:
+        """Returns what `Method.rate_factors_for` does, of the named optimisers."""
+        return {} if self.stage(step) == 1 else dict.fromkeys(names, self.second_rate)
 
     @property
     def has_first(self) -> bool:

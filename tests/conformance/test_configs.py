@@ -100,12 +100,15 @@ LARGE = (
     "pdm_srgan",
     "experiments",
     "supervised_gan",
+    "cincgan",
+    "cyclesr",
     "bsrnet_x4.flags",
     "real_esrnet_x4.flags",
 )
 QUICK_LARGE = (
     "pdm_sr/forms/blur_noise_x4_noise_of_image.flags",
     "pdm_srgan/blur_x4_joint.flags",
+    "cyclesr/blur_noise_x4_paper.flags",
 )
 BUILT = [
     pytest.param(
