@@ -46,7 +46,8 @@ class ExportConfig:
     )
     fp16: bool = flag(True, "Write model_fp16.onnx too, half the size, for GPUs.")
     degradation: bool = flag(
-        True, "Write the learned degradation of a run folder too, if it has one."
+        True,
+        "Write the learned degradation of a run folder too, if it has kernels.",
     )
     layout: Literal["nhwc", "nchw"] = flag(
         "nhwc",
@@ -194,6 +195,8 @@ def main(config: ExportConfig) -> int:
             f"not compared, to save minutes: {', '.join(built.left_out)} "
             "(batch x height x width); --parity=full does"
         )
+    if built.degradation_left_out:
+        print(f"not exported: {built.degradation_left_out}")
     print(
         f"largest memory: {built.write_peak_bytes / 2**30:.2f} GiB to write, "
         f"{max(work.peaks.values()) / 2**30:.2f} GiB with the comparison"

@@ -46,6 +46,7 @@ class Built:
         one.
       write_peak_bytes: largest resident memory until the files were written; running
         Keras on the cases takes more on top.
+      degradation_left_out: which degradation is not exported, and why, or "".
     """
 
     networks: dict[str, object]
@@ -54,6 +55,7 @@ class Built:
     left_out: tuple[str, ...]
     latency_ms: float | None
     write_peak_bytes: int
+    degradation_left_out: str = ""
 
 
 @dataclass(frozen=True)

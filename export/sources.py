@@ -36,6 +36,7 @@ class ExportSources:
       degradation: the PDM, if there is one.
       sources: for each of `bundles`, the run's and the bundle's name.
       degradation_source: the same for the PDM.
+      left_out: why the degradation of the run is not among them, for people, or "".
     """
 
     network: SRNetwork | None
@@ -43,6 +44,7 @@ class ExportSources:
     degradation: Bundle | None
     sources: tuple[str, ...]
     degradation_source: str
+    left_out: str = ""
 
     @property
     def provenance(self) -> dict[str, str]:
@@ -86,10 +88,12 @@ def open_sources(
         paths = [find_bundle(location, weights=weights) for location in locations]
     bundles: list[Bundle] = []
     sources: list[str] = []
-    pdm, pdm_source = None, ""
+    pdm, pdm_source, left_out = None, "", ""
     for path in paths:
         bundle = load_bundle(path)
-        if may_degrade and bundle.role == "degradation":
+        if bundles and bundle.role == "degradation" and not _has_format(bundle):
+            left_out = f"{source_name(path)}, a {bundle.name}: {_FOR_DEGRADE}"
+        elif may_degrade and bundle.role == "degradation":
             pdm, pdm_source = _exportable(bundle, path), source_name(path)
         else:
             bundles.append(_checked(bundle, path))
@@ -101,7 +105,15 @@ def open_sources(
         degradation=pdm,
         sources=tuple(sources),
         degradation_source=pdm_source,
+        left_out=left_out,
     )
+
+
+_FOR_DEGRADE = "the formats are for PDMs; pdm_tf.degrade applies it"
+
+
+def _has_format(bundle: Bundle) -> bool:
+    return isinstance(bundle.network, PDM)
 
 
 def _bundles_of(location: Path, weights: str) -> list[Path]:
@@ -119,10 +131,10 @@ def _exportable(bundle: Bundle, path: Path) -> Bundle:
     JPEG's roundings turn differences of 1e-7 between runtimes into whole levels, which
     no certificate could distinguish from a fault.
     """
-    if not isinstance(bundle.network, PDM):
+    if not _has_format(bundle):
         raise UserError(
-            "A degradation must be a PDM to be exported; --nodegradation exports the "
-            f"SR network alone. Received: {path}, which is a {bundle.name}."
+            "A degradation must be a PDM to be exported by itself; pdm_tf.degrade "
+            f"applies any. Received: {path}, which is a {bundle.name}."
         )
     if bundle.config.jpeg is not None:
         raise UserError(

@@ -118,6 +118,7 @@ def write_models(
         left_out=tuple(case.label for case in left_out),
         latency_ms=latency,
         write_peak_bytes=write_peak,
+        degradation_left_out=sources.left_out,
     )
 
 

@@ -42,6 +42,7 @@ from pdm_tf.evaluation.validation import Validator
 from pdm_tf.methods import METHODS
 from pdm_tf.methods.base import Method, NotNeeded, Role
 from pdm_tf.models.network import Network
+from pdm_tf.run import DEGRADATION
 from pdm_tf.train_config import TrainConfig
 from pdm_tf.training.replicas import ONE_DEVICE, Replicas
 from pdm_tf.training.step_function import StepFunction, StepSettings
@@ -339,7 +340,7 @@ def build_degradation(
             "--degradation_arg is for predefined degradations; a learned one brings "
             f"its settings. Received: {', '.join(args)}."
         )
-    degradation, _ = learned(name, "pdm", "--degradation", weights)
+    degradation, _ = learned(name, DEGRADATION, "--degradation", weights)
     if scale not in (0, degradation.scale):
         raise UserError(
             f"--scale must be that of the degradation, {degradation.scale}, or be left "
@@ -347,6 +348,6 @@ def build_degradation(
         )
     facts = {"degradation": degradation.content[0], "scale": degradation.scale}
     # A reader of the kernels also needs the grid.
-    if grid := getattr(degradation.config, "grid", ""):
-        facts["grid"] = grid
+    if degradation.grid:
+        facts["grid"] = degradation.grid
     return degradation, facts

@@ -31,7 +31,7 @@ from pdm_tf.degradations import (
 from pdm_tf.methods.base import NotNeeded, Role
 from pdm_tf.models.features import VGG, VGGConfig
 from pdm_tf.models.network import Network, recomputed
-from pdm_tf.run import find_bundle
+from pdm_tf.run import DEGRADATION, find_bundle
 from pdm_tf.train_config import TrainConfig
 
 # Takes a line for the person who started the run.
@@ -71,7 +71,7 @@ def predefined(
             )
         # Where mixtures are made: in the input pipeline.
         with tf.device("/CPU:0"):
-            return learned(part, "pdm", "`parts` of mixed", policy=policy)[0]
+            return learned(part, DEGRADATION, "`parts` of mixed", policy=policy)[0]
 
     return make.make(scale, parse_args(make.config_class, args), open_part)
 
@@ -329,9 +329,15 @@ class PartMaker:
         if not self._init(name):
             flag = f"--method_arg={name}"
         _refuse(config, flag, *new)
-        # A run that learns a degradation calls it pdm, whatever it is to this method.
-        own = "pdm" if NETWORKS.get(role.default) is None else name
+        # The one of a run is found whatever the run's method calls it.
+        own = DEGRADATION if name == "pdm" else name
         network, bundle = learned(location, own, flag, policy=self._policy)
+        wanted = None if role.frozen else NETWORKS[role.default].network
+        if wanted is not None and not isinstance(network, wanted):
+            raise UserError(
+                f"{flag} must be a {wanted.__name__}, which {config.method} trains. "
+                f"Received: {location}, whose degradation is a {bundle.name}."
+            )
         if bundle.scale != config.scale:
             raise UserError(
                 f"{flag} must be a degradation for --scale={config.scale}. "

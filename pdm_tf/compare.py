@@ -91,7 +91,7 @@ class CompareConfig:
         "that side; 0 never cuts.",
     )
     overlap: int = flag(
-        48, "LR pixels around each tile that are computed and thrown away."
+        64, "LR pixels around each tile that are computed and thrown away."
     )
     output_dir: str = flag(
         "",

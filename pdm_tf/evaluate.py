@@ -123,7 +123,8 @@ class EvaluateConfig:
         "The true blur kernels [N, K, K] in a .npy file, to compare "
         "the learned ones with.",
         section="Learned degradation (of a run with one; measured as pdm_tf.report "
-        "does)",
+        "does; what a network does not have, as kernels, is null in report.json, with "
+        "the reason)",
     )
     pair_kernels: str = flag(
         "",
@@ -176,9 +177,9 @@ class EvaluateConfig:
         section="Memory",
     )
     overlap: int = flag(
-        48,
-        "LR pixels around each tile that are computed and thrown away; "
-        "exact when the network sees no further (36 for the default EDSR).",
+        64,
+        "LR pixels around each tile that are computed and thrown away; exact when the "
+        "network sees no further (36 for the default EDSR, 55 behind a translator).",
     )
 
     def __post_init__(self) -> None:
@@ -357,7 +358,7 @@ def run_evaluation(
         "settings": settings,
         "pdm_tf": __version__,
     }
-    if measured:
+    if measured and measured.kernels:
         write_png(output / KERNELS, kernel_comparison(measured.kernels))
     else:
         (output / KERNELS).unlink(missing_ok=True)  # of an evaluation before

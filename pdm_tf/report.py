@@ -178,10 +178,10 @@ def write_report(
 
     page = RunPage(run.to_json(), run.records)
     lr_place = config.real_lr or run.folder("lr_dir")
-    if not lr_place and run.pdm is None:
+    if not lr_place and run.degradation is None:
         lr_place = config.val_lr_dir or run.folder("val_lr_dir")
     real_lr = _photographs(page, lr_place, "LR photographs") if lr_place else None
-    if run.pdm is not None:
+    if run.degradation is not None:
         hr_place = config.hr_dir or run.folder("hr_dir")
         hr = _photographs(
             page,
@@ -190,7 +190,9 @@ def write_report(
             hr_place or _SAMPLES,
         )
         say("drawing kernels and degrading photographs")
-        found = degradation_findings(run.pdm, hr, real_lr, true_kernels, config.seed)
+        found = degradation_findings(
+            run.degradation, hr, real_lr, true_kernels, config.seed
+        )
         page.add_degradation(**found._asdict())
     if run.sr is not None:
         _add_sr(page, config, run, real_lr, say)
@@ -237,7 +239,7 @@ def _add_sr(
             scale=scale,
             place=real_lr.place,
             available=real_lr.count,
-            grid=run.pdm.config.grid if run.pdm is not None else "",
+            grid=(run.degradation.network if run.degradation else run.sr).grid or "",
         )
     hr_dir = config.val_hr_dir or run.folder("val_hr_dir")
     lr_dir = config.val_lr_dir or run.folder("val_lr_dir")

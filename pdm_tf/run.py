@@ -10,14 +10,16 @@ log_worker1.txt ...              of the other workers, when there are several
 
 `training/run_folder.py` writes it. Bundles are named after the network, with `_ema` for
 averaged weights; `sr` is the one that the run ships: what it validates, and what
-evaluate, report and export open. No TensorFlow is loaded here, and settings are read as
-they were written, not as this version's flags, so runs of any version can be looked at.
+evaluate, report and export open. A learned degradation is `degradation`, in runs of
+PDM-SR `pdm`: either is found by the name DEGRADATION. No TensorFlow is loaded here, and
+settings are read as they were written, not as this version's flags, so runs of any
+version can be looked at.
 """
 
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -40,7 +42,9 @@ LOCK = "lock"
 BUNDLE_INDEX = "bundle.json"
 
 SHIPPED = "sr"
-DEGRADATION = "pdm"
+DEGRADATION = "degradation"
+# What else a network is called in the folders of some methods.
+_OTHER_NAMES = {DEGRADATION: ("pdm",)}
 
 
 class Run:
@@ -128,11 +132,10 @@ class Run:
           weights: "ema" for averaged weights, or the last ones where the network has no
             average; "raw" for the last.
         """
-        names = (f"{name}_ema", name) if weights == "ema" else (name,)
-        for candidate in names:
-            if candidate in self.bundles:
-                return self.root / BUNDLES / candidate
-        return None
+        endings = ("_ema", "") if weights == "ema" else ("",)
+        return self._first(
+            f"{one}{ending}" for one in _names(name) for ending in endings
+        )
 
     def bundle(self, name: str = SHIPPED, weights: str = "ema") -> Path:
         """The folder of a network's bundle with just these weights.
@@ -144,18 +147,25 @@ class Run:
         Raises:
           UserError: there is none; the message says what is there.
         """
-        wanted = f"{name}_ema" if weights == "ema" else name
-        if wanted in self.bundles:
-            return self.root / BUNDLES / wanted
+        ending = "_ema" if weights == "ema" else ""
+        wanted = [f"{one}{ending}" for one in _names(name)]
+        if found := self._first(wanted):
+            return found
+        places = (f"{BUNDLES}/{one}/{BUNDLE_INDEX}" for one in wanted)
         there = (
             f"It has the bundles {', '.join(self.bundles)}."
             if self.bundles
             else "It has no bundles yet; a run writes them when it first saves."
         )
         raise UserError(
-            f"A run folder must hold {BUNDLES}/{wanted}/{BUNDLE_INDEX}, or be a bundle "
-            f"itself. Received: {self.root}. {there}"
+            f"A run folder must hold {' or '.join(places)}, or be a bundle itself. "
+            f"Received: {self.root}. {there}"
         )
+
+    def _first(self, names: Iterable[str]) -> Path | None:
+        """The folder of the first of these bundles that is there."""
+        there = (name for name in names if name in self.bundles)
+        return next((self.root / BUNDLES / name for name in there), None)
 
     def index(self, name: str) -> Mapping[str, Any]:
         """bundle.json of a bundle by its whole name, e.g. "sr_ema".
@@ -168,6 +178,10 @@ class Run:
     def _json(self, name: str) -> Mapping[str, Any]:
         path = self.root / name
         return read_json(path) if path.is_file() else {}
+
+
+def _names(name: str) -> tuple[str, ...]:
+    return (name, *_OTHER_NAMES.get(name, ()))
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

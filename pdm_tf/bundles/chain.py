@@ -110,6 +110,10 @@ class Chain(SRNetwork):
         """Names of the stages, e.g. "EDSR+RRDBNet"."""
         return "+".join(stage.architecture for stage in self.stages)
 
+    def in_a_row(self) -> tuple[SRNetwork, ...]:
+        """The stages."""
+        return tuple(self.stages)
+
     def call(self, lr: tf.Tensor, training: bool = False) -> tf.Tensor:
         for stage in self.stages:
             lr = stage(lr, training=training)

@@ -17,6 +17,16 @@ import math
 # level), below which noise cannot be seen in a file.
 INVISIBLE_NOISE_255 = 1.0 / math.sqrt(12.0)
 
+# Largest mean difference of a channel of the LR images from the reduced photographs.
+# Blur and sampling keep the mean, rounding and JPEG keep it within a level, and noise
+# of 15 levels that is cut off at white moves white areas by 6, whole images by less.
+# More is a tint, right only where --lr_dir has other colours than --hr_dir.
+LR_CAST_255 = 5.0
+# Correlation of the LR images with the reduced photographs: below one half they explain
+# less than a quarter of its square, the variance. Noise as strong as the picture leaves
+# 0.71, a blur of 4 HR pixels at x4 more than 0.9.
+LR_CORRELATION = 0.5
+
 # --- Alarm: statements about samples that hold for any data, since without ground truth
 # only the samples themselves can be judged.
 

@@ -12,6 +12,7 @@ from pdm_tf.degradations.base import (
     BatchShard,
     Degradation,
     Degraded,
+    KernelFacts,
     NoSettings,
 )
 from pdm_tf.degradations.bicubic import BicubicDegradation
@@ -61,6 +62,7 @@ __all__ = [
     "GaussianJpegDegradation",
     "JPEGModule",
     "JPEGModuleConfig",
+    "KernelFacts",
     "KernelModule",
     "KernelModuleConfig",
     "MixedConfig",

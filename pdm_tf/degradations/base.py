@@ -9,16 +9,20 @@ the HR image with the same window of the latents (`whole_image.py`).
 """
 
 import dataclasses
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 Latents = tuple[tf.Tensor | None, ...]
 # Makes the degradation of a name (of the table, a run folder or a bundle), given its
 # `key=value` settings.
 OpenPart = Callable[[str, Sequence[str]], "Degradation"]
+
+_SECOND_DRAW = (1_000_003, 0)  # added to a seed: far from those that count up
 
 
 class Degraded(NamedTuple):
@@ -42,6 +46,31 @@ class Degraded(NamedTuple):
     noise: tf.Tensor | None = None
     quality: tf.Tensor | None = None
     target: tf.Tensor | None = None
+
+
+class KernelFacts(NamedTuple):
+    """What is known of a degradation's kernels before any is drawn.
+
+    Attributes:
+      size: side of their window, HR pixels, odd.
+      centre_px: where the mass of a centred kernel lies, HR pixels off the middle tap
+        in both directions.
+      single: whether there is one for all images, by the settings.
+    """
+
+    size: int
+    centre_px: float = 0.0
+    single: bool = False
+
+
+NO_KERNEL = (
+    "this network maps HR photographs to LR images directly; it has no kernel that "
+    "could be shown or compared"
+)
+NO_NOISE = (
+    "it draws nothing: of one HR photograph it always makes the same LR image, so no "
+    "noise can be told from the rest"
+)
 
 
 class BatchShard(NamedTuple):
@@ -103,6 +132,8 @@ class Degradation(ABC):
       content: one text for each file that it was made from, which changes with the
         file's content; with the settings they decide what it does.
       remarks: lines for whoever asked for it, e.g. on kernels that were normalised.
+      kernel_facts: of the kernels that `sample_kernels` draws; None: it draws none.
+        Whoever shows or compares kernels asks here, not for a class.
     """
 
     config_class: ClassVar[type] = NoSettings
@@ -117,6 +148,7 @@ class Degradation(ABC):
     edge: Literal["reflect", "symmetric"] = "reflect"
     content: Sequence[str] = ()
     remarks: Sequence[str] = ()
+    kernel_facts: KernelFacts | None = None
 
     @classmethod
     def make(cls, scale: int, config: Any, open_part: "OpenPart") -> "Degradation":
@@ -203,6 +235,49 @@ class Degradation(ABC):
             pad = [missing, missing]
             hr = tf.pad(hr, [[0, 0], pad, pad, [0, 0]], mode=self.edge)
         return self.apply(hr, *latents, training=training)
+
+    @property
+    def untold(self) -> Mapping[str, str]:
+        """Names of "kernels" and "noise" what nothing can be said of, and why."""
+        reasons = {} if self.kernel_facts else {"kernels": NO_KERNEL}
+        drawn = self.draw(1, 8, 8, tf.constant([0, 0]))
+        if all(latent is None for latent in drawn):
+            reasons["noise"] = NO_NOISE
+        return reasons
+
+    def sample_kernels(
+        self, count: int, seed: int = 0, hr: tf.Tensor | None = None
+    ) -> np.ndarray:
+        """Draws kernels [count, K, K], for one with `kernel_facts`.
+
+        Args:
+          count: how many.
+          seed: same seed, same kernels.
+          hr: [N, H, W, 3] with the margin, for kernels that depend on the image.
+        """
+        raise NotImplementedError(f"{type(self).__name__}: {NO_KERNEL}")
+
+    def observe(self, hr: tf.Tensor, seed: tf.Tensor) -> Degraded:
+        """Degrades as `synthesise` does, and tells the noise where it can be told.
+
+        A network without kernels adds no noise that could be looked at by itself. What
+        two independent draws for the same HR image have in common is taken for the
+        clean image then, and their difference over sqrt(2), which is as strong as
+        either's own random part, for the noise. What is not drawn is no noise here,
+        however much it looks like it.
+
+        Args:
+          hr: as for `synthesise`.
+          seed: [2] integers.
+        """
+        first = self.synthesise(hr, seed)
+        if self.kernel_facts or first.noise is not None or "noise" in self.untold:
+            return first
+        second = self.synthesise(hr, tf.cast(seed, tf.int32) + _SECOND_DRAW)
+        middle = (first.lr + second.lr) / 2.0
+        return first._replace(
+            clean_lr=middle, noise=(first.lr - second.lr) / math.sqrt(2.0)
+        )
 
     def lr_shape(self, hr: tf.Tensor) -> tuple[int, int, int]:
         """Returns batch, height and width of the LR images that crops give.

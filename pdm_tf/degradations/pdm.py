@@ -7,6 +7,7 @@ Latents come in as tensors, so that the caller controls the randomness.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -14,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.degradations.base import Degradation, Degraded
+from pdm_tf.degradations.base import Degradation, Degraded, KernelFacts
 from pdm_tf.degradations.draws import folded
 from pdm_tf.degradations.jpeg_module import JPEGModule, JPEGModuleConfig
 from pdm_tf.degradations.kernel_module import KernelModuleConfig
@@ -189,6 +190,17 @@ class PDM(Network, Degradation):
     def margin(self) -> int:
         """HR pixels that `apply` takes off each side: half a kernel."""
         return self.config.kernel.kernel_size // 2
+
+    @property
+    def kernel_facts(self) -> KernelFacts:
+        """Of the kernels that the kernel module makes."""
+        kernel = self.config.kernel
+        return KernelFacts(kernel.kernel_size, self.centre_px, kernel.latent == "zero")
+
+    @property
+    def untold(self) -> Mapping[str, str]:
+        """Nothing, but the noise of one that has no noise module."""
+        return {} if self.noise_module else {"noise": "it has learned blur alone"}
 
     @property
     def grid(self) -> str:

@@ -1,21 +1,24 @@
 """Measures everything about a learned degradation, as JSON-ready numbers.
 
-`measure_degradation` samples a PDM on given HR photographs and describes its kernels
-and noise; given true kernels, true noise or real LR photographs it also compares with
-those. The metrics themselves are in `metrics/degradation/`.
+`measure_degradation` samples a degradation on given HR photographs and describes its
+kernels, its noise and what its LR images keep of the photographs; given true kernels,
+true noise or real LR photographs it also compares with those. What a network does not
+have (`Degradation.untold`) is None, and the reason is in `DegradationReport.reasons`.
+The metrics themselves are in `metrics/degradation/`.
 """
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_float, to_u8
+from pdm_tf.core.lr_fidelity import LRFidelity, lr_fidelity
+from pdm_tf.degradations.base import Degradation
 from pdm_tf.evaluation.image_set import evenly
 from pdm_tf.metrics.degradation.coverage import (
     KernelComparison,
@@ -45,6 +48,10 @@ LR_SIDE = 64  # of the degraded crops
 REALS = 64  # real LR photographs looked at
 PATCHES = 8  # of each photograph, real or synthesised
 _LEAST_SIDE = 20
+# LR pixels cut off each side of what a network without kernels makes of a crop, if it
+# sees as far: it takes what lies beyond for zero, which is no property of what it has
+# learned.
+_FRAME = 8
 _BATCH = 8
 
 
@@ -118,18 +125,23 @@ class DegradationReport:
     """Numbers of one learned degradation; None for comparisons that were not possible.
 
     Attributes:
-      kernels: statistics of the learned kernels.
-      noise: statistics of the learned noise; None without a noise module.
+      kernels: statistics of the learned kernels; None for a network without any.
+      noise: statistics of the learned noise, as `Degradation.observe` tells it.
+      fidelity: the LR images against the reduced photographs.
       true_kernels: against true kernels.
       true_noise: against true noise.
       real_lr: against real LR photographs.
+      reasons: "kernels", "noise", "true_kernels" or "true_noise" -> why the network
+        cannot have it; empty for one that has everything.
     """
 
-    kernels: KernelStatistics
+    kernels: KernelStatistics | None
     noise: NoiseFacts | None
+    fidelity: LRFidelity
     true_kernels: KernelComparison | None = None
     true_noise: NoiseComparison | None = None
     real_lr: RealComparison | None = None
+    reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Returns nested dicts, lists and numbers; None for non-finite numbers."""
@@ -140,7 +152,7 @@ class DegradationReport:
 
 
 def measure_degradation(
-    pdm: keras.Model,
+    degradation: Degradation,
     photographs: Sequence[np.ndarray],
     *,
     true_kernels: np.ndarray | None = None,
@@ -148,10 +160,10 @@ def measure_degradation(
     real_lr: Sequence[np.ndarray] = (),
     seed: int = 0,
 ) -> DegradationReport:
-    """Measures a degradation model; the same arguments give the same numbers.
+    """Measures a degradation; the same arguments give the same numbers.
 
     Args:
-      pdm: a `degradations.PDM`, as `load_bundle` returns it.
+      degradation: learned, as `load_bundle` returns its network.
       photographs: HR photographs [H, W, 3] uint8, of the kind it was trained on; up to
         `FAKES` are used, spread over the list.
       true_kernels: [N, K, K], or None.
@@ -163,51 +175,71 @@ def measure_degradation(
     Raises:
       UserError: no photograph is large enough, or too few kernels or photographs.
     """
-    count = KERNELS if true_kernels is None else len(true_kernels)
-    crops, frame = _crops(pdm.config, evenly(photographs, FAKES))
-    kernels = _drawn(pdm, crops, count, seed)
-    fakes, clean, noise = _degraded(pdm, crops, frame, seed)
-    facts = None if noise is None else _noise_facts(clean, noise)
+    crops, frame = _crops(degradation, evenly(photographs, FAKES))
+    kernels = None
+    if degradation.kernel_facts is not None:
+        count = KERNELS if true_kernels is None else len(true_kernels)
+        kernels = _drawn(degradation, crops, count, seed)
+    seen = _degraded(degradation, crops, frame, seed)
+    clean, noise = seen.clean, seen.noise
     comparison = noise_comparison = reals = None
     try:
-        if true_kernels is not None:
+        if true_kernels is not None and kernels is not None:
             side = max(kernels.shape[1], np.shape(true_kernels)[1]) + 4
             judges = [to_float(x) for x in evenly(photographs, JUDGES)]
-            products = window_products(judges, side, pdm.config.scale)
+            products = window_products(judges, side, degradation.scale)
             comparison = compare_kernels(kernels, true_kernels, products, seed=seed)
         if len(true_noise) and noise is not None:
-            # Truth is known as files hold it: rounded, and cut off at black and white,
-            # where half of the noise is lost. So the learned noise is stored too.
-            stored = to_float(np.stack(fakes)) - clean
-            noise_comparison = _compare_noise(clean, stored, true_noise)
+            noise_comparison = _compare_noise(clean, seen.stored_noise, true_noise)
         if len(real_lr):
-            reals = compare_with_real(fakes, evenly(real_lr, REALS), seed)
+            reals = compare_with_real(seen.lr_u8, evenly(real_lr, REALS), seed)
     except UserError:
         raise
     except ValueError as error:
         raise UserError(f"The degradation can't be compared: {error}") from error
-    statistics = kernel_statistics(kernels)
-    return DegradationReport(statistics, facts, comparison, noise_comparison, reals)
+    reasons = dict(degradation.untold)
+    reasons |= {f"true_{name}": reason for name, reason in reasons.items()}
+    return DegradationReport(
+        kernels=None if kernels is None else kernel_statistics(kernels),
+        noise=None if noise is None else _noise_facts(clean, noise),
+        fidelity=lr_fidelity(
+            to_float(np.stack(seen.lr_u8)), seen.hr, degradation.scale, degradation.grid
+        ),
+        true_kernels=comparison,
+        true_noise=noise_comparison,
+        real_lr=reals,
+        reasons=reasons,
+    )
 
 
 def learned_kernels(
-    pdm: keras.Model, photographs: Sequence[np.ndarray], count: int, seed: int = 0
-) -> np.ndarray:
+    degradation: Degradation,
+    photographs: Sequence[np.ndarray],
+    count: int,
+    seed: int = 0,
+) -> np.ndarray | None:
     """Returns the kernels of `measure_degradation`, [count, K, K] float64.
 
     Args:
-      pdm, photographs, seed: as there.
+      degradation, photographs, seed: as there.
       count: how many; for the same ones, the number of true kernels.
+
+    Returns:
+      None for a network without kernels.
 
     Raises:
       UserError: no photograph is large enough.
     """
-    crops, _ = _crops(pdm.config, evenly(photographs, FAKES))
-    return _drawn(pdm, crops, count, seed)
+    if degradation.kernel_facts is None:
+        return None
+    crops, _ = _crops(degradation, evenly(photographs, FAKES))
+    return _drawn(degradation, crops, count, seed)
 
 
-def _drawn(pdm: keras.Model, crops: np.ndarray, count: int, seed: int) -> np.ndarray:
-    return np.asarray(pdm.sample_kernels(count, seed, hr=crops), np.float64)
+def _drawn(
+    degradation: Degradation, crops: np.ndarray, count: int, seed: int
+) -> np.ndarray:
+    return np.asarray(degradation.sample_kernels(count, seed, hr=crops), np.float64)
 
 
 def compare_with_real(
@@ -250,14 +282,20 @@ def _features(
     return patch_features(to_float(patches)), owner
 
 
-def _crops(config: Any, photographs: Sequence[np.ndarray]) -> tuple[np.ndarray, int]:
+def _crops(
+    degradation: Degradation, photographs: Sequence[np.ndarray]
+) -> tuple[np.ndarray, int]:
     """Cuts HR crops [N, H, W, 3] with context for the blur; returns its LR pixels too.
 
-    Around a crop lies the margin that the blur eats; a blur that mirrors gets as many
-    pixels, whose results (the second value, on each side) are cut off again.
+    Around a crop lies the margin that the blur eats. A blur that mirrors gets as many
+    pixels, and a network that sees further up to `_FRAME` LR pixels, whose results (the
+    second value, on each side) are cut off again.
     """
-    scale, radius = config.scale, config.kernel.kernel_size // 2
-    room = config.margin or -(-radius // scale) * scale
+    scale, own = degradation.scale, degradation.crop_margin
+    frame = -(-(degradation.margin - own) // scale)
+    if degradation.kernel_facts is None:
+        frame = max(frame, min(_FRAME, degradation.context or 0))
+    room = own + frame * scale
     sides = [(min(x.shape[:2]) - 2 * room) // scale for x in photographs]
     usable = [x for x, s in zip(photographs, sides, strict=True) if s >= _LEAST_SIDE]
     if not usable:
@@ -267,25 +305,68 @@ def _crops(config: Any, photographs: Sequence[np.ndarray]) -> tuple[np.ndarray, 
         )
     side = min(LR_SIDE, *(s for s in sides if s >= _LEAST_SIDE))
     crops = np.stack([to_float(_middle(x, side * scale + 2 * room)) for x in usable])
-    return crops, 0 if config.margin else room // scale
+    return crops, frame
+
+
+class _Seen(NamedTuple):
+    """What a degradation makes of crops, without their frame.
+
+    Attributes:
+      hr: [B, h * s, w * s, 3] float, the photographs.
+      lr_u8: LR images [h, w, 3] uint8.
+      clean: [B, h, w, 3] float, before the noise.
+      noise: [B, h, w, C] float, or None.
+      adds: whether the noise is what is added to the clean image; else it is what two
+        draws differ in, see `Degradation.observe`.
+    """
+
+    hr: np.ndarray
+    lr_u8: list[np.ndarray]
+    clean: np.ndarray
+    noise: np.ndarray | None
+    adds: bool
+
+    @property
+    def stored_noise(self) -> np.ndarray:
+        """The noise of the LR images as 8 bits hold them.
+
+        Truth is known as files hold it: rounded, and cut off at black and white, where
+        half of the noise is lost. So the learned noise is stored too.
+        """
+        if self.adds:
+            return to_float(np.stack(self.lr_u8)) - self.clean
+        # clean = (a + b) / 2 and noise = (a - b) / sqrt(2), hence a and b.
+        half = self.noise / math.sqrt(2.0)
+        first, second = (
+            to_float(to_u8(x)) for x in (self.clean + half, self.clean - half)
+        )
+        return (first - second) / math.sqrt(2.0)
 
 
 def _degraded(
-    pdm: keras.Model, crops: np.ndarray, frame: int, seed: int
-) -> tuple[list[np.ndarray], np.ndarray, np.ndarray | None]:
-    """LR images [h, w, 3] uint8, clean LR [B, h, w, 3], noise [B, h, w, C] or None."""
-    size = (crops.shape[1] - 2 * pdm.config.margin) // pdm.config.scale
+    degradation: Degradation, crops: np.ndarray, frame: int, seed: int
+) -> _Seen:
+    """Degrades the crops; `frame` LR pixels of each side are cut off."""
+    scale, own = degradation.scale, degradation.crop_margin
+    size = (crops.shape[1] - 2 * own) // scale
     lr, clean, noise = [], [], []
     for first in range(0, len(crops), _BATCH):
         hr = crops[first : first + _BATCH]
-        degraded = pdm.synthesise(hr, tf.constant([seed, first + 1]))
+        degraded = degradation.observe(tf.constant(hr), tf.constant([seed, first + 1]))
         lr.append(np.asarray(degraded.lr))
         clean.append(np.asarray(degraded.clean_lr))
         if degraded.noise is not None:
             noise.append(np.asarray(degraded.noise))
     inner = slice(frame, size - frame)
     joined = [np.concatenate(x)[:, inner, inner] for x in (lr, clean, noise) if x]
-    return list(to_u8(joined[0])), joined[1], joined[2] if noise else None
+    shown = slice(own + frame * scale, own + (size - frame) * scale)
+    return _Seen(
+        crops[:, shown, shown],
+        list(to_u8(joined[0])),
+        joined[1],
+        joined[2] if noise else None,
+        degradation.kernel_facts is not None,
+    )
 
 
 def _noise_facts(clean: np.ndarray, noise: np.ndarray) -> NoiseFacts:
@@ -338,6 +419,8 @@ def _middle(image: np.ndarray, side: int) -> np.ndarray:
 
 def _plain(value: Any) -> Any:
     """Tuples with names as dictionaries, arrays as lists, nan as None."""
+    if isinstance(value, Mapping):
+        return {name: _plain(item) for name, item in value.items()}
     if hasattr(value, "_asdict"):
         return {name: _plain(item) for name, item in value._asdict().items()}
     if isinstance(value, np.ndarray):

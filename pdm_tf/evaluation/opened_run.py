@@ -36,26 +36,26 @@ class OpenedRun:
     Attributes:
       place: the folder that was opened.
       run: the run that it is, or lies in; None for a bundle on its own.
-      pdm: `bundles.bundle.Bundle` of the degradation, or None.
+      degradation: `bundles.bundle.Bundle` of the learned degradation, or None.
       sr: likewise for the SR network, or None.
       bundles: their folders, by role.
     """
 
     place: Path
     run: Run | None
-    pdm: Any
+    degradation: Any
     sr: Any
     bundles: Mapping[str, Path]
 
     @property
     def step(self) -> int:
         """Training step of the weights."""
-        return (self.pdm or self.sr).step
+        return (self.degradation or self.sr).step
 
     @property
     def scale(self) -> int:
         """HR size / LR size."""
-        return (self.pdm or self.sr).scale
+        return (self.degradation or self.sr).scale
 
     @property
     def records(self) -> Sequence[Mapping[str, Any]]:
@@ -71,16 +71,21 @@ class OpenedRun:
 
         Returns:
           {"name", "run_dir" ("" for a bundle on its own), "step", "scale", "settings",
-          "environment", "networks": {role: {"name", "parameters", "step", "bundle",
-          "sha256", "config": {setting: value}}}}.
+          "environment", "networks": {role: {"name", "parameters", "stages" ([(name,
+          parameters)] of the SR networks in a row), "step", "bundle", "sha256",
+          "config": {setting: value}}}}.
         """
         networks = {}
         for role, folder in self.bundles.items():
             bundle = getattr(self, role)
             config = vars(bundle.config).items()
+            in_a_row = bundle.network.in_a_row() if bundle.role == "sr" else ()
             networks[role] = {
                 "name": bundle.name,
                 "parameters": bundle.network.count_params(),
+                "stages": [
+                    (stage.architecture, stage.count_params()) for stage in in_a_row
+                ],
                 "step": bundle.step,
                 "bundle": folder.name,
                 "sha256": bundle.sha256,
@@ -138,7 +143,7 @@ def open_run(location: str, weights: str = "ema") -> OpenedRun:
     return OpenedRun(
         place=place,
         run=run if run is not None and run.settings else None,
-        pdm=loaded.get(DEGRADATION),
+        degradation=loaded.get(DEGRADATION),
         sr=loaded.get(SHIPPED),
         bundles=found,
     )
@@ -155,7 +160,7 @@ class MeasuredDegradation(NamedTuple):
       sha256, step: of the bundle that was measured.
       photographs: the photographs used, in words.
       kernels: (title, [N, K, K]) of learned and, if known, true kernels, for a picture:
-        the first SHOWN from narrow to wide.
+        the first SHOWN from narrow to wide. Empty for a network without kernels.
     """
 
     numbers: dict[str, Any]
@@ -199,7 +204,7 @@ def measure_run(
     if not Path(model).is_dir():
         raise _without_degradation(model)
     run = open_run(model, weights)
-    if run.pdm is None:
+    if run.degradation is None:
         raise _without_degradation(model)
     noise = ()
     if pair_kernels is not None:
@@ -210,7 +215,7 @@ def measure_run(
     place = run.folder("hr_dir") or hr_dir
     hr = read_photographs(place or samples.PHOTOS_FOR_HR)
     found = measure_degradation(
-        run.pdm.network,
+        run.degradation.network,
         hr.images_u8,
         true_kernels=true_kernels,
         true_noise=noise,
@@ -218,14 +223,14 @@ def measure_run(
         seed=seed,
     )
     count = SHOWN if true_kernels is None else len(true_kernels)
-    learned = learned_kernels(run.pdm.network, hr.images_u8, count, seed)
-    groups = [("learned", _by_width(learned))]
-    if true_kernels is not None:
+    learned = learned_kernels(run.degradation.network, hr.images_u8, count, seed)
+    groups = [] if learned is None else [("learned", _by_width(learned))]
+    if groups and true_kernels is not None:
         groups.append(("true", _by_width(true_kernels)))
     return MeasuredDegradation(
         found.to_json(),
-        run.pdm.sha256,
-        run.pdm.step,
+        run.degradation.sha256,
+        run.degradation.step,
         place or "the project's sample photographs",
         groups,
     )
@@ -276,7 +281,8 @@ def _true_noise(
     # Here, since it loads SciPy: not for --help.
     from pdm_tf.metrics.degradation.noise import noise_of_pair
 
-    if run.pdm.config.noise is None:
+    network = run.degradation.network
+    if network.kernel_facts is not None and "noise" in network.untold:
         raise UserError(
             "--pair_kernels are for degradations with a noise module. "
             f"Received: {model}, which learned blur alone."
@@ -286,7 +292,7 @@ def _true_noise(
             "--pair_kernels are those of the pairs in --hr_dir and --lr_dir. "
             f"Received: {hr_dir!r} and {lr_dir!r}."
         )
-    scale = run.pdm.scale
+    scale = run.degradation.scale
     pairs = load_pairs(hr_dir, lr_dir, scale).pairs
     if len(pairs) != len(kernels):
         raise UserError(
@@ -303,5 +309,6 @@ def _true_noise(
 def _without_degradation(model: str) -> UserError:
     return UserError(
         "--true_kernels, --pair_kernels and --real_lr need a run folder with a learned "
-        f"degradation (bundles/pdm). Received: {model}, which has none."
+        "degradation (bundles/degradation or bundles/pdm). "
+        f"Received: {model}, which has none."
     )

@@ -5,7 +5,7 @@ and patches are drawn from a seed, so that a report can be repeated.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,14 +62,14 @@ class DegradationSamples:
     """Samples of a learned degradation, and of the images it was learned from.
 
     Attributes:
-      kernels: [N, K, K] float32, drawn from it.
+      kernels: [N, K, K] float32, drawn from it; None for one without kernels.
       real_lr_u8: [P, s, s, 3] uint8, patches of observed images, or None.
       fake_lr_u8: [P, s, s, 3] uint8, HR patches that it degraded, rounded to 8 bits.
       clean_lr: [P, s, s, 3] float32, the same before noise.
-      noise: [P, s, s, 1 or 3] float32, or None without a noise module.
+      noise: [P, s, s, 1 or 3] float32, or None where none can be told.
     """
 
-    kernels: np.ndarray
+    kernels: np.ndarray | None
     real_lr_u8: np.ndarray | None
     fake_lr_u8: np.ndarray
     clean_lr: np.ndarray
@@ -111,7 +111,7 @@ def sample_degradation(
     """Draws KERNELS kernels, and degrades PATCHES random patches of HR photographs.
 
     Args:
-      bundle: of a PDM.
+      bundle: of a learned degradation.
       hr: photographs to degrade.
       real_lr: photographs it was learned from, if at hand.
       seed: of all that is random.
@@ -119,8 +119,8 @@ def sample_degradation(
     Raises:
       UserError: no HR or LR photograph is large enough for a patch.
     """
-    pdm = bundle.network
-    margin, scale = bundle.config.margin, bundle.scale
+    network = bundle.network
+    margin, scale = network.crop_margin, bundle.scale
     largest_lr = _largest_side(real_lr) if real_lr else SIDE
     largest_hr = _largest_side(hr)
     side = min(SIDE, largest_lr, (largest_hr - 2 * margin) // scale)
@@ -137,14 +137,17 @@ def sample_degradation(
     needed = side * scale + 2 * margin
     sharp = to_float(random_patches(hr.images_u8, needed, PATCHES, seed, "report/hr"))
     degraded = [
-        pdm.synthesise(
+        network.observe(
             tf.constant(sharp[start : start + _BATCH]), tf.constant((seed, start))
         )
         for start in range(0, PATCHES, _BATCH)
     ]
     has_noise = degraded[0].noise is not None
+    kernels = None
+    if network.kernel_facts is not None:
+        kernels = np.asarray(network.sample_kernels(KERNELS, seed=seed, hr=sharp))
     return DegradationSamples(
-        kernels=np.asarray(pdm.sample_kernels(KERNELS, seed=seed, hr=sharp)),
+        kernels=kernels,
         real_lr_u8=real,
         fake_lr_u8=to_u8(np.concatenate([found.lr for found in degraded])),
         clean_lr=np.concatenate([found.clean_lr for found in degraded]),
@@ -176,19 +179,21 @@ class DegradationFindings(NamedTuple):
     """Samples of a learned degradation, and all its measurements.
 
     Attributes:
-      kernels: [N, K, K], drawn from it.
+      kernels: [N, K, K], drawn from it; None for a network without kernels.
       true_kernels: [M, K, K], the true ones, or None.
       centre_px: offset of a centred kernel from its middle tap, HR pixels.
       one_kernel: whether the settings ask for a single kernel.
       clean_lr: [P, s, s, 3] float, patches before noise.
-      noise: [P, s, s, 1 or 3] float, added to them; None without a noise module.
+      noise: [P, s, s, 1 or 3] float, added to them, or what two draws differ in (see
+        `Degradation.observe`); None where none can be told.
       fake_lr_u8: [P, s, s, 3] uint8, HR patches that it degraded.
       real_lr_u8: [P, s, s, 3] uint8, patches of observed images, or None.
       measured: `DegradationReport.to_json`; {} if nothing could be measured.
       missing: why something could not be measured, or "".
+      untold: "kernels" or "noise" -> why this network has none.
     """
 
-    kernels: np.ndarray
+    kernels: np.ndarray | None
     true_kernels: np.ndarray | None
     centre_px: float
     one_kernel: bool
@@ -198,6 +203,7 @@ class DegradationFindings(NamedTuple):
     real_lr_u8: np.ndarray | None
     measured: dict[str, Any]
     missing: str
+    untold: Mapping[str, str]
 
 
 class Comparison(NamedTuple):
@@ -241,7 +247,7 @@ def degradation_findings(
     """Draws from a learned degradation, and measures it.
 
     Args:
-      bundle: of a PDM.
+      bundle: of a learned degradation.
       hr: photographs to degrade.
       real_lr: photographs it was learned from, if at hand.
       true_kernels: [N, K, K], or None.
@@ -252,17 +258,19 @@ def degradation_findings(
     """
     drawn = sample_degradation(bundle, hr, real_lr, seed=seed)
     report, missing = _measured(bundle, hr, real_lr, true_kernels, seed)
+    facts = bundle.network.kernel_facts
     return DegradationFindings(
         kernels=drawn.kernels,
         true_kernels=true_kernels,
-        centre_px=bundle.network.centre_px,
-        one_kernel=bundle.config.kernel.latent == "zero",
+        centre_px=facts.centre_px if facts else 0.0,
+        one_kernel=bool(facts and facts.single),
         clean_lr=drawn.clean_lr,
         noise=drawn.noise,
         fake_lr_u8=drawn.fake_lr_u8,
         real_lr_u8=drawn.real_lr_u8,
         measured=report.to_json() if report else {},
         missing=missing,
+        untold=dict(bundle.network.untold),
     )
 
 

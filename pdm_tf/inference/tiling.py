@@ -36,9 +36,10 @@ from pdm_tf.core.errors import UserError
 
 # For `upscale_in_tiles`. 448^2 is a little more than the LR images of DIV2K at x4
 # (510x384 and smaller): these stay whole. EDSR-baseline at x4 then takes 2.4 GB
-# (TensorFlow, float32, measured on a CPU).
+# (TensorFlow, float32, measured on a CPU). The overlap is what a translator and
+# EDSR-baseline see together, and a little more.
 TILE = 448
-OVERLAP = 48
+OVERLAP = 64
 
 
 class Span(NamedTuple):

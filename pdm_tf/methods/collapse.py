@@ -6,6 +6,10 @@ means if the photographs do vary, and nothing stops the run. With
 `--kernel_arg=latent=zero` kernels are alike by request, and no finding; nor is noise
 that repeats with `--noise_arg=latent=zero`.
 
+A network without kernels, which maps HR to LR images directly, fails in other ways:
+`degrader_health` compares its images with the reduced photographs and two draws with
+each other. `degradation_health` asks the right questions of either.
+
 One look is 64 latents through the kernel module and two draws of noise on four patches:
 0.02 to 0.6 s without, 1.6 to 2.8 s with the full noise module (two busy cores).
 """
@@ -18,8 +22,10 @@ import tensorflow as tf
 
 from pdm_tf.core import degradation_limits as limits
 from pdm_tf.core.kernel_shapes import covariance_roots, second_moments
-from pdm_tf.degradations import PDM
+from pdm_tf.core.lr_fidelity import lr_fidelity
+from pdm_tf.degradations import PDM, Degradation
 from pdm_tf.methods.base import Finding, Health
+from pdm_tf.methods.steps import crop_margin
 from pdm_tf.ops.blur import kernel_side
 
 LATENTS = 64
@@ -98,19 +104,76 @@ _CAUSES: Mapping[str, _Cause] = {
         "images)",
         "Raise --method_arg=noise_weight, or lower --learning_rate.",
     ),
+    # Of networks that map HR to LR images directly; the same for every method.
+    "lr_cast": _Cause(
+        limits.LR_CAST_255 / 255.0,
+        "above",
+        "the LR images are tinted (largest mean difference of a channel from the "
+        "reduced photographs)",
+        "If --lr_dir has the colours of --hr_dir, give the loss that ties LR images to "
+        "the photographs (colour, identity or cycle) more weight; or match the colours "
+        "of the two folders.",
+    ),
+    "content_lost": _Cause(
+        limits.LR_CORRELATION,
+        "below",
+        "the LR images no longer show the photographs (correlation with the reduced "
+        "ones)",
+        "Pairs of such images teach nothing: start again with more weight on the loss "
+        "that ties the LR images to the photographs (colour, identity or cycle), or a "
+        "lower --learning_rate.",
+    ),
+    "lr_copied": _Cause(
+        _INVISIBLE,
+        "below",
+        "the LR images are the reduced photographs (root mean square difference from "
+        "them)",
+        "Nothing has been learned that 8 bits show. If the photographs of --lr_dir are "
+        "blurred or noisy, give the adversarial loss more weight.",
+    ),
+    "draws_alike": _Cause(
+        _INVISIBLE,
+        "below",
+        "two draws give the same LR image (standard deviation of what differs)",
+        "The network ignores its latent. If the photographs are noisy, give the "
+        "adversarial loss more weight.",
+    ),
 }
 
 
-def degradation_health(pdm: PDM, hr: tf.Tensor) -> Health:
-    """Looks at the kernels of fixed latents and at the noise on fixed patches.
+def degradation_health(degradation: Degradation, hr: tf.Tensor) -> Health:
+    """Looks at what a learned degradation does to fixed patches.
 
     Args:
-      pdm: in any state of training; nothing in it changes.
-      hr: [B, H, W, 3] HR patches with the model's margin; up to `IMAGES` are used.
+      degradation: in any state of training; nothing in it changes.
+      hr: [B, H, W, 3] HR patches with its margin; up to `IMAGES` are used.
 
     Returns:
       The numbers "alarm/<cause>" behind every cause that applies, and the findings.
     """
+    if isinstance(degradation, PDM):
+        return _pdm_health(degradation, hr)
+    return degrader_health(degradation, hr)
+
+
+def degrader_health(degrader: Degradation, hr: tf.Tensor) -> Health:
+    """Looks at the LR images of a network without kernels; see `degradation_health`."""
+    hr = hr[:IMAGES]
+    observed = degrader.observe(hr, tf.constant([_SEED[0], 1]))
+    inner = crop_margin(hr, degrader.crop_margin).numpy()
+    found = lr_fidelity(observed.lr.numpy(), inner, degrader.scale, degrader.grid)
+    numbers = {
+        "lr_cast": found.cast,
+        "content_lost": found.correlation,
+        "lr_copied": found.change,
+    }
+    if observed.noise is not None:
+        numbers["draws_alike"] = float(observed.noise.numpy().std())
+    return health_from(numbers)
+
+
+def _pdm_health(pdm: PDM, hr: tf.Tensor) -> Health:
+    """Looks at the kernels of fixed latents and at the noise on fixed patches."""
     numbers = kernel_numbers(_kernels(pdm, hr))
     if pdm.config.kernel.latent == "zero":
         del numbers["kernels_alike"]

@@ -138,6 +138,11 @@ class SRNetwork(Network):
         """The network's usual name: that of its class."""
         return type(self).__name__
 
+    # A method, since Keras saves what properties hold.
+    def in_a_row(self) -> tuple["SRNetwork", ...]:
+        """The networks that it consists of: itself, or the stages of a chain."""
+        return (self,)
+
     @property
     def receptive_radius(self) -> int:
         """How far an output pixel sees to each side, in LR pixels, rounded up."""

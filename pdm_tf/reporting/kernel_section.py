@@ -74,6 +74,16 @@ def kernel_section(
     return Section("kernels", "Blur kernels", _LEAD, body, charts)
 
 
+def without_kernels(reason: str) -> Section:
+    """Makes the section of a network that has no kernels, which says so.
+
+    Args:
+      reason: why, beginning in lower case and without a full stop.
+    """
+    lead = f"None: {reason}. What follows judges its LR images instead."
+    return Section("kernels", "Blur kernels", lead, "")
+
+
 def _gallery(
     name: str, kernels: np.ndarray, moments: KernelMoments, centre_px: float
 ) -> tuple[str, list[Tile]]:

@@ -53,12 +53,24 @@ def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 def _cell(value: Any) -> str:
     if isinstance(value, list):
         return f"({', '.join(_cell(item) for item in value)})"
-    return number(value, 4) if isinstance(value, int | float) else str(value).lower()
+    if isinstance(value, int | float):
+        return number(value, 4)
+    return "none" if value is None else str(value)
 
 
 def degradation_rows(report: Mapping[str, Any]) -> list[Row]:
     """Lists (metric, value, that of a perfect or a collapsed degradation)."""
-    return [*_self(report), *_truth(report), *_noise(report), *_real(report)]
+    parts = (_reasons, _self, _truth, _noise, _fidelity, _real)
+    return [row for part in parts for row in part(report)]
+
+
+_UNTOLD = {"kernels": "kernels, and how many true ones they cover", "noise": "noise"}
+
+
+def _reasons(report: Mapping[str, Any]) -> Iterator[Row]:
+    for name, what in _UNTOLD.items():
+        if reason := report.get("reasons", {}).get(name):
+            yield what, "none", reason
 
 
 def _self(report: Mapping[str, Any]) -> Iterator[Row]:
@@ -116,6 +128,18 @@ def _noise(report: Mapping[str, Any]) -> Iterator[Row]:
     if noise:
         levels = _text(noise["std"] * 255)
         yield "noise within a patch, 8-bit levels", levels, "0: vanished"
+
+
+def _fidelity(report: Mapping[str, Any]) -> Iterator[Row]:
+    found = report.get("fidelity")
+    if found:
+        yield (
+            "correlation of LR images with reduced photographs",
+            _text(found["correlation"]),
+            "1: the same content; 0: other pictures",
+        )
+        cast = _text(found["cast"] * 255)
+        yield "tint of the LR images, 8-bit levels", cast, "0: no tint"
 
 
 def _real(report: Mapping[str, Any]) -> Iterator[Row]:

@@ -30,6 +30,15 @@ _NOISE_LEAD = (
     "sharpness; flat grey tiles mean that it has vanished; a tint is a colour cast."
 )
 
+_DRAWN_LEAD = (
+    "The network adds no noise that could be looked at by itself. This is what differs "
+    "between two of its LR images of one photograph, over the square root of two: what "
+    "it draws. Grain that it makes of the photograph alone is the same in both and not "
+    "in here. Healthy noise has no picture in it, no colour of its own, and a strength "
+    "that grows with brightness as a sensor's does; flat grey tiles mean that the "
+    "network ignores what it draws."
+)
+
 _PATCH_LEAD = (
     "Left, random patches of your LR photographs; right, random patches of other, "
     "sharp photographs that went through the learned degradation. They show different "
@@ -50,12 +59,15 @@ _LEAD = (
 )
 
 
-def noise_section(clean_lr: np.ndarray, noise: np.ndarray) -> Section:
+def noise_section(
+    clean_lr: np.ndarray, noise: np.ndarray, *, adds: bool = True
+) -> Section:
     """The section.
 
     Args:
       clean_lr: [P, s, s, 3] float in [0, 1], before noise.
       noise: [P, s, s, 1 or 3] float, added to them.
+      adds: whether the degradation adds it, or two draws were compared.
     """
     factor = amplification(noise)
     charts = (
@@ -86,7 +98,8 @@ def noise_section(clean_lr: np.ndarray, noise: np.ndarray) -> Section:
         charts=charts,
         facts=_noise_facts(clean_lr, noise),
     )
-    return Section("noise", "Noise", _NOISE_LEAD, body, charts)
+    lead = _NOISE_LEAD if adds else _DRAWN_LEAD
+    return Section("noise", "Noise", lead, body, charts)
 
 
 def patch_section(real_lr_u8: np.ndarray | None, fake_lr_u8: np.ndarray) -> Section:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.core.kernel_shapes import kernel_moments
-from pdm_tf.reporting.kernel_section import kernel_section
+from pdm_tf.reporting.kernel_section import kernel_section, without_kernels
 from pdm_tf.reporting.measured_section import measured_section
 from pdm_tf.reporting.page import Section, Verdict, made_by, render_page
 from pdm_tf.reporting.photograph_sections import (
@@ -63,7 +63,7 @@ class RunPage:
     def add_degradation(
         self,
         *,
-        kernels: np.ndarray,
+        kernels: np.ndarray | None,
         true_kernels: np.ndarray | None,
         centre_px: float,
         one_kernel: bool,
@@ -73,31 +73,34 @@ class RunPage:
         real_lr_u8: np.ndarray | None,
         measured: Mapping[str, Any],
         missing: str,
+        untold: Mapping[str, str],
     ) -> None:
         """Adds kernels, noise and patches of a learned degradation, and its metrics.
 
         Args: see `evaluation.run_findings.DegradationFindings`.
         """
-        moments = kernel_moments(kernels)
-        offset = moments.offset.mean(axis=0) - centre_px
-        facts: dict[str, Any] = {
-            "width_std_px": float(moments.sigma[:, 0].std()),
-            "one_kernel": one_kernel,
-            "centre_px": float(np.hypot(*offset)),
-        }
-        if true_kernels is not None:
-            true_widths = kernel_moments(true_kernels).sigma[:, 0]
-            facts["true_width_std_px"] = float(true_widths.std())
-        sections = [kernel_section(kernels, true_kernels, centre_px=centre_px)]
+        facts: dict[str, Any] = {"degrades": True}
+        if kernels is None:
+            sections = [without_kernels(untold["kernels"])]
+        else:
+            facts |= _kernel_facts(kernels, true_kernels, centre_px)
+            facts["one_kernel"] = one_kernel
+            sections = [kernel_section(kernels, true_kernels, centre_px=centre_px)]
         if noise is not None:
             facts |= {
                 "noise_std": float(noise.std()) * 255,
                 "noise_cast": colour_cast(noise) * 255,
                 "noise_content": content_correlation(clean_lr, noise),
             }
-            sections.append(noise_section(clean_lr, noise))
+            adds = kernels is not None
+            sections.append(noise_section(clean_lr, noise, adds=adds))
         sections.append(patch_section(real_lr_u8, fake_lr_u8))
         sections.append(measured_section(measured, missing))
+        if fidelity := measured.get("fidelity"):
+            facts |= {
+                "lr_cast": fidelity["cast"] * 255,
+                "lr_correlation": fidelity["correlation"],
+            }
         if real := measured.get("real_lr"):
             classifier = real["synthesised"]["classifier"]
             facts |= {
@@ -189,6 +192,21 @@ class RunPage:
         return written
 
 
+def _kernel_facts(
+    kernels: np.ndarray, true_kernels: np.ndarray | None, centre_px: float
+) -> dict[str, Any]:
+    """Widths and centres, for the verdict."""
+    moments = kernel_moments(kernels)
+    facts = {
+        "width_std_px": float(moments.sigma[:, 0].std()),
+        "centre_px": float(np.hypot(*(moments.offset.mean(axis=0) - centre_px))),
+    }
+    if true_kernels is not None:
+        true_widths = kernel_moments(true_kernels).sigma[:, 0]
+        facts["true_width_std_px"] = float(true_widths.std())
+    return facts
+
+
 def _facts_of(records: Records) -> dict[str, Any]:
     """Takes facts from the run's own log."""
     kind = "val_ema" if last_value(records, "val_ema/psnr") else "val"
@@ -202,8 +220,8 @@ def _facts_of(records: Records) -> dict[str, Any]:
 
 def _subtitle(run: Mapping[str, Any]) -> str:
     networks = run["networks"]
-    what = "a learned degradation" if "pdm" in networks else "an SR network"
-    if "pdm" in networks and "sr" in networks:
+    what = "a learned degradation" if "degradation" in networks else "an SR network"
+    if "degradation" in networks and "sr" in networks:
         what = "a learned degradation, and the SR network trained with it"
     return f"{what[0].upper()}{what[1:]}: x{run['scale']}, step {run['step']:,}."
 
@@ -264,8 +282,11 @@ def _steps(run: Mapping[str, Any]) -> str:
 def _network(found: Mapping[str, Any]) -> str:
     bundle = found["bundle"]
     weights = "averaged weights" if bundle.endswith("_ema") else "last weights"
+    stages = found.get("stages", ())
+    of_which = ", ".join(f"{name} {count:,}" for name, count in stages)
+    of_which = f" ({of_which})" if len(stages) > 1 else ""
     return (
-        f"{found['name']}, {found['parameters']:,} parameters, {weights} of "
+        f"{found['name']}, {found['parameters']:,} parameters{of_which}, {weights} of "
         f"step {found['step']:,}, bundle {bundle}, sha256 {found['sha256'][:12]}"
     )
 

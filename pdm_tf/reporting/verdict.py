@@ -16,6 +16,7 @@ class Facts:
     """The facts for the verdict; None if not measured.
 
     Attributes:
+      degrades: whether there is a learned degradation at all.
       width_std_px: standard deviation of the major width over drawn kernels.
       true_width_std_px: likewise for true kernels.
       one_kernel: whether the settings ask for a single kernel.
@@ -23,12 +24,16 @@ class Facts:
       noise_std: in 8-bit levels.
       noise_cast: root mean square of the noise's mean in a patch, 8-bit levels.
       noise_content: correlation of the noise with the picture's detail.
+      lr_cast: largest mean difference of a channel of the LR images from the reduced
+        photographs, 8-bit levels.
+      lr_correlation: of the LR images with the reduced photographs.
       told_apart: accuracy of a classifier of synthesised and real LR patches.
       told_apart_low: the lower end of its 95 % interval.
       alarm: causes that the collapse alarm named at the run's last look, with commas.
       psnr, bicubic_psnr, psnr_shift: means on validation pairs, dB.
     """
 
+    degrades: bool = False
     width_std_px: float | None = None
     true_width_std_px: float | None = None
     one_kernel: bool = False
@@ -36,6 +41,8 @@ class Facts:
     noise_std: float | None = None
     noise_cast: float | None = None
     noise_content: float | None = None
+    lr_cast: float | None = None
+    lr_correlation: float | None = None
     told_apart: float | None = None
     told_apart_low: float | None = None
     alarm: str = ""
@@ -63,7 +70,7 @@ def verdict_on(facts: Facts) -> Verdict:
 
 
 def _all_good(facts: Facts) -> str:
-    if facts.width_std_px is None:
+    if not facts.degrades and facts.width_std_px is None:
         return "The network does what it should on the measured pairs."
     return "The learned degradation shows none of the usual failures."
 
@@ -148,6 +155,31 @@ def _noise(facts: Facts) -> list[Finding]:
     return found
 
 
+def _content(facts: Facts) -> list[Finding]:
+    """Judges what the LR images keep of the photographs: to be seen where it fails."""
+    found = []
+    if facts.lr_correlation is not None and facts.lr_correlation < (
+        limits.LR_CORRELATION
+    ):
+        found.append(
+            (
+                "bad",
+                "The synthesised LR images do not show the photographs any more: their "
+                f"correlation with the reduced ones is {facts.lr_correlation:.2f}.",
+            )
+        )
+    if facts.lr_cast is not None and facts.lr_cast > limits.LR_CAST_255:
+        found.append(
+            (
+                "warning",
+                f"The synthesised LR images are tinted, by {facts.lr_cast:.1f} of 255 "
+                "levels: right only if the observed ones have other colours than the "
+                "HR photographs.",
+            )
+        )
+    return found
+
+
 def _patches(facts: Facts) -> list[Finding]:
     if facts.told_apart is None or facts.told_apart_low is None:
         return []
@@ -198,4 +230,7 @@ def _alignment(facts: Facts) -> list[Finding]:
     return [(state, f"SR images are displaced: that costs {gap:.2f} dB of PSNR.")]
 
 
-_JUDGES = (_kernels, _centre, _noise, _patches, _alarm, _scores, _alignment)
+_JUDGES = (
+    *(_kernels, _centre, _noise, _content, _patches),
+    *(_alarm, _scores, _alignment),
+)

@@ -68,7 +68,10 @@ TABLE = {
     # scipy: the bootstrap.
     "evaluation": (
         KERAS | {"scipy"},
-        {"metrics", "data", "inference", "bundles.bundle", "core", "samples", "run"},
+        set(
+            "metrics data inference bundles.bundle degradations.base core samples "
+            "run".split()
+        ),
     ),
     # The composition root, and the parts of methods that it is handed.
     "build_parts": (KERAS, BELOW_BUILD),

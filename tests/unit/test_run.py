@@ -9,6 +9,7 @@ import pytest
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import write_json_atomic
 from pdm_tf.run import (
+    DEGRADATION,
     Run,
     check_bundle_output,
     find_bundle,
@@ -118,3 +119,20 @@ def test_reading_a_run_loads_no_tensorflow():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_a_learned_degradation_is_found_by_either_name(tmp_path):
+    """Its own name first, and of that the averaged weights."""
+    for name in ("pdm", "pdm_ema", "sr"):
+        write_json_atomic(tmp_path / "old/bundles" / name / "bundle.json", {})
+    for name in ("degradation", "pdm_ema"):
+        write_json_atomic(tmp_path / "new/bundles" / name / "bundle.json", {})
+    old, new = Run(tmp_path / "old"), Run(tmp_path / "new")
+    assert old.find(DEGRADATION).name == old.bundle(DEGRADATION).name == "pdm_ema"
+    assert old.bundle(DEGRADATION, "raw").name == "pdm"
+    assert new.find(DEGRADATION).name == "degradation"
+    assert new.find("pdm").name == "pdm_ema"
+    with pytest.raises(UserError) as refused:
+        Run(tmp_path / "none").bundle(DEGRADATION)
+    wanted = "bundles/degradation_ema/bundle.json or bundles/pdm_ema/bundle.json"
+    assert wanted in str(refused.value)

@@ -7,13 +7,17 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.core.degradation_limits import INVISIBLE_NOISE_255
+from pdm_tf.core.images import to_float
 from pdm_tf.methods.collapse import (
     degradation_health,
+    degrader_health,
     health_from,
     kernel_numbers,
     noise_numbers,
 )
 from tests.oracles.kernel_oracle import gaussian, gaussians
+from tests.support.rival_runs import tiny_degrader
+from tests.support.tiny_nets import photo
 from tests.unit.methods import tiny
 
 
@@ -92,6 +96,53 @@ def test_health_of_a_model_and_of_one_kernel_by_request():
     of_image = dataclasses.replace(tiny.NOISE, latent="zero", zero_mean=False)
     repeated = degradation_health(tiny.pdm(noise=of_image), hr)
     assert set(first.numbers) - set(repeated.numbers) == {"alarm/noise_repeats"}
+
+
+def _degraders_causes(network, seed=0):
+    hr = np.stack([photo(120, 120)[i : i + 80, i : i + 80] for i in (0, 20, 40)])
+    hr = np.random.default_rng(seed).permutation(hr)
+    found = degradation_health(network, tf.constant(to_float(hr)))
+    return {finding.cause for finding in found.findings}, found.numbers
+
+
+@pytest.mark.parametrize("settings", [{}, {"reduction": "conv", "grid": "pixel0"}])
+def test_a_degrader_that_does_its_work_is_no_finding(settings):
+    causes, numbers = _degraders_causes(tiny_degrader(3, amount=0.02, **settings))
+    assert causes == set() and set(numbers) == {
+        *("alarm/lr_cast", "alarm/content_lost"),
+        *("alarm/lr_copied", "alarm/draws_alike"),
+    }
+
+
+@pytest.mark.parametrize("settings", [{}, {"reduction": "conv", "grid": "pixel0"}])
+def test_a_degrader_that_has_learned_nothing(settings):
+    """At its start it copies the reduced photograph and ignores what it draws."""
+    copied, numbers = _degraders_causes(tiny_degrader(amount=0.0, **settings))
+    assert copied == {"lr_copied", "draws_alike"}
+    assert numbers["alarm/lr_copied"] < 1e-4 and numbers["alarm/draws_alike"] == 0.0
+    still = tiny_degrader(amount=0.0, noise_channels=0, **settings)
+    causes, numbers = _degraders_causes(still)
+    assert causes == {"lr_copied"} and "alarm/draws_alike" not in numbers
+
+
+def test_a_degrader_that_tints_or_paints_something_else():
+    network = tiny_degrader(4, amount=0.0, noise_channels=0)
+    network.trunk.image.bias.assign([0.0, 0.03, 0.0])
+    causes, numbers = _degraders_causes(network)
+    assert causes == {"lr_cast"}
+    assert numbers["alarm/lr_cast"] == pytest.approx(0.03, abs=1e-3)
+    grey = tiny_degrader(4, amount=0.0, noise_channels=0, output="sigmoid")
+    for variable in grey.trainable_variables:
+        variable.assign(tf.zeros_like(variable))
+    causes, numbers = _degraders_causes(grey)
+    assert "content_lost" in causes and numbers["alarm/content_lost"] == 0.0
+
+
+def test_rivals_have_it_in_one_line():
+    """`degrader_health` is what `degradation_health` asks of such a network."""
+    network = tiny_degrader(4)
+    hr = tf.constant(to_float(photo(80, 80))[None])
+    assert degrader_health(network, hr) == degradation_health(network, hr)
 
 
 def test_only_methods_that_learn_a_degradation_are_asked():

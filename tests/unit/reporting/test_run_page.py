@@ -42,7 +42,7 @@ def run(**networks):
     }
 
 
-BOTH = run(pdm=network("PDM", "pdm_ema"), sr=network("EDSR", "sr"))
+BOTH = run(degradation=network("PDM", "pdm_ema"), sr=network("EDSR", "sr"))
 
 
 def degradation(**others):
@@ -61,6 +61,7 @@ def degradation(**others):
         "real_lr_u8": None,
         "measured": {},
         "missing": "too few photographs",
+        "untold": {},
     }
     return found | others
 
@@ -170,6 +171,40 @@ def test_true_kernels_appear_next_to_the_learned_ones():
     assert "Learned kernels: 24 of 30 drawn" in text
     assert "True kernels: 2 of 2 drawn" in text and "times that of the true" in text
     assert text.count('class="pair"') == 2  # kernels, and patches by themselves
+
+
+def without_kernels(**others):
+    """Samples of a network that has no kernels, with a reason that could be markup."""
+    untold = {"kernels": f"it maps {HOSTILE} directly"}
+    return degradation(kernels=None, untold=untold, **others)
+
+
+def fidelity(cast, correlation):
+    return {"measured": {"fidelity": {"cast": cast / 255, "correlation": correlation}}}
+
+
+def test_a_network_without_kernels_says_so():
+    page = RunPage(BOTH, [])
+    page.add_degradation(**without_kernels(**fidelity(1.0, 0.9)))
+    text, verdict = page.render()
+    assert check_html(text) == [] and verdict.state == "good"
+    assert "none of the usual failures" in verdict.headline
+    assert sections(text)[:4] == ["kernels", "noise", "patches", "measured"]
+    shown = html.unescape(text)
+    assert f"None: it maps {HOSTILE} directly." in shown
+    assert "differs between two of its LR images" in shown
+    assert "correlation of LR images with reduced photographs" in shown
+
+
+@pytest.mark.parametrize(
+    ("numbers", "state", "told"),
+    [((1.0, 0.2), "bad", "do not show"), ((9.0, 0.9), "warning", "tinted, by 9.0 of")],
+)
+def test_lr_images_that_lost_something(numbers, state, told):
+    page = RunPage(BOTH, [])
+    page.add_degradation(**without_kernels(noise=None, **fidelity(*numbers)))
+    verdict = page.render()[1]
+    assert verdict.state == state and told in verdict.headline
 
 
 def test_a_bundle_on_its_own():
