@@ -53,6 +53,7 @@ Batches = tf.data.Dataset
 STREAMS = {
     "hr": ("hr_dir", "the folder of HR photographs"),
     "real_lr": ("lr_dir", "the folder of real LR photographs"),
+    "source_hr": ("lr_dir", "the folder of real LR photographs, as HR images"),
     "lr": ("lr_dir", "the folder of the LR partners of --hr_dir"),
 }
 _LOADING = ("reading images", "img")
@@ -186,7 +187,7 @@ def _unpaired_batches(
     config: TrainConfig, method: Method, replicas: Replicas
 ) -> tuple[Callable[[int], Batches], list[tuple[str, str]]]:
     """Opens batches of the method's streams; also lists the images left out."""
-    if "real_lr" in method.patches:
+    if {"hr", "real_lr"} <= set(method.patches):
         check_unpaired(config.hr_dir, config.lr_dir)
     sources, cache_mb = {}, config.cache_mb
     with ProgressBar(*_LOADING, config.progress, delay=1.0, leave=False) as bar:

@@ -29,7 +29,7 @@ from pdm_tf.degradations import (
     PDMConfig,
 )
 from pdm_tf.methods.base import NotNeeded, Role
-from pdm_tf.models.features import VGG, VGGConfig
+from pdm_tf.models.features import LPIPS, VGG
 from pdm_tf.models.network import Network, recomputed
 from pdm_tf.run import DEGRADATION, find_bundle
 from pdm_tf.train_config import TrainConfig
@@ -193,8 +193,8 @@ class PartMaker:
           UserError: a setting that it does not have, or weights that do not fit.
         """
         kind = self._roles[name].kind
-        if kind == "features":
-            return self._features()
+        if kind in _COMPARERS:
+            return self._comparer(name)
         if kind == "degradation":
             return self._degradation(name)
         return self._network(name)
@@ -348,47 +348,90 @@ class PartMaker:
             _check_mirrored_crops(config, bundle.config)
         return network
 
-    def _features(self) -> VGG:
-        """Makes the network of the perceptual loss."""
-        config = self._config
-        if not config.features:
+    def _comparer(self, name: str) -> Network:
+        """Makes a network that compares images for a loss, and is not trained.
+
+        By its bundle, or with random weights; nothing else would be noticed later.
+        """
+        config, role = self._config, self._roles[name]
+        told, flags = _COMPARERS[role.kind], self._flags(name)
+        flag = f"--{flags.net}" if flags.net else f"--init={name}:"
+        location = self._init(name) or self._said(name, "net")
+        args = [*(self._said(name, "args") or ()), *self._args[name]]
+        if not location:
             raise UserError(
-                "--features is required for the perceptual loss: a bundle of VGG19 "
-                "(made from torchvision's file by pdm_tf.import_weights), or `random` "
+                f"{flag} is required for {told.loss}: a bundle of {told.needed} "
+                f"(made from {told.origin} by pdm_tf.import_weights), or `{RANDOM}` "
                 "for trying things out. Received nothing. "
-                "(--method_arg=perceptual_weight=0 does without it.)"
+                f"(--method_arg={told.weight}=0 does without it.)"
             )
-        if config.features == RANDOM:
-            settings = parse_args(VGGConfig, config.features_arg)
-            keras.utils.set_random_seed(stream_seed(config.seed, "random features")[0])
-            network = settings.build(self._policy, name="features")
+        if location == RANDOM:
+            settings = parse_args(told.network.config_class, args)
+            keras.utils.set_random_seed(stream_seed(config.seed, f"random {name}")[0])
+            network = settings.build(self._policy, name=name)
         else:
-            _refuse(config, "--features from a bundle", "features_arg")
-            bundle = load_bundle(config.features, self._policy)
-            if not isinstance(bundle.network, VGG):
+            if args:
                 raise UserError(
-                    f"--features must be a bundle of VGG19, or `{RANDOM}`. Received: "
-                    f"{config.features}, which holds {bundle.name}."
+                    f"--{flags.args or 'net_arg'} has no meaning with {flag} from a "
+                    f"bundle. Received: {', '.join(args)}."
+                )
+            bundle = load_bundle(location, self._policy)
+            if not isinstance(bundle.network, told.network):
+                raise UserError(
+                    f"{flag} must be a bundle of {told.needed}, or `{RANDOM}`. "
+                    f"Received: {location}, which holds {bundle.name}."
                 )
             network = bundle.network
-        patch, smallest = config.lr_patch * config.scale, network.config.min_size
-        if patch < smallest:
+        scale = config.scale if role.sees == "hr" else 1
+        smallest = network.config.min_size
+        if config.lr_patch * scale < smallest:
+            times, factor = (" times --scale", f" * {scale}") if scale > 1 else ("", "")
             raise UserError(
-                f"--lr_patch times --scale must be at least {smallest} for the "
-                f"perceptual loss. Received: {config.lr_patch} * {config.scale}."
+                f"--lr_patch{times} must be at least {smallest} for {told.loss}. "
+                f"Received: {config.lr_patch}{factor}."
             )
-        line = f"perceptual loss: {network.config} of {config.features}"
-        if config.features == RANDOM:
+        line = f"{told.loss.removeprefix('the ')}: {network.config} of {location}"
+        if location == RANDOM:
+            given = f"{flag}={RANDOM}" if flags.net else f"{flag}{RANDOM}"
             line = (
-                "warning: --features=random: the perceptual loss compares features of "
-                f"a VGG with RANDOM weights ({network.config}), not of ImageNet's. "
-                "That is for trying things out; results are not those of "
-                f"{config.method}."
+                f"warning: {given}: {told.loss} compares features of a network with "
+                f"RANDOM weights ({network.config}), not of ImageNet's. That is for "
+                f"trying things out; results are not those of {config.method}."
             )
         self._remark(line)
         return network
 
 
+class _Comparer(NamedTuple):
+    """How a network that compares images for a loss is asked for.
+
+    Attributes:
+      network: its class.
+      needed: its name, for people.
+      origin: of its published weights.
+      loss: that needs it.
+      weight: the method's setting that is the weight of the loss.
+    """
+
+    network: type[Network]
+    needed: str
+    origin: str
+    loss: str
+    weight: str
+
+
+_COMPARERS = {
+    "features": _Comparer(
+        VGG,
+        "VGG19",
+        "torchvision's file",
+        "the perceptual loss",
+        "perceptual_weight",
+    ),
+    "lpips": _Comparer(
+        LPIPS, "LPIPS", "the published files", "the LPIPS loss", "lpips_weight"
+    ),
+}
 _DECIDED_BY = {
     "scale": "The scale is set by --scale.",
     "input_size": "The size of HR patches is --lr_patch times --scale.",

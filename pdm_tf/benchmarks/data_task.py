@@ -25,7 +25,6 @@ from pdm_tf.train_config import TrainConfig
 
 _DATA_FACTOR = 20  # batches of a pipeline round for each step of a training round
 _VERBS = {"training": "consumes", "pipeline": "delivers", "torch": "delivers"}
-_FOLDERS = {"hr": "hr_dir", "real_lr": "lr_dir", "lr": "lr_dir"}  # stream -> flag
 
 
 @dataclass(frozen=True)
@@ -186,12 +185,13 @@ def _torch_batches(
     config: DataBenchmarkConfig, patches: Mapping[str, int]
 ) -> Iterator[Mapping[str, Any]]:
     torch_data = import_torch_side("torch_data")
+    from pdm_tf.build import STREAMS
     from pdm_tf.data.sources import open_source
 
     streams = {}
     for name, patch in patches.items():
         source = open_source(
-            getattr(config, _FOLDERS[name]), patch=patch, cache_mb=float("inf")
+            getattr(config, STREAMS[name][0]), patch=patch, cache_mb=float("inf")
         )
         streams[name] = torch_data.Images(
             source.pixels, source.offsets, source.sizes, patch

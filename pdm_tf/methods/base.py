@@ -88,7 +88,7 @@ class Role(NamedTuple):
 
     Attributes:
       kind: role of the network, as in `bundles.networks.NETWORKS`: "sr", "degradation",
-        "discriminator" or "features".
+        "discriminator", "features" or "lpips".
       default: name of the network or predefined degradation where no flag names one.
       settings: settings that the method decides and flags of the part may not set.
       sees: whether a discriminator judges "hr" or "lr" patches.
@@ -131,7 +131,8 @@ class Method:
       config_class: frozen dataclass of the settings; its `paper()`, if it has one, is
         what --preset=paper starts from.
       patches: stream name -> side of the square patches that the method wants, in the
-        pixels of that stream. Streams: "hr", "real_lr" (unpaired), "lr" (of pairs).
+        pixels of that stream. Streams: "hr", "real_lr" (unpaired), "source_hr" (the
+        photographs of "real_lr", as HR images), "lr" (of pairs).
       grid: where the LR pixels lie that the SR network learns from, see
         `core.geometry`; "auto": as recorded with the pairs; None: unknown.
       networks: all networks, built; what is checkpointed.

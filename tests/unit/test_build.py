@@ -670,7 +670,7 @@ def test_parts_can_be_named_by_the_flags_for_any_part(bundles):
             build_method(joint(**wrong))
 
 
-def test_a_method_is_its_file_and_a_line(monkeypatch):
+def test_a_method_is_its_file_and_a_line(monkeypatch, photos):
     """One with two generators: nothing else knows it."""
 
     class TwoGenerators(Method):
@@ -680,19 +680,24 @@ def test_a_method_is_its_file_and_a_line(monkeypatch):
         def __init__(self, settings, *, translator, sr, judge, lr_patch, **common):
             self.networks = {"translator": translator, "sr": sr, "judge": judge}
             self.optimizers = {}
-            self.patches = {"hr": lr_patch * sr.scale, "real_lr": lr_patch}
+            self.patches = {"source_hr": lr_patch * sr.scale, "real_lr": lr_patch}
 
         @classmethod
         def roles(cls, settings):
             return {
                 "translator": Role("sr", "edsr", {"scale": 1}),
                 "sr": Role("sr", "edsr"),
-                "judge": Role("discriminator", "patchgan", sees="lr"),
+                "judge": Role(
+                    "discriminator",
+                    "patchgan",
+                    sees="lr",
+                    paper={"kernel_size": 5, "strides": (2, 1, 1)},
+                ),
             }
 
         @classmethod
         def streams(cls, settings):
-            return {"hr": "", "real_lr": "to be translated"}
+            return {"hr": "", "real_lr": "to be translated", "source_hr": "too"}
 
     monkeypatch.setitem(METHODS, "two_generators", TwoGenerators)
     common = dict(
@@ -702,6 +707,8 @@ def test_a_method_is_its_file_and_a_line(monkeypatch):
     method = build_method(joint(**common, net_arg=small))
     assert [method.networks[n].scale for n in ("translator", "sr")] == [1, 2]
     assert method.networks["translator"].config.filters == 4
+    judge = method.networks["judge"].config
+    assert (judge.kernel_size, judge.strides, judge.filters) == (5, (2, 1, 1), 4)
     assert method.deployable() == {"sr": method.networks["sr"]}
     assert method.unaveraged() == () and method.health(dict) is None
     for wrong, message in [
@@ -711,3 +718,17 @@ def test_a_method_is_its_file_and_a_line(monkeypatch):
     ]:
         with pytest.raises(UserError, match=message):
             build_method(joint(**{**common, **wrong}))
+    # What the method prefers yields to flags, and is meant for its own choice alone.
+    others = (*small, "judge.kernel_size=3")
+    judge = build_method(joint(**common, net_arg=others)).networks["judge"].config
+    assert (judge.kernel_size, judge.strides) == (3, (2, 1, 1))
+    unet = joint(**common, net=("judge:unet",), net_arg=small)
+    assert isinstance(build_method(unet).networks["judge"], UNetDiscriminator)
+    # The source's own photographs serve as HR images, and --hr_dir is not read.
+    alone = in_folders(joint(**common, net_arg=small), photos)
+    setup = build_training(dataclasses.replace(alone, hr_dir=alone.lr_dir))
+    batch = next(iter(setup.make_batches(0)))
+    assert {name: x.shape[1] for name, x in batch.items()} == {
+        "source_hr": 16,
+        "real_lr": 8,
+    }
