@@ -4,8 +4,10 @@ CONTRIBUTING.md does it in full.
 """
 
 from pdm_tf.methods.base import Method
+from pdm_tf.methods.bulat import Bulat, BulatConfig
 from pdm_tf.methods.cincgan import CinCGAN, CinCGANConfig
 from pdm_tf.methods.cyclesr import CycleSR, CycleSRConfig
+from pdm_tf.methods.dsgan_sr import DSGANSR, DSGANSRConfig
 from pdm_tf.methods.pdm_sr import PDMSR, PDMSRConfig
 from pdm_tf.methods.pdm_srgan import PDMSRGAN, PDMSRGANConfig
 from pdm_tf.methods.sr_parts import GANSR, PixelSR
@@ -13,8 +15,10 @@ from pdm_tf.methods.supervised import Supervised, SupervisedConfig
 from pdm_tf.methods.supervised_gan import SupervisedGAN, SupervisedGANConfig
 
 METHODS: dict[str, type[Method]] = {
+    "bulat": Bulat,
     "cincgan": CinCGAN,
     "cyclesr": CycleSR,
+    "dsgan_sr": DSGANSR,
     "pdm_sr": PDMSR,
     "pdm_srgan": PDMSRGAN,
     "supervised": Supervised,
@@ -22,10 +26,14 @@ METHODS: dict[str, type[Method]] = {
 }
 
 __all__ = [
+    "Bulat",
+    "BulatConfig",
     "CinCGAN",
     "CinCGANConfig",
     "CycleSR",
     "CycleSRConfig",
+    "DSGANSR",
+    "DSGANSRConfig",
     "GANSR",
     "METHODS",
     "PDMSR",

@@ -5,15 +5,17 @@ being learned), and in their SR part. With sr = SR(lr), the photograph hr, and t
 target t that a degradation may set, else hr:
 
   PixelSR   SR net  minimises  |sr - t|
-  GANSR     SR net  minimises  w_p |sr - t| + w_f |F(sr) - F(t)| + w_g G(D(hr), D(sr))
+  GANSR     SR net  minimises  w_p P(sr, t) + w_f |F(sr) - F(t)| + w_g G(D(hr), D(sr))
             D       minimises  w_g L(D(hr), D(sr))
 
-F: activations of a fixed VGG19; D: a discriminator on HR patches of any kind in
-`models.discriminators`; G and L: a pair of `GAN_LOSSES`. D learns what photographs look
-like, so its real images are never the target: Real-ESRGAN (Wang et al. 2021,
-arXiv:2107.10833) has sharpened targets and unsharpened real images. All gradients are
-of one point, and D's pass on sr is shared by both of its losses: it has not changed in
-between, so the gradients are exactly those of two passes.
+P: the absolute or squared difference; F: activations of a fixed VGG19; D: a
+discriminator on HR patches of any kind in `models.discriminators`; G and L: a pair of
+`GAN_LOSSES`. On request frequencies are separated (Fritsche et al. 2019,
+arXiv:1911.07850): P compares low-pass images, and D judges high-pass ones. D learns
+what photographs look like, so its real images are never the target: Real-ESRGAN (Wang
+et al. 2021, arXiv:2107.10833) has sharpened targets and unsharpened real images. All
+gradients are of one point, and D's pass on sr is shared by both of its losses: it has
+not changed in between, so the gradients are exactly those of two passes.
 """
 
 import dataclasses
@@ -25,14 +27,22 @@ import tensorflow as tf
 
 from pdm_tf.core.checks import require_not_below, require_one_of
 from pdm_tf.core.errors import UserError
-from pdm_tf.losses import GAN_LOSSES, PERCEPTUAL_TAPS, l1_loss, perceptual_loss
+from pdm_tf.losses import (
+    GAN_LOSSES,
+    PERCEPTUAL_TAPS,
+    l1_loss,
+    mse_loss,
+    perceptual_loss,
+)
 from pdm_tf.methods.base import NotNeeded, Role, Scalars, StepResult
 from pdm_tf.methods.pairs import Pair
 from pdm_tf.methods.steps import Optimizers
 from pdm_tf.models.features.feature_net import FeatureNet
+from pdm_tf.ops.filtering import high_pass, low_pass
 from pdm_tf.ops.quantise import quantise_8bit
 
 HR_FAKES = ("8bit", "raw")
+PIXEL_LOSSES = {"l1": l1_loss, "l2": mse_loss}
 
 
 class SRPart(Protocol):
@@ -79,7 +89,7 @@ class GANSRConfig:
     """Settings of `GANSR`, which a method's settings inherit.
 
     Attributes:
-      pixel_weight: of the mean absolute difference.
+      pixel_weight: of the pixel loss.
       perceptual_weight: of the perceptual loss; 0 does without the feature network.
       gan_weight: of both losses against the HR discriminator; 0 does without it.
       perceptual: which activations of VGG19 are compared: "conv5_4" (PDM release,
@@ -88,9 +98,13 @@ class GANSRConfig:
         "relativistic" (ESRGAN, Ji et al.).
       hr_fakes: how the HR discriminator sees the results. "8bit": quantised like
         the real ones, gradient masked where clamped; "raw": as they are (releases).
+      pixel: "l1", the mean absolute difference, or "l2", the mean squared one.
+      frequency_window: side, odd, of the window whose mean is the low-pass image, which
+        the pixel loss compares while the HR discriminator sees the rest (DSGAN: 9); 0:
+        both see all frequencies.
     """
 
-    # The method that has the pixel loss alone.
+    # The method that has the pixel loss alone; "" if it is this one.
     pixel_method: ClassVar[str] = "supervised"
 
     pixel_weight: float = 1.0
@@ -99,6 +113,8 @@ class GANSRConfig:
     perceptual: str = "conv5_4"
     gan_loss: str = "lsgan"
     hr_fakes: str = "8bit"
+    pixel: str = "l1"
+    frequency_window: int = 0
 
     def __post_init__(self) -> None:
         require_one_of(
@@ -106,14 +122,27 @@ class GANSRConfig:
             perceptual=tuple(PERCEPTUAL_TAPS),
             gan_loss=tuple(GAN_LOSSES),
             hr_fakes=HR_FAKES,
+            pixel=tuple(PIXEL_LOSSES),
         )
         require_not_below(self, pixel_weight=0, perceptual_weight=0, gan_weight=0)
-        if self.perceptual_weight == 0 and self.gan_weight == 0:
+        require_window(self, "frequency_window")
+        no_other = self.perceptual_weight == 0 and self.gan_weight == 0
+        if no_other and self.pixel_method:
             raise UserError(
                 "One of `perceptual_weight` and `gan_weight` of "
                 f"{type(self).__name__} must be above 0; without both it is "
                 f"--method={self.pixel_method}. Received: 0 and 0."
             )
+
+
+def require_window(settings: Any, name: str) -> None:
+    """Raises UserError unless a setting is the side of a window, odd, or 0 for none."""
+    side = getattr(settings, name)
+    if side < 0 or (side and side % 2 == 0):
+        raise UserError(
+            f"`{name}` of {type(settings).__name__} must be odd, or 0 for none. "
+            f"Received: {side}."
+        )
 
 
 class GANSR:
@@ -185,8 +214,10 @@ class GANSR:
         features = self._features_of(target)
         with tf.GradientTape(persistent=True) as tape:
             sr = sr_net(pair.lr, training=True)
-            scalars = {"loss/sr_l1": l1_loss(sr, target)}
-            loss = self._config.pixel_weight * scalars["loss/sr_l1"]
+            kind = self._config.pixel
+            difference = PIXEL_LOSSES[kind](self._low(sr), self._low(target))
+            scalars = {f"loss/sr_{kind}": difference}
+            loss = self._config.pixel_weight * difference
             if features is not None:
                 distance = perceptual_loss(self._features_of(sr), features, self._taps)
                 scalars["loss/sr_perceptual"] = distance
@@ -212,9 +243,15 @@ class GANSR:
             return None
         return self._features(image, taps=tuple(self._taps))
 
+    def _low(self, image: tf.Tensor) -> tf.Tensor:
+        window = self._config.frequency_window
+        return low_pass(image, window) if window else image
+
     def _adversarial(self, sr: tf.Tensor, hr: tf.Tensor) -> Scalars:
         discriminator = self.networks["hr_discriminator"]
         seen = quantise_8bit(sr) if self._config.hr_fakes == "8bit" else sr
+        if window := self._config.frequency_window:
+            seen, hr = high_pass(seen, window), high_pass(hr, window)
         fake_logits = discriminator(seen, training=True)
         real_logits = discriminator(hr, training=True)
         gan = GAN_LOSSES[self._config.gan_loss]

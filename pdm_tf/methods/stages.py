@@ -9,6 +9,7 @@ noticing.
 
 import dataclasses
 from collections.abc import Iterable
+from typing import ClassVar
 
 from pdm_tf.core.checks import require_one_of
 from pdm_tf.core.errors import UserError
@@ -29,12 +30,15 @@ class TwoStageConfig:
         of the schedule.
     """
 
+    # A method with further ways to train names them here.
+    trainings: ClassVar[tuple[str, ...]] = TRAINING
+
     training: str = "both"
     first_steps: int = 200_000
     second_rate: float = 1.0
 
     def __post_init__(self) -> None:
-        require_one_of(self, training=TRAINING)
+        require_one_of(self, training=self.trainings)
         if self.first_steps < 1:
             raise UserError(
                 f"`first_steps` of {type(self).__name__} must be at least 1. "

@@ -7,7 +7,7 @@ around a skip connection of the image itself.
 
 The compared methods differ in a few numbers: CinCGAN (Yuan et al. 2018,
 arXiv:1809.00437) has windows of 7, 3 and 3 pixels before and of 3, 3 and 7 after six
-blocks; DSGAN (Fritsche et al. 2019, arXiv:1909.09629) eight blocks with PReLU; the
+blocks; DSGAN (Fritsche et al. 2019, arXiv:1911.07850) eight blocks with PReLU; the
 comparison of Luo et al. 2022 (arXiv:2203.04962) EDSR's blocks throughout.
 """
 

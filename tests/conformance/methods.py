@@ -26,7 +26,6 @@ from pdm_tf.training.ema import EMA
 from tests.conformance.smoke import CONFIGS, parse
 
 BATCH = 2
-_FOLDERS = {"hr": "--hr_dir=hr", "real_lr": "--lr_dir=lr", "lr": "--lr_dir=lr"}
 # What makes any part small; of these a network takes what it has.
 _SMALL = {"filters": 4, "num_blocks": 1, "strides": "2,1,1"}
 _SMALL_PDM = (
@@ -38,6 +37,8 @@ _SMALL_PDM = (
     "--noise_arg=normalization=batch",
 )
 _SMALL_FEATURES = ("--features=random", "--features_arg=filters=2")
+# VGG16 wants images of 16 pixels.
+_SMALL_LPIPS = ("--lr_patch=16", "--init=lpips:random", "--net_arg=lpips.net=vgg")
 # With two images in it, a buffer of earlier fakes matters from the second step on.
 _SMALL_METHOD = {"buffer_size": 2}
 
@@ -50,6 +51,10 @@ _PDM_SR = {
     "adversarial_weight": {"pdm", "discriminator"},
     "noise_weight": {"pdm"},
     "centroid_weight": {"pdm"},
+}
+_DEGRADE_FIRST = {
+    "adversarial_weight": {"degradation"},
+    "colour_weight": {"degradation"},
 }
 # Method -> setting that weighs a loss -> the networks that learn from this loss. The
 # release's losses reached others, or none (reference list B1 and 1.11).
@@ -78,6 +83,8 @@ REACHES: Mapping[str, Mapping[str, set[str]]] = {
     "pdm_sr": _PDM_SR,
     "pdm_srgan": {**_PDM_SR, **_GANSR},
     "supervised_gan": _GANSR,
+    "bulat": {**_DEGRADE_FIRST, **_GANSR},
+    "dsgan_sr": {**_DEGRADE_FIRST, **_GANSR, "lpips_weight": {"degradation"}},
 }
 
 
@@ -215,7 +222,7 @@ def _config(
 ) -> TrainConfig:
     """The flags of a run with the method's folders and small parts."""
     flags = [
-        _FOLDERS[stream]
+        f"--{build.STREAMS[stream][0]}={build.STREAMS[stream][0]}"
         for stream, need in method.streams(settings).items()
         if not isinstance(need, NotNeeded)
     ]
@@ -225,6 +232,7 @@ def _config(
         elif role.default in NETWORKS and NETWORKS[role.default].network is PDM:
             flags += _SMALL_PDM
         elif role.default in NETWORKS:
+            flags += _SMALL_LPIPS if role.kind == "lpips" else ()
             config = NETWORKS[role.default].config
             flags += [
                 f"--net_arg={name}.{key}={value}"

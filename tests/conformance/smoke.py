@@ -19,7 +19,10 @@ def parse(path: Path | str, *more: str) -> TrainConfig:
 
 
 def write_photographs(folder: Path) -> Path:
-    """hr, their lr partners ("pairs"), and other lr: 8 random images each."""
+    """hr, their lr partners ("pairs"), other lr, and a source large enough to be HR.
+
+    Eight random images each.
+    """
     draw = np.random.default_rng(7)
     for index in range(8):
         coarse = draw.integers(0, 256, (24, 24, 3)).astype(np.float64)
@@ -29,6 +32,9 @@ def write_photographs(folder: Path) -> Path:
         write_png(folder / "pairs" / f"{index}.png", hr[::4, ::4].astype(np.uint8))
         other = draw.integers(0, 256, (24, 24, 3)).astype(np.uint8)
         write_png(folder / "lr" / f"{index}.png", other)
+    for index in range(8):  # after all others, whose numbers stay
+        other = draw.integers(0, 256, (96, 96, 3)).astype(np.uint8)
+        write_png(folder / "source" / f"{index}.png", other)
     return folder
 
 
@@ -45,7 +51,8 @@ def arguments(
     }
     if config.lr_dir:
         partners = "pairs=real" in config.method_arg
-        folders["lr_dir"] = photographs / ("pairs" if partners else "lr")
+        name = "pairs" if partners else Path(config.lr_dir).name
+        folders["lr_dir"] = photographs / name
     return [
         f"--flagfile={CONFIGS / path}",
         *(f"--{name}={folder}" for name, folder in folders.items()),

@@ -18,7 +18,7 @@ from pdm_tf.data.paper_sets import PAPER_SETS
 from pdm_tf.degradations import PDMConfig
 from pdm_tf.methods import METHODS, PDMSR
 from pdm_tf.models.discriminators import PatchGANConfig
-from pdm_tf.models.features import VGGConfig
+from pdm_tf.models.features import LPIPSConfig, VGGConfig
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from tests.conformance.smoke import CONFIGS, parse
 from tests.support import golden
@@ -50,7 +50,12 @@ def with_stand_ins(config, stand_in):
         if location and location != "random"
     }
     args = tuple(stand_in.of_setting(arg) for arg in config.degradation_arg)
-    return dataclasses.replace(config, **replaced, degradation_arg=args)
+    parts = (text.split(":", 1) for text in config.init)
+    init = tuple(
+        f"{part}:{location if location == 'random' else stand_in(location, part)}"
+        for part, location in parts
+    )
+    return dataclasses.replace(config, **replaced, degradation_arg=args, init=init)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +70,8 @@ def stand_in(tmp_path_factory):
     def network_of(location, role):
         if role == "features":  # as narrow as a test wants it
             return VGGConfig(depth=19, filters=2).build(), 1
+        if role == "lpips":
+            return LPIPSConfig(filters=2).build(), 1
         if location in PUBLISHED:
             return PUBLISHED[location].build(), PUBLISHED[location].scale
         (config,) = (c for c in map(parse, WHOLE) if c.run_dir == location)
@@ -96,6 +103,8 @@ def stand_in(tmp_path_factory):
 
 # Networks of full size take seconds each; of these folders one is built by default.
 LARGE = (
+    "bulat",
+    "dsgan_sr",
     "forms",
     "pdm_srgan",
     "experiments",
@@ -109,6 +118,8 @@ QUICK_LARGE = (
     "pdm_sr/forms/blur_noise_x4_noise_of_image.flags",
     "pdm_srgan/blur_x4_joint.flags",
     "cyclesr/blur_noise_x4_paper.flags",
+    "bulat/blur_noise_x4_paper.flags",
+    "dsgan_sr/blur_noise_x4_paper.flags",
 )
 BUILT = [
     pytest.param(

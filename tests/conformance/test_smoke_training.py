@@ -24,8 +24,18 @@ SMOKE = sorted(
 # JPEG module, and chains of many operations in the input pipeline.
 LONG = ("pdm_sr_jpeg", "supervised_bsrgan", "supervised_gan_real_esrgan")
 SLOW = [path for path in SMOKE if "forms" in path.parts or path.stem in LONG]
+# Method -> the degradation that it learns, and ships beside "sr".
+LEARNED = {
+    "pdm_sr": "pdm",
+    "pdm_srgan": "pdm",
+    "bulat": "degradation",
+    "dsgan_sr": "degradation",
+}
 # A second start costs as much as the first; one for each method, and for two phases.
 GO_ON = (
+    "bulat",
+    "bulat_paper",
+    "dsgan_sr",
     "pdm_sr_joint",
     "pdm_sr_separate",
     "pdm_srgan",
@@ -65,9 +75,11 @@ def test_trains_saves_and_validates(path, photographs, tmp_path, capsys):
     every = [f"--{what}_every=10" for what in ("save", "validate", "preview")]
     flags = arguments(path, photographs, run, *every)
     learns_sr = "training=degradation" not in parse(path).method_arg
-    learns_degradation = parse(path).method in ("pdm_sr", "pdm_srgan")
-    present = {"sr": learns_sr, "pdm": learns_degradation}
-    names = {n for role in present if present[role] for n in (role, f"{role}_ema")}
+    ships = [
+        *(["sr"] if learns_sr else []),
+        *LEARNED.get(parse(path).method, "").split(),
+    ]
+    names = {n for role in ships for n in (role, f"{role}_ema")}
     halfway = {}
     if path.stem in GO_ON:
         train_here(*flags, "--steps=10")
