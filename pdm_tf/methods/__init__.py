@@ -8,6 +8,7 @@ from pdm_tf.methods.bulat import Bulat, BulatConfig
 from pdm_tf.methods.cincgan import CinCGAN, CinCGANConfig
 from pdm_tf.methods.cyclesr import CycleSR, CycleSRConfig
 from pdm_tf.methods.dsgan_sr import DSGANSR, DSGANSRConfig
+from pdm_tf.methods.maeda import Maeda, MaedaConfig
 from pdm_tf.methods.pdm_sr import PDMSR, PDMSRConfig
 from pdm_tf.methods.pdm_srgan import PDMSRGAN, PDMSRGANConfig
 from pdm_tf.methods.sr_parts import GANSR, PixelSR
@@ -19,6 +20,7 @@ METHODS: dict[str, type[Method]] = {
     "cincgan": CinCGAN,
     "cyclesr": CycleSR,
     "dsgan_sr": DSGANSR,
+    "maeda": Maeda,
     "pdm_sr": PDMSR,
     "pdm_srgan": PDMSRGAN,
     "supervised": Supervised,
@@ -36,6 +38,8 @@ __all__ = [
     "DSGANSRConfig",
     "GANSR",
     "METHODS",
+    "Maeda",
+    "MaedaConfig",
     "PDMSR",
     "PDMSRConfig",
     "PDMSRGAN",
