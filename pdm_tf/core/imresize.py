@@ -63,7 +63,7 @@ def imresize(
 
 
 def resize_weights(
-    in_length: int, out_length: int, scale: float
+    in_length: int, out_length: int, scale: float, moved_px: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the weights and input pixels of each output pixel of one axis.
 
@@ -71,6 +71,7 @@ def resize_weights(
       in_length: input pixels, >= 1.
       out_length: output pixels, >= 1.
       scale: output size / input size; below 1 the kernel is stretched by 1 / scale.
+      moved_px: input pixels by which output pixels lie beyond MATLAB's places.
 
     Returns:
       weights [out_length, taps] float64, each row summing to 1; and
@@ -78,7 +79,7 @@ def resize_weights(
     """
     stretch = max(1.0, 1.0 / scale)
     radius = 2.0 * stretch
-    centres = (np.arange(out_length) + 0.5) / scale - 0.5
+    centres = (np.arange(out_length) + 0.5) / scale - 0.5 + moved_px
     first = np.floor(centres - radius).astype(np.int64)
     taps = first[:, None] + np.arange(math.ceil(2 * radius) + 2)
     weights = cubic((centres[:, None] - taps) / stretch)

@@ -1,7 +1,8 @@
 """The classical degradation: MATLAB's antialiased bicubic, nothing else.
 
 Networks trained with it are the "EDSR" row of the paper's Table 2 and the usual start
-for everything else. Its sampling grid is "half_pixel" (see `ops.blur`).
+for everything else. Its sampling grid is "half_pixel" (see `core.geometry`). Methods
+that compare clean images with those of a source on "pixel0" reduce on that grid.
 """
 
 import numpy as np
@@ -19,14 +20,16 @@ class BicubicDegradation(Degradation):
       scale: downsampling factor.
       margin: HR pixels beyond each edge: the antialiased cubic reaches 2 * scale, so
         that inside the margin nothing depends on how borders are mirrored.
+      grid: "half_pixel", MATLAB's, unless another one was asked for.
     """
 
-    grid = "half_pixel"
     edge = "symmetric"  # as MATLAB's imresize
 
-    def __init__(self, scale: int, config: NoSettings | None = None) -> None:
+    def __init__(
+        self, scale: int, config: NoSettings | None = None, grid: str = "half_pixel"
+    ) -> None:
         del config
-        self.scale = scale
+        self.scale, self.grid = scale, grid
         self.margin = 2 * scale
 
     @property
@@ -49,10 +52,10 @@ class BicubicDegradation(Degradation):
         """
         del latents, training
         border = self.margin // self.scale
-        if hr.dtype == tf.float64:
+        if hr.dtype == tf.float64 and self.grid == "half_pixel":
             images = [imresize(image, 1 / self.scale) for image in np.asarray(hr)]
             lr = tf.constant(np.stack(images))
         else:
-            lr = bicubic_downsample(hr, self.scale)
+            lr = bicubic_downsample(hr, self.scale, self.grid)
         lr = lr[:, border:-border, border:-border, :]
         return Degraded(lr, lr)

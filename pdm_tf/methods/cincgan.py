@@ -160,7 +160,6 @@ class CinCGAN(Method):
 
     name = "cincgan"
     config_class = CinCGANConfig
-    grid = "half_pixel"  # of the clean images that the SR network enlarges
 
     def __init__(
         self,
@@ -178,7 +177,7 @@ class CinCGAN(Method):
         clip_norm: float,
         seed: int,
     ) -> None:
-        self._config, self._scale = config, scale
+        self._config, self._scale, self.grid = config, scale, config.grid
         present = {
             "translator": translator,
             "degradation": degradation,
@@ -217,6 +216,9 @@ class CinCGAN(Method):
         """Names the networks of both cycles, or of the inner one alone."""
         on_lr = {"reduction": "bicubic", "noise_channels": 0}
         parts = _PARTS[settings.parts]
+        around = parts["hr_degradation"]
+        if settings.grid == "pixel0":  # there every scale-th pixel is in its place
+            around = {**around, "reduction": "conv"}
         roles: dict[str, Role | NotNeeded] = {
             "translator": Role(
                 "sr", "translator", {"scale": 1}, paper=parts["translator"]
@@ -235,7 +237,7 @@ class CinCGAN(Method):
                 "degradation",
                 "degrader",
                 {"noise_channels": 0},
-                paper=parts["hr_degradation"],
+                paper=around,
             ),
             "hr_discriminator": Role(
                 "discriminator", "patchgan", paper=parts["hr_discriminator"]

@@ -27,6 +27,7 @@ import keras
 import tensorflow as tf
 
 from pdm_tf.core.checks import require_not_below, require_one_of
+from pdm_tf.core.geometry import GRIDS
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.degradations import BicubicDegradation
 from pdm_tf.losses import l1_loss, lsgan_discriminator_loss, lsgan_generator_loss
@@ -57,6 +58,9 @@ class CycleConfig:
         rounded to 8 bits like the real ones, straight-through, gradient 1 everywhere;
         "raw": as they come (releases), so that their digits give them away.
       adversarial_beta_1: Adam's first decay, for all networks.
+      grid: where the LR pixels of clean images lie, see `core.geometry`: "half_pixel",
+        as those of bicubic pairs, or "pixel0". Nothing unpaired shows where those of
+        the real images lie, and translators keep pixels in place.
       parts: whose networks the parts are where no flag says it: those of the method's
         paper ("original") or of Luo et al.'s comparison ("comparison").
     """
@@ -67,10 +71,11 @@ class CycleConfig:
     buffer_size: int = 50
     fakes: str = "8bit_unmasked"
     adversarial_beta_1: float = 0.5
+    grid: str = "half_pixel"
     parts: str = "original"
 
     def __post_init__(self) -> None:
-        require_one_of(self, fakes=FAKES, parts=PARTS)
+        require_one_of(self, fakes=FAKES, grid=GRIDS, parts=PARTS)
         require_not_below(
             self,
             adversarial_weight=0,
@@ -212,13 +217,9 @@ def gradients_of(
 def clean_pairs(
     scale: int, *, lr_patch: int, seed: int, config: CycleConfig
 ) -> PairMaker:
-    """Makes pairs of a clean LR image and its photograph, by bicubic reduction.
-
-    Their LR pixels lie on the grid "half_pixel", see `core.geometry`. Nothing unpaired
-    can show where those of the real images lie; a translator keeps pixels in place.
-    """
+    """Makes pairs of a clean LR image and its photograph, by bicubic reduction."""
     return PairMaker(
-        BicubicDegradation(scale),
+        BicubicDegradation(scale, grid=config.grid),
         lr_patch=lr_patch,
         seed=seed,
         quantise=config.fakes == "8bit_unmasked",

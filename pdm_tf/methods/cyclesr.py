@@ -125,7 +125,6 @@ class CycleSR(Method):
 
     name = "cyclesr"
     config_class = CycleSRConfig
-    grid = "half_pixel"  # of the clean images from which fake ones are made
 
     def __init__(
         self,
@@ -142,7 +141,7 @@ class CycleSR(Method):
         clip_norm: float,
         seed: int,
     ) -> None:
-        self._config, self._scale = config, scale
+        self._config, self._scale, self.grid = config, scale, config.grid
         self.networks: dict[str, Network] = {
             "translator": translator,
             "degradation": degradation,

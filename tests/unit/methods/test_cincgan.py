@@ -201,7 +201,7 @@ def test_what_ships_is_translator_and_sr_network_in_one_with_their_weights():
     after = method.deployable()["sr"](image)
     assert np.any(after != before)
     np.testing.assert_array_equal(after, networks["sr"](networks["translator"](image)))
-    # The shipped network is for clean images as bicubic makes them.
+    # By default the shipped network is for images on the grid of bicubic ones.
     assert method.grid == "half_pixel"
 
 
@@ -215,12 +215,6 @@ def test_stage_one_alone_ships_what_stage_two_goes_on_from():
     assert {n for n, role in roles.items() if role.goes_on} == INNER
 
 
-def test_learning_rates_of_stage_two():
-    method = cincgan(second_rate=0.25)
-    assert method.rate_factors_for(1) == {}
-    assert method.rate_factors_for(2) == dict.fromkeys(INNER | OUTER, 0.25)
-
-
 def test_settings_that_cannot_work_are_refused():
     for settings, message in [
         ({"tv_weight": -1.0}, "`tv_weight` .* not be negative"),
@@ -230,3 +224,21 @@ def test_settings_that_cannot_work_are_refused():
     ]:
         with pytest.raises(UserError, match=message):
             CinCGANConfig(**settings)
+
+
+@pytest.mark.parametrize("grid", ["half_pixel", "pixel0"])
+def test_the_sr_network_learns_from_the_grid_of_the_settings(grid):
+    """On pixel0 the second degrader begins as the pixels that lie there."""
+    method = cincgan(grid=grid, fakes="raw")
+    batch = tiny.batch_for(method)
+    side = batch["hr"].shape[1]
+    ramp = tf.broadcast_to(tf.range(side, dtype=tf.float32) / 255, [1, side, side])
+    ramp = tf.stack([ramp] * 3, axis=-1)
+    pair = method._pairs.pair({"hr": ramp}, tf.constant(0, tf.int64), FULL_BATCH)
+    between = 0.0 if grid == "pixel0" else (tiny.SCALE - 1) / 2
+    offset = 255 * float(pair.lr[0, 0, 3, 0] - pair.hr[0, 0, 3 * tiny.SCALE, 0])
+    assert offset == pytest.approx(between, abs=1e-3)
+    assert method.grid == grid
+    role = CinCGAN.roles(CinCGANConfig(grid=grid))["hr_degradation"]
+    reduction = role.paper.get("reduction", "bicubic")
+    assert reduction == ("conv" if grid == "pixel0" else "bicubic")

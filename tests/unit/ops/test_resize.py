@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from pdm_tf.core.geometry import GRIDS
 from pdm_tf.core.imresize import imresize
 from pdm_tf.ops.resize import bicubic_downsample
 from tests.oracles import imresize_oracle
@@ -47,3 +48,17 @@ def test_errors_name_the_received_value():
 
     with pytest.raises(ValueError, match="must be static"):
         unknown_size(tf.zeros([1, 32, 32, 3]))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("grid", GRIDS)
+def test_lr_pixels_lie_where_the_grid_says(scale, grid):
+    """A ramp has its own coordinate as its value, which a cubic keeps."""
+    side = 12 * scale
+    down, right = np.meshgrid(np.arange(side), np.arange(side), indexing="ij")
+    hr = np.stack([down, right], axis=-1)[None].astype(np.float64)
+    lr = bicubic_downsample(tf.constant(hr), scale, grid).numpy()[0, 3:-3, 3:-3]
+    first = scale * 3 + (0.0 if grid == "pixel0" else (scale - 1) / 2)
+    wanted = first + scale * np.arange(6)
+    np.testing.assert_allclose(lr[:, 0, 0], wanted, atol=1e-9)
+    np.testing.assert_allclose(lr[0, :, 1], wanted, atol=1e-9)
