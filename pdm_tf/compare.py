@@ -209,8 +209,9 @@ def run_comparison(
         [row.read() for row in rows], config.against, config.oracle, config.floor
     )
     chosen = [n.strip() for n in config.images.split(",") if n.strip()]
-    path = write_all(comparison, rows, output, config.examples, chosen, warn)
-    return comparison, path
+    crops = crop_rows(comparison, rows, config.examples, chosen, warn)
+    write_text_atomic(output / FILE, comparison_page(comparison, crops, made_by()))
+    return comparison, write_comparison(comparison, output)
 
 
 @dataclass(frozen=True)
@@ -232,29 +233,6 @@ class Evaluated:
           UserError: a report that is none.
         """
         return Row(self.name, tuple(read_report(folder) for folder in self.folders))
-
-
-def write_all(
-    comparison: Mapping[str, Any],
-    rows: Sequence[Evaluated],
-    output: Path,
-    examples: int,
-    images: Sequence[str],
-    warn: Callable[[str], None],
-) -> Path:
-    """Writes the page and the tables; returns the path of comparison.json.
-
-    Args:
-      comparison: content of that file.
-      rows: where the methods' crops are.
-      output: folder.
-      examples: how many images' crops to show.
-      images: names of those to show; none: evenly by name.
-      warn: called with a line on everything left out.
-    """
-    crops = _crop_rows(comparison, rows, examples, images, warn)
-    write_text_atomic(output / FILE, comparison_page(comparison, crops, made_by()))
-    return write_comparison(comparison, output)
 
 
 def _places(paths: str) -> list[str]:
@@ -293,7 +271,7 @@ def _evaluation(config: CompareConfig, place: str, folder: Path) -> EvaluateConf
     )
 
 
-def _crop_rows(
+def crop_rows(
     comparison: Mapping[str, Any],
     methods: Sequence[Evaluated],
     examples: int,
@@ -302,7 +280,15 @@ def _crop_rows(
 ) -> list[CropRow]:
     """The crops of the images to show, in the columns of the table.
 
-    Of a method with several runs the first is shown.
+    Args:
+      comparison: content of comparison.json.
+      methods: where their crops are; of several runs the first is shown.
+      examples: how many images, evenly by name.
+      images: names of those to show instead; none: `examples` decides.
+      warn: called with a line on everything that is not there.
+
+    Raises:
+      UserError: no image of such a name.
     """
     stored = {m.name: stored_crops(m.folders[0]) for m in methods}
     known = {image["name"]: image for image in comparison["images"]}

@@ -1,18 +1,19 @@
 """Trains, evaluates and compares several methods: `python -m pdm_tf.study --help`."""
 
+import dataclasses
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pdm_tf.cli import program
 from pdm_tf.cli.component import from_json_dict
 from pdm_tf.cli.flag_set import ProgramSpec, flag, progress_flag
 from pdm_tf.core.checks import check_flags, named_paths, suggest
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json, write_json_atomic
+from pdm_tf.core.files import read_json, write_json_atomic, write_text_atomic
 from pdm_tf.core.progress import ProgressBar
 from pdm_tf.run import DEGRADATION, Run
 from pdm_tf.studies.plan import (
@@ -39,12 +40,15 @@ from pdm_tf.studies.table import (
     add_columns,
     add_missing,
     add_time,
-    cost,
+    evaluated,
     evaluation_folder,
+    facts,
     numbers_of,
-    why_missing,
 )
 from pdm_tf.train_config import TrainConfig
+
+if TYPE_CHECKING:
+    from pdm_tf.evaluate import EvaluateConfig
 
 # What a name may not be: it would be taken for a row that comes by itself.
 _BICUBIC = "bicubic"
@@ -105,8 +109,8 @@ class StudyConfig:
     )
     output_dir: str = flag(
         "",
-        "Folder of the study: runs/, evaluations/, tables/ with comparison.html, "
-        ".json, .csv and .md for each data set, study.json, logs/. Required.",
+        "Folder of the study: study.html and study.json, tables/ with comparison.json, "
+        ".csv and .md for each data set, evaluations/, runs/, logs/. Required.",
         section="Work",
         required=True,
     )
@@ -258,8 +262,10 @@ def _check(config: StudyConfig, plan: Plan, runs: Sequence[StudyRun]) -> None:
         return from_json_dict(TrainConfig, stored)
 
     faults = [fault for run in runs for fault in faults_of_folder(run, read)]
-    names = () if config.metrics.strip() == "auto" else config.metrics.split(",")
-    metrics = [name.strip() for name in names if name.strip()]
+    metrics = {
+        name: _evaluation(config, name, values).metric_names
+        for name, values in plan.request.datasets.items()
+    }
     _refuse([*faults, *check(plan, runs, metrics, config.metric_files)])
 
 
@@ -291,7 +297,13 @@ def _evaluate(
         for done, (dataset, run) in enumerate(wanted, start=1):
             name = run.evaluation(dataset)
             try:
-                request = _evaluation(config, plan, dataset, run)
+                values = plan.request.datasets[dataset]
+                request = dataclasses.replace(
+                    _evaluation(config, dataset, values),
+                    model=str(run.folder),
+                    output_dir=str(evaluation_folder(plan.request.folder, name)),
+                    **_measured_with(Run(run.folder), values),
+                )
                 run_evaluation(request, tell_left_out, reuse=True)
             except UserError as error:
                 reasons[name] = str(error)
@@ -301,22 +313,22 @@ def _evaluate(
     return reasons
 
 
-def _evaluation(config: StudyConfig, plan: Plan, dataset: str, run: StudyRun) -> Any:
-    """The request to `evaluate` for a run on a data set."""
+def _evaluation(
+    config: StudyConfig, dataset: str, values: Mapping[str, str]
+) -> "EvaluateConfig":
+    """What is asked of `evaluate` on a data set, whatever the run."""
     from pdm_tf.evaluate import EvaluateConfig
 
-    values = plan.request.datasets[dataset]
     hr, lr = (values.get(key, "") for key in EVALUATED_ON)
     return EvaluateConfig(
-        model=str(run.folder),
+        model=dataset,
         weights=config.weights,
         hr_dir=hr,
         lr_dir=lr,
         metrics=config.metrics,
         metric_arg=config.metric_arg,
-        output_dir=str(evaluation_folder(plan.request.folder, run.evaluation(dataset))),
+        output_dir=config.output_dir,
         panels=0,
-        **_measured_with(Run(run.folder), values),
     )
 
 
@@ -327,58 +339,75 @@ def _measured_with(run: Run, values: Mapping[str, str]) -> dict[str, str]:
         return {}
     given = {"real_lr": values.get("lr_dir", ""), **values}
     found = {key: given[key] for key in MEASURED_WITH if given.get(key)}
-    if run.index(bundle.name)["config"].get("noise") is None:
+    settings = run.index(bundle.name)["config"]
+    if "noise" in settings and settings["noise"] is None:
         found.pop("pair_kernels", None)  # the true noise, to compare the learned with
     return found
 
 
 def _write_tables(config: StudyConfig, plan: Plan, reasons: Mapping[str, str]) -> None:
-    """Writes a table for each data set, and study.json; prints them."""
+    """Writes a table for each data set, study.json and study.html; prints them."""
     from pdm_tf import compare
-    from pdm_tf.evaluation import comparison as scores
     from pdm_tf.evaluation.runner import tell_left_out
-    from pdm_tf.reporting.comparison import FILE, terminal_text
-    from pdm_tf.studies.checking import parameters_of
+    from pdm_tf.reporting.comparison import terminal_text, write_comparison
+    from pdm_tf.reporting.page import made_by
+    from pdm_tf.reporting.study_page import (
+        FILE,
+        DatasetTable,
+        overhead_text,
+        study_page,
+    )
 
     started = time.monotonic()
     study = plan.request.folder
-    pages = []
+    tables = {}
     for dataset in plan.request.datasets:
-        rows, numbers = [], {}
-        for method in plan.request.methods:
-            runs = [
-                run
-                for run in plan.row(method, dataset)
-                if not why_missing(plan, run, dataset, reasons)
-            ]
-            if not runs:
-                continue
-            folders = [evaluation_folder(study, r.evaluation(dataset)) for r in runs]
-            rows.append(compare.Evaluated(method, tuple(folders)))
-            numbers[method] = [
-                numbers_of(run, read_json(folder / REPORT), parameters_of(study, run))
-                for run, folder in zip(runs, folders, strict=True)
-            ]
+        folders = evaluated(plan, dataset, reasons)
+        rows = [compare.Evaluated(name, tuple(f)) for name, f in folders.items()]
         if not rows:
             print(f"{dataset}: nothing is evaluated yet", file=sys.stderr)
             continue
-        there = {row.name for row in rows}
-        content = scores.compare(
-            [row.read() for row in rows],
-            oracle=config.oracle if config.oracle in there else "",
-        )
-        add_columns(content, numbers)
+        content = _comparison(config, plan, dataset, rows)
         add_missing(content, plan, dataset, reasons)
-        folder = study / "tables" / dataset
-        compare.write_all(content, rows, folder, config.examples, (), tell_left_out)
+        write_comparison(content, study / "tables" / dataset)
+        crops = compare.crop_rows(content, rows, config.examples, (), tell_left_out)
+        tables[dataset] = DatasetTable(content, crops)
         print(f"{dataset}\n{terminal_text(content)}\n")
-        pages.append(folder / FILE)
-    times = add_time(study, "comparing", time.monotonic() - started)
-    taken = cost(plan, times)
-    runs = {r.name: {"finished": is_finished(r)} for r in plan.runs}
-    write_json_atomic(study / "study.json", {"seconds": taken, "runs": runs})
-    for page in pages:
-        print(f"page: {page}")
+    found = facts(plan, add_time(study, "comparing", time.monotonic() - started))
+    write_json_atomic(study / "study.json", found)
+    write_text_atomic(study / FILE, study_page(tables, found, made_by()))
+    if text := overhead_text(found):
+        print(text)
+    print(f"page: {study / FILE}")
+
+
+def _comparison(
+    config: StudyConfig, plan: Plan, dataset: str, rows: Sequence[Any]
+) -> dict[str, Any]:
+    """The content of a data set's comparison.json, without what is missing.
+
+    `rows` are `compare.Evaluated`.
+    """
+    from pdm_tf.evaluation import comparison as scores
+    from pdm_tf.studies.checking import parameters_of
+
+    study = plan.request.folder
+    there = [row.name for row in rows]
+    content = scores.compare(
+        [row.read() for row in rows],
+        oracle=config.oracle if config.oracle in there else "",
+    )
+    numbers = {
+        row.name: [
+            numbers_of(run, read_json(folder / REPORT), parameters_of(study, run))
+            for run in plan.row(row.name, dataset)
+            if (folder := evaluation_folder(study, run.evaluation(dataset)))
+            in row.folders
+        ]
+        for row in rows
+    }
+    add_columns(content, numbers)
+    return content
 
 
 if __name__ == "__main__":

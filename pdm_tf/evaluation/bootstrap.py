@@ -7,11 +7,13 @@ percentiles of those means corrected for bias and skewness. Results on the same 
 difference is much narrower than those of the two means, and the one to look at when
 asking whether a gain is real.
 
-The intervals show the spread over images, not over training runs. With fewer than about
+The intervals show the spread over images, not over training runs, whose spread is
+`sample_deviation`. With fewer than about
 20 images they are too narrow.
 """
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -76,6 +78,13 @@ def paired_interval(
     pairs = zip(values, others, strict=True)
     both = [a - b for a, b in pairs if math.isfinite(a) and math.isfinite(b)]
     return bootstrap_interval(both, **settings)
+
+
+def sample_deviation(values: Sequence[float]) -> float | None:
+    """Sample standard deviation; None for fewer than two values or infinite ones."""
+    if len(values) < 2 or not all(map(math.isfinite, values)):
+        return None
+    return statistics.stdev(values)
 
 
 def share_interval(

@@ -20,7 +20,6 @@ degradation can bring.
 """
 
 import math
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +29,7 @@ from pdm_tf.evaluation.bootstrap import (
     LEVEL,
     bootstrap_interval,
     paired_interval,
+    sample_deviation,
     share_interval,
 )
 from pdm_tf.evaluation.results import BASELINE, finite_or_none
@@ -256,13 +256,6 @@ def _spread(
         means = [_mean(scores[metric]) for scores in of_each]
         found[metric] = sample_deviation(means)
     return found
-
-
-def sample_deviation(values: Sequence[float]) -> float | None:
-    """Sample standard deviation; None for fewer than two values or infinite ones."""
-    if len(values) < 2 or not all(map(math.isfinite, values)):
-        return None
-    return statistics.stdev(values)
 
 
 def _ties(

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from markupsafe import Markup
 
 from pdm_tf.core import text_table
 from pdm_tf.core.files import write_json_atomic, write_text_atomic
 from pdm_tf.reporting.evaluation import number
 from pdm_tf.reporting.page import Section, render_page
-from pdm_tf.reporting.rendering import Column, Sortable, minus, render
+from pdm_tf.reporting.rendering import Column, Sortable, Spread, minus, render
 
 Comparison = Mapping[str, Any]
 _MARKS = {1: "**{}**", 2: "<u>{}</u>"}
 FILE = "comparison.html"
+COSTS = "What a run took"
 _TABLE = (
     "Means over the images. Bold is the best of a column, underlined the second; "
     "arrows point to what is better. The headings sort, by mouse or, once focused, by "
@@ -27,6 +29,11 @@ _SHARES = (
     "0 % is the floor, 100 % the oracle: a network of the same kind and schedule, "
     "trained on the true degradation. More than that is chance, or another network."
 )
+_COSTS = (
+    "Means over the runs of a method: wall-clock time of training, the most memory "
+    "that its process held, and the size of its networks."
+)
+_MISSING = "Runs that are not in the table, with the reason."
 _CROPS = (
     "The same region of the same image, pixel by pixel, one image a row and one method "
     "a column. Images are chosen evenly by name, not by looks; the region is the most "
@@ -47,6 +54,9 @@ def markdown(comparison: Comparison) -> str:
     """The table with the best bold and the second underlined, and the differences."""
     lines = ["# Comparison", "", setting(comparison), ""]
     lines += text_table.markdown_table(score_rows(comparison, _MARKS))
+    if costs := cost_rows(comparison):
+        lines += ["", f"## {COSTS}", ""]
+        lines += text_table.markdown_table(costs)
     if len(comparison["methods"]) > 1:
         lines += ["", f"## {differences_title(comparison)}", ""]
         lines += text_table.markdown_table(difference_rows(comparison))
@@ -63,6 +73,8 @@ def terminal_text(comparison: Comparison) -> str:
         score_rows(comparison, {1: "{}*", 2: "{}+"}, "{} "), rule=True
     )
     lines += ["", f"{setting(comparison)} * best, + second."]
+    if costs := cost_rows(comparison):
+        lines += ["", COSTS, *text_table.aligned(costs, rule=True)]
     if len(comparison["methods"]) > 1:
         lines += ["", differences_title(comparison)]
         lines += text_table.aligned(difference_rows(comparison), rule=True)
@@ -105,10 +117,10 @@ def score_rows(
 ) -> list[list[str]]:
     """Headings, then one row of means per method, ranks marked.
 
-    Rows of several runs have their spread behind the mean. Further columns, of runs and
-    not of images, follow; rows of which nothing could be evaluated come last.
+    Rows of several runs have their spread behind the mean. Columns of runs, not of
+    images, follow; rows of which nothing could be evaluated come last.
     """
-    metrics, columns = comparison["metrics"], comparison.get("columns", {})
+    metrics, columns = comparison["metrics"], columns_of(comparison, ranked=True)
     specs = {**metrics, **columns}
     rows = [["method", *(heading(name, spec) for name, spec in specs.items())]]
     for method in comparison["methods"]:
@@ -118,16 +130,46 @@ def score_rows(
             )
             for name, spec in metrics.items()
         ]
-        for name, spec in columns.items():
-            found = method["columns"][name]
-            text = "-"
-            if found["mean"] is not None:
-                text = _with_spread(spec, found["mean"], found["spread"])
-            cells.append(plain.format(text))
+        cells += [plain.format(text) for text in _column_cells(method, columns)]
         rows.append([method["name"], *cells])
     for name in comparison.get("absent", ()):
         rows.append([name, *(plain.format("-") for _ in specs)])
     return rows
+
+
+def cost_rows(comparison: Comparison) -> list[list[str]]:
+    """Headings, then what the runs of each method took; empty where nothing is known.
+
+    Rows without any number, such as bicubic, are left out.
+    """
+    columns = columns_of(comparison, ranked=False)
+    rows = [["method", *(heading(name, spec) for name, spec in columns.items())]]
+    for method in comparison["methods"] if columns else ():
+        cells = _column_cells(method, columns)
+        if any(cell != "-" for cell in cells):
+            rows.append([method["name"], *cells])
+    return rows if len(rows) > 1 else []
+
+
+def columns_of(comparison: Comparison, *, ranked: bool) -> dict[str, Mapping[str, Any]]:
+    """The columns of runs: those in which one value is better than another, or not."""
+    return {
+        name: spec
+        for name, spec in comparison.get("columns", {}).items()
+        if (spec["higher_is_better"] is not None) == ranked
+    }
+
+
+def _column_cells(
+    method: Mapping[str, Any], columns: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    cells = []
+    for name, spec in columns.items():
+        found = method["columns"][name]
+        known = found["mean"] is not None
+        text = _with_spread(spec, found["mean"], found["spread"]) if known else "-"
+        cells.append(text)
+    return cells
 
 
 def _with_spread(
@@ -231,10 +273,10 @@ def notes(comparison: Comparison) -> list[str]:
             f"over runs, {number(spec, tie['spread'])}: neither is better."
         )
     out += comparison.get("column_notes", [])
-    out += [
-        f"Missing: {entry['run']} ({entry['reason']})."
-        for entry in comparison.get("missing", ())
-    ]
+    missing: dict[str, list[str]] = {}
+    for entry in comparison.get("missing", ()):
+        missing.setdefault(entry["reason"], []).append(entry["run"])
+    out += [f"Missing: {', '.join(runs)}: {why}." for why, runs in missing.items()]
     out += [
         f"{name}: {spec['source']}."
         for name, spec in comparison["metrics"].items()
@@ -299,25 +341,7 @@ def comparison_page(
       crops: images to show, in order.
       footer: program and time.
     """
-    sections = [
-        Section(
-            "table", "Scores", _TABLE, render("sortable", table=_scores(comparison))
-        )
-    ]
-    if len(comparison["methods"]) > 1:
-        body = _text_table(
-            differences_title(comparison),
-            difference_rows(comparison),
-            notes(comparison),
-        )
-        sections.append(Section("differences", "Differences", "", body))
-    if "oracle" in comparison:
-        body = _text_table(shares_title(comparison), share_rows(comparison))
-        sections.append(Section("shares", "Share of the oracle's gain", _SHARES, body))
-    if crops:
-        body = render("crops", crops=crops)
-        sections.append(Section("crops", "Crops", _CROPS, body))
-    sections.append(_images(comparison))
+    sections = comparison_sections(comparison, crops)
     models = [(m["name"], m["model"]) for m in comparison["methods"]]
     body = render("facts", caption="Methods of the table", facts=models)
     sections.append(Section("about", "About the methods", "", body))
@@ -331,6 +355,49 @@ def comparison_page(
     )
 
 
+def comparison_sections(
+    comparison: Mapping[str, Any], crops: Sequence[CropRow], of: str = ""
+) -> list[Section]:
+    """The sections of one table: scores, costs, differences, shares, crops, images.
+
+    Args:
+      comparison: content of comparison.json.
+      crops: images to show, in order.
+      of: name of the set, where a page has several.
+    """
+    before = f"{of}-" if of else ""
+
+    def section(anchor: str, title: str, lead: str, body: Markup) -> Section:
+        name = f"{of}: {title[0].lower()}{title[1:]}" if of else title
+        return Section(before + anchor, name, lead, body)
+
+    body = render("sortable", table=_scores(comparison))
+    sections = [section("table", "Scores", f"{setting(comparison)} {_TABLE}", body)]
+    if costs := cost_rows(comparison):
+        body = _text_table(COSTS, costs)
+        sections.append(section("costs", COSTS, _COSTS, body))
+    if missing := comparison.get("missing"):
+        facts = [(entry["run"], entry["reason"]) for entry in missing]
+        body = render("facts", caption="Runs that are missing", facts=facts)
+        sections.append(section("missing", "Missing runs", _MISSING, body))
+    if len(comparison["methods"]) > 1:
+        body = _text_table(
+            differences_title(comparison),
+            difference_rows(comparison),
+            notes(comparison),
+        )
+        sections.append(section("differences", "Differences", "", body))
+    if "oracle" in comparison:
+        body = _text_table(shares_title(comparison), share_rows(comparison))
+        sections.append(section("shares", "Share of the oracle's gain", _SHARES, body))
+    if crops:
+        body = render("crops", crops=crops)
+        sections.append(section("crops", "Crops", _CROPS, body))
+    title, lead = "All images", "Open a metric; its headings sort."
+    sections.append(section("images", title, lead, _images(comparison)))
+    return sections
+
+
 def _text_table(
     caption: str, rows: Sequence[Sequence[str]], notes: Sequence[str] = ()
 ) -> str:
@@ -341,22 +408,27 @@ def _text_table(
 
 
 def _scores(comparison: Mapping[str, Any]) -> Sortable:
-    metrics = comparison["metrics"]
+    metrics, columns = comparison["metrics"], columns_of(comparison, ranked=True)
+    specs = {**metrics, **columns}
     cells = [Column("method")]
     cells += [
-        Column(heading(name, spec), spec["decimals"]) for name, spec in metrics.items()
+        Column(heading(name, spec), spec["decimals"]) for name, spec in specs.items()
     ]
     rows, marks = [], {}
     for y, method in enumerate(comparison["methods"]):
-        rows.append([method["name"], *(method["mean"][name] for name in metrics)])
+        scores = [Spread(method["mean"][n], method["spread"][n]) for n in metrics]
+        found = [method["columns"][name] for name in columns]
+        scores += [Spread(column["mean"], column["spread"]) for column in found]
+        rows.append([method["name"], *scores])
         for x, name in enumerate(metrics, start=1):
             mark = {1: "best", 2: "second"}.get(method["rank"][name])
             if mark:
                 marks[y, x] = mark
+    rows += [[name, *(None for _ in specs)] for name in comparison.get("absent", ())]
     return Sortable("Means over the images", cells, rows, marks)
 
 
-def _images(comparison: Mapping[str, Any]) -> Section:
+def _images(comparison: Mapping[str, Any]) -> Markup:
     """One sortable table per metric: images as rows, methods as columns."""
     tables = []
     for metric, spec in comparison["metrics"].items():
@@ -368,5 +440,4 @@ def _images(comparison: Mapping[str, Any]) -> Section:
         ]
         title = heading(metric, spec)
         tables.append((title, Sortable(f"{title} of each image", heads, rows)))
-    body = render("image_tables", tables=tables)
-    return Section("images", "All images", "Open a metric; its headings sort.", body)
+    return render("image_tables", tables=tables)

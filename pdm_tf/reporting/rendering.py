@@ -25,7 +25,21 @@ from pdm_tf.core.images import encode_jpeg, encode_png
 JPEG_QUALITY = 92  # of photographs shown at their own size; no chroma subsampling
 # Characters that HTML cannot hold, and marks that change the direction of text.
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-Value = str | float | None
+
+
+class Spread(NamedTuple):
+    """A mean over runs, and how far they lie apart.
+
+    Attributes:
+      mean: the number to sort by; None: unknown.
+      deviation: its sample standard deviation; None: one run.
+    """
+
+    mean: float | None
+    deviation: float | None = None
+
+
+Value = str | float | Spread | None
 
 
 class Tile(NamedTuple):
@@ -130,7 +144,8 @@ class Sortable:
     Attributes:
       caption: its content.
       columns: the first names the rows.
-      rows: one value per column; None and non-finite numbers show a dash, sorted last.
+      rows: one value per column, that of several runs with its spread; None and
+        non-finite numbers show a dash, sorted last.
       marks: (row, column) -> "best" or "second", for cells that stand out.
     """
 
@@ -164,9 +179,14 @@ def _cell(column: Column, value: Value, is_heading: bool, mark: str) -> Cell:
     if column.decimals is None:
         return Cell(element, "", "", "" if value is None else str(value))
     classes = f"number {mark}".strip()
+    deviation = None
+    if isinstance(value, Spread):
+        value, deviation = value
     if value is None or not math.isfinite(value):
         return Cell(element, classes, "", "\u2013")
     rounded = round(value, column.decimals) + 0.0  # no -0
     sign = "+" if column.signed and rounded else ""
     text = f"{rounded:{sign}.{column.decimals}f}".replace("-", "\u2212")
+    if deviation is not None:
+        text += f" ± {deviation:.{column.decimals}f}"
     return Cell(element, classes, repr(float(value)), text)

@@ -42,7 +42,7 @@ _MEMORY = "states/checked.json"
 def check(
     plan: Plan,
     runs: Sequence[StudyRun],
-    metrics: Sequence[str],
+    metrics: Mapping[str, Sequence[str]],
     metric_files: Mapping[str, str],
 ) -> list[Fault]:
     """Builds the methods in a process of its own; returns what cannot work.
@@ -52,7 +52,7 @@ def check(
     Args:
       plan: of the study.
       runs: those to check; the first seed of each stands for the others.
-      metrics: names of those that will be measured.
+      metrics: data set -> names of those that will be measured.
       metric_files: metric -> its weights.
 
     Raises:
@@ -83,25 +83,32 @@ def check(
             }
             for name, values in plan.request.datasets.items()
         },
-        "metrics": list(metrics),
+        "metrics": {name: list(names) for name, names in metrics.items()},
         "metric_files": dict(metric_files),
     }
     with tempfile.TemporaryDirectory() as place:
         asked, answer = Path(place) / "request.json", Path(place) / "result.json"
         asked.write_text(json.dumps(request), encoding="utf-8")
-        done = subprocess.run(
-            [sys.executable, "-m", __spec__.name, str(asked), str(answer)],
-            # No GPU: nothing is computed, and a run may be training there.
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
-            capture_output=True,
-            text=True,
-        )
+        printed = start(asked, answer)
         if not answer.is_file():
-            raise RuntimeError(f"Checking failed: {done.stderr or done.stdout}")
+            raise RuntimeError(f"Checking failed: {printed}")
         result = read_json(answer)
     parameters |= result["parameters"]
     write_json_atomic(memory, known | {keys[name]: v for name, v in parameters.items()})
     return [Fault(*fault) for fault in result["faults"]]
+
+
+def start(asked: Path, answer: Path) -> str:
+    """Runs `main` in a process of its own; returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", __spec__.name, str(asked), str(answer)],
+        # No GPU: nothing is computed, and a run may be training there.
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "-1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return done.stdout
 
 
 def parameters_of(study: Path, run: StudyRun) -> Mapping[str, int]:
@@ -126,7 +133,7 @@ def main(asked: str, answer: str) -> None:
     with quiet_start():
         parameters = _check_runs(request["runs"], faults)
         _check_datasets(request["datasets"], request["runs"], faults)
-        _check_metrics(request["metrics"], request["metric_files"], faults)
+        _check_metrics(request, faults)
     write_json_atomic(answer, {"faults": faults, "parameters": parameters})
 
 
@@ -242,16 +249,16 @@ def _check_datasets(
             faults.append(Fault(f"{name}.pair_kernels", why))
 
 
-def _check_metrics(
-    names: Sequence[str], files: Mapping[str, str], faults: list[Fault]
-) -> None:
+def _check_metrics(request: Mapping[str, Any], faults: list[Fault]) -> None:
     """Adds to `faults` what metrics could not be measured with."""
-    from pdm_tf.evaluation.runner import metric_specs
+    from pdm_tf.evaluation.runner import check_references, metric_specs
 
-    try:
-        metric_specs(tuple(names), files)
-    except UserError as error:
-        faults.append(Fault("--metrics", str(error)))
+    for name, metrics in request["metrics"].items():
+        try:
+            specs = metric_specs(tuple(metrics), request["metric_files"])
+            check_references(specs, request["datasets"][name].get(EVALUATED_ON[0], ""))
+        except UserError as error:
+            faults.append(Fault(f"--metrics on {name}", str(error)))
 
 
 if __name__ == "__main__":

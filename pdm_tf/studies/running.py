@@ -267,6 +267,7 @@ class RunTrainer:
         path = self._study / "logs" / f"{run.name}.log"
         path.parent.mkdir(parents=True, exist_ok=True)
         log = open(path, "a", encoding="utf-8")  # noqa: SIM115 - held by the child
+        begins = path.stat().st_size
         # A session of its own: Ctrl-C reaches it through us, once.
         process = subprocess.Popen(
             self._command(run, self._study),
@@ -275,8 +276,7 @@ class RunTrainer:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-        at = path.stat().st_size
-        self._children[run.name] = _Child(process, log, claim, time.time(), at)
+        self._children[run.name] = _Child(process, log, claim, time.time(), begins)
         step = step_of(run)
         how = f"goes on from step {step}" if step else "starts"
         self._bar.say(f"{run.name}: {how}")

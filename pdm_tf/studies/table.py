@@ -6,12 +6,12 @@ sample standard deviation: how well the learned degradation matches the real one
 training took, how large the networks are.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pdm_tf.core.files import read_json, write_json_atomic
-from pdm_tf.evaluation.comparison import sample_deviation
+from pdm_tf.evaluation.bootstrap import sample_deviation
 from pdm_tf.run import Run
 from pdm_tf.studies.plan import Plan, StudyRun
 from pdm_tf.studies.running import is_finished, last_state, locked, why_open
@@ -20,6 +20,7 @@ REPORT = "report.json"
 
 # name -> unit, decimals, whether higher is better (None: neither).
 COLUMNS: dict[str, tuple[str, int, bool | None]] = {
+    "share": ("%", 0, True),
     "coverage": ("%", 0, True),
     "classifier": ("%", 0, False),
     "training": ("min", 1, None),
@@ -27,20 +28,37 @@ COLUMNS: dict[str, tuple[str, int, bool | None]] = {
     "SR weights": ("M", 3, None),
     "trained weights": ("M", 3, None),
 }
-COLUMN_NOTES = (
-    "coverage: true kernels that have a learned one nearby; classifier: accuracy in "
-    "telling synthesised LR patches from real ones, 50 % is chance. A dash: nothing "
-    "was learned, or nothing is known to compare it with. training: wall-clock time of "
-    "a run with its saving, over all starts, without those of runs that it starts "
-    "from; memory: the most that its process held; weights, in millions: of the "
-    "network that is used, and of all networks that were trained for it.",
-)
+# Column -> the part of a report's "degradation" that it is read from.
+_MEASURED = {"coverage": "true_kernels", "classifier": "real_lr"}
+_NOTES = {
+    "share": "share: part of the oracle's gain in {metric} over {floor}.",
+    "coverage": "coverage: part of the true kernels that have a learned one nearby.",
+    "classifier": "classifier: accuracy in telling synthesised LR patches from real "
+    "ones; 50 % is chance.",
+    "training": "training: wall-clock time of a run, over all its starts, without the "
+    "runs that it starts from.",
+    "memory": "memory: the most that a run's process held.",
+    "SR weights": "weights, in millions: of the network that is used, and of all that "
+    "are trained in a run.",
+}
+
+
+class Numbers(NamedTuple):
+    """What is known of one run besides its scores.
+
+    Attributes:
+      values: column -> number.
+      reasons: column -> why there is none.
+    """
+
+    values: dict[str, float]
+    reasons: dict[str, str]
 
 
 def numbers_of(
     run: StudyRun, report: Mapping[str, Any], weights: Mapping[str, int]
-) -> dict[str, float]:
-    """Column -> number of one run; unknown ones are absent.
+) -> Numbers:
+    """Finds the numbers of one run.
 
     Args:
       run: finished.
@@ -58,7 +76,13 @@ def numbers_of(
         "SR weights": _part(weights.get("sr"), 1e6),
         "trained weights": _part(weights.get("trained"), 1e6),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    reasons = {
+        column: "it learns no degradation" if not measured else untold[key]
+        for column, key in _MEASURED.items()
+        if not measured or key in (untold := measured.get("reasons") or {})
+    }
+    values = {name: value for name, value in found.items() if value is not None}
+    return Numbers(values, {n: why for n, why in reasons.items() if n not in values})
 
 
 def _part(value: float | None, of: float) -> float | None:
@@ -66,27 +90,52 @@ def _part(value: float | None, of: float) -> float | None:
 
 
 def add_columns(
-    comparison: dict[str, Any], numbers: Mapping[str, Sequence[Mapping[str, float]]]
+    comparison: dict[str, Any], numbers: Mapping[str, Sequence[Numbers]]
 ) -> None:
     """Adds the columns that any row has a number for to a comparison.
 
     Args:
       comparison: content of comparison.json.
-      numbers: row -> column -> number, of each of its runs.
+      numbers: row -> those of each of its runs.
     """
-    there = {name for rows in numbers.values() for row in rows for name in row}
+    there = {name for rows in numbers.values() for row in rows for name in row.values}
+    if "oracle" in comparison:
+        there.add("share")
     comparison["columns"] = {
         name: {"unit": unit, "decimals": decimals, "higher_is_better": better}
         for name, (unit, decimals, better) in COLUMNS.items()
         if name in there
     }
+    first = next(iter(comparison["metrics"]))
     for method in comparison["methods"]:
-        of_runs = numbers.get(method["name"], ())
+        runs = [row.values for row in numbers.get(method["name"], ())]
         method["columns"] = {
-            name: _over_runs([row[name] for row in of_runs if name in row])
+            name: _over_runs([row[name] for row in runs if name in row])
             for name in comparison["columns"]
         }
-    comparison["column_notes"] = list(COLUMN_NOTES)
+        if share := method.get("share", {}).get(first):
+            method["columns"]["share"] = {"mean": 100 * share["value"], "spread": None}
+    names = {"metric": first, "floor": comparison.get("floor", "")}
+    known = [name for name in _NOTES if name in comparison["columns"]]
+    notes = [_NOTES[name].format(**names) for name in known]
+    comparison["column_notes"] = [*notes, *_reasons(numbers, set(known))]
+
+
+def _reasons(
+    numbers: Mapping[str, Sequence[Numbers]], columns: set[str]
+) -> Iterator[str]:
+    """Why rows have no number in columns that others have."""
+    found: dict[tuple[str, str], dict[str, None]] = {}
+    for method, runs in numbers.items():
+        for run in runs:
+            for name, why in run.reasons.items():
+                if name in columns:
+                    found.setdefault((name, why), {})[method] = None
+    alike: dict[tuple[str, str], list[str]] = {}
+    for (name, why), methods in found.items():
+        alike.setdefault((", ".join(methods), why), []).append(name)
+    for (methods, why), names in alike.items():
+        yield f"No {' and no '.join(names)} of {methods}: {why.rstrip('.')}."
 
 
 def _over_runs(values: Sequence[float]) -> dict[str, float | None]:
@@ -136,35 +185,60 @@ def why_missing(
     )
 
 
+def evaluated(
+    plan: Plan, dataset: str, reasons: Mapping[str, str]
+) -> dict[str, list[Path]]:
+    """Method -> the evaluations of its runs on a data set; those that have any."""
+    found = {
+        method: [
+            evaluation_folder(plan.request.folder, run.evaluation(dataset))
+            for run in plan.row(method, dataset)
+            if not why_missing(plan, run, dataset, reasons)
+        ]
+        for method in plan.request.methods
+    }
+    return {method: folders for method, folders in found.items() if folders}
+
+
 def evaluation_folder(study: Path, name: str) -> Path:
     """Where an evaluation is kept."""
     return study / "evaluations" / name
 
 
-def cost(plan: Plan, times: Mapping[str, float]) -> dict[str, float]:
-    """What the study took besides training, over all its starts.
+def facts(plan: Plan, times: Mapping[str, float]) -> dict[str, Any]:
+    """The content of study.json: the runs, and what the study took.
 
     Args:
       plan: of the study.
-      times: seconds of "checking", "evaluating" and "comparing".
+      times: seconds of "checking", "evaluating" and "comparing", of all starts.
 
     Returns:
-      Seconds: "training" of all finished runs; "starting": what their processes took
-      besides; those of `times`; and "overhead": all but training, over training.
+      {"runs": {name: {"method", "datasets", "seed", "state", "seconds", "memory_mb"}},
+      "seconds": {"training": of all finished runs, "starting": what their processes
+      took besides, and `times`}, "overhead": all others over "training"}.
     """
-    training = starting = 0.0
+    study, runs = plan.request.folder, {}
+    starting = 0.0
     for run in plan.runs:
-        seconds = (Run(run.folder).ending or {}).get("perf/train_seconds")
-        if seconds is None:
-            continue
-        training += seconds
-        wall = last_state(plan.request.folder, run.name).get("wall_seconds")
-        if wall is not None:
+        finished = is_finished(run)
+        ending = (Run(run.folder).ending if finished else None) or {}
+        seconds = ending.get("perf/train_seconds")
+        wall = last_state(study, run.name).get("wall_seconds")
+        if seconds is not None and wall is not None:
             starting += max(0.0, wall - seconds)
-    parts = {"starting": round(starting, 1), **times}
-    found = {"training": round(training, 1), **parts}
+        runs[run.name] = {
+            "method": run.method,
+            "datasets": list(run.datasets),
+            "seed": run.seed,
+            "state": "finished" if finished else why_open(study, run),
+            "seconds": seconds,
+            "memory_mb": ending.get("perf/peak_memory_mb"),
+        }
+    training = sum(run["seconds"] or 0.0 for run in runs.values())
+    others = {"starting": round(starting, 1), **times}
+    found = {"runs": runs, "seconds": {"training": round(training, 1), **others}}
     if training:
-        found["overhead"] = round(sum(parts.values()) / training, 4)
+        found["overhead"] = round(sum(others.values()) / training, 4)
     return found
 
 
