@@ -160,7 +160,6 @@ class Maeda(Method):
 
     name = "maeda"
     config_class = MaedaConfig
-    grid = "half_pixel"  # of the bicubic reductions
 
     def __init__(
         self,
@@ -179,6 +178,7 @@ class Maeda(Method):
         seed: int,
     ) -> None:
         self._config, self._scale, self._seed = config, scale, seed
+        self.grid = config.grid
         self.networks: dict[str, Network] = {
             "translator": translator,
             "degradation": degradation,
