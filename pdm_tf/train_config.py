@@ -99,7 +99,9 @@ class TrainConfig:
         "the latter (sharper, lower PSNR; usually from a pdm_sr run: --init_sr, "
         "--init_degradation); `supervised` trains the SR network alone, on pairs that "
         "it makes of --hr_dir or finds in --lr_dir; `supervised_gan` adds to it the "
-        "losses of pdm_srgan (ESRGAN, BSRGAN, Real-ESRGAN).",
+        "losses of pdm_srgan (ESRGAN, BSRGAN, Real-ESRGAN). `bulat`, `cincgan`, "
+        "`dsgan_sr`, `cyclesr` and `maeda` are the methods that the paper compares "
+        "with: docs/guide/rivals.md.",
         section="Method and networks",
     )
     preset: Literal["default", "paper"] = flag(
