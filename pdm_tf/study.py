@@ -75,12 +75,18 @@ class StudyConfig:
     )
     method: tuple[str, ...] = flag(
         (),
-        "NAME=FLAGFILE, once for each row of the table: a flag file of pdm_tf.train "
-        "without --run_dir and --seed. {run:NAME} in it is the run folder of another "
-        "row, of the same data set and seed, which is then trained first. In a flag "
-        "file the path is relative to that file. Bicubic becomes the first row by "
-        "itself. Required.",
+        "NAME=FLAGFILE, once for each row of the table: a flag file of pdm_tf.train, "
+        "whose --run_dir and seed are decided by the study. {run:NAME} in it is the "
+        "run folder of another row, of the same data set and seed, which is then "
+        "trained first. In a flag file the path is relative to that file. Bicubic "
+        "becomes the first row by itself. Required.",
         required=True,
+        beside=True,
+    )
+    stage: tuple[str, ...] = flag(
+        (),
+        "NAME=FLAGFILE: likewise, for what rows start from and what is no row itself, "
+        "such as a degradation that is trained first.",
         beside=True,
     )
     seeds: tuple[int, ...] = flag(
@@ -146,6 +152,12 @@ class StudyConfig:
                 f"{','.join(map(str, self.seeds))}."
             )
         methods = read_methods(self.method)
+        both = set(methods) & set(read_methods(self.stage, "--stage"))
+        if both:
+            raise UserError(
+                "--stage must have other names than --method. Received: "
+                f"{', '.join(sorted(both))} of both."
+            )
         if _BICUBIC in methods:
             raise UserError(
                 f"--method must not be called {_BICUBIC}, a row that comes by itself. "
@@ -180,6 +192,7 @@ class StudyConfig:
         return Request(
             read_datasets(self.dataset),
             read_methods(self.method),
+            read_methods(self.stage, "--stage"),
             self.seeds,
             self.steps,
             Path(self.output_dir),
@@ -292,7 +305,9 @@ def _evaluate(
 
     started = time.monotonic()
     reasons = {}
-    wanted = [(d, run) for run in runs if is_finished(run) for d in run.datasets]
+    rows = plan.request.methods
+    there = [run for run in runs if run.method in rows and is_finished(run)]
+    wanted = [(dataset, run) for run in there for dataset in run.datasets]
     with ProgressBar("evaluating", "run", config.progress, total=len(wanted)) as bar:
         for done, (dataset, run) in enumerate(wanted, start=1):
             name = run.evaluation(dataset)

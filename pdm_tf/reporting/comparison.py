@@ -33,7 +33,6 @@ _COSTS = (
     "Means over the runs of a method: wall-clock time of training, the most memory "
     "that its process held, and the size of its networks."
 )
-_MISSING = "Runs that are not in the table, with the reason."
 _CROPS = (
     "The same region of the same image, pixel by pixel, one image a row and one method "
     "a column. Images are chosen evenly by name, not by looks; the region is the most "
@@ -63,7 +62,7 @@ def markdown(comparison: Comparison) -> str:
     if "oracle" in comparison:
         lines += ["", f"## {shares_title(comparison)}", ""]
         lines += text_table.markdown_table(share_rows(comparison))
-    lines += [f"\n{note}" for note in notes(comparison)]
+    lines += [f"\n{note}" for note in _all_notes(comparison)]
     return "\n".join(lines) + "\n"
 
 
@@ -81,7 +80,7 @@ def terminal_text(comparison: Comparison) -> str:
     if "oracle" in comparison:
         lines += ["", shares_title(comparison)]
         lines += text_table.aligned(share_rows(comparison), rule=True)
-    return "\n".join([*lines, *("\n" + note for note in notes(comparison))])
+    return "\n".join([*lines, *("\n" + note for note in _all_notes(comparison))])
 
 
 def csv_text(comparison: Comparison) -> str:
@@ -252,14 +251,23 @@ def setting(comparison: Comparison) -> str:
     )
 
 
+def _all_notes(comparison: Comparison) -> list[str]:
+    return [*notes_on_differences(comparison), *notes(comparison)]
+
+
+def notes_on_differences(comparison: Comparison) -> list[str]:
+    """Explains how to read the table of differences, if there is one."""
+    if len(comparison["methods"]) < 2:
+        return []
+    return [
+        "Differences are taken image by image; their intervals are BCa bootstraps over "
+        "the images. ~: the interval holds 0, so the difference may be chance."
+    ]
+
+
 def notes(comparison: Comparison) -> list[str]:
-    """Explains how to read the tables."""
+    """Explains how to read the scores, and what is not among them."""
     out = []
-    if len(comparison["methods"]) > 1:
-        out.append(
-            "Differences are taken image by image; their intervals are BCa bootstraps "
-            "over the images. ~: the interval holds 0, so the difference may be chance."
-        )
     if any(method["runs"] > 1 for method in comparison["methods"]):
         out.append(
             "±: sample standard deviation over runs of different seeds; the mean of an "
@@ -273,24 +281,31 @@ def notes(comparison: Comparison) -> list[str]:
             f"over runs, {number(spec, tie['spread'])}: neither is better."
         )
     out += comparison.get("column_notes", [])
-    missing: dict[str, list[str]] = {}
-    for entry in comparison.get("missing", ()):
-        missing.setdefault(entry["reason"], []).append(entry["run"])
-    out += [f"Missing: {', '.join(runs)}: {why}." for why, runs in missing.items()]
     out += [
         f"{name}: {spec['source']}."
         for name, spec in comparison["metrics"].items()
         if "source" in spec
     ]
+    out += _left_out(comparison)
+    return out
+
+
+def _left_out(comparison: Comparison) -> list[str]:
+    """Names images and metrics, and runs, that are not in the table."""
     left: dict[str, list[str]] = {}
     for entry in comparison["left_out"]:
         left.setdefault(entry["method"], []).append(entry["name"])
+    out = []
     for method, names in left.items():
         more = f" and {len(names) - 5} more" if len(names) > 5 else ""
         out.append(
             f"Not in every evaluation, so left out: of {method} "
             f"{', '.join(names[:5])}{more}."
         )
+    missing: dict[str, list[str]] = {}
+    for entry in comparison.get("missing", ()):
+        missing.setdefault(entry["reason"], []).append(entry["run"])
+    out += [f"Missing: {', '.join(runs)}: {why}." for why, runs in missing.items()]
     return out
 
 
@@ -371,20 +386,16 @@ def comparison_sections(
         name = f"{of}: {title[0].lower()}{title[1:]}" if of else title
         return Section(before + anchor, name, lead, body)
 
-    body = render("sortable", table=_scores(comparison))
+    body = render("sortable", table=_scores(comparison), notes=notes(comparison))
     sections = [section("table", "Scores", f"{setting(comparison)} {_TABLE}", body)]
     if costs := cost_rows(comparison):
         body = _text_table(COSTS, costs)
         sections.append(section("costs", COSTS, _COSTS, body))
-    if missing := comparison.get("missing"):
-        facts = [(entry["run"], entry["reason"]) for entry in missing]
-        body = render("facts", caption="Runs that are missing", facts=facts)
-        sections.append(section("missing", "Missing runs", _MISSING, body))
     if len(comparison["methods"]) > 1:
         body = _text_table(
             differences_title(comparison),
             difference_rows(comparison),
-            notes(comparison),
+            notes_on_differences(comparison),
         )
         sections.append(section("differences", "Differences", "", body))
     if "oracle" in comparison:

@@ -7,6 +7,8 @@ A method is a flag file of `pdm_tf.train` that leaves open what the study decide
     --flagfile=pdm_sr_{dataset}.flags  its name
     --init_sr={run:edsr}               the run of another method: same data, same seed
 
+A stage is a method that is no row: others start from its run.
+
 A run's folder is called METHOD@DATASET@sSEED. Where all data sets give a method the
 same flags, as for one that degrades clean photographs by itself, the run is one for
 all, METHOD@sSEED; with a single data set, where it takes nothing of it but {hr_dir}.
@@ -35,7 +37,6 @@ MEASURED_WITH = ("true_kernels", "pair_kernels", "real_lr")
 _TRAIN = ProgramSpec("pdm_tf.train", TrainConfig, intro="", examples=())
 _OPEN = re.compile(r"\{([^{}]*)\}")
 _NAME = re.compile(r"[\w+-][\w.+-]*")
-_DECIDED = ("run_dir", "seed")  # by the study
 
 
 class Fault(NamedTuple):
@@ -92,6 +93,7 @@ class Request:
     Attributes:
       datasets: name -> key -> value.
       methods: name -> flag file, in the order of the rows.
+      stages: likewise, of runs that others start from and that are no rows.
       seeds: each method is trained with all of them.
       steps: of every run; 0: as the flag files say.
       folder: of the study.
@@ -99,9 +101,15 @@ class Request:
 
     datasets: Mapping[str, Mapping[str, str]]
     methods: Mapping[str, str]
+    stages: Mapping[str, str]
     seeds: tuple[int, ...]
     steps: int
     folder: Path
+
+    @property
+    def flag_files(self) -> dict[str, str]:
+        """Name -> flag file, of methods and stages."""
+        return {**self.methods, **self.stages}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,8 +178,8 @@ def read_datasets(texts: Sequence[str]) -> dict[str, dict[str, str]]:
     return found
 
 
-def read_methods(texts: Sequence[str]) -> dict[str, str]:
-    """Name -> flag file, in order, of values written NAME=FLAGFILE.
+def read_methods(texts: Sequence[str], flag: str = "--method") -> dict[str, str]:
+    """Name -> flag file, in order, of values of `flag`, written NAME=FLAGFILE.
 
     Raises:
       UserError: a value that is written in another way, or two of one name.
@@ -181,12 +189,12 @@ def read_methods(texts: Sequence[str]) -> dict[str, str]:
         name, separator, path = (part.strip() for part in text.partition("="))
         if not (separator and path and _NAME.fullmatch(name)):
             raise UserError(
-                "--method is written NAME=FLAGFILE, the name of letters, digits and "
+                f"{flag} is written NAME=FLAGFILE, the name of letters, digits and "
                 f"_ . + -. Received: {text!r}."
             )
         if name in found:
             raise UserError(
-                "--method must give every row a name of its own. Received: "
+                f"{flag} must give every row a name of its own. Received: "
                 f"{name}={found[name]} and {name}={path}."
             )
         found[name] = path
@@ -231,6 +239,11 @@ class _Planner:
             for dataset in self._request.datasets:
                 for method in self._request.methods:
                     self._add(method, dataset, seed)
+        planned = {run.method for run in self._runs.values()}
+        for stage in self._request.stages:
+            if stage not in planned and not self._faults:
+                why = f"no method starts from it, as {{run:{stage}}} in a flag file"
+                self._faults[Fault(f"--stage={stage}", why)] = None
         runs, faults = tuple(self._runs.values()), tuple(self._faults)
         return Plan(self._request, runs, faults)
 
@@ -337,10 +350,11 @@ class _Planner:
         def value_of(word: str, where: str) -> str:
             kind, colon, other = word.partition(":")
             if colon and kind == "run":
-                if other not in request.methods:
+                if other not in request.flag_files:
                     raise UserError(
-                        f"{{run:NAME}} must name a method of the study ({where}). "
-                        f"Received: {{{word}}}.{suggest(other, request.methods)}"
+                        "{run:NAME} must name a method or a stage of the study "
+                        f"({where}). Received: {{{word}}}."
+                        f"{suggest(other, request.flag_files)}"
                     )
                 self._require(other, dataset)
                 after[other] = None
@@ -356,17 +370,13 @@ class _Planner:
         def fill(text: str, where: str) -> str:
             return _OPEN.sub(lambda found: value_of(found[1], where), text)
 
-        path = fill(f"--flagfile={request.methods[method]}", f"--method={method}")
+        path = fill(f"--flagfile={request.flag_files[method]}", f"--method={method}")
         arguments = expand([path], fill)
-        given = {
-            argument.text.partition("=")[0].lstrip("-"): argument
-            for argument in arguments
-        }
-        for decided in _DECIDED:
-            if decided in given:
+        for argument in arguments:
+            if argument.text.partition("=")[0].lstrip("-") == "seed":
                 raise UserError(
-                    f"--{decided} is decided by the study. Received: "
-                    f"{given[decided].text} ({given[decided].origin})."
+                    "--seed is decided by --seeds of the study. Received: "
+                    f"{argument.text} ({argument.origin})."
                 )
         # For the place of a wrong flag in its message: once more, from the files.
         parse(_TRAIN, [path, "--run_dir=of the study"], fill)

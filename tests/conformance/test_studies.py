@@ -40,7 +40,7 @@ def test_the_flag_files_of_methods_are_all_used():
     used = set()
     for path in STUDIES:
         request = plan_of(path).request
-        for method in request.methods.values():
+        for method in request.flag_files.values():
             for dataset in request.datasets:
                 used |= including(
                     method.replace("{dataset}", dataset), request, dataset

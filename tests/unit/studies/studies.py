@@ -13,11 +13,12 @@ METHODS = {
 }
 
 
-def request(folder, methods=METHODS, datasets=DATA, seeds=(0, 1), steps=0):
+def request(folder, methods=METHODS, datasets=DATA, seeds=(0, 1), steps=0, stages=()):
     """A request whose flag files are written into `folder`."""
     files = {}
     for name, lines in methods.items():
         path = folder / f"{name}.flags"
         path.write_text("\n".join([*COMMON, *lines]))
         files[name] = str(path)
-    return Request(datasets, files, tuple(seeds), steps, folder / "study")
+    first = {name: files.pop(name) for name in stages}
+    return Request(datasets, files, first, tuple(seeds), steps, folder / "study")

@@ -52,7 +52,7 @@ def check(folder, photographs, methods=METHODS, metrics=("psnr",), **data):
         path = folder / f"{name}.flags"
         path.write_text("\n".join([*TINY, *lines]))
         paths[name] = str(path)
-    plan = make_plan(Request({"set": data}, paths, (0, 1), 0, folder / "study"))
+    plan = make_plan(Request({"set": data}, paths, {}, (0, 1), 0, folder / "study"))
     assert not plan.faults
     faults = checking.check(plan, plan.runs, {"set": metrics}, {})
     return plan, {fault.who: fault.why for fault in faults}

@@ -72,11 +72,10 @@ def test_the_name_of_the_data_set_chooses_a_flag_file(tmp_path):
     ("lines", "why"),
     [
         (["--lr_dir={pool}"], "{KEY} must be a key that --dataset gives blur"),
-        (["--init_sr={run:edrs}"], "a method of the study.*Did you mean 'edsr'"),
+        (["--init_sr={run:edrs}"], "a method or a stage.*Did you mean 'edsr'"),
         (["--init_sr={run:bad}"], "in a circle. Received: bad from bad"),
         (["--sed=1"], r"unknown flag --sed \(.*bad.flags:3\)"),
-        (["--seed=1"], r"--seed is decided by the study.*bad.flags:3\)"),
-        (["--run_dir=x"], "--run_dir is decided"),
+        (["--seed=1"], r"--seed is decided by --seeds.*bad.flags:3\)"),
         (["--flagfile=none.flags"], "none.flags does not exist"),
         (["--steps=0"], "--steps must be 1 or more"),
     ],
@@ -111,6 +110,29 @@ def test_chosen_runs_bring_what_they_start_from(tmp_path):
     assert len(plan.chosen([])) == 6
     with pytest.raises(UserError, match="'ours@blur@s2'. Did you mean 'ours@blur@s"):
         plan.chosen(["ours@blur@s2"])
+
+
+def test_a_stage_is_trained_and_is_no_row(tmp_path):
+    methods = {
+        "first": ["--method_arg=training=degradation", "--lr_dir={lr_dir}"],
+        "ours": ["--method_arg=training=sr", "--init_degradation={run:first}"],
+    }
+    one = {"datasets": {"blur": DATA["blur"]}, "seeds": [0]}
+    plan = make_plan(request(tmp_path, methods, **one, stages=["first"]))
+    assert names(plan) == ["first@blur@s0", "ours@blur@s0"]
+    assert list(plan.request.methods) == ["ours"]
+    alone = {"first": methods["first"], **METHODS}
+    plan = make_plan(request(tmp_path, alone, **one, stages=["first"]))
+    assert whys(plan) == {
+        "--stage=first": "no method starts from it, as {run:first} in a flag file"
+    }
+
+
+def test_a_flag_file_may_have_a_run_dir_of_its_own(tmp_path):
+    """As those that are shipped have; the study takes another."""
+    methods = {"edsr": ["--method=supervised", "--run_dir=runs/mine"]}
+    (run, _) = make_plan(request(tmp_path, methods)).runs
+    assert run.config.run_dir == str(tmp_path / "study/runs/edsr@s0")
 
 
 def test_names_and_keys():
