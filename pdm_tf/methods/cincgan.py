@@ -31,23 +31,20 @@ import tensorflow as tf
 
 from pdm_tf.bundles.chain import chained
 from pdm_tf.core.checks import require_not_below
-from pdm_tf.degradations import Degrader
 from pdm_tf.losses import l1_loss, total_variation_loss
 from pdm_tf.methods.base import (
     FULL_BATCH,
     Batch,
     BatchShard,
-    Method,
     NotNeeded,
     Role,
     StepResult,
     TrainStep,
 )
+from pdm_tf.methods.cycle_method import CycleMethod
 from pdm_tf.methods.cycle_parts import (
-    Adversary,
     CycleConfig,
     Terms,
-    clean_pairs,
     cycle_loss,
     gradients_of,
     identity_loss,
@@ -56,8 +53,7 @@ from pdm_tf.methods.cycle_parts import (
 )
 from pdm_tf.methods.pairs import Pair
 from pdm_tf.methods.stages import TwoStageConfig
-from pdm_tf.methods.steps import crop_margin, optimizers_for, patch_rows
-from pdm_tf.models.network import Network, SRNetwork
+from pdm_tf.methods.steps import crop_margin, patch_rows
 
 # What is learned in stage one, and what only in stage two.
 _INNER = ("translator", "degradation", "clean_discriminator")
@@ -140,76 +136,25 @@ class CinCGANConfig(CycleConfig, TwoStageConfig):
         )
 
 
-class CinCGAN(Method):
+class CinCGAN(CycleMethod):
     """Trains `translator` and `degradation` in a cycle, then `sr` around it.
 
-    Args:
-      config: settings.
-      translator: built, G1.
-      degradation: built, G2; reduces by bicubic.
-      clean_discriminator: built, D1.
-      sr: built SR network; this and the next two are None with training=first.
-      hr_degradation: built, G3.
-      hr_discriminator: built, D2.
-      scale: factor of the SR network.
-      lr_patch: side of LR patches.
-      learning_rate: initial, of Adam.
-      clip_norm: ceiling of the gradient's norm, for each network.
-      seed: of everything random in the steps.
+    Made with G1 = `translator`, G2 = `degradation` (which reduces by bicubic) and D1 =
+    `clean_discriminator`; and, unless training=first, with `sr`, G3 = `hr_degradation`
+    and D2 = `hr_discriminator`.
     """
 
     name = "cincgan"
     config_class = CinCGANConfig
 
-    def __init__(
-        self,
-        config: CinCGANConfig,
-        *,
-        translator: SRNetwork,
-        degradation: Degrader,
-        clean_discriminator: keras.Model,
-        sr: SRNetwork | None = None,
-        hr_degradation: Degrader | None = None,
-        hr_discriminator: keras.Model | None = None,
-        scale: int,
-        lr_patch: int,
-        learning_rate: float,
-        clip_norm: float,
-        seed: int,
-    ) -> None:
-        self._config, self._scale, self.grid = config, scale, config.grid
-        present = {
-            "translator": translator,
-            "degradation": degradation,
-            "clean_discriminator": clean_discriminator,
-            "sr": sr,
-            "hr_degradation": hr_degradation,
-            "hr_discriminator": hr_discriminator,
-        }
-        self.networks: dict[str, Network] = {
-            name: network for name, network in present.items() if network is not None
-        }
-        self.optimizers = optimizers_for(
-            self.networks,
-            list(self.networks),
-            learning_rate=learning_rate,
-            clip_norm=clip_norm,
-            beta_1=dict.fromkeys(self.networks, config.adversarial_beta_1),
-        )
-        self._pairs = clean_pairs(scale, lr_patch=lr_patch, seed=seed, config=config)
-        self.patches = {"hr": self._pairs.hr_side, "real_lr": lr_patch}
-        sides = {"clean_discriminator": lr_patch, "hr_discriminator": lr_patch * scale}
-        self._adversaries = {
-            name: Adversary(self.networks[name], name, (side, side, 3), config, seed)
-            for name, side in sides.items()
-            if name in self.networks
-        }
-        self.extra_state = {
-            f"{name}_buffer": adversary.buffer
-            for name, adversary in self._adversaries.items()
-        }
+    def __init__(self, config: CinCGANConfig, **parts: Any) -> None:
+        """Makes it of the arguments of `CycleMethod`, and chains what ships as "sr"."""
+        super().__init__(config, **parts)
         # Made once: whoever follows its weights follows those of its stages.
-        self._chain = None if sr is None else chained([translator, sr], name="chain")
+        self._chain = None
+        if "sr" in self.networks:
+            stages = [self.networks["translator"], self.networks["sr"]]
+            self._chain = chained(stages, name="chain")
 
     @classmethod
     def roles(cls, settings: CinCGANConfig) -> Mapping[str, Role | NotNeeded]:
@@ -249,12 +194,6 @@ class CinCGAN(Method):
         if not settings.has_second:
             roles |= dict.fromkeys(_OUTER, NotNeeded("training=first"))
         return roles
-
-    @classmethod
-    def streams(cls, settings: CinCGANConfig) -> Mapping[str, str | NotNeeded]:
-        """Needs unpaired photographs of both kinds, in both stages."""
-        del settings
-        return {"hr": "", "real_lr": "to learn what clean images of them are"}
 
     def train_step_for(self, step: int) -> TrainStep:
         """Returns the step of stage one or of stage two."""

@@ -32,24 +32,21 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.core.checks import require_not_below, require_one_of
-from pdm_tf.degradations import Degrader
 from pdm_tf.losses import l1_loss, mse_loss
 from pdm_tf.methods.base import (
     FULL_BATCH,
     Batch,
     BatchShard,
-    Method,
     NotNeeded,
     Role,
     Scalars,
     StepResult,
     TrainStep,
 )
+from pdm_tf.methods.cycle_method import CycleMethod
 from pdm_tf.methods.cycle_parts import (
-    Adversary,
     CycleConfig,
     Terms,
-    clean_pairs,
     cycle_loss,
     gradients_of,
     identity_loss,
@@ -57,8 +54,7 @@ from pdm_tf.methods.cycle_parts import (
     weighted_sum,
 )
 from pdm_tf.methods.stages import TwoStageConfig
-from pdm_tf.methods.steps import optimizers_for, patch_rows
-from pdm_tf.models.network import Network, SRNetwork
+from pdm_tf.methods.steps import patch_rows
 from pdm_tf.ops.quantise import quantise_8bit
 
 PIXEL_LOSSES: Mapping[str, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
@@ -106,68 +102,15 @@ class CycleSRConfig(CycleConfig, TwoStageConfig):
         )
 
 
-class CycleSR(Method):
+class CycleSR(CycleMethod):
     """Trains `degradation` and `translator` in two cycles, then `sr` beside them.
 
-    Args:
-      config: settings.
-      translator: built, F.
-      degradation: built, G; reduces by bicubic.
-      discriminator: built, D, on real LR images.
-      clean_discriminator: built, C, on clean ones.
-      sr: built SR network; None with training=first.
-      scale: factor of the SR network.
-      lr_patch: side of LR patches.
-      learning_rate: initial, of Adam.
-      clip_norm: ceiling of the gradient's norm, for each network.
-      seed: of everything random in the steps.
+    Made with F = `translator`, G = `degradation` (which reduces by bicubic), D =
+    `discriminator`, C = `clean_discriminator`, and, unless training=first, with `sr`.
     """
 
     name = "cyclesr"
     config_class = CycleSRConfig
-
-    def __init__(
-        self,
-        config: CycleSRConfig,
-        *,
-        translator: SRNetwork,
-        degradation: Degrader,
-        discriminator: keras.Model,
-        clean_discriminator: keras.Model,
-        sr: SRNetwork | None = None,
-        scale: int,
-        lr_patch: int,
-        learning_rate: float,
-        clip_norm: float,
-        seed: int,
-    ) -> None:
-        self._config, self._scale, self.grid = config, scale, config.grid
-        self.networks: dict[str, Network] = {
-            "translator": translator,
-            "degradation": degradation,
-            "discriminator": discriminator,
-            "clean_discriminator": clean_discriminator,
-        }
-        if sr is not None:
-            self.networks["sr"] = sr
-        self.optimizers = optimizers_for(
-            self.networks,
-            list(self.networks),
-            learning_rate=learning_rate,
-            clip_norm=clip_norm,
-            beta_1=dict.fromkeys(self.networks, config.adversarial_beta_1),
-        )
-        self._pairs = clean_pairs(scale, lr_patch=lr_patch, seed=seed, config=config)
-        self.patches = {"hr": self._pairs.hr_side, "real_lr": lr_patch}
-        shape = (lr_patch, lr_patch, 3)
-        self._adversaries = {
-            name: Adversary(self.networks[name], name, shape, config, seed)
-            for name in ("discriminator", "clean_discriminator")
-        }
-        self.extra_state = {
-            f"{name}_buffer": adversary.buffer
-            for name, adversary in self._adversaries.items()
-        }
 
     @classmethod
     def roles(cls, settings: CycleSRConfig) -> Mapping[str, Role | NotNeeded]:
@@ -189,12 +132,6 @@ class CycleSR(Method):
         if not settings.has_second:
             roles["sr"] = NotNeeded("training=first")
         return roles
-
-    @classmethod
-    def streams(cls, settings: CycleSRConfig) -> Mapping[str, str | NotNeeded]:
-        """Needs unpaired photographs of both kinds, in both stages."""
-        del settings
-        return {"hr": "", "real_lr": "to learn how real images differ from clean ones"}
 
     def train_step_for(self, step: int) -> TrainStep:
         """Returns the step of stage one or of stage two."""

@@ -44,32 +44,28 @@ import tensorflow as tf
 from pdm_tf.bundles.chain import chained
 from pdm_tf.core.checks import require_not_below, require_one_of
 from pdm_tf.core.geometry import D4_COUNT, d4_parts
-from pdm_tf.degradations import Degrader
 from pdm_tf.losses import l1_loss
 from pdm_tf.methods.base import (
     FULL_BATCH,
     Batch,
     BatchShard,
-    Method,
     NotNeeded,
     Role,
     StepResult,
     TrainStep,
 )
+from pdm_tf.methods.cycle_method import CycleMethod
 from pdm_tf.methods.cycle_parts import (
-    Adversary,
     CycleConfig,
     Terms,
     Translation,
-    clean_pairs,
     gradients_of,
     identity_loss,
     scalars_of,
     weighted_sum,
 )
 from pdm_tf.methods.pairs import Pair
-from pdm_tf.methods.steps import optimizers_for, patch_rows, step_seed
-from pdm_tf.models.network import Network, SRNetwork
+from pdm_tf.methods.steps import patch_rows, step_seed
 
 HR_REALS = ("pseudo", "photographs")
 # What differs between the layers of the paper's own networks and the comparison's.
@@ -140,79 +136,24 @@ class MaedaConfig(CycleConfig):
         )
 
 
-class Maeda(Method):
-    """Trains `translator`, `degradation` and `sr` in one step.
+class Maeda(CycleMethod):
+    """Trains `translator` and `degradation`, and `sr` on what they make together.
 
-    Args:
-      config: settings.
-      translator: built, F.
-      degradation: built, G; reduces by bicubic.
-      sr: built SR network, U.
-      discriminator: built, D, on real LR images.
-      clean_discriminator: built, C, on clean ones.
-      hr_discriminator: built, E, on HR images; None when `hr_adversarial_weight` is 0.
-      scale: factor of the SR network.
-      lr_patch: side of LR patches.
-      learning_rate: initial, of Adam.
-      clip_norm: ceiling of the gradient's norm, for each network.
-      seed: of everything random in the steps.
+    Made with F = `translator`, G = `degradation` (which reduces by bicubic), U = `sr`,
+    D = `discriminator`, C = `clean_discriminator`, and E = `hr_discriminator` unless
+    its weight is 0.
     """
 
     name = "maeda"
     config_class = MaedaConfig
 
-    def __init__(
-        self,
-        config: MaedaConfig,
-        *,
-        translator: SRNetwork,
-        degradation: Degrader,
-        sr: SRNetwork,
-        discriminator: keras.Model,
-        clean_discriminator: keras.Model,
-        hr_discriminator: keras.Model | None = None,
-        scale: int,
-        lr_patch: int,
-        learning_rate: float,
-        clip_norm: float,
-        seed: int,
-    ) -> None:
-        self._config, self._scale, self._seed = config, scale, seed
-        self.grid = config.grid
-        self.networks: dict[str, Network] = {
-            "translator": translator,
-            "degradation": degradation,
-            "sr": sr,
-            "discriminator": discriminator,
-            "clean_discriminator": clean_discriminator,
-        }
-        if hr_discriminator is not None:
-            self.networks["hr_discriminator"] = hr_discriminator
-        self.optimizers = optimizers_for(
-            self.networks,
-            list(self.networks),
-            learning_rate=learning_rate,
-            clip_norm=clip_norm,
-            beta_1=dict.fromkeys(self.networks, config.adversarial_beta_1),
-        )
-        self._shipped = {"sr": chained([translator, sr]), "degradation": degradation}
-        self._pairs = clean_pairs(scale, lr_patch=lr_patch, seed=seed, config=config)
-        self.patches = {"hr": self._pairs.hr_side, "real_lr": lr_patch}
-        self._adversaries = {
-            name: Adversary(network, name, (side, side, 3), config, seed)
-            for name, side in (
-                ("discriminator", lr_patch),
-                ("clean_discriminator", lr_patch),
-                ("hr_discriminator", lr_patch * scale),
-            )
-            if (network := self.networks.get(name)) is not None
-        }
+    def __init__(self, config: MaedaConfig, **parts: Any) -> None:
+        """Makes it of the arguments of `CycleMethod`, and chains what ships as "sr"."""
+        super().__init__(config, **parts)
+        chain = chained([self.networks["translator"], self.networks["sr"]])
+        self._shipped = {"sr": chain, "degradation": self.networks["degradation"]}
         lr, hr = config.adversarial_weight, config.hr_adversarial_weight
         self._weights = dict(zip(_LOGGED, (lr, lr, hr), strict=True))
-        self.extra_state = {
-            f"{name}_buffer": adversary.buffer
-            for name, adversary in self._adversaries.items()
-        }
 
     @classmethod
     def roles(cls, settings: MaedaConfig) -> Mapping[str, Role | NotNeeded]:
@@ -232,12 +173,6 @@ class Maeda(Method):
             if settings.hr_adversarial_weight
             else NotNeeded("hr_adversarial_weight=0"),
         }
-
-    @classmethod
-    def streams(cls, settings: MaedaConfig) -> Mapping[str, str | NotNeeded]:
-        """Needs unpaired photographs of both kinds."""
-        del settings
-        return {"hr": "", "real_lr": "to learn how real images differ from clean ones"}
 
     def train_step_for(self, step: int) -> TrainStep:
         """Returns the one step of its one phase."""
