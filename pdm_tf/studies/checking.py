@@ -31,7 +31,7 @@ from pdm_tf.studies.plan import (
     Plan,
     StudyRun,
 )
-from pdm_tf.studies.running import is_finished
+from pdm_tf.studies.running import is_finished, locked
 from pdm_tf.train_config import TrainConfig
 
 # Under the study's folder: what is built -> {"sr": weights of the network that is
@@ -94,7 +94,10 @@ def check(
             raise RuntimeError(f"Checking failed: {printed}")
         result = read_json(answer)
     parameters |= result["parameters"]
-    write_json_atomic(memory, known | {keys[name]: v for name, v in parameters.items()})
+    found = {keys[name]: counted for name, counted in parameters.items()}
+    with locked(memory.with_suffix(".lock")):  # other studies may share the folder
+        known = read_json(memory) if memory.is_file() else {}
+        write_json_atomic(memory, known | found)
     return [Fault(*fault) for fault in result["faults"]]
 
 

@@ -37,6 +37,7 @@ from tests.support.exporting import stages_here
 from tests.support.html_check import check_html
 from tests.support.programs import run_here
 from tests.support.serving import free_ports, server_process
+from tests.support.studying import training_here
 from tests.unit.data.published import write_2017
 from tests.unit.estimation.fake_gans import FakeGANs
 from tests.unit.interop import torch_writer
@@ -82,6 +83,7 @@ GUIDES = (
     "run-folder-and-exit-codes",
     "degradation",
     "scales",
+    "study",
 )
 GUIDE = {
     name: (ROOT / f"docs/guide/{name}.md").read_text(encoding="utf-8")
@@ -166,6 +168,27 @@ def shows_shares(place: Path, command: str) -> None:
     assert "Share of the gain of oracle over bicubic" in run(place, command)
     comparison = read_json(place / "results" / "shares" / "comparison.json")
     assert all("share" in method for method in comparison["methods"])
+
+
+def lists_runs(*names: str) -> Callable[[Path, str], None]:
+    """A command of a study: with --list it shows these runs, and starts none."""
+
+    def check(place: Path, command: str) -> None:
+        printed = run(place, command, *([] if "--list" in command else ["--list"]))
+        assert set(names) <= {line.split()[0] for line in printed.splitlines()}
+
+    return check
+
+
+def studies(place: Path, command: str) -> None:
+    """The whole of it, in this process: tests/system/test_study.py has it apart."""
+    with training_here():
+        run(place, command)
+    tables = place / "studies" / "smoke" / "tables" / "small"
+    methods = read_json(tables / "comparison.json")["methods"]
+    assert [method["name"] for method in methods] == ["bicubic", "edsr", "pdm_sr"]
+    page = place / "studies" / "smoke" / "study.html"
+    assert check_html(page.read_text(encoding="utf-8")) == []
 
 
 def fits_niqe(place: Path, command: str) -> None:
@@ -435,6 +458,12 @@ def shows_runs(place: Path, command: str) -> None:
 
 PHOTOS = "--hr_dir=photos/hr --lr_dir=photos/lr"
 VAL = "--val_hr_dir=photos/val/hr --val_lr_dir=photos/val/lr"
+STUDY = (
+    "python -m pdm_tf.study --flagfile=configs/studies/smoke.flags "
+    "--dataset=small.hr_dir=photos/hr --dataset=small.lr_dir=photos/lr "
+    "--dataset=small.val_hr_dir=photos/val/hr --dataset=small.val_lr_dir=photos/val/lr"
+)
+SMALL_STUDY = "python -m pdm_tf.study --flagfile=configs/studies/table2_small.flags"
 CHECKS: dict[str, Callable[[Path, str], None]] = {
     "make demo": is_a_make_target,
     "make test": is_a_make_target,
@@ -456,6 +485,13 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--model=oracle=results/oracle --oracle=oracle --output_dir=results/shares": (
         shows_shares
     ),
+    f"{STUDY} --list": lists_runs("edsr@s0", "pdm_sr@small@s0"),
+    STUDY: studies,
+    f"{SMALL_STUDY} --list": lists_runs("edsr@s0", "oracle@blur_noise@s2"),
+    f"{SMALL_STUDY} --only='pdm_sr@*,oracle@*'": lists_runs(
+        "edsr@s0", "pdm_sr@blur@s0", "oracle@blur_noise@s2"
+    ),
+    f"{SMALL_STUDY} --notrain": lists_runs("maeda@blur@s1"),
     "python -m pdm_tf.fit_niqe --images=photos/hr --output=niqe.npz": fits_niqe,
     "python -m pdm_tf.degrade --degradation=runs/small --input_dir=photos/hr "
     "--output_dir=photos/learned --draws=2": degrades,

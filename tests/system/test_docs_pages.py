@@ -175,6 +175,42 @@ def test_slurm_example(stubs, code):
     assert lines[4:] == (["requeue 11"] if code == 75 else [])
 
 
+@pytest.mark.parametrize("code", [0, 1, 75])
+def test_slurm_study_example(stubs, tmp_path, code):
+    """Each job of the array takes the run of its number; Slurm is played."""
+    bin_ = tmp_path / "bin"
+    (bin_ / "python3").write_text(
+        "#!/usr/bin/env bash\n"
+        'if [ "${@: -1}" = --list ]; then printf "a@s0  finished\\nb@x@s0  open\\n"; '
+        'else echo "$*"; fi\n'
+    )
+    (bin_ / "srun").write_text('#!/usr/bin/env bash\n"$@"\nexit $TASKS_END_WITH\n')
+    script = str(ROOT / "configs/cluster/slurm_study.sh")
+
+    def job(number):
+        environment = {
+            **stubs,
+            "SLURM_ARRAY_JOB_ID": "11",
+            "SLURM_ARRAY_TASK_ID": number,
+            "TASKS_END_WITH": str(code),
+        }
+        return subprocess.run(
+            ["bash", script, "--flagfile=a b"],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    done = job("1")
+    assert (done.returncode, done.stderr) == (code, "")
+    started = "-m pdm_tf.study --flagfile=a b --only=b@x@s0"
+    requeued = ["requeue 11_1"] if code == 75 else []
+    assert done.stdout.splitlines() == [started, *requeued]
+    done = job("2")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
 def test_kubernetes_example(stubs):
     yaml = pytest.importorskip("yaml", reason="needs PyYAML, which kserve brings")
     text = (ROOT / "configs/cluster/kubernetes.yaml").read_text(encoding="utf-8")

@@ -11,18 +11,17 @@ import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import pytest
 
-from pdm_tf import study, train
+from pdm_tf import study
 from pdm_tf.cli import program
 from pdm_tf.core.files import read_json
-from pdm_tf.studies import checking, running
 from tests.conformance.smoke import CONFIGS, write_photographs
 from tests.support.html_check import check_html
 from tests.support.processes import children, ended, wait_for
 from tests.support.programs import ROOT
+from tests.support.studying import training_here
 
 SMOKE = f"--flagfile={CONFIGS / 'studies/smoke.flags'}"
 RUNS = ["edsr@s0", "pdm_sr@small@s0"]
@@ -44,40 +43,11 @@ def flags(photographs, folder, *more):
     return [SMOKE, *data, f"--output_dir={folder}", *more]
 
 
-class Process:
-    """Stands in for a process that trains; takes its time in this one."""
-
-    started: list[str] = []
-    codes: dict[str, int] = {}
-
-    def __init__(self, command, *, stdout, **how):
-        del how
-        name = command[-1].rpartition("/")[2].removesuffix(".flags")
-        self.started.append(name)
-        self._code = self.codes.get(name)
-        if self._code:
-            stdout.write("error: it cannot\n")
-            stdout.flush()
-        else:
-            self._code = program.call(train.SPEC, train.main, command[3:])
-
-    def poll(self):
-        return self._code
-
-    wait = poll
-
-
 @pytest.fixture
-def processes(monkeypatch):
+def processes():
     """Everything in this process; which runs were started, and codes to end with."""
-    in_here = SimpleNamespace(Popen=Process, DEVNULL=None, STDOUT=None)
-    monkeypatch.setattr(running, "subprocess", in_here)
-    monkeypatch.setattr(running, "_POLL_S", 0.0)
-    monkeypatch.setattr(
-        checking, "start", lambda asked, answer: checking.main(str(asked), str(answer))
-    )
-    Process.started, Process.codes = [], {}
-    return Process
+    with training_here() as found:
+        yield found
 
 
 def call(*arguments):
@@ -126,7 +96,7 @@ def test_the_whole_of_it_and_nothing_twice(photographs, tmp_path, processes, cap
 
 
 def test_a_failed_run_is_a_row_with_its_reason(photographs, tmp_path, processes, capfd):
-    processes.codes["pdm_sr@small@s0"] = 3
+    processes.codes = {"pdm_sr@small@s0": 3}
     arguments = flags(photographs, tmp_path, "--oracle=pdm_sr")
     assert call(*arguments) == program.SOME_LEFT_OUT
     reason = "exit code 3, diverged: it cannot"
@@ -141,7 +111,7 @@ def test_a_failed_run_is_a_row_with_its_reason(photographs, tmp_path, processes,
         assert "pdm_sr@small@s0" in text and "diverged" in text
     assert "| pdm_sr | - |" in (tmp_path / "tables/small/comparison.md").read_text()
     # A part of it, later, and only what is there.
-    processes.codes.clear()
+    processes.codes = {}
     assert call(*arguments, "--only=edsr*") == program.OK
     assert call(*arguments, "--notrain") == program.OK
     assert table(tmp_path)[1]["missing"][0]["reason"] == reason

@@ -1,5 +1,6 @@
 """`Run` and the finding of bundles: what is there, what is chosen, what is refused."""
 
+import fcntl
 import subprocess
 import sys
 from pathlib import Path
@@ -42,12 +43,36 @@ def test_a_run_of_an_earlier_version_is_read():
     assert not run.report.exists()
 
 
+def test_the_ending_of_a_run_is_its_last_record(tmp_path):
+    """One that goes on after its end has none."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 2, "loss/x": 1}\n')
+    assert Run(tmp_path).ending is None
+    with open(path, "a") as file:
+        file.write('{"step": 2, "finished": true, "perf/train_seconds": 3.5}\n')
+    assert Run(tmp_path).ending["perf/train_seconds"] == 3.5
+    with open(path, "a") as file:
+        file.write('{"step": 4, "loss/x": 1}\n')
+    assert Run(tmp_path).ending is None
+
+
+def test_a_run_is_locked_while_somebody_trains_in_it(tmp_path):
+    """Looking takes the lock from nobody."""
+    run = Run(tmp_path)
+    assert not run.is_locked
+    with open(tmp_path / "lock", "a") as file:
+        assert not run.is_locked
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert run.is_locked and run.is_locked
+    assert not run.is_locked
+
+
 def test_missing_values_are_empty(tmp_path):
     run = Run(tmp_path)
     assert not run.is_started
     assert run.settings == run.environment == {}
     assert run.metrics == run.checkpoint_steps == [] and run.bundles == ()
-    assert run.find("sr") is None
+    assert run.find("sr") is None and run.ending is None
 
 
 def test_averages_come_first_where_there_are_any(run_dir):

@@ -86,3 +86,26 @@ def test_every_other_field_counts_as_a_change():
 def test_two_spellings_of_a_path_are_the_same_run():
     same = dataclasses.replace(GOOD, hr_dir="./hr/")
     assert changed_on_resume(GOOD, same) == {}
+
+
+def test_a_path_is_the_same_run_wherever_it_is_written_from(tmp_path, monkeypatch):
+    """Absolute, relative or through a link; also in settings, where there is a file."""
+    (tmp_path / "pools").mkdir()
+    (tmp_path / "pools/kernels.npy").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "pools")
+    monkeypatch.chdir(tmp_path)
+    relative = dataclasses.replace(
+        GOOD,
+        hr_dir="pools",
+        degradation_arg=("kernels=pools/kernels.npy", "read_max=0.1"),
+        init=("sr:./pools/",),
+    )
+    absolute = dataclasses.replace(
+        GOOD,
+        hr_dir=str(tmp_path / "pools"),
+        degradation_arg=(f"kernels={tmp_path}/link/kernels.npy", "read_max=0.1"),
+        init=(f"sr:{tmp_path}/pools",),
+    )
+    assert changed_on_resume(relative, absolute) == {}
+    other = dataclasses.replace(absolute, degradation_arg=("kernels=pools/k.npy",))
+    assert set(changed_on_resume(absolute, other)) == {"degradation_arg"}

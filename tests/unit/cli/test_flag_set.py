@@ -261,3 +261,51 @@ def test_circle_is_an_error_but_including_twice_is_not(tmp_path):
     write(tmp_path / "d.flags", "--flagfile=c.flags")
     with pytest.raises(UserError, match="includes itself"):
         expand([f"--flagfile={circle}"])
+
+
+def test_gaps_of_a_flag_file_are_filled_before_it_is_read(tmp_path):
+    """Also in the name of a file that it includes; messages name the place."""
+    (tmp_path / "blur.flags").write_text("--steps={steps}\n# {this} is a comment\n")
+    (tmp_path / "a.flags").write_text("--flagfile={set}.flags\n--hr_dir={hr}/x\n")
+    seen = []
+
+    def fill(text, where):
+        seen.append((text, where.rpartition("/")[2]))
+        values = {"set": "blur", "steps": "3", "hr": "photos"}
+        return text.format_map(values)
+
+    found = expand([f"--flagfile={tmp_path / 'a.flags'}", "--run_dir={as it is}"], fill)
+    assert [arg.text for arg in found] == [
+        *("--steps=3", "--hr_dir=photos/x", "--run_dir={as it is}")
+    ]
+    assert seen == [
+        ("--flagfile={set}.flags", "a.flags:1"),
+        ("--steps={steps}", "blur.flags:1"),
+        ("--hr_dir={hr}/x", "a.flags:2"),
+    ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """A config with a flag that names flag files."""
+
+    row: tuple[str, ...] = flag((), "NAME=FLAGFILE.", section="All", beside=True)
+    other: tuple[str, ...] = flag((), "NAME=PATH.")
+
+
+def test_a_flag_file_may_name_others_beside_it(tmp_path, monkeypatch):
+    """As with --flagfile; on the command line paths are relative to where one is."""
+    spec = ProgramSpec("rows", Rows, intro="", examples=())
+    (tmp_path / "studies/rows").mkdir(parents=True)
+    (tmp_path / "studies/rows/a.flags").touch()
+    (tmp_path / "here.flags").touch()
+    path = tmp_path / "studies/all.flags"
+    lines = ["--row=a=rows/a.flags", "--row=b=here.flags", "--row=c=rows/{x}.flags"]
+    path.write_text("\n".join([*lines, "--row=bare", "--other=a=rows/a.flags"]))
+    monkeypatch.chdir(tmp_path)
+    config = parse(spec, ["--flagfile=studies/all.flags", "--row=d=rows/a.flags"])
+    assert config.row == (
+        *("a=studies/rows/a.flags", "b=here.flags", "c=studies/rows/{x}.flags"),
+        *("bare", "d=rows/a.flags"),
+    )
+    assert config.other == ("a=rows/a.flags",)

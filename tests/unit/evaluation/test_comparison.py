@@ -132,6 +132,113 @@ def test_only_common_images_and_metrics_count_and_the_others_are_named():
     assert "left out: of A c, ssim." in texts.markdown(comparison)
 
 
+def several():
+    """A has three runs and B two, on the images of `two`."""
+    a = [report([p, 24.0, 25.5], [0.3, 0.35, 0.4]) for p in (20.4, 21.0, 21.6)]
+    b = [report([21.5, 23.0, q], [0.2, 0.25, 0.5]) for q in (24.2, 24.8)]
+    return [Row("A", tuple(a)), Row("B", tuple(b))]
+
+
+def test_a_row_of_several_runs_is_their_mean_image_by_image():
+    """Differences and intervals are those of the means; the spread stands beside."""
+    comparison, plain = compare(several()), compare(two())
+    for key in ("mean", "interval", "rank", "difference"):
+        ours, theirs = table(comparison, key), table(plain, key)
+        assert ours["bicubic"] == theirs["bicubic"]
+        if key == "mean":
+            assert ours["A"] == pytest.approx(theirs["A"])
+            assert ours["B"] == pytest.approx(theirs["B"])
+    found = table(comparison, "difference")["B"]["psnr"]
+    wanted = table(plain, "difference")["B"]["psnr"]
+    assert found["mean"] == pytest.approx(wanted["mean"])
+    assert found["interval"] == pytest.approx(wanted["interval"])
+    assert table(comparison, "runs") == {"bicubic": 1, "A": 3, "B": 2}
+    spread = table(comparison, "spread")
+    # Of the means 23.3, 23.5, 23.7, and of 22.9, 23.1.
+    assert spread["A"]["psnr"] == pytest.approx(0.2)
+    assert spread["B"]["psnr"] == pytest.approx(0.1 * 2**0.5)
+    assert spread["A"]["lpips_alex"] == pytest.approx(0)
+    assert spread["bicubic"] == {"psnr": None, "lpips_alex": None}
+    assert "| A | **23.50 ± 0.20** |" in texts.markdown(comparison)
+    json.dumps(comparison, allow_nan=False)
+
+
+def test_a_difference_below_the_spread_is_none_and_that_is_said():
+    """A and B are 0.5 dB apart, with spreads of 0.2 and 0.14; then of 0.6."""
+    assert compare(several())["ties"] == {}
+    assert compare(two())["ties"] == {}
+    methods = several()
+    for image_set, psnr in zip(methods[0].reports, (19.2, 21.0, 22.8), strict=True):
+        image_set["images"][0]["psnr"] = psnr
+    comparison = compare(methods)
+    tie = comparison["ties"]["psnr"]
+    assert (tie["best"], tie["second"]) == ("A", "B")
+    assert tie["difference"] == pytest.approx(0.5)
+    assert tie["spread"] == pytest.approx(0.6)
+    told = "psnr: A and B differ by 0.50, which is not more than the spread over runs"
+    assert told in texts.markdown(comparison) and told in texts.terminal_text(
+        comparison
+    )
+
+
+def test_every_run_of_a_row_is_checked():
+    """Scale, images and weights of metrics; images that one run lacks count nowhere."""
+    methods = several()
+    methods[0].reports[2]["scale"] = 2
+    with pytest.raises(UserError, match="one scale"):
+        compare(methods)
+    methods = several()
+    methods[1].reports[1]["metrics"]["lpips_alex"]["source"] = "heads B"
+    with pytest.raises(UserError, match="one file to be compared"):
+        compare(methods)
+    methods = several()
+    methods[1].reports[1]["images"][0]["bicubic"]["psnr"] = 20.1
+    with pytest.raises(UserError, match="same images.*evaluation of B"):
+        compare(methods)
+    methods = several()
+    methods[0].reports[1]["images"].pop()
+    comparison = compare(methods)
+    assert comparison["count"] == 2
+    assert comparison["left_out"] == [
+        {"method": "A", "name": "c"},
+        {"method": "B", "name": "c"},
+    ]
+
+
+def test_columns_of_runs_and_rows_without_any():
+    """Ranked ones stand beside the scores, the others in a table of their own."""
+    comparison = compare(several())
+    comparison["columns"] = {
+        "coverage": {"unit": "%", "decimals": 0, "higher_is_better": True},
+        "training": {"unit": "min", "decimals": 1, "higher_is_better": None},
+    }
+    none = {"mean": None, "spread": None}
+    for method in comparison["methods"]:
+        method["columns"] = {"coverage": none, "training": none}
+    comparison["methods"][1]["columns"] = {
+        "coverage": {"mean": 51.2, "spread": 3.1},
+        "training": {"mean": 12.34, "spread": None},
+    }
+    comparison["absent"] = ["C"]
+    comparison["missing"] = [
+        {"method": "C", "run": f"C@s{i}", "reason": "why"} for i in "01"
+    ]
+    text = texts.markdown(comparison)
+    assert "| method | psnr (dB) ↑ | lpips_alex ↓ | coverage (%) ↑ |" in text
+    assert "| A | **23.50 ± 0.20** | <u>0.3500 ± 0.0000</u> | 51 ± 3 |" in text
+    assert "| C | - | - | - |" in text
+    assert "| method | training (min) |\n| --- | ---: |\n| A | 12.3 |\n\n" in text
+    assert "Missing: C@s0, C@s1: why." in text
+    rows = list(csv.DictReader(io.StringIO(texts.csv_text(comparison))))
+    found = {(row["method"], row["metric"]): row for row in rows}
+    assert found["A", "coverage"]["mean"] == "51.2"
+    assert found["A", "coverage"]["spread"] == "3.1"
+    assert found["A", "psnr"]["runs"] == "3"
+    assert ("C", "missing: why") in found
+    page = texts.comparison_page(comparison, [], "")
+    assert "51 ± 3" in page and "23.50 ± 0.20" in page
+
+
 def _broken(change):
     methods = two()
     change(methods)
