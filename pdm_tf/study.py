@@ -33,6 +33,7 @@ from pdm_tf.studies.running import (
     faults_of_folder,
     is_finished,
     locked,
+    progress_of,
     why_open,
 )
 from pdm_tf.studies.table import (
@@ -46,6 +47,7 @@ from pdm_tf.studies.table import (
     numbers_of,
 )
 from pdm_tf.train_config import TrainConfig
+from pdm_tf.training.signals import GracefulStop, StopRequested
 
 if TYPE_CHECKING:
     from pdm_tf.evaluate import EvaluateConfig
@@ -228,21 +230,22 @@ def main(config: StudyConfig) -> int:
     _refuse(plan.faults)
     runs = plan.chosen(config.patterns)
     study = plan.request.folder
-    outcomes: Mapping[str, Outcome] = {}
-    if config.train:
-        started = time.monotonic()
-        _check(config, plan, runs)
-        add_time(study, "checking", time.monotonic() - started)
-        outcomes, received = _train(config, runs, study)
-        if received:
+    with GracefulStop() as stop:
+        outcomes: Mapping[str, Outcome] = {}
+        try:
+            if config.train:
+                with stop.interruptible():
+                    _check(config, plan, runs)
+                outcomes = _train(config, runs, study, stop)
+            with stop.interruptible(), locked(study / "states" / "tables.lock"):
+                reasons = _evaluate(config, plan, runs)
+                _write_tables(config, plan, reasons)
+        except StopRequested as received:
             print(
                 f"{received}: stopped, all saved; the same command goes on.",
                 file=sys.stderr,
             )
             return program.INTERRUPTED
-    with locked(study / "states" / "tables.lock"):
-        reasons = _evaluate(config, plan, runs)
-        _write_tables(config, plan, reasons)
     failed = {n: o.reason for n, o in outcomes.items() if o.state != "finished"}
     for name, reason in failed.items():
         print(f"failed: {name}: {reason}", file=sys.stderr)
@@ -271,6 +274,8 @@ def _check(config: StudyConfig, plan: Plan, runs: Sequence[StudyRun]) -> None:
     """Raises UserError with everything that cannot work."""
     from pdm_tf.studies.checking import check
 
+    started = time.monotonic()
+
     def read(stored: Mapping[str, Any]) -> TrainConfig:
         return from_json_dict(TrainConfig, stored)
 
@@ -280,20 +285,18 @@ def _check(config: StudyConfig, plan: Plan, runs: Sequence[StudyRun]) -> None:
         for name, values in plan.request.datasets.items()
     }
     _refuse([*faults, *check(plan, runs, metrics, config.metric_files)])
+    add_time(plan.request.folder, "checking", time.monotonic() - started)
 
 
 def _train(
-    config: StudyConfig, runs: Sequence[StudyRun], study: Path
-) -> tuple[Mapping[str, Outcome], str]:
-    """Trains; returns how each run stands, and the signal that ended it, or ""."""
-    from pdm_tf.training.signals import GracefulStop
-
-    bar = ProgressBar("study", "step", config.progress, scaled=True)
-    with GracefulStop() as stop, bar:
+    config: StudyConfig, runs: Sequence[StudyRun], study: Path, stop: GracefulStop
+) -> Mapping[str, Outcome]:
+    """Trains what is missing; returns how each run stands."""
+    with progress_of(runs, config.progress) as bar:
         trainer = RunTrainer(
             runs, study, jobs=config.jobs, bar=bar, received=lambda: stop.received
         )
-        return trainer.train(), stop.received
+        return trainer.train()
 
 
 def _evaluate(

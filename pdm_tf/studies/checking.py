@@ -10,6 +10,7 @@ TensorFlow takes seconds to load and would hold memory, or a GPU, while others t
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def check(
                 "name": run.name,
                 "config": to_json_dict(run.config),
                 "after": [o for o in run.after if not is_finished(plan.by_name[o])],
-                "build": run.name not in parameters,
+                "build": run.name not in parameters or not _is_there(run),
             }
             for run in wanted
         ],
@@ -118,6 +119,18 @@ def parameters_of(study: Path, run: StudyRun) -> Mapping[str, int]:
     """What an earlier `check` found of a run's networks; empty if nothing."""
     memory = study / _MEMORY
     return read_json(memory).get(_key(run), {}) if memory.is_file() else {}
+
+
+def _is_there(run: StudyRun) -> bool:
+    """Whether the files that a run starts from, but those of the study, are there."""
+    config = run.config
+    pairs = (*config.init, *config.degradation_arg)
+    places = [re.split("[:=]", text, maxsplit=1)[-1] for text in pairs]
+    places += [config.init_sr, config.init_degradation, config.features]
+    return all(
+        "/" not in place or Path(place).exists() or Path(place).name in run.after
+        for place in places
+    )
 
 
 def _key(run: StudyRun) -> str:

@@ -244,6 +244,12 @@ class _Planner:
             if stage not in planned and not self._faults:
                 why = f"no method starts from it, as {{run:{stage}}} in a flag file"
                 self._faults[Fault(f"--stage={stage}", why)] = None
+        rows = [r for r in self._runs.values() if r.method in self._request.methods]
+        scales = {run.method: run.config.scale for run in rows}
+        if len(set(scales.values())) > 1:
+            found = ", ".join(f"{method} x{scale}" for method, scale in scales.items())
+            why = f"all methods must have one scale. Received: {found}."
+            self._faults[Fault("--scale", why)] = None
         runs, faults = tuple(self._runs.values()), tuple(self._faults)
         return Plan(self._request, runs, faults)
 

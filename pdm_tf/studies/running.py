@@ -21,7 +21,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, Literal, NamedTuple
 
 from pdm_tf.cli import program
 from pdm_tf.core.files import read_json, write_json_atomic, write_text_atomic
@@ -32,6 +32,7 @@ from pdm_tf.train_config import TrainConfig, changed_on_resume
 
 _POLL_S = 0.2
 _LOOK_S = 2.0  # between looks at the numbers of running runs
+_LINE_S = 600.0  # between lines on what is done, where there is no bar
 _SHOWN = 300  # characters of a reason
 
 _CODES = {
@@ -63,6 +64,21 @@ def step_of(run: StudyRun) -> int:
     """How many steps of a run are taken, as far as its numbers say."""
     records = Run(run.folder).metrics
     return min(records[-1]["step"], run.config.steps) if records else 0
+
+
+def progress_of(
+    runs: Sequence[StudyRun], show: Literal["auto", "on", "off"]
+) -> ProgressBar:
+    """A bar that counts the steps of all runs, those of earlier starts as done."""
+    return ProgressBar(
+        "study",
+        "step",
+        show,
+        total=sum(run.config.steps for run in runs),
+        done=sum(step_of(run) for run in runs),
+        line_every_s=_LINE_S,
+        scaled=True,
+    )
 
 
 def state_path(study: Path, name: str) -> Path:
@@ -192,7 +208,7 @@ class RunTrainer:
           runs: each after those that it starts from.
           study: its folder.
           jobs: how many train at once.
-          bar: counts steps of all runs.
+          bar: of `progress_of`.
           received: the name of the signal that came to this process, or "".
           command: makes the command that trains a run.
         """
@@ -211,9 +227,7 @@ class RunTrainer:
         for run in self._runs.values():
             if is_finished(run):
                 self._outcomes[run.name] = Outcome("finished")
-        total = sum(run.config.steps for run in self._runs.values())
-        self._bar.restart(total)
-        self._show()
+        self._steps = {name: step_of(run) for name, run in self._runs.items()}
         try:
             while len(self._outcomes) < len(self._runs) and not self._received():
                 self._collect()

@@ -143,6 +143,23 @@ def test_nothing_starts_before_all_faults_are_known(
     assert processes.started == ["edsr@s0"]
 
 
+def test_a_signal_ends_it_at_any_time(
+    photographs, tmp_path, processes, capfd, monkeypatch
+):
+    """While evaluating too, with the code that has a cluster start it again."""
+
+    def evaluate(request, warn, reuse):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(5)
+
+    monkeypatch.setattr("pdm_tf.evaluate.run_evaluation", evaluate)
+    arguments = flags(photographs, tmp_path, "--only=edsr@*")
+    assert call(*arguments) == program.INTERRUPTED
+    told = "SIGTERM: stopped, all saved; the same command goes on."
+    assert told in capfd.readouterr().err
+    assert processes.started == ["edsr@s0"]
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

@@ -1,5 +1,7 @@
 """What cannot work is found before the first run, all of it, in one look."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -60,20 +62,28 @@ def check(folder, photographs, methods=METHODS, metrics=("psnr",), **data):
 
 def test_what_can_work_is_built_once_and_counted(tmp_path, photographs, here):
     """ours starts from a stand-in of edsr, which is not trained yet."""
-    plan, faults = check(tmp_path, photographs)
+    pool = tmp_path / "pool"
+    pool.mkdir()
+    np.save(pool / "kernels.npy", np.full([2, 5, 5], 0.04))
+    lines = [*METHODS["edsr"], "--method_arg=degradation=pool"]
+    pooled = [*lines, f"--degradation_arg=kernels={pool}/kernels.npy"]
+    methods = {**METHODS, "pool": pooled}
+    plan, faults = check(tmp_path, photographs, methods)
     assert faults == {}
     study = plan.request.folder
     for seed in (0, 1):
         edsr = checking.parameters_of(study, plan.by_name[f"edsr@s{seed}"])
         ours = checking.parameters_of(study, plan.by_name[f"ours@set@s{seed}"])
         assert 0 < edsr["sr"] == edsr["trained"] == ours["sr"] < ours["trained"]
-    assert [run["build"] for run in here[0]["runs"]] == [True, True]
-    check(tmp_path, photographs)
-    assert [run["build"] for run in here[1]["runs"]] == [False, False]
+    assert [run["build"] for run in here[0]["runs"]] == [True] * 3
+    check(tmp_path, photographs, methods)
+    assert [run["build"] for run in here[1]["runs"]] == [False] * 3
     assert not (study / "runs").exists()
+    shutil.rmtree(pool)
+    assert set(check(tmp_path, photographs, methods)[1]) == {"pool@s0"}
     changed = {**METHODS, "ours": [*PDM, NARROW, "--learning_rate=1e-3"]}
     check(tmp_path, photographs, changed)
-    assert [run["build"] for run in here[2]["runs"]] == [False, True]
+    assert [run["build"] for run in here[-1]["runs"]] == [False, True]
 
 
 def test_all_faults_are_told_at_once(tmp_path, photographs, here):

@@ -103,6 +103,15 @@ def test_a_circle_is_told_once_and_what_hangs_on_it_too(tmp_path):
     assert found["c on blur"] == "it starts from a, which has a fault of its own."
 
 
+def test_one_scale_for_all(tmp_path):
+    """Tables of several would be refused after days of training."""
+    methods = {**METHODS, "small": ["--method=supervised", "--scale=2"]}
+    found = whys(make_plan(request(tmp_path, methods)))
+    assert (
+        set(found) == {"--scale"} and "edsr x4, ours x4, small x2" in found["--scale"]
+    )
+
+
 def test_chosen_runs_bring_what_they_start_from(tmp_path):
     plan = make_plan(request(tmp_path))
     found = [run.name for run in plan.chosen(["ours@*@s1"])]

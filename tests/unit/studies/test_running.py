@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from pdm_tf.core.files import read_json, write_json_atomic
-from pdm_tf.core.progress import ProgressBar
 from pdm_tf.run import Run
 from pdm_tf.studies import running
 from pdm_tf.studies.plan import make_plan
@@ -38,7 +37,7 @@ class Study:
 
     def train(self, received=lambda: "", jobs=1, patterns=()):
         runs = self.plan.chosen(patterns)
-        with ProgressBar("study", "step", "off") as bar:
+        with running.progress_of(runs, "off") as bar:
             trainer = RunTrainer(
                 runs,
                 self.folder,
@@ -47,7 +46,11 @@ class Study:
                 received=received,
                 command=self.command,
             )
-            return trainer.train()
+            outcomes = trainer.train()
+            trainer._looked = 0.0
+            trainer._show()
+            self.steps = bar.done, bar.total
+        return outcomes
 
     def starts(self, name):
         path = self.plan.by_name[name].folder / "starts"
@@ -75,6 +78,7 @@ def test_each_is_trained_once_and_after_what_it_starts_from(study):
     state = study.state("edsr@s0")
     assert (state["code"], state["starts"], state["reason"]) == (0, 1, "")
     assert 0.2 < state["wall_seconds"] < 5
+    assert study.steps == (30, 30)
 
 
 def test_several_train_at_once(study):
