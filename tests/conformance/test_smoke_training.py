@@ -22,9 +22,16 @@ from tests.support import golden
 SMOKE = sorted(
     path.relative_to(CONFIGS) for path in (CONFIGS / "smoke").rglob("*.flags")
 )
-# About 20 s each, and their steps are tested in tests/unit: the forms of the model, the
-# JPEG module, and chains of many operations in the input pipeline.
-LONG = ("pdm_sr_jpeg", "supervised_bsrgan", "supervised_gan_real_esrgan")
+# About 20 s each, and their steps are tested elsewhere: the forms of the model, the
+# JPEG module, chains of many operations in the input pipeline, and second settings of
+# methods with two stages of many networks.
+LONG = (
+    "cincgan_paper",
+    "cyclesr_paper",
+    "pdm_sr_jpeg",
+    "supervised_bsrgan",
+    "supervised_gan_real_esrgan",
+)
 SLOW = [path for path in SMOKE if "forms" in path.parts or path.stem in LONG]
 # A second start costs as much as the first: one for each method that trains by default,
 # by its first file; and for phases, and pairs made beside the steps.
