@@ -1,11 +1,18 @@
-"""CinCGAN and CycleSR with networks small enough to step eagerly."""
+"""CinCGAN, CycleSR and Maeda with networks small enough to step eagerly."""
 
 from typing import Any
 
 import keras
 
 from pdm_tf.degradations import Degrader, DegraderConfig
-from pdm_tf.methods import CinCGAN, CinCGANConfig, CycleSR, CycleSRConfig
+from pdm_tf.methods import (
+    CinCGAN,
+    CinCGANConfig,
+    CycleSR,
+    CycleSRConfig,
+    Maeda,
+    MaedaConfig,
+)
 from pdm_tf.models.sr.translator import Translator, TranslatorConfig
 from tests.support.weights import shake
 from tests.unit.methods import tiny
@@ -71,6 +78,37 @@ def cyclesr(
         discriminator=tiny.discriminator(),
         clean_discriminator=tiny.discriminator(),
         sr=tiny.sr() if config.has_second else None,
+        scale=tiny.SCALE,
+        lr_patch=tiny.LR_PATCH,
+        learning_rate=learning_rate,
+        clip_norm=clip_norm,
+        seed=seed,
+    )
+
+
+def maeda(
+    config: MaedaConfig | None = None,
+    *,
+    seed: int = 0,
+    learning_rate: float = 1e-3,
+    clip_norm: float = 50.0,
+    **networks: Any,
+) -> Maeda:
+    """A Maeda; `networks` replaces some of those that its settings have."""
+    keras.utils.set_random_seed(1)
+    config = config or MaedaConfig()
+    judges = ["discriminator", "clean_discriminator"]
+    judges += ["hr_discriminator"] if config.hr_adversarial_weight else []
+    parts = {
+        "translator": translator(),
+        "degradation": degrader(noise_channels=1),
+        "sr": tiny.sr(),
+        **{name: tiny.discriminator() for name in judges},
+        **networks,
+    }
+    return Maeda(
+        config,
+        **parts,
         scale=tiny.SCALE,
         lr_patch=tiny.LR_PATCH,
         learning_rate=learning_rate,
