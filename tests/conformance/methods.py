@@ -56,8 +56,23 @@ _DEGRADE_FIRST = {
     "adversarial_weight": {"degradation"},
     "colour_weight": {"degradation"},
 }
+_MAEDA = {
+    "adversarial_weight": {
+        "translator",
+        "degradation",
+        "discriminator",
+        "clean_discriminator",
+    },
+    "cycle_weight": {"translator", "degradation"},
+    "identity_weight": {"translator"},
+    "real_cycle_weight": {"translator", "degradation"},
+    "real_identity_weight": {"degradation"},
+    "geometric_weight": {"translator"},
+    "hr_adversarial_weight": {"translator", "hr_discriminator"},
+}
 # Method -> setting that weighs a loss -> the networks that learn from this loss. The
-# release's losses reached others, or none (reference list B1 and 1.11).
+# release's losses reached others, or none (reference list B1 and 1.11). "method-paper"
+# is for a method whose losses reach other networks with --preset=paper.
 REACHES: Mapping[str, Mapping[str, set[str]]] = {
     "cincgan": {
         "adversarial_weight": {"translator", "clean_discriminator"},
@@ -80,19 +95,10 @@ REACHES: Mapping[str, Mapping[str, set[str]]] = {
         "identity_weight": {"translator", "degradation"},
         "feedback_weight": {"degradation"},
     },
-    "maeda": {
-        "adversarial_weight": {
-            "translator",
-            "degradation",
-            "discriminator",
-            "clean_discriminator",
-        },
-        "cycle_weight": {"translator", "degradation"},
-        "identity_weight": {"translator"},
-        "real_cycle_weight": {"translator", "degradation"},
-        "real_identity_weight": {"degradation"},
-        "geometric_weight": {"translator"},
-        "hr_adversarial_weight": {"translator", "hr_discriminator"},
+    "maeda": _MAEDA,
+    "maeda-paper": {  # one sum for all generators
+        **_MAEDA,
+        "hr_adversarial_weight": {"translator", "sr", "hr_discriminator"},
     },
     "pdm_sr": _PDM_SR,
     "pdm_srgan": {**_PDM_SR, **_GANSR},
