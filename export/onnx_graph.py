@@ -77,8 +77,7 @@ def describe(network: SRNetwork, *, layout: str = "NHWC") -> dict[str, str]:
     The receptive radius, in LR pixels, is how far an output pixel can see; the overlap
     is the advised one of tiles.
     """
-    stages = network.stages if isinstance(network, Chain) else [network]
-    configs = [dataclasses.asdict(stage.config) for stage in stages]
+    configs = [dataclasses.asdict(stage.config) for stage in network.in_a_row()]
     return {
         "kind": "sr",
         "scale": str(network.scale),

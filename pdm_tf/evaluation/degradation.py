@@ -25,6 +25,7 @@ from pdm_tf.metrics.degradation.coverage import (
     compare_kernels,
     window_products,
 )
+from pdm_tf.metrics.degradation.effective import effective_kernel
 from pdm_tf.metrics.degradation.moments import KernelStatistics, kernel_statistics
 from pdm_tf.metrics.degradation.noise import (
     channel_correlation,
@@ -47,6 +48,10 @@ FAKES = 32  # photographs that are degraded
 LR_SIDE = 64  # of the degraded crops
 REALS = 64  # real LR photographs looked at
 PATCHES = 8  # of each photograph, real or synthesised
+# Effective kernels estimated, each on an LR image of this side: enough for a coverage
+# to within 0.05, in seconds.
+ESTIMATES = 64
+_ESTIMATE_SIDE = 48
 _LEAST_SIDE = 20
 # LR pixels cut off each side of what a network without kernels makes of a crop, if it
 # sees as far: it takes what lies beyond for zero, which is no property of what it has
@@ -129,6 +134,9 @@ class DegradationReport:
       noise: statistics of the learned noise, as `Degradation.observe` tells it.
       fidelity: the LR images against the reduced photographs.
       true_kernels: against true kernels.
+      estimated_kernels: estimates of the linear kernels that explain the LR images best
+        (`metrics.degradation.effective`), against up to twice `ESTIMATES` of the true
+        kernels: for every degradation, to compare those with kernels and without.
       true_noise: against true noise.
       real_lr: against real LR photographs.
       reasons: "kernels", "noise", "true_kernels" or "true_noise" -> why the network
@@ -139,6 +147,7 @@ class DegradationReport:
     noise: NoiseFacts | None
     fidelity: LRFidelity
     true_kernels: KernelComparison | None = None
+    estimated_kernels: KernelComparison | None = None
     true_noise: NoiseComparison | None = None
     real_lr: RealComparison | None = None
     reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -182,13 +191,16 @@ def measure_degradation(
         kernels = _drawn(degradation, crops, count, seed)
     seen = _degraded(degradation, crops, frame, seed)
     clean, noise = seen.clean, seen.noise
-    comparison = noise_comparison = reals = None
+    comparison = estimated = noise_comparison = reals = None
     try:
-        if true_kernels is not None and kernels is not None:
-            side = max(kernels.shape[1], np.shape(true_kernels)[1]) + 4
+        if true_kernels is not None:
             judges = [to_float(x) for x in evenly(photographs, JUDGES)]
-            products = window_products(judges, side, degradation.scale)
-            comparison = compare_kernels(kernels, true_kernels, products, seed=seed)
+            compare = _Against(true_kernels, judges, degradation.scale, seed)
+            comparison = None if kernels is None else compare(kernels)
+            estimates = _estimated(degradation, photographs, true_kernels, seed)
+            if estimates is not None:
+                compare = compare.thinned(2 * len(estimates))
+                estimated = compare(estimates)
         if len(true_noise) and noise is not None:
             noise_comparison = _compare_noise(clean, seen.stored_noise, true_noise)
         if len(real_lr):
@@ -206,10 +218,66 @@ def measure_degradation(
             to_float(np.stack(seen.lr_u8)), seen.hr, degradation.scale, degradation.grid
         ),
         true_kernels=comparison,
+        estimated_kernels=estimated,
         true_noise=noise_comparison,
         real_lr=reals,
         reasons=reasons,
     )
+
+
+class _Against(NamedTuple):
+    """Compares kernels with true ones, judged on photographs [H, W, 3] float."""
+
+    true: np.ndarray
+    judges: Sequence[np.ndarray]
+    scale: int
+    seed: int
+
+    def __call__(self, kernels: np.ndarray) -> KernelComparison:
+        side = max(kernels.shape[1], np.shape(self.true)[1]) + 4
+        products = window_products(self.judges, side, self.scale)
+        return compare_kernels(kernels, self.true, products, seed=self.seed)
+
+    def thinned(self, count: int) -> "_Against":
+        """The same with `count` of the true kernels at most."""
+        return self._replace(true=np.stack(evenly(self.true, count)))
+
+
+def _estimated(
+    degradation: Degradation,
+    photographs: Sequence[np.ndarray],
+    true_kernels: np.ndarray,
+    seed: int,
+) -> np.ndarray | None:
+    """Effective kernels [N, K, K], each of a draw of its own at a place of its own.
+
+    None where no photograph is large enough.
+    """
+    scale, own = degradation.scale, degradation.crop_margin
+    side = np.shape(true_kernels)[1]
+    around = -(-(side // 2 + scale) // scale)  # LR pixels that an estimate sees beyond
+    frame = max(_frame(degradation), around - own // scale, 1)
+    needed = (_ESTIMATE_SIDE + 2 * frame) * scale + 2 * own
+    usable = [x for x in photographs if min(x.shape[:2]) >= needed]
+    if not usable:
+        return None
+    draw = np.random.default_rng(seed)
+    count = min(ESTIMATES, len(true_kernels) // 2)
+    found = []
+    for first in range(0, count, _BATCH):
+        crops = []
+        for index in range(first, min(first + _BATCH, count)):
+            image = usable[index % len(usable)]
+            top, left = (draw.integers(0, n - needed + 1) for n in image.shape[:2])
+            crops.append(image[top : top + needed, left : left + needed])
+        hr = to_float(np.stack(crops))
+        degraded = degradation.synthesise(tf.constant(hr), tf.constant([seed, first]))
+        lr = to_float(to_u8(degraded.lr.numpy()))[:, frame:-frame, frame:-frame]
+        found += [
+            effective_kernel(x, y, side, scale, degradation.grid)
+            for x, y in zip(hr, lr, strict=True)
+        ]
+    return np.stack(found)
 
 
 def learned_kernels(
@@ -291,10 +359,7 @@ def _crops(
     pixels, and a network that sees further up to `_FRAME` LR pixels, whose results (the
     second value, on each side) are cut off again.
     """
-    scale, own = degradation.scale, degradation.crop_margin
-    frame = -(-(degradation.margin - own) // scale)
-    if degradation.kernel_facts is None:
-        frame = max(frame, min(_FRAME, degradation.context or 0))
+    scale, own, frame = degradation.scale, degradation.crop_margin, _frame(degradation)
     room = own + frame * scale
     sides = [(min(x.shape[:2]) - 2 * room) // scale for x in photographs]
     usable = [x for x, s in zip(photographs, sides, strict=True) if s >= _LEAST_SIDE]
@@ -306,6 +371,15 @@ def _crops(
     side = min(LR_SIDE, *(s for s in sides if s >= _LEAST_SIDE))
     crops = np.stack([to_float(_middle(x, side * scale + 2 * room)) for x in usable])
     return crops, frame
+
+
+def _frame(degradation: Degradation) -> int:
+    """LR pixels on each side of a crop's image that are not the degradation's own."""
+    mirrored = degradation.margin - degradation.crop_margin
+    frame = -(-mirrored // degradation.scale)
+    if degradation.kernel_facts is None:
+        frame = max(frame, min(_FRAME, degradation.context or 0))
+    return frame
 
 
 class _Seen(NamedTuple):

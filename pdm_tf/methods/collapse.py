@@ -158,10 +158,14 @@ def degradation_health(degradation: Degradation, hr: tf.Tensor) -> Health:
 
 def degrader_health(degrader: Degradation, hr: tf.Tensor) -> Health:
     """Looks at the LR images of a network without kernels; see `degradation_health`."""
-    hr = hr[:IMAGES]
+    scale, around = degrader.scale, 2 * degrader.crop_margin
+    height, width = (  # what of the crops whole LR pixels cover
+        (side - around) // scale * scale + around for side in hr.shape[1:3]
+    )
+    hr = hr[:IMAGES, :height, :width]
     observed = degrader.observe(hr, tf.constant([_SEED[0], 1]))
     inner = crop_margin(hr, degrader.crop_margin).numpy()
-    found = lr_fidelity(observed.lr.numpy(), inner, degrader.scale, degrader.grid)
+    found = lr_fidelity(observed.lr.numpy(), inner, scale, degrader.grid)
     numbers = {
         "lr_cast": found.cast,
         "content_lost": found.correlation,

@@ -5,9 +5,10 @@ are made with networks by the names of their parts, train all of them, compare r
 images with clean ones, and judge by discriminators that may keep a history.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from pdm_tf.methods.base import Method, NotNeeded
+from pdm_tf.methods.base import Batch, Health, Method, NotNeeded
+from pdm_tf.methods.collapse import degrader_health
 from pdm_tf.methods.cycle_parts import Adversary, CycleConfig, clean_pairs
 from pdm_tf.methods.steps import optimizers_for
 from pdm_tf.models.network import Network
@@ -76,3 +77,7 @@ class CycleMethod(Method):
         """Needs unpaired photographs of both kinds, in every stage."""
         del settings
         return {"hr": "", "real_lr": "to learn how real images differ from clean ones"}
+
+    def health(self, fixed_batch: Callable[[], Batch]) -> Health:
+        """Reports on the network that makes LR images."""
+        return degrader_health(self.networks["degradation"], fixed_batch()["hr"])

@@ -16,7 +16,7 @@ the very fakes of G's loss, its pass on them is shared.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -31,6 +31,7 @@ from pdm_tf.methods.base import (
     FULL_BATCH,
     Batch,
     BatchShard,
+    Health,
     Method,
     NotNeeded,
     Role,
@@ -38,6 +39,7 @@ from pdm_tf.methods.base import (
     StepResult,
     TrainStep,
 )
+from pdm_tf.methods.collapse import degrader_health
 from pdm_tf.methods.image_buffer import ImageBuffer
 from pdm_tf.methods.pairs import Pair, PairMaker, pair_columns
 from pdm_tf.methods.sr_parts import GANSR, GANSRConfig
@@ -243,6 +245,13 @@ class DegradeFirst(Method):
     def deployable(self) -> Mapping[str, keras.Model]:
         """Names the SR network and the degradation."""
         return {k: v for k, v in self.networks.items() if k in ("sr", "degradation")}
+
+    def health(self, fixed_batch: Callable[[], Batch]) -> Health | None:
+        """Reports on the degrader, unless it is frozen from the start."""
+        if not self.config.has_first:
+            return None
+        hr = self._photographs(fixed_batch(), 1)["hr"]
+        return degrader_health(self._degradation, hr)
 
     def previews(self, batch: Batch, step: int) -> Mapping[str, np.ndarray]:
         """Draws rows of real lr, fake lr, sr, hr."""

@@ -116,6 +116,15 @@ def _truth(report: Mapping[str, Any]) -> Iterator[Row]:
             f"{_text(ratio['long'])} long, {_text(ratio['short'])} short axis",
             "1; from 0.5 to 1.5 is fair",
         )
+    estimated = report.get("estimated_kernels")
+    if estimated:
+        learned, single = estimated["learned"], estimated["best_single"]
+        yield (
+            "the same by effective kernels, an estimate for any network",
+            _percent(learned["coverage"]),
+            f"{_percent(single['coverage'])} by the best single kernel; estimates "
+            "compare with estimates alone",
+        )
     noise = report.get("true_noise")
     if noise:
         yield "noise, learned over true", _text(noise["ratio"]), "1"

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from pdm_tf import samples
 from pdm_tf.core.images import list_images, read_rgb_u8
-from pdm_tf.degradations import NoiseModuleConfig
+from pdm_tf.degradations import KernelModuleConfig, NoiseModuleConfig, PDMConfig
 from pdm_tf.evaluation.degradation import learned_kernels, measure_degradation
 from tests.oracles.kernel_oracle import gaussians
 from tests.support.rival_runs import tiny_degrader
@@ -74,13 +74,32 @@ def test_it_is_measured_where_it_sees_no_border(photographs):
     assert found.correlation > 0.999
 
 
+def test_estimated_kernels_compare_both_kinds(photographs):
+    """A PDM's estimates cover what its kernels do; one that copies covers little."""
+    kernel = KernelModuleConfig(
+        kernel_size=7, filters=4, num_blocks=1, initial="gaussians"
+    )
+    pdm = PDMConfig(scale=2, kernel=kernel, noise=None).build()
+    truth = pdm.sample_kernels(60, seed=5)
+    found = measure_degradation(pdm, photographs, true_kernels=truth)
+    estimated, known = found.estimated_kernels, found.true_kernels
+    assert estimated.count == known.count == 30
+    assert known.learned.coverage > 0.9
+    assert estimated.learned.coverage == pytest.approx(known.learned.coverage, abs=0.12)
+    copies = tiny_degrader(amount=0.0, noise_channels=0)
+    others = measure_degradation(copies, photographs, true_kernels=truth)
+    assert others.true_kernels is None
+    assert others.estimated_kernels.learned.coverage < 0.5
+    assert others.estimated_kernels.fresh == estimated.fresh
+
+
 def test_a_pdm_lacks_nothing(photographs):
     """Its report has what it had, and no reasons but that of a missing module."""
     report = measure_degradation(
         tiny_pdm(), photographs, true_kernels=KERNELS
     ).to_json()
     assert report["reasons"] == {}
-    for name in ("kernels", "noise", "true_kernels", "fidelity"):
+    for name in ("kernels", "noise", "true_kernels", "estimated_kernels", "fidelity"):
         assert report[name], name
     blur = measure_degradation(tiny_pdm(noise=None), photographs).to_json()
     assert set(blur["reasons"]) == {"noise", "true_noise"}
