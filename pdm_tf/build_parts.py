@@ -278,11 +278,15 @@ class PartMaker:
         run = {"scale": config.scale, "input_size": patch}
         return {k: v for k, v in run.items() if hasattr(default, k)} | role.settings
 
+    def _init_flag(self, name: str) -> str:
+        """Returns the flag that gives a part, up to its value."""
+        flag = self._flags(name).init
+        return f"--{flag}=" if flag else f"--init={name}:"
+
     def _check_goes_on(self, name: str) -> None:
         """Refuses to go on from a part that is not given."""
-        role, flag = self._roles[name], self._flags(name).init
+        role, flag = self._roles[name], self._init_flag(name)
         if role.goes_on and not self._init(name):
-            flag = f"--{flag}=" if flag else f"--init={name}:"
             raise UserError(
                 f"--method_arg={role.goes_on} goes on from a trained {name}, which "
                 f"must come from {flag}<run folder or bundle>: an untrained one would "
@@ -312,7 +316,7 @@ class PartMaker:
         if role.frozen:
             raise UserError(
                 f"--method_arg={role.frozen} trains on a frozen degradation, which "
-                f"must come from --{flags.init or 'init'}=<run folder, bundle, or one "
+                f"must come from {self._init_flag(name)}<run folder, bundle, or one "
                 f"of {', '.join(DEGRADATIONS)}>: an untrained one would be used "
                 "without anybody noticing. Received nothing."
             )
@@ -325,7 +329,7 @@ class PartMaker:
     def _given_degradation(self, name: str, location: str) -> Degradation:
         config, role, flags = self._config, self._roles[name], self._flags(name)
         new = [flag for flag in flags.more if flag.endswith("_arg")]
-        flag = f"--{flags.init or 'init'}"
+        flag = self._init_flag(name).removesuffix("=")
         if not self._init(name):
             flag = f"--method_arg={name}"
         _refuse(config, flag, *new)
@@ -344,6 +348,13 @@ class PartMaker:
                 f"Received: {location}, whose scale is {bundle.scale}."
             )
         _check_contradictions(config, role, flag, bundle.config)
+        args = self._args[name]
+        if parse_args(type(bundle.config), args, bundle.config) != bundle.config:
+            raise UserError(
+                f"{flag} decides the settings. Received: "
+                f"{', '.join(f'--net_arg={name}.{arg}' for arg in args)} and a "
+                f"degradation with {bundle.config}."
+            )
         if isinstance(bundle.config, PDMConfig):
             _check_mirrored_crops(config, bundle.config)
         return network
@@ -355,7 +366,7 @@ class PartMaker:
         """
         config, role = self._config, self._roles[name]
         told, flags = _COMPARERS[role.kind], self._flags(name)
-        flag = f"--{flags.net}" if flags.net else f"--init={name}:"
+        flag = f"--{flags.net}" if flags.net else self._init_flag(name)
         location = self._init(name) or self._said(name, "net")
         args = [*(self._said(name, "args") or ()), *self._args[name]]
         if not location:

@@ -36,14 +36,14 @@ class DegraderConfig(TrunkConfig):
     Attributes:
       scale: downsampling factor.
       reduction: "conv": the first convolution has this stride and a window of
-        2 * scale + 1 pixels; "bicubic": MATLAB's antialiased bicubic comes first.
+        2 * scale + 1 pixels; "bicubic": antialiased bicubic comes first.
       noise_channels: normal numbers for each LR pixel; 0: the same photograph always
         gives the same image.
       output: "residual": what the trunk makes is added to the reduced photograph (every
         scale-th pixel, or the bicubic reduction), and starts at zero; "sigmoid": it is
         the image itself, through a sigmoid (DSGAN).
-      grid: where the LR pixels lie that training aims at: "half_pixel" if the loss
-        compares them with bicubic reductions or means of scale x scale pixels, else
+      grid: where the LR pixels lie that training aims at, and those of the bicubic
+        reduction: "half_pixel" (MATLAB's bicubic, means of scale x scale pixels) or
         "pixel0".
     """
 
@@ -64,11 +64,6 @@ class DegraderConfig(TrunkConfig):
                     f"`{name}` of DegraderConfig must be at least {least}. "
                     f"Received: {getattr(self, name)}."
                 )
-        if self.reduction == "bicubic" and self.grid != "half_pixel":
-            raise ValueError(
-                "`grid` of DegraderConfig is half_pixel with reduction=bicubic. "
-                f"Received: {self.grid}."
-            )
 
     @property
     def margin(self) -> int:
@@ -96,7 +91,7 @@ class Degrader(Network, Degradation):
 
     def __init__(self, config: DegraderConfig, **kwargs: Any) -> None:
         super().__init__(config, **kwargs)
-        self._bicubic = BicubicDegradation(config.scale)
+        self._bicubic = BicubicDegradation(config.scale, grid=config.grid)
         self.trunk = TranslationTrunk(
             config,
             stride=config.scale if config.reduction == "conv" else 0,

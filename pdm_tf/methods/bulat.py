@@ -31,6 +31,7 @@ import tensorflow as tf
 from pdm_tf.core.checks import require_one_of
 from pdm_tf.core.geometry import GRIDS
 from pdm_tf.losses import mse_loss
+from pdm_tf.methods.adversaries import Terms
 from pdm_tf.methods.base import Batch, BatchShard, Role, StepResult, TrainStep
 from pdm_tf.methods.degrade_first import DegradeFirst, DegradeFirstConfig
 from pdm_tf.methods.pairs import Pair
@@ -114,13 +115,11 @@ class Bulat(DegradeFirst):
             return self._joint_step
         return super().train_step_for(step)
 
-    def first_losses(
-        self, fake_lr: tf.Tensor, hr: tf.Tensor, crop: tf.Tensor
-    ) -> dict[str, tuple[float, tf.Tensor]]:
+    def first_losses(self, fake_lr: tf.Tensor, hr: tf.Tensor, crop: tf.Tensor) -> Terms:
         """The squared error against the pooled photograph."""
         del crop
         pooled = pool(hr, self._scale, self.grid)
-        return {"colour": (self.config.colour_weight, mse_loss(fake_lr, pooled))}
+        return {"loss/colour": (self.config.colour_weight, mse_loss(fake_lr, pooled))}
 
     def _joint_step(
         self, batch: Batch, step: tf.Tensor, shard: BatchShard

@@ -24,9 +24,17 @@ import numpy as np
 import tensorflow as tf
 
 from pdm_tf.core.checks import require_not_below, require_one_of
-from pdm_tf.core.seeds import stream_seed
 from pdm_tf.degradations import Degradation
 from pdm_tf.losses import GAN_LOSSES
+from pdm_tf.methods.adversaries import (
+    FAKES,
+    PARTS,
+    Adversary,
+    Terms,
+    gradients_of,
+    scalars_of,
+    weighted_sum,
+)
 from pdm_tf.methods.base import (
     FULL_BATCH,
     Batch,
@@ -35,20 +43,14 @@ from pdm_tf.methods.base import (
     Method,
     NotNeeded,
     Role,
-    Scalars,
     StepResult,
     TrainStep,
 )
 from pdm_tf.methods.collapse import degrader_health
-from pdm_tf.methods.image_buffer import ImageBuffer
 from pdm_tf.methods.pairs import Pair, PairMaker, pair_columns
 from pdm_tf.methods.sr_parts import GANSR, GANSRConfig
 from pdm_tf.methods.stages import TwoStageConfig
 from pdm_tf.methods.steps import optimizers_for, patch_rows
-from pdm_tf.ops.quantise import quantise_8bit_unmasked
-
-PARTS = ("original", "comparison")
-FAKES = ("8bit_unmasked", "raw")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,9 +122,8 @@ class DegradeFirst(Method):
         clip_norm: float,
         seed: int,
     ) -> None:
-        self.config, self._seed = config, seed
+        self.config = config
         self._degradation: Degradation = parts["degradation"]
-        self._discriminator = parts.get("discriminator")
         self._scale, self.grid = self._degradation.scale, self._degradation.grid
         self._pairs = PairMaker(
             self._degradation, lr_patch=lr_patch, seed=seed, stream="latents"
@@ -144,9 +145,17 @@ class DegradeFirst(Method):
             clip_norm=clip_norm,
             beta_1=beta_1,
         )
-        self._buffer = ImageBuffer(config.buffer_size, (lr_patch, lr_patch, 3))
-        if config.has_first and config.buffer_size:
-            self.extra_state = {"buffer": self._buffer}
+        if config.has_first:
+            self._adversary = Adversary(
+                parts["discriminator"],
+                "discriminator",
+                (lr_patch, lr_patch, 3),
+                config,
+                seed,
+                gan_loss=config.adversarial_loss,
+                view=self.seen,
+            )
+            self.extra_state = {"buffer": self._adversary.buffer}
         photographs = {
             config.first_stream: config.has_first,
             config.second_stream: config.has_second,
@@ -219,9 +228,7 @@ class DegradeFirst(Method):
         """Returns what of LR images [B, h, w, 3] the discriminator sees."""
         return lr
 
-    def first_losses(
-        self, fake_lr: tf.Tensor, hr: tf.Tensor, crop: tf.Tensor
-    ) -> dict[str, tuple[float, tf.Tensor]]:
+    def first_losses(self, fake_lr: tf.Tensor, hr: tf.Tensor, crop: tf.Tensor) -> Terms:
         """Names the degrader's losses besides that against the discriminator.
 
         Args:
@@ -229,8 +236,6 @@ class DegradeFirst(Method):
           hr: [B, h * s, w * s, 3], the photograph that it shows.
           crop: `hr` with the degradation's margin.
 
-        Returns:
-          Name -> weight and loss.
         """
         raise NotImplementedError
 
@@ -293,42 +298,25 @@ class DegradeFirst(Method):
         self, batch: Batch, step: tf.Tensor, shard: BatchShard
     ) -> tuple[StepResult, tf.Tensor, tf.Tensor]:
         """Returns the degrader's and D's result, the fakes, and their photographs."""
-        config, discriminator = self.config, self._discriminator
+        config = self.config
         crop = self._photographs(batch, 1)["hr"]
         with tf.GradientTape(persistent=True) as tape:
             degraded, hr = self._pairs.degrade(crop, step, shard, training=True)
-            fakes = degraded.lr
-            if config.fakes == "8bit_unmasked":
-                fakes = quantise_8bit_unmasked(fakes)
-            fake_logits = discriminator(self.seen(fakes), training=True)
-            real_logits = discriminator(self.seen(batch["real_lr"]), training=True)
-            shown_logits = fake_logits
-            if config.buffer_size:
-                shown = self._buffer.exchange(fakes, self._buffer_seed)
-                shown_logits = discriminator(self.seen(shown), training=True)
-            gan = GAN_LOSSES[config.adversarial_loss]
-            scalars: Scalars = {
-                "loss/g_adv": gan.generator(real_logits, fake_logits),
-                "loss/d_lr": gan.discriminator(real_logits, shown_logits),
+            verdict = self._adversary.judge(batch["real_lr"], degraded.lr)
+            terms = {
+                "loss/g_adv": (config.adversarial_weight, verdict.generator),
+                **self.first_losses(degraded.lr, hr, crop),
             }
-            g_loss = config.adversarial_weight * scalars["loss/g_adv"]
-            for name, (weight, loss) in self.first_losses(
-                degraded.lr, hr, crop
-            ).items():
-                scalars[f"loss/{name}"] = loss
-                g_loss += weight * loss
-            optimizers = self.optimizers
-            scaled_g = optimizers["degradation"].scale_loss(g_loss)
-            scaled_d = optimizers["discriminator"].scale_loss(scalars["loss/d_lr"])
-        gradients = {
-            name: tape.gradient(loss, self.networks[name].trainable_variables)
-            for name, loss in (("degradation", scaled_g), ("discriminator", scaled_d))
-        }
+            losses = {
+                ("degradation",): weighted_sum(terms),
+                ("discriminator",): verdict.discriminator,
+            }
+        gradients = gradients_of(tape, losses, self.networks, self.optimizers)
         del tape
-        scalars["stat/d_real"] = tf.reduce_mean(real_logits)
-        scalars["stat/d_fake"] = tf.reduce_mean(fake_logits)
+        scalars = {
+            **scalars_of(terms),
+            "loss/d_lr": verdict.discriminator,
+            "stat/d_real": verdict.real,
+            "stat/d_fake": verdict.fake,
+        }
         return StepResult(scalars, gradients), degraded.lr, hr
-
-    @property
-    def _buffer_seed(self) -> tf.Tensor:
-        return tf.constant(stream_seed(self._seed, "buffer"), tf.int32)

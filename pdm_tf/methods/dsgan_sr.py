@@ -32,7 +32,10 @@ from typing import Any
 import tensorflow as tf
 
 from pdm_tf.core.checks import require_not_below, require_one_of
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.geometry import GRIDS
 from pdm_tf.losses import l1_loss, mse_loss
+from pdm_tf.methods.adversaries import Terms
 from pdm_tf.methods.base import NotNeeded, Role
 from pdm_tf.methods.degrade_first import DegradeFirst, DegradeFirstConfig
 from pdm_tf.methods.sr_parts import require_window
@@ -58,11 +61,15 @@ class DSGANSRConfig(DegradeFirstConfig):
         the source's as well.
       lpips_weight: of LPIPS between G's image and the bicubic reduction; 0 does without
         its network.
+      grid: where LR pixels lie in the HR image, see `core.geometry`. The discriminator
+        cannot see it, so the bicubic reduction decides; the comparison's Gaussian one
+        lies on "pixel0".
       texture_window: side, odd, of the mean that D does not see; 0: D sees all.
     """
 
     domain: str = "tdsr"
     first_from: str = "source"
+    grid: str = "half_pixel"
     lpips_weight: float = 0.01
     texture_window: int = 5
     adversarial_weight: float = 0.005
@@ -76,7 +83,12 @@ class DSGANSRConfig(DegradeFirstConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require_one_of(self, domain=DOMAINS, first_from=SOURCES)
+        require_one_of(self, domain=DOMAINS, first_from=SOURCES, grid=GRIDS)
+        if self.parts == "comparison" and self.grid != "pixel0":
+            raise UserError(
+                "`grid` of DSGANSRConfig is pixel0 with parts=comparison. "
+                f"Received: {self.grid}."
+            )
         require_not_below(self, lpips_weight=0)
         require_window(self, "texture_window")
 
@@ -86,6 +98,7 @@ class DSGANSRConfig(DegradeFirstConfig):
         return cls(
             parts="comparison",
             first_from="hr",
+            grid="pixel0",
             lpips_weight=0.0,
             texture_window=0,
             adversarial_loss="lsgan",
@@ -135,9 +148,10 @@ class DSGANSR(DegradeFirst):
     @classmethod
     def degrader_role(cls, settings: DSGANSRConfig) -> Role:
         """Changes bicubic reductions, or reduces by itself in the comparison."""
+        grid = {"grid": settings.grid}
         if settings.parts == "comparison":
             paper = {"reduction": "conv", "num_blocks": 16}
-            return Role("degradation", "degrader", {"grid": "pixel0"}, paper=paper)
+            return Role("degradation", "degrader", grid, paper=paper)
         paper = {
             "reduction": "bicubic",
             "num_blocks": 8,
@@ -145,7 +159,7 @@ class DSGANSR(DegradeFirst):
             "head_activation": True,
             "output": "sigmoid",
         }
-        return Role("degradation", "degrader", {"grid": "half_pixel"}, paper=paper)
+        return Role("degradation", "degrader", grid, paper=paper)
 
     @classmethod
     def discriminator_role(cls, settings: DSGANSRConfig) -> Role:
@@ -162,9 +176,7 @@ class DSGANSR(DegradeFirst):
         window = self.config.texture_window
         return high_pass(lr, window) if window else lr
 
-    def first_losses(
-        self, fake_lr: tf.Tensor, hr: tf.Tensor, crop: tf.Tensor
-    ) -> dict[str, tuple[float, tf.Tensor]]:
+    def first_losses(self, fake_lr: tf.Tensor, hr: tf.Tensor, crop: tf.Tensor) -> Terms:
         """The colour loss, and LPIPS unless its weight is 0."""
         config = self.config
         if config.parts == "comparison":
@@ -174,10 +186,10 @@ class DSGANSR(DegradeFirst):
         else:
             clean_lr = self._clean(hr, crop)
             colour = l1_loss(low_pass(fake_lr, _WINDOW), low_pass(clean_lr, _WINDOW))
-        losses = {"colour": (config.colour_weight, colour)}
+        losses = {"loss/colour": (config.colour_weight, colour)}
         if self._lpips is not None:
             distance = tf.reduce_mean(self._lpips(fake_lr, clean_lr))
-            losses["lpips"] = (config.lpips_weight, distance)
+            losses["loss/lpips"] = (config.lpips_weight, distance)
         return losses
 
     def _clean(self, hr: tf.Tensor, crop: tf.Tensor) -> tf.Tensor:
@@ -185,4 +197,4 @@ class DSGANSR(DegradeFirst):
         settings = getattr(self._degradation, "config", None)
         if getattr(settings, "reduction", "") == "bicubic":
             return self._degradation.reduce(crop)
-        return bicubic_downsample(hr, self._scale)
+        return bicubic_downsample(hr, self._scale, self.config.grid)

@@ -107,7 +107,7 @@ def test_windows_of_a_photograph_join_without_seams(settings):
         ({"reduction": "area"}, "reduction"),
         ({"output": "tanh"}, "output"),
         ({"noise_channels": -1}, "`noise_channels` .* at least 0. Received: -1"),
-        ({"grid": "pixel0"}, "half_pixel with reduction=bicubic. Received: pixel0"),
+        ({"grid": "pixel1"}, "`grid` .* must be one of .*pixel1"),
     ],
 )
 def test_bad_settings(settings, message):
