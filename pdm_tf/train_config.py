@@ -143,15 +143,16 @@ class TrainConfig:
     )
     hr_discriminator: str = flag(
         "patchgan",
-        "Of pdm_srgan and supervised_gan: the discriminator on HR patches: patchgan, "
-        "unet (Real-ESRGAN's) or vgg (ESRGAN's; sides of a multiple of 32).",
+        "The discriminator on HR patches, of methods that have one (pdm_srgan, bulat, "
+        "...): patchgan, unet (Real-ESRGAN's) or vgg (ESRGAN's; sides of a multiple of "
+        "32).",
     )
     hr_discriminator_arg: tuple[str, ...] = flag(
         (), "A setting of that discriminator, e.g. filters=32."
     )
     features: str = flag(
         "",
-        "Of pdm_srgan and supervised_gan: the network of the perceptual loss, a bundle "
+        "The network of the perceptual loss, of methods that have one: a bundle "
         "of VGG19 (pdm_tf.import_weights makes one from torchvision's file), or "
         "`random` for trying things out.",
     )
