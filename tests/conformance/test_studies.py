@@ -3,13 +3,19 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pdm_tf.bundles.bundle import save_bundle
+from pdm_tf.bundles.networks import SR_NETS
 from pdm_tf.cli import flag_set
 from pdm_tf.methods import METHODS
+from pdm_tf.models.features import VGGConfig
+from pdm_tf.studies import checking
 from pdm_tf.studies.plan import make_plan
 from pdm_tf.study import SPEC
-from tests.conformance.smoke import CONFIGS
+from tests.conformance.smoke import CONFIGS, write_photographs
+from tests.support.studying import training_here
 
 STUDIES = sorted((CONFIGS / "studies").glob("*.flags"))
 
@@ -33,6 +39,50 @@ def test_every_run_can_be_planned(path):
     for run in plan.runs:
         assert run.config.method in METHODS
     assert config.output_dir == f"studies/{path.stem}"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A working directory with what the studies need, in small where it may be."""
+    folder = write_photographs(tmp_path_factory.mktemp("place"))
+    draw = np.random.default_rng(0)
+    kernels = draw.random([8, 21, 21], np.float32)
+    np.save(folder / "kernels.npy", kernels / kernels.sum(axis=(1, 2), keepdims=True))
+    np.save(folder / "noise.npy", draw.random([2, 64, 64, 3], np.float32))
+    networks = {
+        "vgg19": VGGConfig(depth=19, filters=2),
+        "rrdb_psnr_x4": SR_NETS["rrdbnet"],
+        "esrgan_x4": SR_NETS["rrdbnet"],
+    }
+    for name, config in networks.items():
+        save_bundle(config.build(), folder / "bundles" / name, step=0)
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_method_builds_and_fits_what_it_starts_from(path, place, monkeypatch):
+    """Nothing is trained: the check finds no fault in full-size networks either."""
+    request = flag_set.parse(SPEC, [f"--flagfile={path}"]).request
+    values = {
+        "hr_dir": "hr",
+        "lr_dir": "lr",
+        "val_hr_dir": "hr",
+        "val_lr_dir": "pairs",
+        "true_kernels": "kernels.npy",
+        "pair_kernels": "kernels.npy",
+        "kernel_pool": "kernels.npy",
+        "noise_pool": "noise.npy",
+    }
+    datasets = {
+        name: {key: values[key] for key in given}
+        for name, given in request.datasets.items()
+    }
+    request = dataclasses.replace(request, datasets=datasets, seeds=(0,))
+    monkeypatch.chdir(place)
+    with training_here():
+        plan = make_plan(request)
+        assert checking.check(plan, plan.runs, {}, {}) == []
 
 
 def test_the_flag_files_of_methods_are_all_used():

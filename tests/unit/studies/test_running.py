@@ -81,6 +81,17 @@ def test_each_is_trained_once_and_after_what_it_starts_from(study):
     assert study.steps == (30, 30)
 
 
+def test_what_others_start_from_is_finished_first_however_many_train(study):
+    study.train(jobs=3)
+    told = study.capsys.readouterr().out.splitlines()
+    assert [line.rpartition(" after ")[0] or line for line in told[:4]] == [
+        "edsr@s0: starts",
+        "[1/3] edsr@s0: finished",
+        "ours@blur@s0: starts",
+        "ours@noise@s0: starts",
+    ]
+
+
 def test_several_train_at_once(study):
     for name in NAMES[1:]:
         study.behaviours[name] = ["5=wait"]
