@@ -22,6 +22,7 @@ REPORT = "report.json"
 COLUMNS: dict[str, tuple[str, int, bool | None]] = {
     "share": ("%", 0, True),
     "coverage": ("%", 0, True),
+    "est. coverage": ("%", 0, True),
     "classifier": ("%", 0, False),
     "training": ("min", 1, None),
     "memory": ("GB", 2, None),
@@ -29,10 +30,16 @@ COLUMNS: dict[str, tuple[str, int, bool | None]] = {
     "trained weights": ("M", 3, None),
 }
 # Column -> the part of a report's "degradation" that it is read from.
-_MEASURED = {"coverage": "true_kernels", "classifier": "real_lr"}
+_MEASURED = {
+    "coverage": "true_kernels",
+    "est. coverage": "estimated_kernels",
+    "classifier": "real_lr",
+}
 _NOTES = {
     "share": "share: part of the oracle's gain in {metric} over {floor}.",
     "coverage": "coverage: part of the true kernels that have a learned one nearby.",
+    "est. coverage": "est. coverage: the same by kernels that are estimated from a "
+    "network's LR images, with or without kernels of its own.",
     "classifier": "classifier: accuracy in telling synthesised LR patches from real "
     "ones; 50 % is chance.",
     "training": "training: wall-clock time of a run, over all its starts, without the "
@@ -67,9 +74,11 @@ def numbers_of(
     """
     measured = report.get("degradation") or {}
     kernels, real = measured.get("true_kernels"), measured.get("real_lr")
+    estimated = measured.get("estimated_kernels")
     ending = Run(run.folder).ending or {}
     found = {
         "coverage": kernels and 100 * kernels["learned"]["coverage"],
+        "est. coverage": estimated and 100 * estimated["learned"]["coverage"],
         "classifier": real and 100 * real["synthesised"]["classifier"]["accuracy"],
         "training": _part(ending.get("perf/train_seconds"), 60),
         "memory": _part(ending.get("perf/peak_memory_mb"), 1000),

@@ -32,6 +32,7 @@ def evaluate(plan, run, dataset):
 REPORT = {
     "degradation": {
         "true_kernels": {"learned": {"coverage": 0.62}},
+        "estimated_kernels": {"learned": {"coverage": 0.5}},
         "real_lr": {"synthesised": {"classifier": {"accuracy": 0.55}}},
     }
 }
@@ -44,6 +45,7 @@ def test_numbers_of_a_run(plan):
     assert found == Numbers(
         {
             "coverage": pytest.approx(62),
+            "est. coverage": pytest.approx(50),
             "classifier": pytest.approx(55),
             "training": 1.0,
             "memory": 1.5,
