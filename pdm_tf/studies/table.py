@@ -123,11 +123,28 @@ def add_columns(
             for name in comparison["columns"]
         }
         if share := method.get("share", {}).get(first):
-            method["columns"]["share"] = {"mean": 100 * share["value"], "spread": None}
+            method["columns"]["share"] = {
+                "mean": 100 * share["value"],
+                "spread": _share_spread(method, comparison, first),
+            }
     names = {"metric": first, "floor": comparison.get("floor", "")}
     known = [name for name in _NOTES if name in comparison["columns"]]
     notes = [_NOTES[name].format(**names) for name in known]
     comparison["column_notes"] = [*notes, *_reasons(numbers, set(known))]
+
+
+def _share_spread(
+    method: Mapping[str, Any], comparison: Mapping[str, Any], metric: str
+) -> float | None:
+    """Returns the spread of a row's share over its runs, in percent.
+
+    The oracle's gain is that of the means over its own runs, so the share follows the
+    score.
+    """
+    means = {m["name"]: m["mean"][metric] for m in comparison["methods"]}
+    gain = means[comparison["oracle"]] - means[comparison["floor"]]
+    spread = method["spread"][metric]
+    return None if spread is None or not gain else abs(100 * spread / gain)
 
 
 def _reasons(

@@ -83,7 +83,12 @@ def content():
         "oracle": "oracle",
         "floor": "bicubic",
         "methods": [
-            {"name": name, "share": {"psnr": {"value": shares[name]}}}
+            {
+                "name": name,
+                "mean": {"psnr": 22.0 + 2.5 * shares[name]},
+                "spread": {"psnr": 0.1 if name == "ours" else None},
+                "share": {"psnr": {"value": shares[name]}},
+            }
             for name in methods
         ],
     }
@@ -106,7 +111,9 @@ def test_columns_are_means_over_the_runs_with_their_spread():
     assert found["ours"]["coverage"] == {"mean": 55, "spread": pytest.approx(50**0.5)}
     assert found["edsr"]["training"] == {"mean": 2.0, "spread": None}
     assert found["bicubic"]["training"] == {"mean": None, "spread": None}
-    assert found["ours"]["share"]["mean"] == pytest.approx(80)
+    # 0.1 dB of a gain of 2.5 dB.
+    assert found["ours"]["share"] == pytest.approx({"mean": 80, "spread": 4})
+    assert found["edsr"]["share"]["spread"] is None
     notes = comparison["column_notes"]
     assert notes[0] == "share: part of the oracle's gain in psnr over bicubic."
     assert notes[-1] == "No coverage of edsr, oracle: it learns no degradation."
