@@ -81,8 +81,9 @@ def test_train_against_torch(tmp_path):
         assert 0 < side["ms"]["least"] <= side["ms"]["median"] <= side["ms"]["most"]
         assert side["ratio_to_torch"]["median"] > 0
         # The same weights and patches. The paper's first kernels know no latents.
-        for loss, value in sides["tensorflow"]["first_losses"].items():
-            assert side["first_losses"][loss] == pytest.approx(value, rel=1e-4)
+        for loss, value in side["first_losses"].items():
+            ours = sides["tensorflow"]["first_losses"][loss]
+            assert value == pytest.approx(ours, rel=1e-4)
         assert f"\n{name} " in printed
     assert set(result["gemm"]["peak_gflops"]) == {"float32"}
 

@@ -199,7 +199,7 @@ def test_bad_files_are_counted_in_the_exit_code(folder, bundle, capsys):
         ("awgn_blur", ["--degradation_arg=kernel_size=4"], "must be odd"),
         ("RUN", ["--scale=4"], "--scale must be that of the degradation, 2"),
         ("RUN", ["--degradation_arg=grid=pixel0"], "is for predefined degradations"),
-        ("RUN", ["--weights=raw"], "must hold bundles/pdm/bundle.json"),
+        ("RUN", ["--weights=raw"], "or bundles/pdm/bundle.json"),
         ("bicubic", ["--input_dir=nowhere"], "There is no folder nowhere"),
     ],
 )

@@ -97,10 +97,10 @@ def place(tmp_path_factory) -> Path:
     """A folder as README assumes it: a checkout's configs/ and somebody's photos/."""
     folder = tmp_path_factory.mktemp("newcomer")
     shutil.copytree(ROOT / "configs", folder / "configs")
-    for path in list_images(samples.PHOTOS_FOR_HR)[:3]:
+    for path in list_images(samples.PHOTOS_FOR_HR)[:4]:
         write_png(folder / f"photos/hr/{path.stem}.png", read_rgb_u8(path)[:200, :200])
     kernel = gaussian_kernel(2.0, 1.5, 0.3)
-    for path in list_images(samples.PHOTOS_FOR_LR)[:3]:
+    for path in list_images(samples.PHOTOS_FOR_LR)[:4]:
         lr_u8 = blur_and_subsample(read_rgb_u8(path)[:192, :192], kernel, 4)
         write_png(folder / f"photos/lr/{path.stem}.png", lr_u8)
     for path in list_images(samples.PHOTOS_FOR_VALIDATION)[:2]:

@@ -170,6 +170,8 @@ def comparison():
             "name": name,
             "model": f"the model {name}",
             "mean": {"psnr": mean},
+            "runs": 1,
+            "spread": {"psnr": None},
             "interval": {"psnr": [mean - 1, mean + 1]},
             "rank": {"psnr": rank},
             "difference": {"psnr": difference},
@@ -190,6 +192,7 @@ def comparison():
         "methods": methods,
         "images": [{"name": HOSTILE, **scores}],
         "left_out": [{"method": "ours", "name": "c"}],
+        "ties": {},
     }
 
 
