@@ -226,15 +226,15 @@ def degrades(place: Path, command: str) -> None:
     made = {path.name for path in (place / "photos/learned").iterdir()}
     assert {name for name in made if not name.startswith(".")} == drawn
     for side in ("lr", "hr"):
-        assert len(list_images(place / "photos/learned" / side)) == 6
+        assert len(list_images(place / "photos/learned" / side)) == 8
     kernels = np.load(place / "photos/learned/kernels.npy")
-    assert kernels.shape == (6, 21, 21)
+    assert kernels.shape == (8, 21, 21)
 
 
 def estimates_kernels(place: Path, command: str) -> None:
     """With GANs that find a Gaussian at once, since training them takes minutes."""
     with mock.patch.object(kernel_pool, "KernelGANs", FakeGANs):
-        assert "3 kernels" in run(place, command, "--crop_size=32", "--steps=1")
+        assert "4 kernels" in run(place, command, "--crop_size=32", "--steps=1")
     page = GUIDE["pool"]
     tree = page[page.index("pools/mine/\n") :].split("```")[0].splitlines()[1:]
     drawn = {name.rstrip("/") for line in tree for name in line[:16].split()}
