@@ -241,7 +241,7 @@ def estimates_kernels(place: Path, command: str) -> None:
     made = {path.name for path in (place / "pools/mine").iterdir()}
     made = {name for name in made if not name.startswith(".")}
     assert made == drawn
-    assert np.load(place / "pools/mine/kernels.npy").shape == (3, 25, 25)
+    assert np.load(place / "pools/mine/kernels.npy").shape == (4, 25, 25)
     row = read_json(place / "pools/mine/kernels.json")["photographs"][0]
     for name in row.keys() - {"name", "kernel"}:
         assert f"`{name}`" in page
