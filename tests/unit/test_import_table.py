@@ -49,8 +49,9 @@ TABLE = {
         KERAS | {"scipy"},
         {"models.features", "bundles.bundle", "ops", "core"},
     ),
-    # scipy: splines that centre kernels, convolutions.
-    "estimation": (KERAS | {"scipy"}, {"models", "ops", "core"}),
+    # scipy: splines that centre kernels, convolutions. PIL: headers of files say camera
+    # and JPEG tables.
+    "estimation": (KERAS | {"PIL", "scipy"}, {"models", "ops", "core"}),
     "interop": (
         KERAS | {"safetensors", "ml_dtypes"},
         {"bundles.networks", "models", "degradations", "core"},
