@@ -8,11 +8,13 @@ from pathlib import Path
 from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag, progress_flag
 from pdm_tf.core.checks import check_flags
-from pdm_tf.core.files import write_json_atomic
+from pdm_tf.core.files import write_json_atomic, write_text_atomic
 from pdm_tf.core.progress import ProgressBar, Show
 from pdm_tf.data.preparation import check_outside, written
 from pdm_tf.estimation.folder_advice import Advice, advice_on
 from pdm_tf.estimation.folder_check import Finding, Folder, FolderCheck, check_folders
+from pdm_tf.reporting.estimate_page import CHECK_FILE, check_page
+from pdm_tf.reporting.page import made_by
 
 CHECK = "check.json"
 _NAMED = 3
@@ -58,7 +60,7 @@ SPEC = ProgramSpec(
     intro="Looks whether two folders of photographs can be used and fit each other: "
     "what is left out and why, how the folders differ in size, brightness, colour and "
     "detail, photographs unlike the others, folders that look swapped, and which flags "
-    "and how many steps fit. Writes check.json. Exit code: 0 when all photographs can "
+    "and how many steps fit. Writes check.json and check.html. Exit code: 0 when all photographs can "
     "be used, 1 when some are left out, 2 when the folders cannot be used.",
     examples=(
         "python -m pdm_tf.estimate --hr_dir=photos/hr --lr_dir=photos/lr "
@@ -81,13 +83,16 @@ def main(config: EstimateConfig) -> int:
     }
     path = output / CHECK
     written(path, lambda: write_json_atomic(path, stored))
+    page = output / CHECK_FILE
+    text = check_page(stored, made_by())
+    written(page, lambda: write_text_atomic(page, text))
     for line in check_lines(check):
         print(line)
     _print_findings(check.findings)
     if check.errors:
         return program.BAD_INPUT
     print("\n".join(advice_lines(advice)))
-    print(path)
+    print(page)
     left_out = check.hr.left_out or check.lr.left_out
     return program.SOME_LEFT_OUT if left_out else program.OK
 

@@ -9,6 +9,7 @@ import pytest
 from pdm_tf import estimate
 from pdm_tf.cli import program
 from pdm_tf.core.images import write_png
+from tests.support.html_check import check_html
 from tests.support.programs import run_apart
 from tests.unit.estimation.folders import blurred, sharp, write_folders
 
@@ -40,7 +41,8 @@ def test_the_check_as_a_user_runs_it(folder):
     assert lines[0].startswith(
         "HR: 6 of 6 photographs can be used: 176 x 176 px; 6 png"
     )
-    assert lines[-1] == "out/check.json"
+    assert lines[-1] == "out/check.html"
+    assert check_html((folder / "out/check.html").read_text()) == []
     assert " tensorflow" not in done.stderr and " keras" not in done.stderr
     stored = json.loads((folder / "out/check.json").read_text())
     assert stored["advice"]["steps"] == 2000
