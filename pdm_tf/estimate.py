@@ -60,8 +60,9 @@ SPEC = ProgramSpec(
     intro="Looks whether two folders of photographs can be used and fit each other: "
     "what is left out and why, how the folders differ in size, brightness, colour and "
     "detail, photographs unlike the others, folders that look swapped, and which flags "
-    "and how many steps fit. Writes check.json and check.html. Exit code: 0 when all photographs can "
-    "be used, 1 when some are left out, 2 when the folders cannot be used.",
+    "and how many steps fit. Writes check.json and check.html. Exit code: 0 when all "
+    "photographs can be used, 1 when some are left out, 2 when the folders cannot be "
+    "used.",
     examples=(
         "python -m pdm_tf.estimate --hr_dir=photos/hr --lr_dir=photos/lr "
         "--output_dir=results/source --check_only",
