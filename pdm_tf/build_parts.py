@@ -21,6 +21,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.degradations import (
     DEGRADATIONS,
+    NOISE_FORMS,
     PDM,
     Degradation,
     JPEGModuleConfig,
@@ -454,8 +455,11 @@ def _pdm_config(config: TrainConfig, geometry: Mapping[str, Any]) -> PDMConfig:
     paper = config.preset == "paper"
     kernel = KernelModuleConfig.paper() if paper else KernelModuleConfig()
     noise = NoiseModuleConfig.paper() if paper else NoiseModuleConfig()
-    noise = _optional_part(config, "noise", noise)
-    jpeg = _optional_part(config, "jpeg", JPEGModuleConfig())
+    form, noise_args = _form_of(config.noise_arg)
+    if form != NoiseModuleConfig.form:
+        noise = NOISE_FORMS[form]()
+    noise = _optional_part(config, "noise", noise, noise_args)
+    jpeg = _optional_part(config, "jpeg", JPEGModuleConfig(), config.jpeg_arg)
     kernel = parse_args(
         KernelModuleConfig, config.kernel_arg, kernel.at_scale(config.scale)
     )
@@ -464,15 +468,29 @@ def _pdm_config(config: TrainConfig, geometry: Mapping[str, Any]) -> PDMConfig:
     )
 
 
-def _optional_part(config: TrainConfig, name: str, base: Any) -> Any:
+def _form_of(args: Sequence[str]) -> tuple[str, list[str]]:
+    """Splits settings of the noise into its form and the settings of that form."""
+    form, rest = NoiseModuleConfig.form, []
+    for arg in args:
+        key, _, value = arg.partition("=")
+        if key.strip() == "form":
+            form = value.strip()
+        else:
+            rest.append(arg)
+    lookup(NOISE_FORMS, form, "--noise_arg=form")
+    return form, rest
+
+
+def _optional_part(
+    config: TrainConfig, name: str, base: Any, args: Sequence[str]
+) -> Any:
     """Returns settings of a part that the flag `name` enables; None if it is off."""
-    args = getattr(config, f"{name}_arg")
     if getattr(config, name):
         return parse_args(type(base), args, base)
-    if args:
+    if given := getattr(config, f"{name}_arg"):
         raise UserError(
             f"--{name}_arg has no meaning without --{name}. "
-            f"Received: {', '.join(args)}."
+            f"Received: {', '.join(given)}."
         )
     return None
 

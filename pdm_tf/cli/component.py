@@ -73,6 +73,11 @@ def value_from_text(text: str, annotation: Any, name: str) -> Any:
     inner, optional = _strip_optional(annotation)
     if optional and text.lower() in ("none", ""):
         return None
+    if dataclasses.is_dataclass(inner):
+        raise UserError(
+            f"{name} comes with a bundle or from a measurement; no flag sets it. "
+            f"Received: {text!r}."
+        )
     try:
         return _parse(text, inner)
     except ValueError as error:

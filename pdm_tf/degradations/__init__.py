@@ -19,15 +19,21 @@ from pdm_tf.degradations.bicubic import BicubicDegradation
 from pdm_tf.degradations.bsrgan import BsrganConfig, BsrganDegradation
 from pdm_tf.degradations.bsrgan_plus import BsrganPlusConfig, BsrganPlusDegradation
 from pdm_tf.degradations.degrader import Degrader, DegraderConfig
+from pdm_tf.degradations.from_estimate import pdm_config_of
 from pdm_tf.degradations.gaussian_jpeg import (
     GaussianJpegConfig,
     GaussianJpegDegradation,
 )
+from pdm_tf.degradations.gaussian_start import GaussianStart
 from pdm_tf.degradations.jpeg_module import JPEGModule, JPEGModuleConfig
 from pdm_tf.degradations.kernel_module import KernelModule, KernelModuleConfig
 from pdm_tf.degradations.mixed import MixedConfig, MixedDegradation
 from pdm_tf.degradations.noise_module import NoiseModule, NoiseModuleConfig
-from pdm_tf.degradations.pdm import PDM, PDMConfig, PDMLatents
+from pdm_tf.degradations.parametric_noise import (
+    ParametricNoise,
+    ParametricNoiseConfig,
+)
+from pdm_tf.degradations.pdm import NOISE_FORMS, PDM, PDMConfig, PDMLatents
 from pdm_tf.degradations.pool import PoolConfig, PoolDegradation
 from pdm_tf.degradations.real_esrgan import RealESRGANConfig, RealESRGANDegradation
 
@@ -46,6 +52,7 @@ __all__ = [
     "FULL_BATCH",
     "BatchShard",
     "DEGRADATIONS",
+    "NOISE_FORMS",
     "PDM",
     "AwgnBlurConfig",
     "AwgnBlurDegradation",
@@ -60,6 +67,7 @@ __all__ = [
     "DegraderConfig",
     "GaussianJpegConfig",
     "GaussianJpegDegradation",
+    "GaussianStart",
     "JPEGModule",
     "JPEGModuleConfig",
     "KernelFacts",
@@ -72,8 +80,11 @@ __all__ = [
     "NoiseModule",
     "NoiseModuleConfig",
     "PDMConfig",
+    "ParametricNoise",
+    "ParametricNoiseConfig",
     "PoolConfig",
     "PoolDegradation",
     "RealESRGANConfig",
     "RealESRGANDegradation",
+    "pdm_config_of",
 ]

@@ -26,6 +26,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pdm_tf.degradations.gaussian_start import GaussianStart
 from pdm_tf.degradations.trunk import GaussianLogits, ResidualTrunk, pointwise_or_conv
 from pdm_tf.models.network import Network, require_choice, require_positive
 
@@ -66,6 +67,8 @@ class KernelModuleConfig:
         do not make it.
       basis: N > 1 makes every kernel a mixture of N learned ones (`KernelMixture`),
         which saves memory where each pixel has its own; 0 (paper) does not.
+      start: for "gaussians", a measured distribution to start at, instead of
+        `initial_sigma_px` and `initial_diversity`; no flag sets it.
     """
 
     kernel_size: int = 21
@@ -84,8 +87,11 @@ class KernelModuleConfig:
     initial_std: float = 0.001
     smoothing_px: float = 1.0
     basis: int = 0
+    start: GaussianStart | None = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.start, dict):  # through JSON or Keras
+            object.__setattr__(self, "start", GaussianStart(**self.start))
         require_positive(
             self, "kernel_size", "latent_channels", "filters", "num_blocks", "conv_size"
         )
@@ -135,6 +141,12 @@ class KernelModuleConfig:
                 "`latent_channels` of KernelModuleConfig must be at least 3 with "
                 f'initial="gaussians". Received: {self.latent_channels}.'
             )
+        if self.start is not None and not (varied and self.takes_latent):
+            raise ValueError(
+                "`start` of KernelModuleConfig is a distribution of Gaussians: it "
+                'needs initial="gaussians" and latent="normal". '
+                f"Received: {self.initial!r} and {self.latent!r}."
+            )
 
     @classmethod
     def paper(cls) -> "KernelModuleConfig":
@@ -164,6 +176,15 @@ class KernelModuleConfig:
     def per_pixel(self) -> bool:
         """Whether each LR pixel has its own kernel."""
         return self.spatial or self.use_image
+
+    @property
+    def radius(self) -> int:
+        """LR pixels that the kernel of a pixel depends on, to each side.
+
+        A trunk has one window at its head and two in each block (`trunk.py`).
+        """
+        reach = self.conv_size // 2 if self.spatial else 0
+        return reach * (1 + 2 * self.num_blocks)
 
     @property
     def takes_latent(self) -> bool:
@@ -325,6 +346,7 @@ class KernelModule(KernelNetwork):
                 config.initial_diversity if config.latent == "normal" else 0.0,
                 self.centre_px,
                 window if config.takes_latent else 1,
+                config.start,
                 dtype="float32",
                 name="gaussians",
             )

@@ -17,7 +17,7 @@ starts with enormous noise; `NoiseModuleConfig.paper()` starts near zero.)
 """
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -47,6 +47,9 @@ class NoiseModuleConfig:
       zero_mean: whether the noise of any given image is symmetric about zero over the
         latents, exactly, for twice the computation; False as in the paper.
     """
+
+    form: ClassVar[str] = "network"
+    level_channels: ClassVar[int] = 0  # no latent that belongs to an image
 
     latent_channels: int = 3
     filters: int = 64
@@ -99,9 +102,18 @@ class NoiseModuleConfig:
             zero_mean=False,
         )
 
+    @property
+    def radius(self) -> int:
+        """LR pixels that the noise of a pixel depends on, to each side."""
+        return self.conv_size // 2 * (1 + 2 * self.num_blocks)
+
+    def make(self, **kwargs: Any) -> "NoiseModule":
+        """The `NoiseModule`, without variables."""
+        return NoiseModule(self, **kwargs)
+
     def build(self, dtype: str = "float32", name: str | None = None) -> "NoiseModule":
         """The network, with its variables."""
-        network = NoiseModule(self, dtype=dtype, name=name)
+        network = self.make(dtype=dtype, name=name)
         network(
             np.zeros([1, 8, 8, self.latent_channels], np.float32)
             if self.latent == "normal"
@@ -115,7 +127,7 @@ class NoiseModuleConfig:
 class NoiseModule(Network):
     """(z_n [B, h, w, f_n], clean_lr [B, h, w, 3]) -> noise [B, h, w, channels].
 
-    z_n is None for latent="zero".
+    z_n is None for latent="zero". There is no z_l, a latent for a whole image.
     """
 
     config_class = NoiseModuleConfig
@@ -142,8 +154,13 @@ class NoiseModule(Network):
         )
 
     def call(
-        self, z_n: tf.Tensor | None, clean_lr: tf.Tensor, training: bool = False
+        self,
+        z_n: tf.Tensor | None,
+        clean_lr: tf.Tensor,
+        z_l: None = None,
+        training: bool = False,
     ) -> tf.Tensor:
+        del z_l
         clean_lr = tf.stop_gradient(clean_lr)
         if not self.config.zero_mean:
             return self._noise(z_n, clean_lr, training)

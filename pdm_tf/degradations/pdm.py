@@ -19,7 +19,8 @@ from pdm_tf.degradations.base import Degradation, Degraded, KernelFacts
 from pdm_tf.degradations.draws import folded
 from pdm_tf.degradations.jpeg_module import JPEGModule, JPEGModuleConfig
 from pdm_tf.degradations.kernel_module import KernelModuleConfig
-from pdm_tf.degradations.noise_module import NoiseModule, NoiseModuleConfig
+from pdm_tf.degradations.noise_module import NoiseModuleConfig
+from pdm_tf.degradations.parametric_noise import ParametricNoiseConfig
 from pdm_tf.models.network import Network, require_choice
 from pdm_tf.ops.blur import (
     BORDERS,
@@ -30,6 +31,7 @@ from pdm_tf.ops.blur import (
     hr_footprint,
 )
 
+NOISE_FORMS = {form.form: form for form in (NoiseModuleConfig, ParametricNoiseConfig)}
 _SAMPLE_MAP = 17  # LR pixels; a map of one would be all border to 3x3 windows
 _SAMPLES_AT_ONCE = 32
 
@@ -41,11 +43,13 @@ class PDMLatents(NamedTuple):
       kernel: z_k [B, 1, 1, f_k] or [B, h, w, f_k].
       noise: z_n [B, h, w, f_n], or None without a noise module.
       quality: z_q [B, f_q], or None without a JPEG module.
+      level: z_l [B, 2], or None without a parametric noise module.
     """
 
     kernel: tf.Tensor | None
     noise: tf.Tensor | None
     quality: tf.Tensor | None = None
+    level: tf.Tensor | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +59,7 @@ class PDMConfig:
     Attributes:
       scale: downsampling factor.
       kernel: settings of netK.
-      noise: settings of netN, or None to model blur alone.
+      noise: settings of netN or of parametric noise, or None to model blur alone.
       grid: sampling grid, "pixel0" or "half_pixel" (see ops.blur).
       border: "valid" (HR comes with a margin of K//2) or "reflect".
       jpeg: settings of the JPEG stage, or None for none.
@@ -63,7 +67,7 @@ class PDMConfig:
 
     scale: int = 4
     kernel: KernelModuleConfig = KernelModuleConfig()
-    noise: NoiseModuleConfig | None = NoiseModuleConfig()
+    noise: NoiseModuleConfig | ParametricNoiseConfig | None = NoiseModuleConfig()
     grid: str = "pixel0"
     border: str = "valid"
     jpeg: JPEGModuleConfig | None = None
@@ -75,8 +79,7 @@ class PDMConfig:
             kernel = {"smoothing_px": 0.0, **self.kernel}
             object.__setattr__(self, "kernel", KernelModuleConfig(**kernel))
         if isinstance(self.noise, dict):
-            noise = {"zero_mean": False, "output_scale": 1.0, **self.noise}
-            object.__setattr__(self, "noise", NoiseModuleConfig(**noise))
+            object.__setattr__(self, "noise", _noise_config(self.noise))
         if isinstance(self.jpeg, dict):
             object.__setattr__(self, "jpeg", JPEGModuleConfig(**self.jpeg))
         require_choice(self, "grid", GRIDS)
@@ -106,17 +109,13 @@ class PDMConfig:
     def context(self) -> int:
         """LR pixels that the convolutions of a `PDM` see to each side.
 
-        A trunk has one window at its head and two in each block (`trunk.py`). The noise
-        module sees the blurred image, hence what the kernel module saw.
+        The noise module sees the blurred image, hence what the kernel module saw.
         """
-        modules = [self.noise] if self.noise is not None else []
-        modules += [self.kernel] if self.kernel.spatial else []
+        noise = 0 if self.noise is None else self.noise.radius
         # JPEG needs whole blocks, and one beyond for the triangle upsampling of chroma.
         # Windows begin at multiples of 16, where blocks of either size do.
         blocks = 16 if self.jpeg is not None and self.jpeg.subsampling == "420" else 0
-        return blocks + sum(
-            module.conv_size // 2 * (1 + 2 * module.num_blocks) for module in modules
-        )
+        return blocks + noise + self.kernel.radius
 
     def build(self, dtype: str = "float32", name: str | None = None) -> "PDM":
         """The `PDM`, with its variables."""
@@ -132,7 +131,7 @@ class PDMConfig:
 
 @keras.saving.register_keras_serializable("pdm_tf")
 class PDM(Network, Degradation):
-    """(hr [B, H, W, 3], z_k, z_n, z_q) -> Degraded; the latents are `PDMLatents`."""
+    """(hr [B, H, W, 3], z_k, z_n, z_q, z_l) -> Degraded; see `PDMLatents`."""
 
     config_class = PDMConfig
     role = "degradation"
@@ -146,8 +145,8 @@ class PDM(Network, Degradation):
         )
         self.noise_module = None
         if config.noise is not None:
-            self.noise_module = NoiseModule(
-                config.noise, dtype=self.layer_dtype, name="noise_module"
+            self.noise_module = config.noise.make(
+                dtype=self.layer_dtype, name="noise_module"
             )
         self.jpeg_module = None
         if config.jpeg is not None:
@@ -159,13 +158,14 @@ class PDM(Network, Degradation):
         z_k: tf.Tensor | None,
         z_n: tf.Tensor | None = None,
         z_q: tf.Tensor | None = None,
+        z_l: tf.Tensor | None = None,
         training: bool = False,
         border: str | None = None,
     ) -> Degraded:
         clean_lr, kernel = self._blurred(hr, z_k, training, border)
         lr, noise, quality = clean_lr, None, None
         if self.noise_module is not None:
-            noise = self.noise_module(z_n, clean_lr, training=training)
+            noise = self.noise_module(z_n, clean_lr, z_l, training=training)
             lr = clean_lr + noise
         if self.jpeg_module is not None:
             lr, quality = self.jpeg_module(z_q, lr, training=training)
@@ -245,9 +245,10 @@ class PDM(Network, Degradation):
           seed: [2] integers.
 
         Returns:
-          z_k, z_n, z_q: zero where the config says so, None where there is no module.
+          z_k, z_n, z_q, z_l: zero where the config says so, None where there is no
+          module that takes it.
         """
-        z_k = z_n = z_q = None
+        z_k = z_n = z_q = z_l = None
         shape = self.kernel_module.latent_shape(batch, height, width)
         if shape:
             z_k = _normal(shape, seed, 0, self.config.kernel.latent)
@@ -255,10 +256,12 @@ class PDM(Network, Degradation):
             shape = self.noise_module.latent_shape(batch, height, width)
             if shape:
                 z_n = _normal(shape, seed, 1)
+            if channels := self.config.noise.level_channels:
+                z_l = _normal([batch, channels], seed, 3)
         if self.jpeg_module is not None:
             shape = self.jpeg_module.latent_shape(batch)
             z_q = _normal(shape, seed, 2, self.config.jpeg.latent)
-        return PDMLatents(z_k, z_n, z_q)
+        return PDMLatents(z_k, z_n, z_q, z_l)
 
     def kernels(
         self, z_k: tf.Tensor | None, hr: tf.Tensor | None, training: bool = False
@@ -331,6 +334,13 @@ class PDM(Network, Degradation):
 def _mixed(made: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
     """Weights [B, h, w, N] and basis [N, K*K] -> kernels [B, h, w, K*K]."""
     return tf.tensordot(*made, axes=1)
+
+
+def _noise_config(stored: dict[str, Any]) -> NoiseModuleConfig | ParametricNoiseConfig:
+    """The settings of either form, of their fields; only the parametric has levels."""
+    if "log_mean" in stored:
+        return ParametricNoiseConfig(**stored)
+    return NoiseModuleConfig(**{"zero_mean": False, "output_scale": 1.0, **stored})
 
 
 def _normal(

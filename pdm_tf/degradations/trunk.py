@@ -6,6 +6,7 @@ layers, which do the same sums on the last axis and are faster on the 1x1 maps o
 spatially invariant kernel module.
 """
 
+import dataclasses
 import math
 from typing import Any
 
@@ -13,13 +14,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pdm_tf.degradations.gaussian_start import GaussianStart
 from pdm_tf.models.layers import batch_norm, conv, fan_in_uniform
 
 # The covariance's three coordinates are this many times a Dense layer's output, so that
 # Adam, whose steps have the size of the learning rate, moves them this much faster than
 # single taps: the overall width should settle before details do.
 _COVARIANCE_GAIN = 3.0
-_LEAST_SIGMA_PX = 0.4
+LEAST_SIGMA_PX = 0.4
 
 
 def pointwise_or_conv(
@@ -131,6 +133,8 @@ class GaussianLogits(keras.layers.Layer):
         its places start with the same weights, 1 / window of those of a single one, so
         away from the border every pixel's distribution is that of window 1, and
         neighbours are correlated.
+      start: distribution of the three at the start, instead of `sigma_px` and
+        `diversity`.
     """
 
     def __init__(
@@ -140,9 +144,13 @@ class GaussianLogits(keras.layers.Layer):
         diversity: float,
         centre_px: float,
         window: int = 1,
+        start: GaussianStart | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if isinstance(start, dict):
+            start = GaussianStart(**start)
+        self._start = start
         self.settings = {
             "kernel_size": kernel_size,
             "sigma_px": sigma_px,
@@ -158,17 +166,21 @@ class GaussianLogits(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         window, diversity = self.settings["window"], self.settings["diversity"]
+        mean = np.asarray([2.0 * math.log(self.settings["sigma_px"]), 0.0, 0.0])
+        root = diversity * np.eye(3)
+        if self._start is not None:
+            mean = np.asarray(self._start.mean)
+            root = np.linalg.cholesky(np.asarray(self._start.covariance))
         start = np.zeros([input_shape[-1], 3], np.float32)
-        if diversity:
-            start[:3] = diversity / _COVARIANCE_GAIN / window * np.eye(3)
+        if root.any():  # one latent channel each
+            start[:3] = root.T / _COVARIANCE_GAIN / window
         if window > 1:
             start = np.tile(start, [window, window, 1, 1])
-        size = 2.0 * math.log(self.settings["sigma_px"]) / _COVARIANCE_GAIN
         self.to_covariance = pointwise_or_conv(
             3,
             window,
             kernel_initializer=keras.initializers.Constant(start),
-            bias_initializer=keras.initializers.Constant([size, 0.0, 0.0]),
+            bias_initializer=keras.initializers.Constant(mean / _COVARIANCE_GAIN),
             dtype="float32",
             name="to_covariance",
         )
@@ -182,7 +194,7 @@ class GaussianLogits(keras.layers.Layer):
         r = tf.sqrt(tf.square(d1) + tf.square(d2) + 1e-6)
         # exp(S) of the symmetric S above is even * I + odd * (d1, d2); the floor keeps
         # kernels from shrinking into a delta, where softmax passes no gradient back.
-        floor, size = _LEAST_SIGMA_PX**2, tf.exp(m)
+        floor, size = LEAST_SIGMA_PX**2, tf.exp(m)
         even = size * tf.cosh(r) + floor
         odd = size * tf.sinh(r) / r
         # even^2 - (odd * r)^2 without the difference of two large numbers, which costs
@@ -191,5 +203,16 @@ class GaussianLogits(keras.layers.Layer):
         inverse = tf.concat([even, -odd * d1, -odd * d2], -1) / determinant
         return -0.5 * tf.tensordot(inverse, tf.constant(self._forms), axes=1)
 
+    def distribution(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Mean [3] and covariance [3, 3] of (m, d1, d2) over z_k ~ N(0, I), exactly.
+
+        Differentiable with respect to the layer's weights.
+        """
+        weights = tf.reshape(self.to_covariance.kernel, [-1, 3])
+        mean = _COVARIANCE_GAIN * tf.convert_to_tensor(self.to_covariance.bias)
+        covariance = tf.matmul(weights, weights, transpose_a=True)
+        return mean, _COVARIANCE_GAIN**2 * covariance
+
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), **self.settings}
+        start = None if self._start is None else dataclasses.asdict(self._start)
+        return {**super().get_config(), **self.settings, "start": start}

@@ -165,7 +165,7 @@ def test_a_smoothed_tap_takes_its_neighbours_along():
 
 
 # Added to every covariance, so that kernels do not shrink into a delta.
-FLOOR = trunk._LEAST_SIGMA_PX**2 * np.eye(2)
+FLOOR = trunk.LEAST_SIGMA_PX**2 * np.eye(2)
 GAUSSIANS = dict(initial="gaussians", initial_std=0.0, kernel_size=9)
 
 

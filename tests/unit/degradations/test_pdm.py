@@ -106,7 +106,7 @@ def test_latents_are_a_function_of_the_seed():
 def test_latents_of_kernel_and_noise_are_independent_and_standard_normal():
     kernel = dataclasses.replace(KERNEL, latent_channels=3, spatial=True)
     pdm = make(kernel=kernel)
-    z_k, z_n, _ = pdm.draw(2, 40, 40, tf.constant([3, 4]))
+    z_k, z_n, *_ = pdm.draw(2, 40, 40, tf.constant([3, 4]))
     assert z_k.shape == z_n.shape == (2, 40, 40, 3)
     correlation = np.corrcoef(np.ravel(z_k), np.ravel(z_n))[0, 1]
     assert abs(correlation) < 0.05  # 1 / sqrt(9600) = 0.01
