@@ -134,7 +134,7 @@ def image_size(path: PathLike) -> tuple[int, int]:
         file.seek(0)
         with pillow_reasons(path), Image.open(file, formats=_FORMATS) as image:
             width, height = image.size
-            turned = _orientation(image) >= 5
+            turned = orientation_of(image) >= 5
             return (width, height) if turned else (height, width)
 
 
@@ -175,6 +175,19 @@ def to_u8(image: np.ndarray) -> np.ndarray:
 def to_float(image_u8: np.ndarray) -> np.ndarray:
     """uint8 to float32 in [0, 1]: the float32 nearest to v / 255."""
     return image_u8.astype(np.float32) / np.float32(255.0)
+
+
+def orientation_of(image: Image.Image) -> int:
+    """Returns the EXIF orientation 1..8 that an opened image says before its pixels."""
+    if image.format == "PNG" and not (
+        {"exif", "Raw profile type exif"} & image.info.keys()
+    ):
+        return 1  # asking Pillow for EXIF would decode the whole file
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except DAMAGE:
+        return 1  # the pixels are fine; viewers ignore broken EXIF too
+    return value if value in range(1, 9) else 1
 
 
 def _encoded(rgb_u8: np.ndarray, **settings: Any) -> bytes:
@@ -222,7 +235,7 @@ def _decode(data: bytes, name: PathLike) -> np.ndarray:
                 colour, opaque = _vips_pixels(header)
         else:
             colour, opaque = _pillow_pixels(image, name)
-        return _finished(colour, opaque, _orientation(image), name)
+        return _finished(colour, opaque, orientation_of(image), name)
 
 
 def _kind_of(head: bytes, name: PathLike) -> str:
@@ -276,19 +289,6 @@ def _finished(
         colour = colour[..., None]
     rgb_u8 = np.broadcast_to(colour, (*colour.shape[:2], 3))
     return np.ascontiguousarray(_upright(rgb_u8, orientation))
-
-
-def _orientation(image: Image.Image) -> int:
-    """Returns the EXIF orientation 1..8, from the data before the pixels."""
-    if image.format == "PNG" and not (
-        {"exif", "Raw profile type exif"} & image.info.keys()
-    ):
-        return 1  # asking Pillow for EXIF would decode the whole file
-    try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except DAMAGE:
-        return 1  # the pixels are fine; viewers ignore broken EXIF too
-    return value if value in range(1, 9) else 1
 
 
 def _upright(image: np.ndarray, orientation: int) -> np.ndarray:

@@ -112,12 +112,14 @@ class JpegMeasure:
       offset: (y, x) of its grid of blocks in the photograph, each 0..7.
       source: "header" (the file says so), "comb" (found in the pixels), "learned" (a
         guess of the regressor), "" (no traces, which is not the same as none).
+      note: what `quality` and `subsampling` cannot say, a phrase; "" for nothing.
     """
 
     quality: int = 0
     subsampling: str = ""
     offset: tuple[int, int] = (0, 0)
     source: Literal["header", "comb", "learned", ""] = ""
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,8 +22,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pdm_tf.core.jpeg_tables import SUBSAMPLINGS
 from pdm_tf.models.network import Network, require_choice, require_positive
-from pdm_tf.ops.jpeg import SUBSAMPLINGS, grid_period, jpeg
+from pdm_tf.ops.jpeg import grid_period, jpeg
 from pdm_tf.ops.quantise import round_half_up
 
 # v is this many times the layers' output, so that Adam, whose steps have the size of

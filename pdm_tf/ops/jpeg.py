@@ -34,6 +34,7 @@ becomes smoother (measured: docs/decisions/0026-jpeg.md).
 import numpy as np
 import tensorflow as tf
 
+from pdm_tf.core.jpeg_tables import CHROMINANCE, LUMINANCE, SUBSAMPLINGS
 from pdm_tf.ops.quantise import (
     quantise_8bit,
     round_down,
@@ -42,38 +43,6 @@ from pdm_tf.ops.quantise import (
 )
 
 Planes = tuple[tf.Tensor, tf.Tensor, tf.Tensor]
-
-SUBSAMPLINGS = ("444", "420")
-
-# Annex K of ITU-T T.81, tables K.1 and K.2, row-major.
-# fmt: off
-LUMINANCE = np.array(
-    [
-        16, 11, 10, 16, 24, 40, 51, 61,
-        12, 12, 14, 19, 26, 58, 60, 55,
-        14, 13, 16, 24, 40, 57, 69, 56,
-        14, 17, 22, 29, 51, 87, 80, 62,
-        18, 22, 37, 56, 68, 109, 103, 77,
-        24, 35, 55, 64, 81, 104, 113, 92,
-        49, 64, 78, 87, 103, 121, 120, 101,
-        72, 92, 95, 98, 112, 100, 103, 99,
-    ],
-    np.float32,
-)
-CHROMINANCE = np.array(
-    [
-        17, 18, 24, 47, 99, 99, 99, 99,
-        18, 21, 26, 66, 99, 99, 99, 99,
-        24, 26, 56, 99, 99, 99, 99, 99,
-        47, 66, 99, 99, 99, 99, 99, 99,
-        99, 99, 99, 99, 99, 99, 99, 99,
-        99, 99, 99, 99, 99, 99, 99, 99,
-        99, 99, 99, 99, 99, 99, 99, 99,
-        99, 99, 99, 99, 99, 99, 99, 99,
-    ],
-    np.float32,
-)
-# fmt: on
 
 SIDE = 8
 # The DCT in libjpeg's factors: 2^13 sqrt(8) times the orthonormal matrix, in whole

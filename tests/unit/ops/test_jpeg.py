@@ -8,15 +8,9 @@ import tensorflow as tf
 from PIL import Image
 
 from pdm_tf.core.images import list_images, read_rgb_u8
+from pdm_tf.core.jpeg_tables import CHROMINANCE, LUMINANCE, SUBSAMPLINGS
 from pdm_tf.ops import jpeg as jpeg_ops
-from pdm_tf.ops.jpeg import (
-    CHROMINANCE,
-    LUMINANCE,
-    SUBSAMPLINGS,
-    grid_period,
-    jpeg,
-    quantisation_table,
-)
+from pdm_tf.ops.jpeg import grid_period, jpeg, quantisation_table
 from pdm_tf.samples import PHOTOS_FOR_HR
 from tests.oracles import jpeg_oracle
 
