@@ -46,9 +46,9 @@ _TARGETS = 8
 _QUALITY_UNIT = 50.0
 # Of photographs to learn on, LR pixels.
 _SIDES = (48, 96)
-_MARGIN_SIDES = 1.0
 _UNKNOWN_SHARE = 0.5
 _LARGEST_INPUT = 6.0
+_LEAST_VARIANCE = 0.01  # of a direction of normalised inputs
 _FORMAT = 1
 # 90 % of the squares of a normal vector of three, divided by its covariance, are below.
 _CHI2_90 = 6.251388631170325
@@ -79,8 +79,8 @@ class RegressorSettings:
 
     samples: int = 10_000
     held_out_samples: int = 1_000
-    epochs: int = 12
-    batch: int = 128
+    epochs: int = 24
+    batch: int = 64
     threads: int = 2
     ensemble: EnsembleSettings = EnsembleSettings()
 
@@ -165,17 +165,17 @@ class KernelRegressor:
 
     def _predict(self, rows: np.ndarray, qualities: np.ndarray) -> Prediction:
         """From `_inputs_of` [N, FEATURES + 1]; means over the four symmetries."""
-        outputs = []
-        for order in SYMMETRIES:
-            moved = np.concatenate([rows[:, order], rows[:, FEATURES:]], axis=1)
-            inputs = _normalised(moved, self.centre, self.spread)
-            inputs = np.concatenate([inputs, _quality_inputs(qualities)], axis=1)
-            said = mlp_ensemble.forward(self.weights, inputs.astype(np.float32))
-            outputs.append(mlp_ensemble.distribution(said, _TARGETS, _BLOCK))
+        inputs = _normalised(_moved(rows), self.centre, self.spread)
+        known = np.tile(_quality_inputs(qualities), (len(SYMMETRIES), 1))
+        said = mlp_ensemble.forward(
+            self.weights, np.concatenate([inputs, known], axis=1, dtype=np.float32)
+        )
+        found = mlp_ensemble.distribution(said, _TARGETS, _BLOCK)
+        positions = (len(SYMMETRIES), len(rows))
         signs = SYMMETRY_SIGNS[:, None]
-        means = np.stack([x.mean for x in outputs])
+        means = found.mean.reshape(*positions, _TARGETS)
         theta = means[..., :_BLOCK] * signs
-        within = np.stack([x.covariance for x in outputs])
+        within = found.covariance.reshape(*positions, _BLOCK, _BLOCK)
         within = within * signs[..., :, None] * signs[..., None, :]
         mean, others = theta.mean(0), means.mean(0)
         apart = theta - mean
@@ -432,16 +432,16 @@ def _learn(
     after_epoch: Callable[[], None],
 ) -> KernelRegressor:
     """Trains the networks and keeps those of the best epoch on held-out samples."""
-    # The same for a photograph and its mirrored ones.
-    moved = np.concatenate([train.inputs[:, order] for order in SYMMETRIES])
-    centre = np.append(moved.mean(0), train.inputs[:, FEATURES:].mean(0))
-    spread = np.append(moved.std(0), train.inputs[:, FEATURES:].std(0)) + 1e-3
-    centre, spread = centre.astype(np.float32), spread.astype(np.float32)
+    # Over all positions of the photographs, so that they commute with a reordering.
+    moved = _moved(train.inputs)
+    centre, spread = moved.mean(0), moved.std(0) + np.float32(1e-3)
+    evening = _evening(_normalised(moved, centre, spread))
+    del moved
     random = np.random.default_rng(stream_seed(seed, "regressor/networks"))
     weights = mlp_ensemble.first_weights(
         train.inputs.shape[1] + 3, _TARGETS, _BLOCK, settings.ensemble, random
     )
-    inputs = _normalised(train.inputs, centre, spread)
+    inputs = _normalised(train.inputs, centre, spread) @ evening
 
     def epoch(
         random: np.random.Generator,
@@ -455,6 +455,7 @@ def _learn(
         weights, _BLOCK, settings.ensemble, settings.epochs, epoch, steps, random
     ):
         kept = {name: value.copy() for name, value in trained.items()}
+        kept["w0"][:, : len(evening)] = evening @ kept["w0"][:, : len(evening)]
         regressor = KernelRegressor(scale, kept, centre, spread, 1.0, facts)
         said = regressor._predict(held_out.inputs, unknown)
         losses.append(_kernel_loss(said, held_out.targets))
@@ -467,6 +468,26 @@ def _learn(
     widening = float(np.quantile(_squares(said, held_out.targets), 0.9) / _CHI2_90)
     facts = {**facts, "losses": losses, **errors_of(said, held_out.targets)}
     return dataclasses.replace(best, widening=widening, facts=facts)
+
+
+def _moved(inputs: np.ndarray) -> np.ndarray:
+    """[N, FEATURES + 1] -> [4 N, FEATURES + 1]: of the photographs' four positions."""
+    rest = inputs[:, FEATURES:]
+    return np.concatenate(
+        [np.concatenate([inputs[:, order], rest], axis=1) for order in SYMMETRIES]
+    )
+
+
+def _evening(inputs: np.ndarray) -> np.ndarray:
+    """[F, F] that takes half of the correlation out of normalised inputs.
+
+    Neighbouring frequencies say almost the same, and what tells noise from detail is in
+    small differences, which gradient descent finds late. The covariance's power -1/2
+    would make all directions equal and amplify what is chance; -1/4 learns best.
+    """
+    values, vectors = np.linalg.eigh(np.cov(inputs.T, dtype=np.float64))
+    gains = (values.clip(0.0) + _LEAST_VARIANCE) ** -0.25
+    return ((vectors * gains) @ vectors.T).astype(np.float32)
 
 
 def _batches(

@@ -43,9 +43,9 @@ class EnsembleSettings:
 
     members: int = 4
     hidden: tuple[int, int] = (256, 128)
-    dropout: float = 0.3
-    rate: float = 1.5e-3
-    weight_decay: float = 0.05
+    dropout: float = 0.15
+    rate: float = 4e-3
+    weight_decay: float = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
