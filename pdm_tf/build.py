@@ -29,6 +29,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.geometry import ASSUMED_GRID
 from pdm_tf.core.progress import ProgressBar
 from pdm_tf.core.seeds import stream_seed
+from pdm_tf.data.hold_out import held_out
 from pdm_tf.data.pairs import load_pairs
 from pdm_tf.data.pipeline import (
     Batching,
@@ -36,7 +37,7 @@ from pdm_tf.data.pipeline import (
     make_pair_batches,
     open_pairs,
 )
-from pdm_tf.data.sources import check_unpaired, open_source
+from pdm_tf.data.sources import check_unpaired, list_entries, open_source
 from pdm_tf.degradations import DEGRADATIONS, Degradation
 from pdm_tf.evaluation.validation import Validator
 from pdm_tf.methods import METHODS
@@ -117,7 +118,7 @@ def build_method(config: TrainConfig, remark: Remark = lambda line: None) -> Met
     Raises:
       UserError: a name or setting is unknown, or given networks do not fit.
     """
-    method, settings = _method_of(config)
+    method, settings = method_of(config)
     # Initial weights are a function of the seed like everything else.
     keras.utils.set_random_seed(stream_seed(config.seed, "initial weights")[0])
     _check_streams(config, method.streams(settings))
@@ -132,8 +133,12 @@ def build_method(config: TrainConfig, remark: Remark = lambda line: None) -> Met
     )
 
 
-def _method_of(config: TrainConfig) -> tuple[type[Method], Any]:
-    """Looks up the method, and makes its settings."""
+def method_of(config: TrainConfig) -> tuple[type[Method], Any]:
+    """Looks up the method, and makes its settings.
+
+    Raises:
+      UserError: the method, or a setting of it, is unknown.
+    """
     method = lookup(METHODS, config.method, "--method")
     base = method.config_class()
     if config.preset == "paper" and hasattr(base, "paper"):
@@ -147,7 +152,7 @@ def folders_read(config: TrainConfig) -> set[str]:
     Raises:
       UserError: the method, or a setting of it, is unknown.
     """
-    method, settings = _method_of(config)
+    method, settings = method_of(config)
     return {
         STREAMS[stream][0]
         for stream, need in method.streams(settings).items()
@@ -193,9 +198,15 @@ def _unpaired_batches(
     with ProgressBar(*_LOADING, config.progress, delay=1.0, leave=False) as bar:
         for name, patch in method.patches.items():  # first come, first cached
             flag, _ = STREAMS[name]
+            entries = None
+            if name == "real_lr" and config.lr_held_out:
+                entries = list_entries(config.lr_dir)
+                kept_out = held_out([x.name for x in entries], config.lr_held_out)
+                entries = [x for x in entries if x.name not in kept_out]
             sources[name] = open_source(
                 getattr(config, flag),
                 patch=patch,
+                entries=entries,
                 cache_mb=cache_mb,
                 label=f"--{flag}",
                 on_progress=bar.update,

@@ -6,6 +6,7 @@ use for are errors.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -160,6 +161,32 @@ def refuse_flags_of_absent_parts(
     for name, why in reasons.items():
         flags = ROLE_FLAGS.get(name, RoleFlags()).all
         _refuse(config, why.reason, *(flag for flag in flags if flag not in used))
+
+
+def without_flags_of(
+    config: TrainConfig, roles: Mapping[str, Role | NotNeeded], given: Sequence[str]
+) -> TrainConfig:
+    """Takes out of a run's flags what has no meaning for a run derived from it.
+
+    Args:
+      config: of the first run.
+      roles: parts of the method of the derived run.
+      given: those of the parts that come from a bundle, which brings its settings.
+
+    Returns:
+      The flags, those of absent parts and the settings of given ones as if they had
+      not been said.
+    """
+    needed = {name for name, role in roles.items() if isinstance(role, Role)}
+    new = needed - set(given)
+    kept = {flag for name in new for flag in ROLE_FLAGS.get(name, RoleFlags()).all}
+    known = {flag for flags in ROLE_FLAGS.values() for flag in flags.all}
+    defaults = {field.name: field.default for field in dataclasses.fields(config)}
+    changes = {name: defaults[name] for name in known - kept}
+    for flag in ("net", "net_arg", "init"):
+        texts = getattr(config, flag)
+        changes[flag] = tuple(x for x in texts if re.split("[.:]", x)[0] in new)
+    return dataclasses.replace(config, **changes)
 
 
 def _refuse(config: TrainConfig, what: str, *names: str) -> None:

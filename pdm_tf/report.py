@@ -5,16 +5,17 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pdm_tf import samples
 from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
 from pdm_tf.core.checks import check_flags, check_pairs, check_seed
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import write_text_atomic
+from pdm_tf.core.files import read_json, write_text_atomic
 from pdm_tf.core.images import list_images
 from pdm_tf.core.quiet import quiet_start
+from pdm_tf.core.source_estimate import SourceEstimate
 from pdm_tf.evaluation.opened_run import OpenedRun, open_run, read_kernels
 from pdm_tf.reporting.run_page import FILE, RunPage
 
@@ -102,6 +103,7 @@ SPEC = ProgramSpec(
     ),
 )
 
+ESTIMATE_FILE = "estimate.json"
 _SAMPLES = "the project's sample photographs"
 
 
@@ -193,7 +195,7 @@ def write_report(
         found = degradation_findings(
             run.degradation, hr, real_lr, true_kernels, config.seed
         )
-        page.add_degradation(**found._asdict())
+        page.add_degradation(**found._asdict(), **_measured_before(run))
     if run.sr is not None:
         _add_sr(page, config, run, real_lr, say)
     if config.true_kernels:
@@ -205,6 +207,17 @@ def write_report(
     if config.figures:
         page.save_figures(Path(config.figures))
     return Written(path, verdict.headline, tuple(page.left_out))
+
+
+def _measured_before(run: OpenedRun) -> dict[str, Any]:
+    """What the run measured of its source before training, for the page."""
+    if run.run is None or not run.run.decision.is_file():
+        return {}
+    stored = read_json(run.run.estimate / ESTIMATE_FILE)
+    return {
+        "estimate": SourceEstimate.from_json(stored),
+        "decision": read_json(run.run.decision),
+    }
 
 
 def _photographs(

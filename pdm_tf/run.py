@@ -5,6 +5,9 @@ log.txt metrics.jsonl            what was printed; every logged number
 tensorboard/ previews/           scalars and pictures; the same pictures as PNG
 checkpoints/ bundles/<name>/     to go on; to use
 report.html                      what was learned, for people (reporting/)
+estimate/ refine/                what was measured of the source before training; a run
+                                 of its own that refined it, with decision.json, which
+                                 of the two was kept (source_first/)
 lock                             held by the process that trains here
 log_worker1.txt ...              of the other workers, when there are several
 
@@ -38,6 +41,9 @@ PREVIEWS = "previews"
 CHECKPOINTS = "checkpoints"
 BUNDLES = "bundles"
 LOCK = "lock"
+ESTIMATE = "estimate"
+REFINEMENT = "refine"
+DECISION = "decision.json"
 # In every bundle, wherever it lies.
 BUNDLE_INDEX = "bundle.json"
 
@@ -93,6 +99,21 @@ class Run:
     def report(self) -> Path:
         """Path of its report.html, which may not exist."""
         return self.root / REPORT
+
+    @property
+    def estimate(self) -> Path:
+        """Folder of what was measured of the source, which may not exist."""
+        return self.root / ESTIMATE
+
+    @property
+    def refinement(self) -> "Run":
+        """The run that refined the estimate, which may not exist."""
+        return Run(self.root / REFINEMENT)
+
+    @property
+    def decision(self) -> Path:
+        """Which of the two was kept: path of a JSON file, which may not exist."""
+        return self.root / REFINEMENT / DECISION
 
     @property
     def checkpoint_steps(self) -> list[int]:

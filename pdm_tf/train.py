@@ -1,7 +1,8 @@
 """Trains a super-resolution network: `python -m pdm_tf.train --help`.
 
 Flags -> config -> devices -> run folder -> `build.py` -> the loop -> exit code
-(`cli/program.py`).
+(`cli/program.py`); with an estimate of the source the stages of `source_first` come
+between the folder and `build.py`.
 """
 
 import sys
@@ -19,6 +20,7 @@ from pdm_tf.train_config import TrainConfig, changed_on_resume
 if TYPE_CHECKING:
     import tensorflow as tf
 
+    from pdm_tf.training.replicas import Replicas
     from pdm_tf.training.run_folder import RunFolder
     from pdm_tf.training.signals import GracefulStop
     from pdm_tf.training.step_function import StepFunction
@@ -45,14 +47,8 @@ _SHOWN = 5  # skipped files named on the screen; log.txt has all
 def main(config: TrainConfig) -> int:
     """Runs or resumes the training that `config` describes; returns the exit code."""
     with quiet_start():
-        from pdm_tf import build
-        from pdm_tf.training.nan_monitor import NonFiniteLossError
-        from pdm_tf.training.replicas import (
-            WorkerLostError,
-            cluster_from_environment,
-            find_replicas,
-        )
-        from pdm_tf.training.signals import GracefulStop
+        from pdm_tf import build  # noqa: F401 - what it prints while it loads
+        from pdm_tf.training.replicas import cluster_from_environment, find_replicas
 
         worker, workers = cluster_from_environment()
         if workers > 1:
@@ -68,37 +64,63 @@ def main(config: TrainConfig) -> int:
             if not Run(run.root).report.exists():
                 _report(config, run)
             return program.OK
-        setup = build.build_training(config, replicas)
-        _show_remarks(run, setup.remarks, setup.skipped)
-        try:
-            with GracefulStop() as stop:
-                trainer = make_trainer(
-                    config,
-                    run,
-                    build.compiled_step(setup.method, config, replicas),
-                    setup.make_batches,
-                    stop,
-                    validate=setup.validate,
-                    save_bundles=build.bundle_saver(config, run.bundles, setup.grid),
-                )
-                outcome = trainer.run()
-        except NonFiniteLossError as error:
-            message = f"error: {error} {_advice(run.checkpoints)}"
-            run.log(message)
-            print(message, file=sys.stderr)
-            return program.NON_FINITE_LOSS
-        except WorkerLostError as error:
-            message = (
-                f"error: {error}. What was saved is intact: start all workers again, "
-                "and training goes on from the last checkpoint."
+        wanted = config
+        if config.estimate != "off":
+            from pdm_tf.source_first.stages import prepare
+
+            def train_apart(stage: TrainConfig) -> int:
+                with open_run_folder(stage) as folder:
+                    return _train(stage, folder, replicas)
+
+            prepared = prepare(
+                config, run.start_step, train_apart, _sayer(run), workers
             )
-            run.log(message)
-            print(message, file=sys.stderr, flush=True)
-            return program.INTERRUPTED
-        if outcome.interrupted:
-            return program.INTERRUPTED
-        _report(config, run)
-    return program.OK
+            if prepared.code != program.OK:
+                return prepared.code
+            wanted = prepared.config
+        code = _train(wanted, run, replicas)
+        if code == program.OK:
+            _report(config, run)
+    return code
+
+
+def _train(config: TrainConfig, run: "RunFolder", replicas: "Replicas") -> int:
+    """Trains as far as the folder lacks it; returns the exit code."""
+    from pdm_tf import build
+    from pdm_tf.training.nan_monitor import NonFiniteLossError
+    from pdm_tf.training.replicas import WorkerLostError
+    from pdm_tf.training.signals import GracefulStop
+
+    if run.is_finished(config.steps):
+        return program.OK
+    setup = build.build_training(config, replicas)
+    _show_remarks(run, setup.remarks, setup.skipped)
+    try:
+        with GracefulStop() as stop:
+            trainer = make_trainer(
+                config,
+                run,
+                build.compiled_step(setup.method, config, replicas),
+                setup.make_batches,
+                stop,
+                validate=setup.validate,
+                save_bundles=build.bundle_saver(config, run.bundles, setup.grid),
+            )
+            outcome = trainer.run()
+    except NonFiniteLossError as error:
+        message = f"error: {error} {_advice(run.checkpoints)}"
+        run.log(message)
+        print(message, file=sys.stderr)
+        return program.NON_FINITE_LOSS
+    except WorkerLostError as error:
+        message = (
+            f"error: {error}. What was saved is intact: start all workers again, "
+            "and training goes on from the last checkpoint."
+        )
+        run.log(message)
+        print(message, file=sys.stderr, flush=True)
+        return program.INTERRUPTED
+    return program.INTERRUPTED if outcome.interrupted else program.OK
 
 
 def open_run_folder(config: TrainConfig, worker: int = 0) -> "RunFolder":
@@ -184,11 +206,17 @@ def _report(config: TrainConfig, run: "RunFolder") -> None:
         return
     from pdm_tf.report import report_on_run  # loads all drawing code: only on request
 
+    report_on_run(run.root, _sayer(run))
+
+
+def _sayer(run: "RunFolder") -> Callable[[str], None]:
+    """Prints and logs lines."""
+
     def say(line: str) -> None:
         run.log(line)
         print(line, flush=True)
 
-    report_on_run(run.root, say)
+    return say
 
 
 def _advice(checkpoints: Path) -> str:

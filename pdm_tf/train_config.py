@@ -39,6 +39,12 @@ class TrainConfig:
         "not show the same scenes as --hr_dir. The method `supervised` takes their "
         "partners from here, or makes them by bicubic downsampling when it is empty.",
     )
+    lr_held_out: int = flag(
+        0,
+        "Keep one in so many photographs of --lr_dir, chosen by a hash of their names, "
+        "out of training, to test on what was learned; 0: none.",
+        at_least=0,
+    )
     val_hr_dir: str = flag(
         "",
         "Paired photographs for validation, high resolution; empty: no validation.",
@@ -187,6 +193,24 @@ class TrainConfig:
         "PART:LOCATION, the bundle or run folder that a part starts from; "
         "--init=sr:runs/a is --init_sr=runs/a.",
     )
+    estimate: Literal["auto", "on", "off"] = flag(
+        "off",
+        "Measure the source first: estimate blur, noise and JPEG of the photographs in "
+        "--lr_dir (minutes, into estimate/ of the run folder), refine that where there "
+        "are photographs enough (refine/), and train the SR network on the better of "
+        "the two. `auto`: where --method learns the degradation in its default form "
+        "together with the SR network; `off`: learn it from a start that knows "
+        "nothing of --lr_dir.",
+        section="Measuring the source",
+    )
+    estimate_arg: tuple[str, ...] = flag(
+        (), "A setting of the estimate, e.g. samples=20000 to train it on more."
+    )
+    refine_steps: int = flag(
+        2_000,
+        "Steps of refining the estimate against the photographs; 0: keep it as it is.",
+        at_least=0,
+    )
     batch_size: int = flag(32, "Patches per step.", section="Optimisation", at_least=1)
     lr_patch: int = flag(
         32,
@@ -303,6 +327,7 @@ class TrainConfig:
             self.batch_size % self.accumulate == 0,
             f"must be a multiple of --accumulate, {self.accumulate}",
         )
+        self._require("lr_held_out", self.lr_held_out != 1, "must be 0, or 2 or more")
         self._require("lr_decay", 0 < self.lr_decay <= 1, "must be in (0, 1]")
         self._require("ema_decay", 0 <= self.ema_decay < 1, "must be in [0, 1)")
         self._require("seed", self.seed < 2**63, "must fit in 63 bits")
@@ -328,14 +353,29 @@ class TrainConfig:
 def changed_on_resume(old: TrainConfig, new: TrainConfig) -> dict[str, tuple]:
     """Returns name -> (old, new) of the fields that differ and alter the run's meaning.
 
-    Two spellings of one path ("photos/hr", "./photos/hr/") are the same.
+    Two spellings of one path ("photos/hr", "./photos/hr/") are the same, and so are the
+    places of a network that was moved together with the run's folder.
     """
     return {
         field.name: (getattr(old, field.name), getattr(new, field.name))
         for field in dataclasses.fields(TrainConfig)
         if not field.metadata.get("free_on_resume")
         and _meaning(old, field.name) != _meaning(new, field.name)
+        and not _moved_along(old, new, field.name)
     }
+
+
+def _moved_along(old: TrainConfig, new: TrainConfig, name: str) -> bool:
+    """Whether a network lies where it lay, seen from the run's folder."""
+    if not name.startswith("init_"):
+        return False
+    first, second = (
+        os.path.relpath(os.path.realpath(value), os.path.realpath(config.run_dir))
+        if (value := getattr(config, name))
+        else ""
+        for config in (old, new)
+    )
+    return first == second != ""
 
 
 def _meaning(config: TrainConfig, name: str) -> Any:

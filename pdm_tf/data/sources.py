@@ -217,7 +217,7 @@ def list_entries(location: str | Path) -> list[Entry]:
       UserError: no such place or nothing in it.
     """
     path = Path(location)
-    if path.suffix == SHARD_SUFFIX or (path / INDEX_NAME).is_file():
+    if holds_shards(path):
         return list(read_index(path))
     if path.is_dir() and any(path.glob(f"*{SHARD_SUFFIX}")):
         raise UserError(
@@ -227,6 +227,12 @@ def list_entries(location: str | Path) -> list[Entry]:
     return [
         FileEntry(file.relative_to(path).as_posix(), file) for file in list_images(path)
     ]
+
+
+def holds_shards(location: str | Path) -> bool:
+    """Whether a place is a shard, or a folder of them that `prepare` made."""
+    path = Path(location)
+    return path.suffix == SHARD_SUFFIX or (path / INDEX_NAME).is_file()
 
 
 def check_unpaired(hr_dir: str | Path, lr_dir: str | Path) -> None:

@@ -225,6 +225,21 @@ def measure_degradation(
     )
 
 
+def synthesised(
+    degradation: Degradation, photographs: Sequence[np.ndarray], seed: int = 0
+) -> list[np.ndarray]:
+    """LR images [h, w, 3] uint8 of up to `FAKES` photographs, as they are tested.
+
+    Args:
+      degradation, photographs, seed: as of `measure_degradation`.
+
+    Raises:
+      UserError: no photograph is large enough.
+    """
+    crops, frame = _crops(degradation, evenly(photographs, FAKES))
+    return _degraded(degradation, crops, frame, seed).lr_u8
+
+
 class _Against(NamedTuple):
     """Compares kernels with true ones, judged on photographs [H, W, 3] float."""
 

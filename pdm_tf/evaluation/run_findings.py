@@ -15,6 +15,7 @@ import tensorflow as tf
 from pdm_tf.bundles.bundle import Bundle
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.images import to_float, to_u8
+from pdm_tf.core.kernel_shapes import kernel_moments
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.data.pairs import ImagePair, load_pairs
 from pdm_tf.data.sources import list_entries
@@ -191,6 +192,9 @@ class DegradationFindings(NamedTuple):
       measured: `DegradationReport.to_json`; {} if nothing could be measured.
       missing: why something could not be measured, or "".
       untold: "kernels" or "noise" -> why this network has none.
+      moved: largest change of the kernels' mean widths and spreads since before any
+        training, in parts of the mean width then; None for a network without kernels,
+        or that is asked for one kernel.
     """
 
     kernels: np.ndarray | None
@@ -204,6 +208,7 @@ class DegradationFindings(NamedTuple):
     measured: dict[str, Any]
     missing: str
     untold: Mapping[str, str]
+    moved: float | None = None
 
 
 class Comparison(NamedTuple):
@@ -271,7 +276,25 @@ def degradation_findings(
         measured=report.to_json() if report else {},
         missing=missing,
         untold=dict(bundle.network.untold),
+        moved=None
+        if drawn.kernels is None or facts.single
+        else _moved(bundle, drawn.kernels, hr, seed),
     )
+
+
+def _moved(bundle: Bundle, kernels: np.ndarray, hr: Photographs, seed: int) -> float:
+    """How far kernels are from those that the network's settings start with."""
+    fresh = bundle.config.build()
+    needed = SIDE * bundle.scale + 2 * fresh.crop_margin
+    needed = min(needed, _largest_side(hr))
+    sharp = to_float(random_patches(hr.images_u8, needed, 4, seed, "report/hr"))
+    started = np.asarray(fresh.sample_kernels(len(kernels), seed=seed, hr=sharp))
+    now, then = (kernel_moments(some).sigma for some in (kernels, started))
+    scale = then.mean()
+    changes = [
+        abs(of(now, axis=0) - of(then, axis=0)).max() for of in (np.mean, np.std)
+    ]
+    return float(max(changes) / scale)
 
 
 def compare_regions(

@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.core.kernel_shapes import kernel_moments
+from pdm_tf.core.source_estimate import SourceEstimate
+from pdm_tf.reporting.calibration_section import calibrated, calibration_section
 from pdm_tf.reporting.kernel_section import kernel_section, without_kernels
 from pdm_tf.reporting.measured_section import measured_section
 from pdm_tf.reporting.page import Section, Verdict, made_by, render_page
@@ -74,12 +76,17 @@ class RunPage:
         measured: Mapping[str, Any],
         missing: str,
         untold: Mapping[str, str],
+        moved: float | None = None,
+        estimate: SourceEstimate | None = None,
+        decision: Mapping[str, Any] | None = None,
     ) -> None:
         """Adds kernels, noise and patches of a learned degradation, and its metrics.
 
-        Args: see `evaluation.run_findings.DegradationFindings`.
+        Args: see `evaluation.run_findings.DegradationFindings`; and what the run
+          measured of its source before training, with refine/decision.json.
         """
-        facts: dict[str, Any] = {"degrades": True}
+        facts: dict[str, Any] = {"degrades": True, "moved": moved}
+        facts["step"] = self._run["step"]
         if kernels is None:
             sections = [without_kernels(untold["kernels"])]
         else:
@@ -94,6 +101,17 @@ class RunPage:
             }
             adds = kernels is not None
             sections.append(noise_section(clean_lr, noise, adds=adds))
+        if estimate is not None:
+            noise_facts = measured.get("noise")
+            known = calibrated(estimate, kernels, true_kernels, noise_facts)
+            sections.insert(1, calibration_section(known, estimate, decision))
+            facts["moved"] = None
+            if decision is None or decision["accepted"] == "estimate":
+                facts["measured"] = {
+                    one.short: (one.measured, one.learned)
+                    for one in known
+                    if one.learned is not None and "axis" in one.name
+                }
         sections.append(patch_section(real_lr_u8, fake_lr_u8))
         sections.append(measured_section(measured, missing))
         if fidelity := measured.get("fidelity"):

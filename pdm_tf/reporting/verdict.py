@@ -4,7 +4,9 @@ It follows plain rules on a few numbers, worst first. The limits
 (`core/degradation_limits.py`) catch plain faults; between them a person has to look.
 """
 
+import dataclasses
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pdm_tf.core import degradation_limits as limits
@@ -31,6 +33,12 @@ class Facts:
       told_apart_low: the lower end of its 95 % interval.
       alarm: causes that the collapse alarm named at the run's last look, with commas.
       psnr, bicubic_psnr, psnr_shift: means on validation pairs, dB.
+      measured: name of a width -> (low, middle, high) as measured of the photographs
+        before training, and the learned value, HR px; "refined" degradations, which a
+        test preferred to the measured one, have none.
+      moved: largest change of the kernels' mean widths and spreads since the start of
+        training, in parts of the mean width; None if it did not start at a guess.
+      step: of the weights.
     """
 
     degrades: bool = False
@@ -49,6 +57,11 @@ class Facts:
     psnr: float | None = None
     bicubic_psnr: float | None = None
     psnr_shift: float | None = None
+    measured: Mapping[str, tuple[tuple[float, float, float], float]] = (
+        dataclasses.field(default_factory=dict)
+    )
+    moved: float | None = None
+    step: int = 0
 
 
 _RANK = {"good": 0, "plain": 0, "warning": 1, "bad": 2}
@@ -63,10 +76,26 @@ def verdict_on(facts: Facts) -> Verdict:
     findings = [(state, text.replace(" -", " \u2212")) for state, text in findings]
     findings.sort(key=lambda finding: -_RANK[finding[0]])
     state, headline = findings[0]
+    if _too_early(facts):
+        headline = (
+            "Too early to tell: the kernels are still where they started "
+            f"(after {facts.step:,} steps)."
+        )
+        return Verdict("plain", headline, tuple(text for _, text in findings))
     if state in ("good", "plain"):
         headline = _all_good(facts)
         return Verdict("good", headline, tuple(text for _, text in findings))
     return Verdict(state, headline, tuple(text for _, text in findings[1:]))
+
+
+def _too_early(facts: Facts) -> bool:
+    """Whether nothing has been learned yet that could be judged."""
+    return (
+        facts.moved is not None
+        and not facts.measured
+        and facts.moved < limits.MOVED
+        and facts.step < limits.EARLY_STEPS
+    )
 
 
 def _all_good(facts: Facts) -> str:
@@ -97,6 +126,23 @@ def _kernels(facts: Facts) -> list[Finding]:
     if spread < limits.NARROW_WIDTHS_PX:
         return [("warning", f"The kernels vary little: {found}.")]
     return [("good", f"The kernels vary: {found}.")]
+
+
+def _calibration(facts: Facts) -> list[Finding]:
+    """Judges what was learned by what was measured of the photographs."""
+    off = []
+    for name, ((low, middle, high), learned) in facts.measured.items():
+        factor = limits.SPREAD_OFF if "spread" in name else limits.WIDTH_OFF
+        if not low / factor <= learned <= high * factor:
+            off.append(
+                f"{name} is {learned:.2f} HR px, the photographs say {middle:.2f} "
+                f"({low:.2f} to {high:.2f})"
+            )
+    if off:
+        return [("warning", f"Learned and measured kernels disagree: {off[0]}.")]
+    if facts.measured:
+        return [("good", "The kernels are as wide as the photographs say.")]
+    return []
 
 
 def _centre(facts: Facts) -> list[Finding]:
@@ -231,6 +277,6 @@ def _alignment(facts: Facts) -> list[Finding]:
 
 
 _JUDGES = (
-    *(_kernels, _centre, _noise, _content, _patches),
+    *(_kernels, _calibration, _centre, _noise, _content, _patches),
     *(_alarm, _scores, _alignment),
 )

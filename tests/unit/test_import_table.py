@@ -77,6 +77,13 @@ TABLE = {
     # The composition root, and the parts of methods that it is handed.
     "build_parts": (KERAS, BELOW_BUILD),
     "build": (KERAS | {"tqdm"}, BELOW_BUILD | {"build_parts"}),
+    # What comes before an SR network where the source is measured first: runs derived
+    # from one request, and what they are started from.
+    "source_first": (
+        KERAS,
+        BELOW_BUILD - {"ops", "models", "losses", "interop", "inference"}
+        | {"build", "build_parts", "estimation"},
+    ),
     # Builds the methods of a study to check them; the program trains and evaluates.
     "studies": (
         set(),
@@ -102,7 +109,8 @@ TABLE = {
         set(
             "build cli evaluation training inference interop core data samples "
             "bundles.bundle models.network benchmarks reporting train_config "
-            "estimation evaluate report compare run metrics studies".split()
+            "estimation evaluate report compare run metrics studies "
+            "source_first".split()
         ),
     ),
     # cli: the flags of its programs; samples: the certificate is measured on a

@@ -29,6 +29,9 @@ GOOD = TrainConfig(hr_dir="hr", run_dir="run")
         ({"lr_milestones": (0, 5)}, "--lr_milestones"),
         ({"sr_arg": ("num_blocks",)}, "--sr_arg must be written key=value"),
         ({"seed": -1}, "--seed"),
+        ({"lr_held_out": 1}, "--lr_held_out must be 0, or 2 or more. Received: 1"),
+        ({"refine_steps": -1}, "--refine_steps must be 0 or more. Received: -1"),
+        ({"estimate_arg": ("samples",)}, "--estimate_arg must be written key=value"),
     ],
 )
 def test_bad_settings_are_refused(change, words):
@@ -69,13 +72,14 @@ def test_every_other_field_counts_as_a_change():
         str: lambda v: v + "x",
         tuple: lambda v: (*v, 10**9) if v else ("a=b",),
     }
-    choices = {"preset": "paper", "mixed_precision": "bfloat16"}
+    choices = {"preset": "paper", "mixed_precision": "bfloat16", "estimate": "on"}
+    choices |= {"lr_held_out": 5}
     meaningful = [
         f
         for f in dataclasses.fields(TrainConfig)
         if not f.metadata.get("free_on_resume")
     ]
-    assert len(meaningful) == 34  # a new field must be placed on one side on purpose
+    assert len(meaningful) == 38  # a new field must be placed on one side on purpose
     for field in meaningful:
         old = getattr(GOOD, field.name)
         new = choices.get(field.name) or other[type(old)](old)
@@ -86,6 +90,18 @@ def test_every_other_field_counts_as_a_change():
 def test_two_spellings_of_a_path_are_the_same_run():
     same = dataclasses.replace(GOOD, hr_dir="./hr/")
     assert changed_on_resume(GOOD, same) == {}
+
+
+def test_a_network_may_move_together_with_the_run():
+    old = dataclasses.replace(
+        GOOD, run_dir="a/run/refine", init_degradation="a/run/estimate/bundle"
+    )
+    new = dataclasses.replace(
+        GOOD, run_dir="b/run/refine", init_degradation="b/run/estimate/bundle"
+    )
+    assert changed_on_resume(old, new) == {}
+    other = dataclasses.replace(new, init_degradation="b/other/bundle")
+    assert set(changed_on_resume(old, other)) == {"init_degradation"}
 
 
 def test_a_path_is_the_same_run_wherever_it_is_written_from(tmp_path, monkeypatch):

@@ -74,3 +74,41 @@ def test_without_facts_it_does_not_pretend():
     assert verdict_on(Facts()).state == "plain"
     only_sr = Facts(psnr=24.0, bicubic_psnr=23.0, psnr_shift=24.0)
     assert "network does what it should" in verdict_on(only_sr).headline
+
+
+MEASURED = {
+    "mean of the kernels' long axis": ((2.2, 2.4, 2.6), 2.5),
+    "spread of the kernels' long axis": ((0.4, 0.6, 0.9), 0.7),
+}
+
+
+def test_kernels_that_agree_with_the_photographs_are_good():
+    verdict = verdict_on(dataclasses.replace(HEALTHY, measured=MEASURED))
+    assert verdict.state == "good"
+    assert any("as wide as the photographs say" in point for point in verdict.points)
+
+
+@pytest.mark.parametrize(
+    ("name", "learned", "told"),
+    [
+        ("mean of the kernels' long axis", 3.7, "is 3.70 HR px, the photographs say"),
+        ("mean of the kernels' long axis", 1.8, "say 2.40 (2.20 to 2.60)"),
+        ("spread of the kernels' long axis", 1.5, "spread of the kernels' long axis"),
+    ],
+)
+def test_kernels_that_the_photographs_contradict_are_told(name, learned, told):
+    measured = MEASURED | {name: (MEASURED[name][0], learned)}
+    verdict = verdict_on(dataclasses.replace(HEALTHY, measured=measured))
+    assert verdict.state == "warning"
+    assert "Learned and measured kernels disagree" in verdict.headline
+    assert told in verdict.headline
+
+
+def test_it_is_too_early_while_nothing_has_moved():
+    early = dataclasses.replace(HEALTHY, moved=0.01, step=40, psnr=20.0)
+    verdict = verdict_on(early)
+    assert verdict.state == "plain"
+    assert verdict.headline.startswith("Too early to tell")
+    assert any("over bicubic" in point for point in verdict.points)
+    for later in ({"moved": 0.2}, {"step": 5_000}, {"measured": MEASURED}):
+        assert verdict_on(dataclasses.replace(early, **later)).state == "bad"

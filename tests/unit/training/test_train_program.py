@@ -48,7 +48,8 @@ def build(monkeypatch):
 
 def call(run_dir, *flags):
     argv = [f"--run_dir={run_dir}", "--hr_dir=unused", "--steps=3", "--save_every=2"]
-    return program.call(train.SPEC, train.main, [*argv, "--progress=off", *flags])
+    argv += ["--progress=off", "--estimate=off"]
+    return program.call(train.SPEC, train.main, [*argv, *flags])
 
 
 def test_finished_is_0_and_known_without_building_again(tmp_path, build, capsys):
