@@ -142,7 +142,9 @@ class TrainConfig:
         "photographs that are or once were JPEG files. Takes larger HR patches.",
     )
     jpeg_arg: tuple[str, ...] = flag(
-        (), "A setting of the learned JPEG quality, e.g. subsampling=444."
+        (),
+        "A setting of the JPEG stage, e.g. subsampling=444, or qualities=35,40,40 to "
+        "draw from qualities that are known (0: without JPEG) and learn none.",
     )
     discriminator_arg: tuple[str, ...] = flag(
         (), "A setting of the discriminator, e.g. strides=1,1,1,1,1."

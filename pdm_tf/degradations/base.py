@@ -34,7 +34,7 @@ class Degraded(NamedTuple):
       clean_lr: [B, h, w, 3] before the noise; `lr` itself where noise comes in between.
       kernel: [B, 1, 1, K*K] or [B, h, w, K*K]; None if there is no single blur.
       noise: [B, h, w, 1 or 3], or None without noise.
-      quality: [B] JPEG quality, or None without JPEG.
+      quality: [B] JPEG quality, 0 for an image stored without; None without JPEG.
       target: [B, H, W, 3] what an SR network should make of `lr`, without the margin,
         where it is not the HR image itself, but e.g. a sharpened one: a function of the
         HR image, without randomness; else None.

@@ -115,6 +115,12 @@ def test_jpeg_adds_the_module_with_its_settings_and_room_for_the_grid():
     assert build_method(JOINT).networks["pdm"].jpeg_module is None
 
 
+def test_known_jpeg_qualities_come_by_a_flag():
+    method = build_method(joint(jpeg=True, jpeg_arg=("qualities=40,0,35,35",)))
+    module = method.networks["pdm"].jpeg_module
+    assert module.config.qualities == (40, 0, 35, 35) and module.weights == []
+
+
 def test_jpeg_settings_that_would_be_ignored_are_errors(bundles):
     with pytest.raises(UserError, match="--jpeg_arg has no meaning without --jpeg"):
         build_method(joint(jpeg_arg=("filters=0",)))

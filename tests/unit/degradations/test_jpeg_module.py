@@ -15,6 +15,7 @@ from pdm_tf.degradations import (
     PDMConfig,
 )
 from pdm_tf.ops.jpeg import jpeg
+from pdm_tf.ops.quantise import quantise_8bit
 from tests.support.weights import shake
 
 KERNEL = KernelModuleConfig(
@@ -152,6 +153,67 @@ def test_a_bundle_brings_it_back(tmp_path):
     np.testing.assert_array_equal(pdm(hr, *latents).lr, again(hr, *latents).lr)
 
 
+KNOWN = (50, 20, 20, 90)
+
+
+def test_known_qualities_are_drawn_as_often_as_they_stand_there():
+    network = module(qualities=KNOWN)
+    quality = network.quality(normal(20_000, 2)).numpy()
+    assert quality.dtype == np.float32
+    values, counts = np.unique(quality, return_counts=True)
+    np.testing.assert_array_equal(values, [20, 50, 90])
+    np.testing.assert_allclose(counts / 20_000, [0.5, 0.25, 0.25], atol=0.015)
+    ends = network.quality(tf.constant([[-9.0, 0.0], [9.0, 0.0]]))
+    np.testing.assert_array_equal(ends, [20, 90])
+
+
+def test_known_qualities_leave_nothing_to_learn():
+    """The image alone has a gradient, as with the same qualities from variables."""
+    network = module(qualities=KNOWN)
+    assert network.weights == []
+    image, z_q = tf.random.stateless_uniform([3, 16, 16, 3], [1, 2]), normal(3, 2)
+
+    def gradient(store):
+        with tf.GradientTape() as tape:
+            tape.watch([image, z_q])
+            loss = tf.reduce_mean(tf.square(store() - 0.3))
+        return tape.gradient(loss, [image, z_q])
+
+    ours, of_latents = gradient(lambda: network(z_q, image, training=True)[0])
+    wanted, _ = gradient(lambda: jpeg(image, network.quality(z_q)))
+    assert of_latents is None and np.abs(ours).max() > 0
+    np.testing.assert_array_equal(ours, wanted)
+
+
+def test_quality_0_is_rounding_alone():
+    network = module(qualities=(0, 30))
+    z_q = tf.constant([[-1.0, 0.0], [1.0, 0.0]])
+    image = tf.random.stateless_uniform([2, 16, 16, 3], [1, 2])
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        decoded, quality = network(z_q, image)
+        loss = tf.reduce_sum(decoded)
+    np.testing.assert_array_equal(quality, [0, 30])
+    np.testing.assert_array_equal(decoded[0], quantise_8bit(image)[0])
+    np.testing.assert_array_equal(decoded[1], jpeg(image, [30.0, 30.0])[1])
+    np.testing.assert_array_equal(tape.gradient(loss, image)[0], np.ones([16, 16, 3]))
+
+
+def test_a_bundle_brings_known_qualities_back(tmp_path):
+    pdm = make(jpeg=dataclasses.replace(JPEG, qualities=KNOWN))
+    save_bundle(pdm, tmp_path, step=3)
+    again = load_bundle(tmp_path).network
+    assert again.config == pdm.config and again.config.jpeg.qualities == KNOWN
+    hr, latents = draw(pdm)
+    np.testing.assert_array_equal(pdm(hr, *latents).lr, again(hr, *latents).lr)
+
+
+def test_keras_brings_known_qualities_back():
+    network = module(qualities=KNOWN)
+    again = type(network).from_config(network.get_config())
+    assert again.config == network.config
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -161,6 +223,9 @@ def test_a_bundle_brings_it_back(tmp_path):
         ({"filters": -1}, "`filters` .* Received: -1"),
         ({"initial_median": 100.0}, "between 1 and 100 .* Received: 100.0 and 1.0"),
         ({"initial_spread": 0.0}, "Received: 75.0 and 0.0"),
+        ({"qualities": (35, 101)}, "`qualities` .* Received: 101"),
+        ({"qualities": (-1,)}, "`qualities` .* Received: -1"),
+        ({"qualities": (35,), "latent": "zero"}, "drawn by it. Received: .zero"),
     ],
 )
 def test_settings_that_cannot_work_are_refused(changes, message):

@@ -12,8 +12,12 @@ from tests.unit.methods import tiny
 
 
 def method(**settings):
-    subsampling = settings.pop("subsampling", "444")
-    jpeg = JPEGModuleConfig(subsampling=subsampling, initial_median=20.0, filters=4)
+    jpeg = JPEGModuleConfig(
+        subsampling=settings.pop("subsampling", "444"),
+        initial_median=20.0,
+        filters=4,
+        qualities=settings.pop("qualities", ()),
+    )
     return tiny.pdm_sr({"pdm": tiny.pdm(jpeg=jpeg)}, **settings)
 
 
@@ -88,15 +92,17 @@ def test_two_shares_make_the_fakes_of_the_whole_batch():
         assert (off > 0).mean() < 0.05  # roundings of the noise's convolutions
 
 
-def test_one_step_moves_all_of_the_degradation_and_reports_quality():
-    """The gradient passes JPEG to kernel and noise, and reaches its own variables."""
-    of = method()
+@pytest.mark.parametrize("qualities", [(), (20, 35, 0)])
+def test_one_step_moves_all_of_the_degradation_and_reports_quality(qualities):
+    """The gradient passes JPEG to kernel and noise, and reaches its own variables, of
+    which there are none where the qualities are known."""
+    of = method(qualities=qualities)
     before = {name: tiny.snapshot(net) for name, net in of.networks.items()}
     (scalars,) = tiny.run(of, 1)
     for name, network in of.networks.items():
         stays = tiny.trainable(network) - tiny.moved(network, before[name])
         assert not stays, f"{name} keeps {stays}"
-    assert 1 <= scalars["stat/quality_mean"] <= 100
+    assert 1 <= scalars["stat/quality_mean"] <= (max(qualities) if qualities else 100)
     assert scalars["stat/quality_std"] > 0
     assert all(np.isfinite(value) for value in scalars.values())
 
