@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
-_BOUND = 5.0  # of the logarithms of precisions' roots, softly
+_BOUND = 3.5  # of the logarithms of precisions' roots, softly: sd of 0.03
 _MOMENTS = (0.9, 0.999)
 _TINY = 1e-8
 _LARGEST_GRADIENT = 5.0

@@ -29,7 +29,7 @@ from pdm_tf.core.source_estimate import covariances
 _SIGMA_AT_4 = (0.45, 5.5)
 _LONGEST_RATIO = 4.0
 _DISK_AT_4 = (1.0, 7.0)
-_PATH_AT_4 = (1.5, 16.0)
+_PATH_AT_4 = (1.5, 28.0)
 _LENS_AT_4 = (0.45, 1.2)
 _READ = (0.001, 0.04)
 _SHOT = (2e-5, 0.008)
@@ -231,10 +231,10 @@ def path_kernel(
     )
     if random.uniform() < 0.3:  # a sudden turn
         headings[random.integers(8, steps - 8) :] += random.uniform(0.5, np.pi)
-    # Speed changes slowly, up to severalfold: where it is slow, mass gathers.
+    # Speed changes slowly, by 30 times at most: where it is slow, mass gathers.
     speed = np.exp(
         gaussian_filter(random.standard_normal(steps), 6.0, mode="wrap")
-        * 3.5
+        * 8.0
         * random.uniform()
     )
     moves = np.stack([np.sin(headings), np.cos(headings)], axis=1) * speed[:, None]
