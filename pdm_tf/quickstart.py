@@ -1,13 +1,14 @@
 """`python -m pdm_tf.quickstart`: the whole of PDM-SR on the bundled photographs.
 
 Makes a small data set with an unknown blur (`samples/blur_track.py`), trains on its
-two unpaired folders with `pdm_tf.train`, scores the result on held-out pairs with
-`pdm_tf.evaluate`, exports it with `export`, upscales the held-out photographs from the
-ONNX file with `pdm_tf.upscale`, and draws one picture: LR, bicubic, SR and HR, and the
-learned kernels next to the true ones; `report.html` shows more. The programs run as a
-user would start them, as processes of their own. Started again, training goes on where
-it stopped; when it is finished, the rest takes seconds. Ctrl-C and SIGTERM reach the
-running program, which saves; its exit code becomes that of the quickstart.
+two unpaired folders with `pdm_tf.train`, which measures the blur first, scores the
+result on held-out pairs with `pdm_tf.evaluate`, exports it with `export`, upscales the
+held-out photographs from the ONNX file with `pdm_tf.upscale`, and draws one picture:
+LR, bicubic, SR and HR, and the learned kernels next to the true ones; `report.html`
+shows more. The programs run as a user would start them, as processes of their own.
+Started again, training goes on where it stopped; when it is finished, the rest takes
+seconds. Ctrl-C and SIGTERM reach the running program, which saves; its exit code
+becomes that of the quickstart.
 """
 
 import dataclasses
@@ -85,8 +86,8 @@ class QuickstartConfig:
 SPEC = ProgramSpec(
     module="pdm_tf.quickstart",
     config=QuickstartConfig,
-    intro="Learns an unknown blur from the photographs that come with the project, "
-    "trains a super-resolution network with it, exports that, and shows the result: "
+    intro="Measures an unknown blur of the photographs that come with the project, "
+    "trains a super-resolution network to undo it, exports that, and shows the result: "
     "about ten minutes on two CPU cores. Prints the PSNR of bicubic upsampling and of "
     "the network on held-out photographs, and as its last line the path of a picture "
     "to look at. Ctrl-C saves; the same command goes on from there.",
@@ -111,7 +112,11 @@ def main(config: QuickstartConfig) -> int:
     _say(1, f"making a data set with an unknown blur in {output / 'data'}")
     track = make_track(output / "data")
     precision, reason = _precision(config.mixed_precision)
-    _say(2, f"training on its two unpaired folders ({precision}: {reason})")
+    _say(
+        2,
+        "measuring the blur of its LR photographs, and training on its two unpaired "
+        f"folders ({precision}: {reason})",
+    )
     code = _run_program(
         "pdm_tf.train", *_train_flags(config, track, flagfile, precision)
     )
