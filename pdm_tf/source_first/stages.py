@@ -30,7 +30,7 @@ from pdm_tf.source_first.derived import (
     sr_config,
     start_config,
 )
-from pdm_tf.source_first.measuring import measure
+from pdm_tf.source_first.measuring import NotMeasurable, measure
 from pdm_tf.train_config import TrainConfig
 
 Say = Callable[[str], None]
@@ -85,7 +85,13 @@ def prepare(
         say(choice.remark)
     if not choice.on:
         return Prepared(program.OK, config)
-    measured = measure(config, Run(root).estimate)
+    try:
+        measured = measure(config, Run(root).estimate, say)
+    except NotMeasurable as error:
+        if config.estimate == "on":
+            raise
+        say(f"the source is not measured first: {error} (--estimate=off: not to try)")
+        return Prepared(program.OK, config)
     if measured is None:
         return Prepared(program.INTERRUPTED, config)
     for line in short_form(measured):

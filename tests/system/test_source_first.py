@@ -81,7 +81,7 @@ def given(monkeypatch):
     """The estimate, without measuring; tests may change it."""
     holder = {"estimate": ESTIMATE, "asked": 0}
 
-    def measure(config, folder):
+    def measure(config, folder, say):
         holder["asked"] += 1
         if holder["estimate"] is not None:
             folder.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def same_state(first, second, step=4):
 def whole(photographs, tmp_path_factory):
     """A run that nobody stopped."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "measure", lambda config, folder: ESTIMATE)
+        patch.setattr(stages, "measure", lambda config, folder, say: ESTIMATE)
         folder = tmp_path_factory.mktemp("runs") / "whole"
         run(photographs, folder)
     return folder
