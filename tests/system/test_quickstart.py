@@ -37,6 +37,11 @@ TINY = (
     "--train_flag=--validate_every=0",
     "--train_flag=--log_every=1",
     "--train_flag=--save_every=100000",
+    "--train_flag=--estimate=on",
+    *(
+        f"--train_flag=--estimate_arg={text}"
+        for text in ("samples=48", "epochs=1", "rounds=1", "draws=24")
+    ),
     "--mixed_precision=float32",
 )
 
@@ -166,6 +171,17 @@ def test_report_has_evaluates_layout_and_the_printed_numbers(first):
     ):
         line = f"{who:12s}  {scores['psnr']:5.2f} dB  {scores['psnr_shift']:5.2f} dB"
         assert line in text.splitlines()
+
+
+def test_it_measures_the_blur_first_and_keeps_the_estimate(first):
+    """Once, though it was started twice: 28 photographs are not refined."""
+    output, printed = first
+    assert "measured 28 LR photographs" in (output / "run/log.txt").read_text()
+    decision = read_json(output / "run/refine/decision.json")
+    assert (decision["accepted"], decision["photographs"]) == ("estimate", 28)
+    assert "measured 28 LR photographs" not in printed
+    page = (output / "report.html").read_text(encoding="utf-8")
+    assert "Measured, learned and true" in page
 
 
 def test_its_report_shows_the_true_kernels(first):

@@ -2,7 +2,7 @@
 
 Every stage is killed in turn, and the run's folder is moved; what follows is the same
 to the last bit. The estimate is
-given here, so that the stages are tested by themselves; the last test measures.
+given here, so that the stages are tested by themselves.
 """
 
 import dataclasses
@@ -26,6 +26,7 @@ from pdm_tf.core.source_estimate import (
 from pdm_tf.run import Run
 from pdm_tf.source_first import stages
 from pdm_tf.source_first.decision import Decision
+from pdm_tf.source_first.measuring import NotMeasurable
 from pdm_tf.train_config import TrainConfig
 from tests.system.test_train import state
 
@@ -235,6 +236,28 @@ def test_a_signal_in_the_measurement_ends_with_75(photographs, tmp_path, given):
     given["estimate"] = None  # what `measure` returns then
     made = run(photographs, tmp_path / "run", code=program.INTERRUPTED)
     assert not made.checkpoint_steps and not made.decision.exists()
+
+
+def test_folders_that_cannot_be_measured_train_as_before(
+    photographs, tmp_path, given, monkeypatch, capsys
+):
+    """With `auto` and a line that says why; with `on` it is an error."""
+
+    def measure(config, folder, say):
+        raise NotMeasurable("The photographs are black.")
+
+    monkeypatch.setattr(stages, "measure", measure)
+    run(photographs, tmp_path / "run", code=program.BAD_INPUT)
+    assert "error: The photographs are black." in capsys.readouterr().err
+    config = TrainConfig(hr_dir="hr", lr_dir="lr", run_dir=str(tmp_path / "run"))
+    config = dataclasses.replace(config, estimate="auto")
+    said = []
+    prepared = stages.prepare(config, 0, None, said.append)
+    assert prepared == (program.OK, config)
+    assert said == [
+        "the source is not measured first: The photographs are black. "
+        "(--estimate=off: not to try)"
+    ]
 
 
 def test_other_steps_of_refinement_are_another_question(
