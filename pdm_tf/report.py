@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from pdm_tf import samples
 from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
@@ -17,7 +19,10 @@ from pdm_tf.core.images import list_images
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.core.source_estimate import SourceEstimate
 from pdm_tf.evaluation.opened_run import OpenedRun, open_run, read_kernels
+from pdm_tf.reporting import estimate_page
+from pdm_tf.reporting.page import made_by
 from pdm_tf.reporting.run_page import FILE, RunPage
+from pdm_tf.run import Run, is_bundle
 
 if TYPE_CHECKING:
     from pdm_tf.evaluation.run_findings import Photographs
@@ -104,6 +109,7 @@ SPEC = ProgramSpec(
 )
 
 ESTIMATE_FILE = "estimate.json"
+_DRAWN = 96  # kernels on the page of an estimate
 _SAMPLES = "the project's sample photographs"
 
 
@@ -157,6 +163,33 @@ def report_on_run(run_dir: Path | str, say: Callable[[str], None]) -> Path | Non
         say(f"report: {written.path}: {written.headline}")
         return written.path
     return None
+
+
+def page_on_estimate(run_dir: Path | str) -> Path | None:
+    """Writes estimate.html into estimate/ of a run folder, unless it is there.
+
+    Returns:
+      The page; None for a run that measured nothing.
+
+    Raises:
+      UserError: what was measured cannot be read.
+    """
+    folder = Run(run_dir).estimate
+    page = folder / estimate_page.FILE
+    if not is_bundle(folder / "bundle"):
+        return None
+    if not page.exists():
+        with quiet_start():
+            from pdm_tf.bundles.bundle import load_bundle
+        network = load_bundle(folder / "bundle").network
+        text = estimate_page.estimate_page(
+            SourceEstimate.from_json(read_json(folder / ESTIMATE_FILE)),
+            read_json(folder / "check.json"),
+            np.asarray(network.sample_kernels(_DRAWN, seed=0)),
+            made_by(),
+        )
+        write_text_atomic(page, text)
+    return page
 
 
 def write_report(

@@ -78,6 +78,10 @@ def main(config: TrainConfig) -> int:
             if prepared.code != program.OK:
                 return prepared.code
             wanted = prepared.config
+            if config.report == "auto" and wanted is not config:
+                from pdm_tf.report import page_on_estimate
+
+                page_on_estimate(run.root)
         code = _train(wanted, run, replicas)
         if code == program.OK:
             _report(config, run)
