@@ -19,6 +19,7 @@ THETA_FLOOR_PX2 = 0.05
 COORDINATES = ("size", "elongation along the axes", "elongation along the diagonals")
 _Z_90 = 1.6448536269514722
 _DRAWS = 2048
+_MEANS, _DRAWS_OF_A_MEAN = 256, 128
 
 Vector = tuple[float, float, float]
 Matrix = tuple[Vector, Vector, Vector]
@@ -182,15 +183,19 @@ class KernelPopulation:
           number of photographs alone (chi squared in normal approximation).
         """
         drawn = axes_of(self.draw())
-        centres = axes_of(draw_theta(self.mean, self.mean_error))
-        middle = axes_of(np.asarray([self.mean]))
+        # The same kernels about each of the means that there may be: an axis of the
+        # mean kernel would be longer for any elongation, whichever its direction.
+        means = draw_theta((0.0, 0.0, 0.0), self.mean_error, _MEANS)
+        shifted = self.draw(_DRAWS_OF_A_MEAN) + means[:, None]
+        shifted = axes_of(shifted.reshape(-1, 3))
         found = {}
         share = _Z_90 / np.sqrt(max(2.0 * (self.photographs - 1.0), 1.0))
         for name in ("long", "short"):
             widths = getattr(drawn, name)
-            off = getattr(centres, name) - getattr(middle, name)[0]
             mean, spread = float(widths.mean()), float(widths.std())
-            low, high = (mean + float(np.quantile(off, q)) for q in (0.05, 0.95))
+            off = getattr(shifted, name).reshape(_MEANS, -1).mean(axis=1)
+            off = mean + off - off.mean()
+            low, high = (float(np.quantile(off, q)) for q in (0.05, 0.95))
             found[name] = {
                 "mean": (low, mean, high),
                 "spread": (spread / (1.0 + share), spread, spread * (1.0 + share)),

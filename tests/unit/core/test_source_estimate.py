@@ -92,3 +92,20 @@ def test_json_and_back():
     )
     stored = json.loads(json.dumps(estimate.to_json()))
     assert se.SourceEstimate.from_json(stored) == estimate
+
+
+def test_the_interval_of_a_mean_lies_about_it_and_covers_it():
+    """Also where directions are uncertain: that makes no axis longer on average."""
+    random = np.random.default_rng(0)
+    covariance, count = np.diag([0.09, 0.04, 0.04]), 25
+    truth = se.KernelPopulation((1.2, 0.0, 0.0), covariance, covariance / count, count)
+    wanted = truth.intervals()["long"]["mean"][1]
+    covered = 0
+    for _ in range(40):
+        mean = random.multivariate_normal(truth.mean, covariance / count)
+        found = se.KernelPopulation(tuple(mean), covariance, covariance / count, count)
+        low, middle, high = found.intervals()["long"]["mean"]
+        assert low < middle < high
+        assert (middle - low) == pytest.approx(high - middle, rel=0.35)
+        covered += low <= wanted <= high
+    assert 31 <= covered  # of 40, expected 36: 1 in 100 by chance
