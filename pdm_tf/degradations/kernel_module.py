@@ -288,6 +288,11 @@ class KernelNetwork(Network):
         """Shape of z_k for LR images of `height` x `width`; None: it takes none."""
         return self.config.latent_shape(batch, height, width)
 
+    # A method, since Keras saves what properties hold.
+    def single(self) -> "KernelModule":
+        """The module that makes single kernels: itself, or that of a basis."""
+        raise NotImplementedError
+
 
 @keras.saving.register_keras_serializable("pdm_tf")
 class KernelModule(KernelNetwork):
@@ -366,15 +371,47 @@ class KernelModule(KernelNetwork):
             logits += self.gaussians(z_k if self.config.takes_latent else features)
         return tf.nn.softmax(logits, axis=-1)
 
+    def single(self) -> "KernelModule":
+        return self
+
+    def gaussian_distribution(self) -> tuple[tf.Tensor, tf.Tensor] | None:
+        """Mean and covariance of its Gaussians' (m, d1, d2), of `GaussianLogits`.
+
+        None for kernels that do not start as Gaussians of many shapes.
+        """
+        varied = self.gaussians is not None and self.config.takes_latent
+        return self.gaussians.distribution() if varied else None
+
+    def tap_energy(self) -> tf.Tensor:
+        """How much is learned tap by tap: 0 where kernels are as they started.
+
+        The mean square over taps of what is added to the logits, if the trunk's
+        features had mean square 1 and no correlation; differentiable.
+        """
+        weights, bias = self._taps()
+        if self._smoothing is None:
+            bias -= initial_logits(self.config, self.centre_px).astype("float32")
+        return tf.reduce_mean(tf.reduce_sum(tf.square(weights), 0) + tf.square(bias))
+
+    def _taps(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Weights [features, K*K] and bias [K*K] of what is learned tap by tap."""
+        layer = self.to_logits
+        kernel, bias = (tf.convert_to_tensor(x) for x in (layer.kernel, layer.bias))
+        if self._smoothing is None:
+            return kernel, bias
+        # Smooth weights instead of smoothed logits: the same, once for all pixels.
+        return (
+            tf.matmul(kernel, self._smoothing),
+            tf.linalg.matvec(self._smoothing, bias),
+        )
+
     def _tap_logits(self, features: tf.Tensor) -> tf.Tensor:
         """[B, h, w, K*K], learned tap by tap."""
         if self._smoothing is None:
             return self.to_logits(features)
         if not self.to_logits.built:
             self.to_logits.build(features.shape)
-        # Smooth weights instead of smoothed logits: the same, once for all pixels.
-        weights = tf.matmul(self.to_logits.kernel, self._smoothing)
-        bias = tf.linalg.matvec(self._smoothing, self.to_logits.bias)
+        weights, bias = self._taps()
         return tf.tensordot(features, weights, 1) + bias + self._start
 
 
@@ -457,3 +494,6 @@ class KernelMixture(KernelNetwork):
         logits += self.direct(z_k if self.config.takes_latent else features)
         basis = self.basis_module(tf.convert_to_tensor(self.anchors), training=training)
         return tf.nn.softmax(logits, axis=-1), tf.squeeze(basis, axis=[1, 2])
+
+    def single(self) -> KernelModule:
+        return self.basis_module

@@ -2,10 +2,10 @@
 
 Between two images of one scene: `l1_loss`, `mse_loss`,
 `perceptual_loss`. Of one image: `total_variation_loss`. On the output of a
-degradation model: `noise_energy_loss`, `centroid_loss`. Between real and generated
-images: the GAN losses. D is the discriminator's raw logit, s the sigmoid; E means over
-all logits of a call. Every discriminator loss is the mean of its real and its fake
-half.
+degradation model: `noise_energy_loss`, `centroid_loss`. On its distribution:
+`anchor_loss`. Between real and generated images: the GAN losses. D is the
+discriminator's raw logit, s the sigmoid; E means over all logits of a call. Every
+discriminator loss is the mean of its real and its fake half.
 
   family       discriminator, real half / fake half             generator
   lsgan        (D(real) - 1)^2 / D(fake)^2                      (D(fake) - 1)^2
@@ -36,6 +36,7 @@ network (B1 of the list of mistakes). Here the target is detached, and named so.
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from pdm_tf.ops.blur import kernel_centroid
@@ -178,6 +179,53 @@ def centroid_loss(kernel: tf.Tensor, target_px: float = 0.0) -> tf.Tensor:
     """
     offset = kernel_centroid(kernel) - target_px
     return tf.reduce_mean(tf.reduce_sum(tf.square(offset), axis=-1))
+
+
+def anchor_loss(
+    mean: tf.Tensor,
+    covariance: tf.Tensor,
+    *,
+    target_mean: np.ndarray,
+    target_covariance: np.ndarray,
+    mean_error: np.ndarray,
+    photographs: float,
+) -> tf.Tensor:
+    """How much less likely a normal distribution is than the measured one, in nats.
+
+    With d = mean - target_mean, Q = mean_error, and the Cholesky factor c of the
+    covariance in coordinates u where the target is I and Q diag(e),
+
+        d^T Q^-1 d / 2 + sum_i w_i log(c_ii)^2 + sum_i>j (w_i w_j)^(1/2) c_ij^2 / 2.
+
+    Near the target the last two are n / 4 |log S|^2, the loss in likelihood when n
+    samples of N(0, I) are said to be of N(0, S); w_i = 1 / (n e_i^2) is n where a
+    photograph tells its coordinate exactly (e_i = 1 / n) and less where it does not. So
+    it is stiff where many photographs say the same and soft where they say nothing. A
+    variance on its way to 0 meets a wall, and a growing one a slope.
+
+    Args:
+      mean: [D], covariance: [D, D] positive definite, of the distribution.
+      target_mean: [D], target_covariance: [D, D] positive definite, as measured.
+      mean_error: [D, D] covariance of the error of `target_mean`, positive definite.
+      photographs: n, how many they were measured from.
+
+    Returns:
+      Scalar float32, 0 at the target.
+    """
+    root = np.linalg.inv(np.linalg.cholesky(np.asarray(target_covariance)))
+    shares, axes = np.linalg.eigh(root @ np.asarray(mean_error) @ root.T)
+    to_u = tf.constant(axes.T @ root, tf.float32)
+    stiffness = 1.0 / (photographs * np.square(shares))
+    offset = tf.linalg.matvec(to_u, mean - np.asarray(target_mean, np.float32))
+    of_mean = tf.reduce_sum(tf.square(offset) / shares.astype(np.float32)) / 2.0
+    factor = tf.linalg.cholesky(
+        tf.matmul(tf.matmul(to_u, covariance), to_u, transpose_b=True)
+    )
+    diagonal = tf.math.log(tf.linalg.diag_part(factor))
+    of_sizes = tf.reduce_sum(stiffness.astype(np.float32) * tf.square(diagonal))
+    pairs = np.tril(np.sqrt(np.outer(stiffness, stiffness)), -1).astype(np.float32)
+    of_turns = tf.reduce_sum(pairs * tf.square(factor)) / 2.0
+    return of_mean + of_sizes + of_turns
 
 
 class GANLoss(NamedTuple):

@@ -5,6 +5,7 @@ One joint step (section 3.4), on hr and, unpaired, real_lr:
   1. z_k, z_n ~ N(0, I);  fake_lr = PDM(hr, z_k, z_n)                          (Eq. 11)
      (with a JPEG module: larger, and both are then cut out at random, see pairs.py)
   2. PDM     minimises  (D(fake_lr) - 1)^2 + lambda |n|^2                      (Eq. 13)
+     (where it starts at an estimate, also what the photographs say against leaving it)
   3. D       minimises  ((D(real_lr) - 1)^2 + D(fake_lr)^2) / 2
   4. SR net  minimises  |SR(quantise(fake_lr)) - hr|      (an `SRPart`, sr_parts.py)
 
@@ -30,6 +31,7 @@ from pdm_tf.core.checks import require_not_below, require_one_of
 from pdm_tf.core.errors import UserError
 from pdm_tf.degradations import PDM, Degradation, Degraded
 from pdm_tf.losses import (
+    anchor_loss,
     centroid_loss,
     lsgan_discriminator_loss,
     lsgan_generator_loss,
@@ -93,6 +95,12 @@ class PDMSRConfig:
       degradation_rate: PDM's learning rate relative to that of the others. With a
         discriminator that learns faster (two time scales, Heusel et al. 2017,
         arXiv:1706.08500) kernels keep their true variety and noise its strength.
+      anchor_weight: of what the photographs say against kernels that leave the estimate
+        that PDM started at, `losses.anchor_loss`; nothing for a PDM without estimate.
+      tap_decay: weight of the mean square of what is learned tap by tap
+        (`KernelModule.tap_energy`), which holds kernels near their Gaussians.
+      warmup_steps: at first so many in which the discriminator learns to judge and PDM
+        stays as it is. A new one's verdict moves a good start anywhere.
     """
 
     training: str = "joint"
@@ -105,10 +113,14 @@ class PDMSRConfig:
     noise_weight: float = 1.0
     adversarial_beta_1: float = 0.5
     degradation_rate: float = 0.25
+    anchor_weight: float = 0.1
+    tap_decay: float = 0.0
+    warmup_steps: int = 0
 
     def __post_init__(self) -> None:
         require_one_of(self, training=TRAINING, fakes=FAKES, border=BORDERS, grid=GRIDS)
         require_not_below(self, centroid_weight=0, adversarial_weight=0, noise_weight=0)
+        require_not_below(self, anchor_weight=0, tap_decay=0, warmup_steps=0)
         name = type(self).__name__
         if self.degradation_rate <= 0:
             raise UserError(
@@ -119,6 +131,12 @@ class PDMSRConfig:
             raise UserError(
                 f"`degradation_steps` of {name} must be at least 1. "
                 f"Received: {self.degradation_steps}."
+            )
+        if self.training == "separate" and self.warmup_steps >= self.degradation_steps:
+            raise UserError(
+                f"`warmup_steps` of {name} must be less than `degradation_steps`, or "
+                f"the degradation never learns. Received: {self.warmup_steps} and "
+                f"{self.degradation_steps}."
             )
 
     @classmethod
@@ -131,6 +149,7 @@ class PDMSRConfig:
             noise_weight=100.0,
             adversarial_beta_1=0.9,
             degradation_rate=1.0,
+            anchor_weight=0.0,
         )
 
     @property
@@ -261,9 +280,13 @@ class PDMSR(Method):
         if training == "separate":
             first = step < self._config.degradation_steps
             training = "degradation" if first else "sr"
+        if training != "sr" and step < self._config.warmup_steps:
+            training += " warm-up"
         return {
             "joint": self._joint_step,
+            "joint warm-up": self._joint_warmup_step,
             "degradation": self._degradation_step,
+            "degradation warm-up": self._degradation_warmup_step,
             "sr": self._sr_step,
         }[training]
 
@@ -323,7 +346,17 @@ class PDMSR(Method):
     def _joint_step(
         self, batch: Batch, step: tf.Tensor, shard: BatchShard
     ) -> StepResult:
-        degradation, fake_lr, hr = self._learn_degradation(batch, step, shard)
+        return self._with_sr(*self._learn_degradation(batch, step, shard))
+
+    def _joint_warmup_step(
+        self, batch: Batch, step: tf.Tensor, shard: BatchShard
+    ) -> StepResult:
+        return self._with_sr(*self._learn_to_judge(batch, step, shard))
+
+    def _with_sr(
+        self, degradation: StepResult, fake_lr: tf.Tensor, hr: tf.Tensor
+    ) -> StepResult:
+        """Adds what the SR network learns from the same fakes."""
         lr = tf.stop_gradient(quantise_8bit(fake_lr))
         sr = self._sr_part.learn(Pair(lr, hr), self.optimizers)
         return StepResult(
@@ -335,6 +368,11 @@ class PDMSR(Method):
         self, batch: Batch, step: tf.Tensor, shard: BatchShard
     ) -> StepResult:
         return self._learn_degradation(batch, step, shard)[0]
+
+    def _degradation_warmup_step(
+        self, batch: Batch, step: tf.Tensor, shard: BatchShard
+    ) -> StepResult:
+        return self._learn_to_judge(batch, step, shard)[0]
 
     def _sr_step(self, batch: Batch, step: tf.Tensor, shard: BatchShard) -> StepResult:
         pair = self._pairs.pair(batch, step, shard)
@@ -358,6 +396,8 @@ class PDMSR(Method):
             if degraded.noise is not None:
                 energy = noise_energy_loss(degraded.noise)
                 pdm_loss += config.noise_weight * energy
+            hold, held = self._held_back()
+            pdm_loss += hold
             d_loss = config.adversarial_weight * d_adv
             scaled_pdm = self.optimizers["pdm"].scale_loss(pdm_loss)
             scaled_d = self.optimizers["discriminator"].scale_loss(d_loss)
@@ -370,6 +410,7 @@ class PDMSR(Method):
             "loss/g_adv": g_adv,
             "loss/d_lr": d_adv,
             "loss/centroid": centroid,
+            **held,
             "stat/d_real": tf.reduce_mean(real_logits),
             "stat/d_fake": tf.reduce_mean(fake_logits),
             **_kernel_statistics(degraded.kernel),
@@ -382,6 +423,50 @@ class PDMSR(Method):
             scalars["stat/quality_mean"] = tf.reduce_mean(degraded.quality)
             scalars["stat/quality_std"] = tf.math.reduce_std(degraded.quality)
         return StepResult(scalars, gradients), degraded.lr, hr
+
+    def _held_back(self) -> tuple[tf.Tensor, Scalars]:
+        """Returns what holds PDM back, weighed and summed, and each to log."""
+        config, total, parts = self._config, tf.constant(0.0), {}
+        module = self._pdm.kernel_module.single()
+        start = self._pdm.config.kernel.start
+        if start is not None and config.anchor_weight:
+            parts["loss/anchor"] = anchor_loss(
+                *module.gaussian_distribution(),
+                target_mean=np.asarray(start.mean),
+                target_covariance=np.asarray(start.covariance),
+                mean_error=np.asarray(start.mean_error),
+                photographs=start.photographs,
+            )
+            total += config.anchor_weight * parts["loss/anchor"]
+        if config.tap_decay:
+            parts["loss/taps"] = module.tap_energy()
+            total += config.tap_decay * parts["loss/taps"]
+        return total, parts
+
+    def _learn_to_judge(
+        self, batch: Batch, step: tf.Tensor, shard: BatchShard
+    ) -> tuple[StepResult, tf.Tensor, tf.Tensor]:
+        """Returns D's result alone, the fakes of a PDM at rest, and their part of HR.
+
+        With training=True the statistics of PDM's batch normalisation would move.
+        """
+        config, discriminator = self._config, self._discriminator
+        degraded, hr = self._pairs.degrade(batch["hr"], step, shard, training=False)
+        fakes = tf.stop_gradient(self._as_seen(degraded))
+        with tf.GradientTape() as tape:
+            fake_logits = discriminator(fakes, training=True)
+            real_logits = discriminator(batch["real_lr"], training=True)
+            d_adv = lsgan_discriminator_loss(real_logits, fake_logits)
+            d_loss = config.adversarial_weight * d_adv
+            scaled = self.optimizers["discriminator"].scale_loss(d_loss)
+        gradients = tape.gradient(scaled, discriminator.trainable_variables)
+        scalars = {
+            "loss/d_lr": d_adv,
+            "stat/d_real": tf.reduce_mean(real_logits),
+            "stat/d_fake": tf.reduce_mean(fake_logits),
+            **_kernel_statistics(degraded.kernel),
+        }
+        return StepResult(scalars, {"discriminator": gradients}), degraded.lr, hr
 
 
 def _kernel_statistics(kernel: tf.Tensor) -> Scalars:

@@ -17,7 +17,7 @@ from pdm_tf import build
 from pdm_tf.bundles.networks import NETWORKS
 from pdm_tf.cli.component import parse_args
 from pdm_tf.core.seeds import stream_seed
-from pdm_tf.degradations import PDM
+from pdm_tf.degradations import PDM, GaussianStart
 from pdm_tf.methods import METHODS
 from pdm_tf.methods.base import FULL_BATCH, Method, NotNeeded, Role, StepResult
 from pdm_tf.train_config import TrainConfig
@@ -39,6 +39,13 @@ _SMALL_PDM = (
 _SMALL_FEATURES = ("--features=random", "--features_arg=filters=2")
 # VGG16 wants images of 16 pixels.
 _SMALL_LPIPS = ("--lr_patch=16", "--init=lpips:random", "--net_arg=lpips.net=vgg")
+# An estimate to start at, without which there is no loss for leaving it.
+_START = GaussianStart(
+    (0.5, 0.1, 0.0),
+    ((0.3, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, 0.1)),
+    ((0.1, 0.0, 0.0), (0.0, 0.1, 0.0), (0.0, 0.0, 0.1)),
+    10.0,
+)
 # With two images in it, a buffer of earlier fakes matters from the second step on.
 _SMALL_METHOD = {"buffer_size": 2}
 
@@ -51,6 +58,7 @@ _PDM_SR = {
     "adversarial_weight": {"pdm", "discriminator"},
     "noise_weight": {"pdm"},
     "centroid_weight": {"pdm"},
+    "anchor_weight": {"pdm"},
 }
 _DEGRADE_FIRST = {
     "adversarial_weight": {"degradation"},
@@ -185,7 +193,7 @@ def made(case: Case) -> Made:
     config = _config(case, method, settings, needed)
     keras.utils.set_random_seed(stream_seed(config.seed, "initial weights")[0])
     maker = build.PartMaker(config, needed, lambda line: None)
-    parts = {name: maker.make(name) for name in needed}
+    parts = {name: _started(maker.make(name), name) for name in needed}
     for number, part in enumerate(parts.values()):
         if isinstance(part, keras.Model):
             _nudge(part, number)
@@ -266,6 +274,16 @@ def _config(
         *(f"--method_arg={arg}" for arg in case.method_arg),
         f"--batch_size={BATCH}",
         *flags,
+    )
+
+
+def _started(part: Any, name: str) -> Any:
+    """A PDM of Gaussians as an estimate would give it; all else as it is."""
+    if not isinstance(part, PDM) or part.config.kernel.initial != "gaussians":
+        return part
+    kernel = dataclasses.replace(part.config.kernel, start=_START)
+    return dataclasses.replace(part.config, kernel=kernel).build(
+        part.dtype_policy.name, name=name
     )
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from pdm_tf.losses import (
     GAN_LOSSES,
     PERCEPTUAL_TAPS,
+    anchor_loss,
     centroid_loss,
     l1_loss,
     lsgan_discriminator_loss,
@@ -185,6 +186,74 @@ def test_centroid_gradient_takes_mass_from_the_far_side():
         loss = centroid_loss(tf.nn.softmax(logits))
     gradient = tape.gradient(loss, logits).numpy().reshape(7, 7)
     assert gradient[3, 5] > 0 and gradient[3, 0] < 0  # descent: less right, more left
+
+
+MEAN = np.array([1.2, 0.1, -0.1])
+COVARIANCE = np.array([[0.3, 0.05, 0.0], [0.05, 0.2, 0.02], [0.0, 0.02, 0.1]])
+
+
+def anchor(mean, covariance, error=COVARIANCE / 80, photographs=80.0):
+    return float(
+        anchor_loss(
+            tf.constant(mean, tf.float32),
+            tf.constant(covariance, tf.float32),
+            target_mean=MEAN,
+            target_covariance=COVARIANCE,
+            mean_error=error,
+            photographs=photographs,
+        )
+    )
+
+
+def test_anchor_is_what_so_many_samples_lose_in_likelihood():
+    """Expected, per sample of the target: the Kullback-Leibler divergence."""
+    assert anchor(MEAN, COVARIANCE) == pytest.approx(0.0, abs=1e-4)
+    offset = np.array([0.03, -0.02, 0.04])
+    wanted = 80 * (offset @ np.linalg.solve(COVARIANCE, offset)) / 2
+    assert anchor(MEAN + offset, COVARIANCE) == pytest.approx(wanted, rel=1e-3)
+    change = np.array([[0.05, 0.02, -0.03], [0.02, -0.04, 0.01], [-0.03, 0.01, 0.03]])
+    root = np.linalg.cholesky(COVARIANCE)
+    other = root @ (np.eye(3) + change) @ root.T
+    ratio = np.linalg.solve(other, COVARIANCE)
+    wanted = 80 * (np.trace(ratio) - 3 - np.log(np.linalg.det(ratio))) / 2
+    assert anchor(MEAN, other) == pytest.approx(wanted, rel=0.1)
+
+
+def test_anchor_is_soft_where_the_photographs_say_little():
+    """A mean error of 4 variances: 4 times softer, and 16 times for the spread."""
+    error = COVARIANCE / 80
+    axis = np.linalg.cholesky(COVARIANCE) @ np.array([0.0, 0.0, 1.0])
+    vague = error + 3.0 / 80 * np.outer(axis, axis)
+    for place, spread, times in (
+        (MEAN + 0.1 * axis, COVARIANCE, 4.0),
+        (MEAN, COVARIANCE + 0.1 * np.outer(axis, axis), 16.0),
+    ):
+        ratio = anchor(place, spread) / anchor(place, spread, vague)
+        assert ratio == pytest.approx(times, rel=0.01)
+
+
+def test_anchor_has_a_wall_before_a_single_kernel():
+    losses = [anchor(MEAN, COVARIANCE * x) for x in (0.5, 0.1, 0.01)]
+    assert losses[0] > 10 and np.all(np.diff(losses) > 100)
+
+
+def test_anchor_leads_back_from_both_sides():
+    mean, factor = (
+        tf.Variable(MEAN + 0.2, dtype=tf.float32),
+        tf.Variable(1.3 * np.linalg.cholesky(COVARIANCE), dtype=tf.float32),
+    )
+    with tf.GradientTape() as tape:
+        loss = anchor_loss(
+            tf.convert_to_tensor(mean),
+            tf.matmul(factor, factor, transpose_b=True),
+            target_mean=MEAN,
+            target_covariance=COVARIANCE,
+            mean_error=COVARIANCE / 80,
+            photographs=80.0,
+        )
+    of_mean, of_factor = tape.gradient(loss, [mean, factor])
+    assert np.dot(of_mean, np.full(3, 0.2)) > 0
+    assert np.all(np.diag(of_factor) > 0)
 
 
 every_family = pytest.mark.parametrize("family", GAN_LOSSES)

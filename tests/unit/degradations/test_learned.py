@@ -18,6 +18,7 @@ from pdm_tf.degradations import (
     JPEGModuleConfig,
     KernelModuleConfig,
     NoiseModuleConfig,
+    ParametricNoiseConfig,
     PDMConfig,
 )
 from pdm_tf.degradations.whole_image import degrade_image
@@ -68,7 +69,7 @@ def test_receptive_radius_is_what_a_single_latent_reaches(blocks):
     radius = pdm.context
     side = 2 * radius + 9
     hr = np.full([1, 2 * side + 4, 2 * side + 4, 3], 0.5, np.float32)
-    z_k, z_n, _ = pdm.draw(1, side, side, tf.constant([0, 1]))
+    z_k, z_n, *_ = pdm.draw(1, side, side, tf.constant([0, 1]))
     middle = np.zeros(z_n.shape, np.float32)
     middle[0, side // 2, side // 2] = 3.0
     changed = np.abs(pdm(hr, z_k, z_n + middle).lr - pdm(hr, z_k, z_n).lr)
@@ -88,12 +89,16 @@ def test_receptive_radius_is_what_a_single_latent_reaches(blocks):
             KernelModuleConfig,
             "kernel_size latent_channels latent use_image filters num_blocks spatial "
             "conv_size normalization initial initial_centre initial_sigma_px "
-            "initial_diversity initial_std smoothing_px basis",
+            "initial_diversity initial_std smoothing_px basis start",
         ),
         (
             NoiseModuleConfig,
             "latent_channels filters num_blocks conv_size channels latent use_image "
             "normalization initial_std output_scale zero_mean",
+        ),
+        (
+            ParametricNoiseConfig,
+            "log_mean log_covariance correlation_px colour learned",
         ),
     ],
 )

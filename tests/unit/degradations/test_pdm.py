@@ -117,7 +117,7 @@ def test_latents_of_kernel_and_noise_are_independent_and_standard_normal():
 
 def test_zero_latent_is_zero_and_leaves_the_noise_random():
     pdm = make(kernel=dataclasses.replace(KERNEL, latent="zero"))
-    z_k, z_n, _ = pdm.draw(2, 4, 4, tf.constant([0, 1]))
+    z_k, z_n, *_ = pdm.draw(2, 4, 4, tf.constant([0, 1]))
     np.testing.assert_array_equal(z_k, np.zeros([2, 1, 1, 4]))
     assert np.std(z_n) > 0.5
 

@@ -76,6 +76,10 @@ METHOD = PDMSRConfig(
     adversarial_weight=1.0,
     noise_weight=10.0,
     adversarial_beta_1=0.9,
+    degradation_rate=0.25,
+    anchor_weight=0.5,
+    tap_decay=0.0,
+    warmup_steps=0,
 )
 
 
