@@ -10,7 +10,7 @@ from typing import Any, Literal
 from export import certificate, publish
 from export.certificate import Built, Limits
 from export.comparing import Record
-from export.parity import read_photo
+from export.parity import DEGRADATION_LATENTS, read_photo
 from export.publish import CERTIFICATE, FAILED_CERTIFICATE, MODEL_FP16, SAVED_MODEL
 from export.serving_files import write_serving_files
 from export.signatures import check_name
@@ -270,7 +270,7 @@ class _Work:
         return records
 
     def _compare_degradation(self, built: Built) -> list[Record]:
-        latents = [name for name in ("z_k", "z_n") if built.degradation[name]]
+        latents = [x for x in DEGRADATION_LATENTS if built.degradation[x]]
         given = {
             "inputs": ("hr", *latents),
             "tolerance": self._config.max_degradation_diff,

@@ -1,10 +1,10 @@
 """The learned degradation as SavedModel and ONNX, latents as explicit inputs.
 
-Signature and graph: `hr` [B, H, W, 3], `z_k`, and `z_n` where there is a noise module
--> `lr` (not clipped, not quantised), `clean_lr` (before the noise), `kernel`. The
-caller draws the latents: standard normal, in the shapes that the metadata name, or
-zeros for z_k where `kernel_latent` is "zero". The SavedModel also has `sample`, which
-draws them from a seed.
+Signature and graph: `hr` [B, H, W, 3], `z_k`, `z_n` where there is a noise module, and
+`z_l` where it is parametric -> `lr` (not clipped, not quantised), `clean_lr` (before
+the noise), `kernel`. The caller draws the latents: standard normal, in the shapes that
+the metadata name, or zeros for z_k where `kernel_latent` is "zero". The SavedModel also
+has `sample`, which draws them from a seed.
 
 In training the blur is one depthwise convolution with the images of the batch as its
 channels. ONNX fixes the number of groups of a convolution in the file, hence the batch;
@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from export import onnx_rewrite
 from export.onnx_graph import from_function, tidy
-from export.parity import DEGRADATION_OUTPUTS
+from export.parity import DEGRADATION_LATENTS, DEGRADATION_OUTPUTS
 from export.saved_model import save_quietly
 from pdm_tf import __version__
 from pdm_tf.degradations import PDM, Degraded
@@ -74,7 +74,7 @@ def write_degradation_onnx(
 
     def degrade(*inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         named = dict(zip([spec.name for spec in specs], inputs, strict=True))
-        hr, z_k, z_n = (named.get(name) for name in ("hr", "z_k", "z_n"))
+        hr, z_k, z_n, z_l = (named.get(name) for name in ("hr", *DEGRADATION_LATENTS))
         kernel = pdm.kernels(z_k, hr)
         clean_lr = blur_by_taps(
             hr, kernel, pdm.config.scale, pdm.config.grid, pdm.config.border
@@ -82,7 +82,7 @@ def write_degradation_onnx(
         if pdm.noise_module is None:
             lr = tf.identity(clean_lr)
         else:
-            lr = clean_lr + pdm.noise_module(z_n, clean_lr, training=False)
+            lr = clean_lr + pdm.noise_module(z_n, clean_lr, z_l, training=False)
         return {"lr": lr, "clean_lr": clean_lr, "kernel": kernel}
 
     specs = input_specs(pdm)
@@ -146,8 +146,7 @@ def describe(pdm: PDM) -> dict[str, str]:
         "grid": config.grid,
         "kernel_size": str(config.kernel.kernel_size),
         "kernel_latent": config.kernel.latent,
-        "z_k": _text(_input_axes(pdm).get("z_k", ())),
-        "z_n": _text(_input_axes(pdm).get("z_n", ())),
+        **{name: _text(_input_axes(pdm).get(name, ())) for name in DEGRADATION_LATENTS},
         "layout": "NHWC",
         "range": "0..1",
         "colour_order": "RGB",
@@ -157,7 +156,7 @@ def describe(pdm: PDM) -> dict[str, str]:
 
 
 def input_specs(pdm: PDM) -> list[tf.TensorSpec]:
-    """Names hr, and z_k and z_n if the form takes them."""
+    """Names hr, and those of `DEGRADATION_LATENTS` that the form takes."""
     return [
         tf.TensorSpec(
             [None if isinstance(axis, str) else axis for axis in axes], tf.float32, name
@@ -168,7 +167,7 @@ def input_specs(pdm: PDM) -> list[tf.TensorSpec]:
 
 def call_by_name(pdm: PDM, inputs: Mapping[str, tf.Tensor]) -> Degraded:
     """Degrades inputs named as in `input_specs`, for inference."""
-    hr, *latents = (inputs.get(name) for name in ("hr", "z_k", "z_n", "z_q"))
+    hr, *latents = (inputs.get(name) for name in ("hr", "z_k", "z_n", "z_q", "z_l"))
     return pdm(hr, *latents, training=False)
 
 
@@ -186,6 +185,8 @@ def _input_axes(pdm: PDM) -> dict[str, tuple[str | int, ...]]:
         axes["z_k"] = ("batch", *sides, kernel.latent_channels)
     if noise is not None and noise.latent == "normal":
         axes["z_n"] = ("batch", "height", "width", noise.latent_channels)
+    if noise is not None and noise.level_channels:
+        axes["z_l"] = ("batch", noise.level_channels)
     return axes
 
 

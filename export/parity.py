@@ -68,6 +68,8 @@ LATENCY_CASE = Case(1, 64, 64)
 # LR sizes for the degradation, whose blur is many times its output's size.
 DEGRADATION_CASES = (Case(1, 1, 1), Case(3, 17, 23), Case(2, 64, 48))
 # Of the degradation, each compared.
+# Of kernels, of noise at each place, and of an image's levels of noise.
+DEGRADATION_LATENTS = ("z_k", "z_n", "z_l")
 DEGRADATION_OUTPUTS = ("lr", "clean_lr", "kernel")
 
 

@@ -11,6 +11,7 @@ from pdm_tf.degradations import (
     NoiseModuleConfig,
     ParametricNoiseConfig,
 )
+from pdm_tf.methods import PDMSRConfig
 from pdm_tf.methods.collapse import _CAUSES
 from tests.conformance.smoke import ROOT, parse
 
@@ -24,6 +25,13 @@ def rows(section):
     """First two cells of each row of the section's table."""
     found = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", SECTIONS[section], re.MULTILINE)
     return {name: cell.strip("` ") for name, cell in found}
+
+
+def test_what_holds_an_estimate_has_the_methods_defaults():
+    method = PDMSRConfig()
+    found = rows("Going on from an estimate")
+    assert found == {name: text(getattr(method, name)) for name in found}
+    assert len(found) == 4
 
 
 @pytest.mark.parametrize(

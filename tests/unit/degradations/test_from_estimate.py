@@ -10,6 +10,7 @@ import tensorflow as tf
 from pdm_tf.bundles.bundle import load_bundle, save_bundle
 from pdm_tf.core.kernel_shapes import second_moments
 from pdm_tf.core.source_estimate import (
+    JpegPopulation,
     KernelPopulation,
     NoisePopulation,
     SourceEstimate,
@@ -101,6 +102,16 @@ def test_noise_is_the_measured_one_and_not_trained():
     hr = tf.fill([64, 148, 148, 3], 0.5)
     stds = pdm.synthesise(hr, tf.constant([1, 2])).noise.numpy().std(axis=(1, 2, 3))
     assert np.median(stds) * 255 == pytest.approx(NOISE.std_255(0.5), rel=0.15)
+
+
+def test_jpeg_draws_the_measured_qualities_and_has_nothing_to_learn():
+    jpeg = JpegPopulation((30, 40, 90), "444", "header")
+    pdm = pdm_config_of(estimate(jpeg=jpeg), small()).build()
+    assert pdm.jpeg_module.trainable_variables == []
+    assert pdm.config.jpeg.subsampling == "444"
+    hr = tf.fill([24, 84, 84, 3], 0.5)
+    qualities = pdm.synthesise(hr, tf.constant([1, 2])).quality.numpy()
+    assert set(qualities) == {30.0, 40.0, 90.0}
 
 
 def test_without_noise_and_jpeg_there_are_no_such_modules():

@@ -12,7 +12,11 @@ from export.degradation import (
 )
 from export.parity import DEGRADATION_OUTPUTS as OUTPUTS
 from pdm_tf.core.images import to_float
-from pdm_tf.degradations import KernelModuleConfig, NoiseModuleConfig
+from pdm_tf.degradations import (
+    KernelModuleConfig,
+    NoiseModuleConfig,
+    ParametricNoiseConfig,
+)
 from pdm_tf.inference.ort import import_onnxruntime
 from pdm_tf.ops.blur import BORDERS, GRIDS
 from tests.oracles import blur_oracle
@@ -42,6 +46,10 @@ KINDS = {
     "kernel of image and latent": {
         "kernel": KernelModuleConfig(use_image=True, **SMALL),
         "border": "reflect",
+    },
+    "noise of a sensor": {
+        "kernel": KernelModuleConfig(**SMALL),
+        "noise": ParametricNoiseConfig(correlation_px=0.6),
     },
     "one kernel": {
         "kernel": KernelModuleConfig(latent="zero", initial="gaussian", **SMALL),
@@ -73,12 +81,12 @@ def _inputs(pdm, batch, height, width, seed=0):
     hr = to_float(photo(*sides))
     hr = np.stack([np.roll(hr, 3 * i, axis=0) for i in range(batch)])
     latents = pdm.draw(batch, height, width, tf.constant([seed, 5]))
-    named = zip(("z_k", "z_n"), latents[:2], strict=True)
+    named = zip(("z_k", "z_n", "z_q", "z_l"), latents, strict=True)
     return {"hr": hr, **{name: z.numpy() for name, z in named if z is not None}}
 
 
 def _keras(pdm, values):
-    latents = [values.get(name) for name in ("z_k", "z_n", "z_q")]
+    latents = [values.get(name) for name in ("z_k", "z_n", "z_q", "z_l")]
     degraded = pdm(values["hr"], *latents, training=False)
     return {name: getattr(degraded, name).numpy() for name in OUTPUTS}
 
@@ -117,7 +125,7 @@ def test_onnx_says_what_to_feed(pdm, onnx_file):
         for entry in model.graph.input
     }
     assert inputs.pop("hr") == "batch,height_hr,width_hr,3"
-    assert inputs == {z: found[z] for z in ("z_k", "z_n") if found[z]}
+    assert inputs == {z: found[z] for z in ("z_k", "z_n", "z_l") if found[z]}
     assert ("z_k" in inputs) == config.kernel.takes_latent
 
 
