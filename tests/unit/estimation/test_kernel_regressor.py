@@ -12,6 +12,7 @@ from pdm_tf.estimation.kernel_regressor import (
     KernelRegressor,
     RegressorSettings,
     TrainingStopped,
+    _developed,
     errors_of,
     train_regressor,
 )
@@ -133,6 +134,24 @@ def test_another_scale():
     made = train_regressor(hr[:2], hr[2:], 2, settings=TINY)
     assert made.scale == 2
     assert np.isfinite(made.predict(hr[2:]).mean).all()
+
+
+def test_scenes_in_other_light_are_as_sharp():
+    """Each is an affine function of the scene, up to the order of colours."""
+    crop = photographs(PHOTOS_FOR_HR, 1)[0][100:164, 100:164] // 4 + 96
+    random, kept = np.random.default_rng(0), 0
+    for _ in range(30):
+        made = _developed(crop, random).astype(np.float64)
+        inside = (made > 0) & (made < 255)
+        kept += np.array_equal(made, crop)
+        for colour in range(3):
+            rows = inside[..., colour]
+            likeness = [
+                abs(np.corrcoef(made[..., colour][rows], crop[..., own][rows])[0, 1])
+                for own in range(3)
+            ]
+            assert max(likeness) > 0.99
+    assert 0 < kept < 20
 
 
 def test_progress_and_stop():
