@@ -64,9 +64,8 @@ def refine_config(config: TrainConfig, start: Path, folder: Path) -> TrainConfig
         if key in known and key != "training"
     }
     steps = config.refine_steps
-    if "warmup_steps" in known:
-        warm_up = min(_WARM_UP, steps // _WARM_UP_PART)
-        asked = {"warmup_steps": str(warm_up)} | asked
+    warm_up = min(_WARM_UP, steps // _WARM_UP_PART)
+    asked = {"warmup_steps": str(warm_up)} | asked
     derived = dataclasses.replace(
         config,
         method=PDMSR.name,
