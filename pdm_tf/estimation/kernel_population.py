@@ -38,6 +38,7 @@ _OFFSET_STD = 0.1
 _LEAST_VARIANCE = 1e-4
 # Photographs whose size is nothing that a kernel explains, and where it may then lie.
 _ODD_SHARE, _ODD_STD = 0.05, 1.2
+_MAD_TO_STD = 1.4826  # of a normal distribution
 # Guesses are widened for simulation, so that slopes are seen well.
 _WIDER, _LEAST_STD = 1.3, np.array([0.25, 0.2, 0.2])
 
@@ -226,8 +227,12 @@ def _fit(outputs: np.ndarray, owner: np.ndarray, seen: _Map, full: bool) -> _Fit
     # Student's t has a variance of freedom / (freedom - 2) times its scale.
     rest, scene = np.diag(seen.rest), np.diag(seen.scene) * (1.0 - 2.0 / _FREEDOM)
     prior = _PRIOR_COUNT * np.diag(_PRIOR_STD**2)
-    mean = (np.median(outputs, axis=0) - seen.offset) / seen.slope
-    covariance = np.diag(_PRIOR_STD**2)
+    # The likelihood has several maxima where some scenes are strange: begun robustly.
+    middle = np.median(outputs, axis=0)
+    mean = (middle - seen.offset) / seen.slope
+    wide = np.square(np.median(np.abs(outputs - middle), axis=0) * _MAD_TO_STD)
+    wide = (wide - seen.rest - seen.scene) / seen.slope**2
+    covariance = np.diag(np.maximum(wide, 0.25 * _PRIOR_STD**2))
     weights, usual = np.ones(len(count)), np.ones(len(count))
     for _ in range(_EM_STEPS):
         if not full:
