@@ -225,11 +225,13 @@ def check_folders(
     hr_count = sum(is_hr for _, _, is_hr in files)
     hr = Folder(str(hr_dir), tuple(found[:hr_count]))
     lr = Folder(str(lr_dir), tuple(found[hr_count:]))
-    findings = sorted(
-        _findings(hr, lr, scale),
-        key=lambda one: ("error", "warning", "note").index(one.level),
-    )
-    return FolderCheck(scale, hr, lr, tuple(findings))
+    return FolderCheck(scale, hr, lr, in_order(_findings(hr, lr, scale)))
+
+
+def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Errors first, then warnings, then notes."""
+    levels = ("error", "warning", "note")
+    return tuple(sorted(findings, key=lambda one: levels.index(one.level)))
 
 
 def _in_order(

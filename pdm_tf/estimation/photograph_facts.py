@@ -48,8 +48,6 @@ class PhotographFacts:
       width, height: px, upright.
       bits: 8 or 16 a sample.
       camera: maker and model as the file says; "".
-      quality: 1..100 of the JPEG file's tables; 0: no JPEG file, or tables of another
-        kind.
       is_grey: whether R, G and B are equal everywhere.
       mean_255: of R, G and B, in levels.
       contrast_255: standard deviation of the luma.
@@ -69,7 +67,6 @@ class PhotographFacts:
     height: int = 0
     bits: int = 8
     camera: str = ""
-    quality: int = 0
     is_grey: bool = False
     mean_255: tuple[float, float, float] = (0.0, 0.0, 0.0)
     contrast_255: float = 0.0

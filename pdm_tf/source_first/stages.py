@@ -13,15 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-import keras
-
-from pdm_tf.bundles.bundle import load_bundle, save_bundle
+from pdm_tf.bundles.bundle import load_bundle
+from pdm_tf.bundles.estimated_bundle import save_estimated
 from pdm_tf.cli import program
-from pdm_tf.core.ledger import digest
-from pdm_tf.core.seeds import stream_seed
 from pdm_tf.core.source_estimate import SourceEstimate
 from pdm_tf.core.source_words import short_form
-from pdm_tf.run import Run, is_bundle
+from pdm_tf.run import Run
 from pdm_tf.source_first.choice import choose
 from pdm_tf.source_first.decision import Decision, decide, why_not_refined
 from pdm_tf.source_first.derived import (
@@ -96,7 +93,8 @@ def prepare(
         return Prepared(program.INTERRUPTED, config)
     for line in short_form(measured):
         say(line)
-    start = save_start(config, measured, Run(root).estimate / "bundle")
+    start = Run(root).estimate / "bundle"
+    save_estimated(start_config(config, measured), start, config.seed)
     decided = Decision.load(place)
     known = _for_the_estimate(config, measured, start)
     if decided is None or not _same_question(decided, known):
@@ -108,20 +106,6 @@ def prepare(
         decided.save(place)
     say(f"the degradation is {_WORDS[decided.accepted]}: {decided.why}")
     return Prepared(program.OK, sr_config(config, root / decided.bundle))
-
-
-def save_start(config: TrainConfig, estimate: SourceEstimate, folder: Path) -> Path:
-    """Writes a bundle of a degradation that starts at an estimate, unless it is there.
-
-    Its weights are a function of the run's seed.
-    """
-    wanted = start_config(config, estimate)
-    facts = {"settings": digest(dataclasses.asdict(wanted)), "seed": config.seed}
-    if is_bundle(folder) and load_bundle(folder).notes == facts:
-        return folder
-    keras.utils.set_random_seed(stream_seed(config.seed, "initial weights")[0])
-    save_bundle(wanted.build(name="pdm"), folder, step=0, notes=facts)
-    return folder
 
 
 def _for_the_estimate(

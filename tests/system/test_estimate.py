@@ -1,16 +1,27 @@
 """`python -m pdm_tf.estimate`, from flags to files."""
 
 import json
+import os
+import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from pdm_tf import estimate
+from pdm_tf.bundles.bundle import load_bundle
 from pdm_tf.cli import program
-from pdm_tf.core.images import write_png
+from pdm_tf.core.files import read_json
+from pdm_tf.core.images import list_images, read_rgb_u8, write_png
+from pdm_tf.core.kernel_shapes import kernel_moments
+from pdm_tf.core.source_estimate import SourceEstimate, axes_of
 from tests.support.html_check import check_html
-from tests.support.programs import run_apart
+from tests.support.programs import ROOT, run_apart
 from tests.unit.estimation.folders import blurred, sharp, write_folders
 
 
@@ -84,3 +95,97 @@ def test_results_must_not_be_inputs_next_time(folder, capsys):
     inside = f"--output_dir={folder / 'lr/out'}"
     assert call(folder, "--check_only", inside) == program.BAD_INPUT
     assert "must lie outside --lr_dir" in capsys.readouterr().err
+
+
+SMALL = (
+    "--estimate_arg=samples=48",
+    "--estimate_arg=epochs=1",
+    "--estimate_arg=rounds=1",
+    "--estimate_arg=draws=24",
+    "--train_flag=--flagfile=configs/parts/smoke_pdm.flags",
+    "--train_flag=--nonoise",
+)
+
+
+def test_the_whole_as_a_user_runs_it(folder):
+    (folder / "configs").symlink_to(ROOT / "configs")
+    write_png(folder / "lr/tiny.png", sharp()[0][:20, :20])
+    flags = ("--hr_dir=hr", "--lr_dir=lr", "--output_dir=out", *SMALL)
+    done = run_apart("pdm_tf.estimate", *flags, cwd=folder, code=program.SOME_LEFT_OUT)
+    assert "Traceback" not in done.stderr and "cuda" not in done.stderr.lower()
+    lines = done.stdout.splitlines()
+    assert "measured 12 LR photographs, 1 left out" in lines
+    assert any(line.startswith("  blur: long axis ") for line in lines)
+    assert re.search(r"A step of --method=pdm_sr --batch_size=2 takes \S+ s", lines[-3])
+    assert lines[-2:] == [
+        "a degradation to start from: out/bundle",
+        "out/estimate.html",
+    ]
+    page = (folder / "out/estimate.html").read_text()
+    assert check_html(page) == [] and "tiny.png" in page
+    made = {path.name for path in (folder / "out").iterdir()}
+    assert made == {
+        "estimate.html",
+        "estimate.json",
+        "bundle",
+        "check.json",
+        "regressor.npz",
+        "stages",
+    }
+    estimate = SourceEstimate.from_json(read_json(folder / "out/estimate.json"))
+    network = load_bundle(folder / "out/bundle").network
+    widths = kernel_moments(network.sample_kernels(400, seed=0)).sigma.mean(axis=0)
+    wanted = axes_of(estimate.kernels.draw())
+    np.testing.assert_allclose(widths, (wanted.long.mean(), wanted.short.mean()), 0.15)
+
+
+def test_stopped_and_started_again(folder):
+    """SIGTERM in the regressor's training; then the same command ends."""
+    (folder / "configs").symlink_to(ROOT / "configs")
+    flags = ("--hr_dir=hr", "--lr_dir=lr", "--output_dir=out", "--notime_step")
+    long = (*SMALL[1:4], "--estimate_arg=samples=4000")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pdm_tf.estimate", *flags, *long],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_for(folder / "out/stages/noise.json", process)
+    process.send_signal(signal.SIGTERM)
+    printed, _ = process.communicate(timeout=60)
+    assert process.returncode == program.INTERRUPTED, printed
+    assert "stopped; start it again with the same flags to go on." in printed
+    assert not (folder / "out/estimate.json").exists()
+    before = (folder / "out/stages/noise.json").stat().st_mtime_ns
+    run_apart("pdm_tf.estimate", *flags, *SMALL, cwd=folder)
+    assert (folder / "out/stages/noise.json").stat().st_mtime_ns == before
+    assert (folder / "out/estimate.json").exists()
+
+
+def wait_for(path, process):
+    end = time.monotonic() + 120
+    while not path.exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_jpeg_of_the_files_reaches_the_bundle(folder, capsys):
+    for index, path in enumerate(list_images(folder / "lr")):
+        rgb_u8 = read_rgb_u8(path)
+        path.unlink()
+        Image.fromarray(rgb_u8).save(path.with_suffix(".jpg"), quality=40 + index)
+    assert call(folder, "--notime_step", *SMALL[:4]) == program.OK
+    assert "  JPEG: quality 40 to 51, mean 45.5, chroma 420" in capsys.readouterr().out
+    network = load_bundle(folder / "out/bundle").network
+    assert network.config.jpeg.qualities == tuple(range(40, 52))
+
+
+def test_flags_of_training_are_checked_at_once(folder, capsys):
+    code = call(folder, "--train_flag=--batch_sise=4")
+    assert code == program.BAD_INPUT
+    assert "Did you mean --batch_size?" in capsys.readouterr().err
+    assert call(folder, "--train_flag=batch_size=4") == program.BAD_INPUT
+    assert call(folder, "--estimate_arg=drawz=4") == program.BAD_INPUT
+    assert "drawz" in capsys.readouterr().err

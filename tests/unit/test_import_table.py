@@ -108,9 +108,9 @@ TABLE = {
         {"numpy", "tqdm", "tensorflow"},
         set(
             "build cli evaluation training inference interop core data samples "
-            "bundles.bundle models.network benchmarks reporting train_config "
-            "estimation evaluate report compare run metrics studies "
-            "source_first".split()
+            "bundles.bundle bundles.estimated_bundle models.network benchmarks "
+            "reporting train_config estimation evaluate report compare run metrics "
+            "studies source_first degradations.from_estimate".split()
         ),
     ),
     # cli: the flags of its programs; samples: the certificate is measured on a

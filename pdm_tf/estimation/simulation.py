@@ -1,0 +1,121 @@
+"""What the regressor would say of a source with given kernels.
+
+HR photographs that it has not learned on are degraded as the real photographs are, of
+their sizes, with noise and JPEG as measured, and shown to it. So its shrinkage, its
+scatter and its taste in content can be measured instead of assumed.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from pdm_tf.core.source_estimate import JpegMeasure, NoisePopulation
+from pdm_tf.estimation.kernel_regressor import (
+    KernelRegressor,
+    Prediction,
+    TrainingStopped,
+)
+from pdm_tf.estimation.source_prior import (
+    NO_JPEG,
+    NO_NOISE,
+    Jpeg,
+    Noise,
+    degrade_crop,
+    kernel_side,
+    kernels_of_theta,
+)
+
+_THREADS = 2
+_SYMMETRIES = 8
+
+
+class Simulation:
+    """Degrades held-out photographs and asks the regressor.
+
+    Args:
+      regressor: to be asked.
+      held_out: HR photographs [H, W, 3] uint8, larger than a patch and its margin.
+      sizes: (height, width) of the real LR photographs.
+      jpeg: of the real photographs.
+      noise: of the source; None: none.
+    """
+
+    def __init__(
+        self,
+        regressor: KernelRegressor,
+        held_out: Sequence[np.ndarray],
+        sizes: Sequence[tuple[int, int]],
+        jpeg: Sequence[JpegMeasure],
+        noise: NoisePopulation | None,
+    ) -> None:
+        self._regressor = regressor
+        self._held_out = held_out
+        self._sizes = sizes
+        self._jpeg = jpeg
+        self._noise = noise
+
+    def __call__(
+        self, theta: np.ndarray, seed: int, stop: Callable[[], bool] = lambda: False
+    ) -> Prediction:
+        """Simulates one photograph for each row of theta [N, 3].
+
+        Row i is of photograph i modulo their number, so all are used alike.
+
+        Raises:
+          TrainingStopped: `stop` said so.
+        """
+        kernels = kernels_of_theta(theta, kernel_side(self._regressor.scale))
+
+        def one(index: int) -> tuple[np.ndarray, int]:
+            if stop():
+                raise TrainingStopped
+            random = np.random.default_rng([seed, index])
+            return self._photograph(kernels[index], index, random)
+
+        with ThreadPoolExecutor(_THREADS) as pool:
+            made = list(pool.map(one, range(len(theta))))
+        images, qualities = zip(*made, strict=True)
+        return self._regressor.predict(images, qualities, threads=_THREADS)
+
+    def _photograph(
+        self, kernel: np.ndarray, index: int, random: np.random.Generator
+    ) -> tuple[np.ndarray, int]:
+        """An LR photograph [h, w, 3] uint8, and its JPEG quality."""
+        scale = self._regressor.scale
+        hr_u8 = self._held_out[index % len(self._held_out)]
+        symmetry = int(random.integers(_SYMMETRIES))
+        if symmetry >= 4:
+            hr_u8 = hr_u8.swapaxes(0, 1)
+        hr_u8 = hr_u8[:: -1 if symmetry & 1 else 1, :: -1 if symmetry & 2 else 1]
+        real = int(random.integers(len(self._sizes)))
+        margin = kernel.shape[0] - 1
+        places = []
+        for length, wanted in zip(hr_u8.shape[:2], self._sizes[real], strict=True):
+            size = min(wanted, (length - margin) // scale) * scale + margin
+            start = int(random.integers(length - size + 1))
+            places.append(slice(start, start + size))
+        jpeg = self._jpeg[real]
+        lr_u8 = degrade_crop(
+            hr_u8[tuple(places)],
+            kernel,
+            scale,
+            noise=self._draw_noise(random),
+            jpeg=Jpeg(jpeg.quality, jpeg.subsampling or "420", jpeg.offset)
+            if jpeg.quality
+            else NO_JPEG,
+            random=random,
+        )
+        return lr_u8, jpeg.quality
+
+    def _draw_noise(self, random: np.random.Generator) -> Noise:
+        if self._noise is None:
+            return NO_NOISE
+        read, shot = np.exp(
+            random.multivariate_normal(self._noise.log_mean, self._noise.log_covariance)
+        )
+        colour = np.asarray(self._noise.colour)
+        grey = float(np.mean(colour[np.triu_indices(3, 1)]))
+        return Noise(
+            float(read), float(shot), self._noise.correlation_px, max(grey, 0.0)
+        )
