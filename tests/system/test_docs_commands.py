@@ -53,6 +53,12 @@ TINY_BLUR = (
     "--kernel_arg=filters=4",
     "--discriminator_arg=filters=4",
 )
+TINY_ESTIMATE = (
+    "--estimate_arg=samples=48",
+    "--estimate_arg=epochs=1",
+    "--estimate_arg=rounds=1",
+    "--estimate_arg=draws=24",
+)
 TINY_PDM = (*TINY_BLUR, "--noise_arg=num_blocks=1", "--noise_arg=filters=4")
 POOL = (
     "--degradation_arg=kernels=pools/mine/kernels.npy "
@@ -71,6 +77,7 @@ def commands(text: str) -> list[str]:
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUIDES = (
     "train",
+    "estimate",
     "evaluate",
     "degrade",
     "export-and-serve",
@@ -245,6 +252,26 @@ def estimates_kernels(place: Path, command: str) -> None:
     row = read_json(place / "pools/mine/kernels.json")["photographs"][0]
     for name in row.keys() - {"name", "kernel"}:
         assert f"`{name}`" in page
+
+
+def checks_folders(place: Path, command: str) -> None:
+    assert "flags for pdm_tf.train that fit:" in run(place, command)
+    found = read_json(place / "results/check/check.json")
+    assert (found["hr"]["usable"], found["lr"]["usable"]) == (4, 4)
+    assert check_html((place / "results/check/check.html").read_text()) == []
+
+
+def measures_a_source(place: Path, command: str) -> None:
+    """On a regressor that has hardly learned, since a good one takes minutes."""
+    assert "  blur: long axis" in run(place, command, *TINY_ESTIMATE, "--notime_step")
+    page = GUIDE["estimate"]
+    tree = page[page.index("results/source/\n") :].split("```")[0].splitlines()[1:]
+    folder = place / re.search(r"--output_dir=(\S+)", command).group(1)
+    made = {path.name for path in folder.iterdir()}
+    # With --regressor there is none of its own.
+    drawn = {line.split()[0].rstrip("/") for line in tree}
+    assert made == (drawn - {"regressor.npz"} if "--regressor" in command else drawn)
+    assert len(read_json(folder / "estimate.json")["photographs"]) == 4
 
 
 def collects_noise(place: Path, command: str) -> None:
@@ -552,6 +579,19 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--run_dir=runs/general_sharp": trains(
         "--lr_patch=16", "--hr_discriminator_arg=filters=4", NO_REPORT
     ),
+    "python -m pdm_tf.estimate --hr_dir=photos/hr --lr_dir=photos/lr "
+    "--output_dir=results/check --check_only": checks_folders,
+    "python -m pdm_tf.estimate --hr_dir=photos/hr --lr_dir=photos/lr "
+    "--output_dir=results/source": measures_a_source,
+    "python -m pdm_tf.train --hr_dir=photos/hr --lr_dir=photos/lr "
+    "--method_arg=training=sr --init_degradation=results/source/bundle "
+    "--run_dir=runs/measured": trains(NO_REPORT),
+    "python -m pdm_tf.degrade --degradation=results/source/bundle "
+    "--input_dir=photos/hr --output_dir=photos/measured": makes_pairs(
+        "photos/measured"
+    ),
+    "python -m pdm_tf.estimate --hr_dir=photos/hr --lr_dir=photos/lr "
+    "--regressor=results/source --output_dir=results/again": measures_a_source,
     "python -m pdm_tf.kernelgan --input_dir=photos/lr --output_dir=pools/mine": (
         estimates_kernels
     ),
