@@ -103,15 +103,15 @@ class After:
 
 
 def test_a_stop_is_heard_in_every_stage_and_loses_one_at_most(tmp_path):
-    write_folders(tmp_path, sharp()[:6], lr_photographs())
+    write_folders(tmp_path, sharp()[:4], lr_photographs(4))
     stops, estimate = 0, None
     while estimate is None:
         try:
-            estimate = measured(tmp_path, stop=After(40 * stops))
+            estimate = measured(tmp_path, stop=After(45 * stops))
         except TrainingStopped:
             stops += 1
     assert stops >= 2  # in several stages
-    write_folders(tmp_path / "whole", sharp()[:6], lr_photographs())
+    write_folders(tmp_path / "whole", sharp()[:4], lr_photographs(4))
     whole = measured(tmp_path / "whole")
     assert whole.kernels == estimate.kernels and whole.noise == estimate.noise
 
@@ -119,9 +119,7 @@ def test_a_stop_is_heard_in_every_stage_and_loses_one_at_most(tmp_path):
 def test_progress_never_goes_back(place):
     root, _ = place
     seen = []
-    measured(
-        root, folder="p", on_progress=lambda done, total: seen.append((done, total))
-    )
+    measured(root, on_progress=lambda done, total: seen.append((done, total)))
     done = [x for x, _ in seen]
     assert done == sorted(done) and done[0] == 0
     assert seen[-1][0] == seen[-1][1]
