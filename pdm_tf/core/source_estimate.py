@@ -69,7 +69,8 @@ def axes_of(theta: np.ndarray) -> Axes:
     """Theta [N, 3] -> widths and directions."""
     values, vectors = np.linalg.eigh(covariances(theta))
     angle = np.degrees(np.arctan2(vectors[..., 0, 1], vectors[..., 1, 1])) % 180.0
-    return Axes(np.sqrt(values[..., 1]), np.sqrt(values[..., 0]), angle)
+    widths = np.sqrt(values.clip(0.0))
+    return Axes(widths[..., 1], widths[..., 0], angle)
 
 
 def draw_theta(
