@@ -68,6 +68,7 @@ class Axes:
 def axes_of(theta: np.ndarray) -> Axes:
     """Theta [N, 3] -> widths and directions."""
     values, vectors = np.linalg.eigh(covariances(theta))
+    values = values.clip(0.0)  # a point's may come out just below
     angle = np.degrees(np.arctan2(vectors[..., 0, 1], vectors[..., 1, 1])) % 180.0
     widths = np.sqrt(values.clip(0.0))
     return Axes(widths[..., 1], widths[..., 0], angle)

@@ -392,8 +392,10 @@ def _sample(
         for available, crop in zip(photograph.shape[:2], crops, strict=True)
     )
     crop = photograph[top : top + crops[0], left : left + crops[1]]
+    if name == "train":
+        crop = _developed(crop, random)
     lr = degrade_crop(
-        _developed(crop, random),
+        crop,
         drawn.kernel,
         prior.scale,
         noise=drawn.noise,
@@ -412,18 +414,15 @@ def _developed(crop_u8: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """
     if random.uniform() < _AS_IT_IS:
         return crop_u8
-    crop = crop_u8[..., random.permutation(3)].astype(np.float32)
-    mean = crop.mean()
-    gain = np.exp(random.uniform(*_LOG_CONTRAST))
+    crop_u8 = crop_u8[..., random.permutation(3)]
+    mean = crop_u8[::4, ::4].mean()
+    gain, brightness = np.exp(random.uniform(*_LOG_CONTRAST)), mean
     if random.uniform() < 0.3:
         gain = -gain
-    elif random.uniform() < 0.5:
-        return _to_u8(mean + gain * (crop - mean))
-    return _to_u8(random.uniform(*_BRIGHTNESS) + gain * (crop - mean))
-
-
-def _to_u8(levels: np.ndarray) -> np.ndarray:
-    return np.clip(levels + 0.5, 0.0, 255.0).astype(np.uint8)
+    if gain < 0.0 or random.uniform() < 0.5:
+        brightness = random.uniform(*_BRIGHTNESS)
+    table = brightness + gain * (np.arange(256) - mean) + 0.5
+    return np.clip(table, 0.0, 255.0).astype(np.uint8)[crop_u8]
 
 
 def _inputs_of(lr_u8: np.ndarray) -> np.ndarray:

@@ -320,8 +320,10 @@ def _blurred(hr_u8: np.ndarray, kernel: np.ndarray, scale: int) -> np.ndarray:
     spectrum = scipy.fft.rfft2(image, sides)
     # Correlation; what wraps around lies beyond the last place that is read.
     response = scipy.fft.rfft2(kernel.astype(np.float32), sides).conj()
-    blurred = scipy.fft.irfft2(spectrum * response, sides)
-    return np.moveaxis(blurred[:, :height:scale, :width:scale], 0, 2)
+    # Rows that are not kept need no transform back.
+    rows = scipy.fft.ifft(spectrum * response, axis=1)[:, :height:scale]
+    blurred = scipy.fft.irfft(rows, sides[1], axis=2)[:, :, :width:scale]
+    return np.moveaxis(blurred, 0, 2)
 
 
 def _with_noise(
