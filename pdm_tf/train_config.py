@@ -196,7 +196,7 @@ class TrainConfig:
         "--init=sr:runs/a is --init_sr=runs/a.",
     )
     estimate: Literal["auto", "on", "off"] = flag(
-        "off",
+        "auto",
         "Measure the source first: estimate blur, noise and JPEG of the photographs in "
         "--lr_dir (minutes, into estimate/ of the run folder), refine that where there "
         "are photographs enough (refine/), and train the SR network on the better of "
