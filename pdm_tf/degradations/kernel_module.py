@@ -26,6 +26,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from pdm_tf.core.source_estimate import THETA_FLOOR_PX2
 from pdm_tf.degradations.gaussian_start import GaussianStart
 from pdm_tf.degradations.trunk import GaussianLogits, ResidualTrunk, pointwise_or_conv
 from pdm_tf.models.network import Network, require_choice, require_positive
@@ -382,6 +383,40 @@ class KernelModule(KernelNetwork):
         varied = self.gaussians is not None and self.config.takes_latent
         return self.gaussians.distribution() if varied else None
 
+    def moved_distribution(self, z_k: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """`gaussian_distribution`, and what is learned tap by tap added to it.
+
+        Taps move a kernel's width too, and sooner than its Gaussian does. How far is
+        seen on a few latents, by log-covariances of kernels with and without them; the
+        Gaussians' own part stays exact, whatever the latents.
+
+        Args:
+          z_k: [N, 1, 1, f_k] draws of N(0, I), N some dozens; their mean is taken off.
+            For a module whose kernels depend on z_k alone.
+
+        Returns:
+          Mean [3] and covariance [3, 3] of (m, d1, d2), differentiable.
+        """
+        z_k -= tf.reduce_mean(z_k, axis=0)
+        logits = self.gaussians(z_k)
+        # As in use, with the statistics that it is saved with.
+        taps = self._tap_logits(self.trunk(z_k, training=False))
+        moved = log_covariance(tf.nn.softmax(logits + taps))
+        moved -= log_covariance(tf.nn.softmax(logits))
+        mean, covariance = self.gaussians.distribution()
+        shift = tf.reduce_mean(moved, axis=0)
+        own = self.gaussians.coordinates(z_k)[:, 0, 0] - mean
+        before, after = (
+            tf.linalg.cholesky(tf.matmul(x, x, transpose_a=True) / len(x))
+            for x in (own, own + moved - shift)
+        )
+        # By how much the draws' spread grew is how much the exact one did.
+        grown = tf.linalg.matmul(
+            tf.linalg.cholesky(covariance),
+            tf.linalg.triangular_solve(before, after),
+        )
+        return mean + shift, tf.matmul(grown, grown, transpose_b=True)
+
     def tap_energy(self) -> tf.Tensor:
         """How much is learned tap by tap: 0 where kernels are as they started.
 
@@ -413,6 +448,23 @@ class KernelModule(KernelNetwork):
             self.to_logits.build(features.shape)
         weights, bias = self._taps()
         return tf.tensordot(features, weights, 1) + bias + self._start
+
+
+def log_covariance(kernels: tf.Tensor) -> tf.Tensor:
+    """Kernels [N, 1, 1, K*K] of sum 1 -> theta [N, 3], see `core.source_estimate`."""
+    side = round(kernels.shape[-1] ** 0.5)
+    offsets = np.arange(side) - side // 2
+    y, x = (part.ravel() for part in np.meshgrid(offsets, offsets, indexing="ij"))
+    places = np.stack([y, x, y * y, x * x, x * y], axis=1).astype(np.float32)
+    y, x, yy, xx, xy = tf.unstack(tf.matmul(kernels[:, 0, 0], places), axis=-1)
+    yy, xx, xy = yy - y * y, xx - x * x, xy - x * y
+    half, turn = (yy + xx) / 2.0 + THETA_FLOOR_PX2, (yy - xx) / 2.0
+    r = tf.sqrt(tf.square(turn) + tf.square(xy) + 1e-6)
+    large, small = (
+        tf.math.log(tf.maximum(x, 0.5 * THETA_FLOOR_PX2)) for x in (half + r, half - r)
+    )
+    stretch = (large - small) / (2.0 * r)
+    return tf.stack([(large + small) / 2.0, stretch * turn, stretch * xy], axis=-1)
 
 
 def trunk_inputs(

@@ -189,8 +189,7 @@ class GaussianLogits(keras.layers.Layer):
 
     def call(self, z_k: tf.Tensor) -> tf.Tensor:
         """z_k [B, h, w, f_k] -> logits [B, h, w, K*K]."""
-        coordinates = _COVARIANCE_GAIN * self.to_covariance(z_k)
-        m, d1, d2 = tf.split(coordinates, 3, axis=-1)
+        m, d1, d2 = tf.split(self.coordinates(z_k), 3, axis=-1)
         r = tf.sqrt(tf.square(d1) + tf.square(d2) + 1e-6)
         # exp(S) of the symmetric S above is even * I + odd * (d1, d2); the floor keeps
         # kernels from shrinking into a delta, where softmax passes no gradient back.
@@ -202,6 +201,10 @@ class GaussianLogits(keras.layers.Layer):
         determinant = size * (size + 2.0 * floor * tf.cosh(r)) + floor**2
         inverse = tf.concat([even, -odd * d1, -odd * d2], -1) / determinant
         return -0.5 * tf.tensordot(inverse, tf.constant(self._forms), axes=1)
+
+    def coordinates(self, z_k: tf.Tensor) -> tf.Tensor:
+        """z_k [B, h, w, f_k] -> (m, d1, d2) [B, h, w, 3]."""
+        return _COVARIANCE_GAIN * self.to_covariance(z_k)
 
     def distribution(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean [3] and covariance [3, 3] of (m, d1, d2) over z_k ~ N(0, I), exactly.

@@ -57,6 +57,7 @@ from pdm_tf.methods.steps import (
     optimizers_for,
     patch_rows,
     sampled_kernels,
+    step_seed,
 )
 from pdm_tf.ops.blur import BORDERS, GRIDS, kernel_centroid, kernel_spread
 from pdm_tf.ops.quantise import (
@@ -66,6 +67,7 @@ from pdm_tf.ops.quantise import (
 )
 
 TRAINING = ("joint", "separate", "degradation", "sr")
+_ANCHOR_DRAWS = 64  # latents; 64 kernels cost less than one patch
 FAKES = ("8bit", "8bit_unmasked", "release")
 
 
@@ -194,7 +196,7 @@ class PDMSR(Method):
     ) -> None:
         self._config, self._pdm = config, pdm
         self._discriminator, self._sr_part = discriminator, sr_part
-        self._scale, self.grid = pdm.scale, pdm.grid
+        self._scale, self.grid, self._seed = pdm.scale, pdm.grid, seed
         self._pairs = PairMaker(pdm, lr_patch=lr_patch, seed=seed, stream="latents")
         self.patches = {"hr": self._pairs.hr_side}
         if config.learns_degradation:
@@ -396,7 +398,7 @@ class PDMSR(Method):
             if degraded.noise is not None:
                 energy = noise_energy_loss(degraded.noise)
                 pdm_loss += config.noise_weight * energy
-            hold, held = self._held_back()
+            hold, held = self._held_back(step)
             pdm_loss += hold
             d_loss = config.adversarial_weight * d_adv
             scaled_pdm = self.optimizers["pdm"].scale_loss(pdm_loss)
@@ -424,14 +426,20 @@ class PDMSR(Method):
             scalars["stat/quality_std"] = tf.math.reduce_std(degraded.quality)
         return StepResult(scalars, gradients), degraded.lr, hr
 
-    def _held_back(self) -> tuple[tf.Tensor, Scalars]:
+    def _held_back(self, step: tf.Tensor) -> tuple[tf.Tensor, Scalars]:
         """Returns what holds PDM back, weighed and summed, and each to log."""
         config, total, parts = self._config, tf.constant(0.0), {}
-        module = self._pdm.kernel_module.single()
-        start = self._pdm.config.kernel.start
+        kernel, module = self._pdm.config.kernel, self._pdm.kernel_module.single()
+        start = kernel.start
         if start is not None and config.anchor_weight:
+            distribution = module.gaussian_distribution()
+            if not (kernel.per_pixel or kernel.basis):
+                seed = step_seed(self._seed, "anchor", step)
+                shape = kernel.latent_shape(_ANCHOR_DRAWS, 1, 1)
+                z_k = tf.random.stateless_normal(shape, seed)
+                distribution = module.moved_distribution(z_k)
             parts["loss/anchor"] = anchor_loss(
-                *module.gaussian_distribution(),
+                *distribution,
                 target_mean=np.asarray(start.mean),
                 target_covariance=np.asarray(start.covariance),
                 mean_error=np.asarray(start.mean_error),

@@ -7,11 +7,14 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.kernel_shapes import second_moments
+from pdm_tf.core.source_estimate import log_covariances
 from pdm_tf.degradations import (
     GaussianStart,
     KernelModuleConfig,
     ParametricNoiseConfig,
 )
+from pdm_tf.degradations.kernel_module import log_covariance
 from pdm_tf.methods.base import FULL_BATCH
 from pdm_tf.training.checkpoint import collect_state
 from pdm_tf.training.ema import EMA
@@ -124,6 +127,43 @@ def test_the_anchor_holds_the_estimate_that_the_game_leaves():
         if weight:
             np.testing.assert_allclose(spread, 1.0, atol=0.05)
     assert distances[100.0] < 0.3 * distances[0.0]
+
+
+def test_the_anchor_sees_what_taps_do_to_the_kernels():
+    """Widths of many kernels, measured, against the distribution of a few latents."""
+    kernel = dataclasses.replace(KERNEL, kernel_size=21, latent_channels=8)
+    pdm = tiny.pdm(kernel, None)
+    module = pdm.kernel_module
+    z = tf.random.stateless_normal([64, 1, 1, 8], [1, 2])
+    mean, covariance = module.moved_distribution(z)
+    np.testing.assert_allclose(mean, START.mean, atol=1e-6)
+    np.testing.assert_allclose(covariance, START.covariance, rtol=1e-4, atol=1e-6)
+    before = thetas(pdm)
+    offsets = np.arange(21) - 10
+    grow = 0.03 * (offsets[:, None] ** 2 + offsets[None] ** 2).ravel()
+    module.to_logits.bias.assign_add(grow)
+    after = thetas(pdm)
+    mean, covariance = module.moved_distribution(z)
+    moved = after.mean(axis=0) - before.mean(axis=0)
+    assert moved[0] > 0.05
+    np.testing.assert_allclose(mean - START.mean, moved, atol=0.02)
+    grown = np.sqrt(np.cov(after.T)[0, 0] / np.cov(before.T)[0, 0])
+    found = np.sqrt(covariance[0, 0] / START.covariance[0][0])
+    np.testing.assert_allclose(found, grown, rtol=0.1)
+
+
+def thetas(pdm):
+    return log_covariances(second_moments(pdm.sample_kernels(1500)))
+
+
+def test_log_covariances_are_those_of_the_estimates():
+    rng = np.random.default_rng(0)
+    kernels = rng.random((20, 1, 1, 81)) ** 8
+    kernels[0] = 0.0
+    kernels[0, ..., 40] = 1.0  # a delta
+    kernels = (kernels / kernels.sum(axis=-1, keepdims=True)).astype(np.float32)
+    wanted = log_covariances(second_moments(kernels.reshape(-1, 9, 9)))
+    np.testing.assert_allclose(log_covariance(kernels), wanted, atol=1e-3)
 
 
 def test_without_an_estimate_there_is_no_anchor():
