@@ -15,6 +15,7 @@ from pdm_tf.benchmarks import (
     data_task,
     degrade_task,
     inference_task,
+    quality_task,
     read_task,
     train_task,
 )
@@ -26,6 +27,7 @@ TASKS: Mapping[str, ModuleType] = {
     "data": data_task,
     "degrade": degrade_task,
     "inference": inference_task,
+    "quality": quality_task,
     "read": read_task,
     "train": train_task,
 }
