@@ -59,7 +59,10 @@ def steps_of(standard: np.ndarray, quality: int) -> np.ndarray:
 
 
 def nearest_quality(steps: np.ndarray, among: np.ndarray | None = None) -> int:
-    """The quality whose luma table is nearest: by the mean of |log(step / step')|.
+    """The quality whose luma table is nearest.
+
+    Distance is the mean of |log(step / step')|, weighed by 1 / the standard step: as
+    much as the eye, for which that table was made, sees of a frequency.
 
     Args:
       steps: [64] quantisation steps of luma, row-major, 1 or more.
@@ -70,6 +73,5 @@ def nearest_quality(steps: np.ndarray, among: np.ndarray | None = None) -> int:
     """
     tables = np.stack([steps_of(LUMINANCE, quality) for quality in range(100, 0, -1)])
     off = np.abs(np.log(tables / np.asarray(steps, np.float64)))
-    if among is not None:
-        off = off[:, among]
-    return 100 - int(np.argmin(off.mean(axis=1)))
+    weights = 1.0 / LUMINANCE if among is None else among / LUMINANCE
+    return 100 - int(np.argmin(off @ weights))

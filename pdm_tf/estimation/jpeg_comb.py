@@ -12,6 +12,9 @@ error, wrapped, but for a share of outliers. The sum of the logarithms of the ra
 the quality's score. Coefficients near zero are left out, which every smooth picture
 has, and so are blocks with clipped pixels, whose coefficients were changed.
 
+An encoder with tables of its own is found by the best step of each frequency by
+itself, which needs more evidence; then the quality is the nearest one.
+
 The grid of blocks begins anywhere in a crop: all 64 places are tried, after (0, 0).
 
 Chroma at half resolution is found in the same way, once its triangle ("fancy")
@@ -24,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import linalg, sparse
 
-from pdm_tf.core.jpeg_tables import CHROMINANCE, LUMINANCE, steps_of
+from pdm_tf.core.jpeg_tables import CHROMINANCE, LUMINANCE, nearest_quality, steps_of
 
 # Standard deviation of a coefficient's error. Rounding a plane to whole numbers alone
 # gives 0.29; where rounded RGB does not bring back the decoder's luma it is more.
@@ -42,6 +45,11 @@ _STEPS = 256
 _FOUND = 15.0
 _LEAST_TEETH = 5
 _OF_A_TOOTH = 1.0  # score of one that is hit
+# Frequencies of a table of free steps. Pictures of a few levels have combs at the three
+# whose cosines are all equal in size: 4 down, 4 across, and both.
+_LEAST_SEEN = 8
+# Of the score that free steps reach, what a quality's table must have.
+_SHARE_OF_OWN = 0.7
 # Between the scores of two resolutions of chroma.
 _CHROMA_MARGIN = 15.0
 
@@ -58,11 +66,13 @@ class Comb(NamedTuple):
       quality: 1..100; 0: nothing.
       offset: (y, x) of the grid of blocks, each 0..7.
       score: logarithm of the likelihood ratio against no JPEG.
+      is_exact: whether the table is that of `quality`, not just near to it.
     """
 
     quality: int = 0
     offset: tuple[int, int] = (0, 0)
     score: float = 0.0
+    is_exact: bool = True
 
 
 def find_comb(rgb_u8: np.ndarray) -> Comb:
@@ -79,7 +89,7 @@ def find_comb(rgb_u8: np.ndarray) -> Comb:
     if not found.quality:
         places = [(y, x) for y in range(_SIDE) for x in range(_SIDE)]
         scores = [
-            _scores(_teeth(plane, usable, place, _BLOCKS_FIRST), _luma_tables()).max()
+            _evidence(_sums(_teeth(plane, usable, place, _BLOCKS_FIRST)))
             for place in places
         ]
         best = sorted(zip(scores, places, strict=True), reverse=True)[:_BEST]
@@ -93,28 +103,27 @@ def find_comb(rgb_u8: np.ndarray) -> Comb:
     return found._replace(offset=(y, x))
 
 
-def find_subsampling(rgb_u8: np.ndarray, quality: int, offset: tuple[int, int]) -> str:
-    """Looks for the resolution of chroma, the rest being known.
+def find_subsampling(rgb_u8: np.ndarray, comb: Comb) -> str:
+    """Looks for the resolution of chroma in a photograph.
 
     Args:
       rgb_u8: [H, W, 3] uint8.
-      quality: 1..100.
-      offset: (y, x) of the grid of blocks.
+      comb: what `find_comb` found in it.
 
     Returns:
       "444", "420", or "" where chroma does not tell, as in a grey picture.
     """
     corner, rgb_u8 = _middle(rgb_u8)
-    y, x = ((o - c) % _SIDE for o, c in zip(offset, corner, strict=True))
+    y, x = ((o - c) % _SIDE for o, c in zip(comb.offset, corner, strict=True))
     usable = _unclipped(rgb_u8)
     planes = _chroma(rgb_u8)
-    full = _chroma_score([np.rint(p) for p in planes], usable, (y, x), quality)
+    full = _chroma_score([np.rint(plane) for plane in planes], usable, (y, x), comb)
     # The grid of halved chroma repeats after 16 pixels: 4 places for one of 8.
     first = (y % 2, x % 2)
     halves = [np.rint(_halved(plane, first)) for plane in planes]
     usable = _halved_mask(usable, first)
     half = max(
-        _chroma_score(halves, usable, (y // 2 + down, x // 2 + right), quality)
+        _chroma_score(halves, usable, (y // 2 + down, x // 2 + right), comb)
         for down in (0, 4)
         for right in (0, 4)
     )
@@ -205,44 +214,79 @@ def _different(blocks: np.ndarray) -> np.ndarray:
     return blocks[np.sort(first)]
 
 
-def _scores(teeth: _Teeth, tables: np.ndarray) -> np.ndarray:
-    """The score of each table: tables [N, 64] -> [N] float32; 0 says nothing."""
+def _sums(teeth: _Teeth) -> np.ndarray:
+    """[64, 256] float32: the score of each step at each frequency; 0 says nothing."""
     first = np.searchsorted(teeth.frequency, np.arange(_SIDE**2 + 1))
     counts = (teeth.count.astype(np.float32), teeth.bins, first)
-    sums = sparse.csr_array(counts, shape=(_SIDE**2, _BINS)) @ _log_ratios()
+    return sparse.csr_array(counts, shape=(_SIDE**2, _BINS)) @ _log_ratios()
+
+
+def _scores(sums: np.ndarray, tables: np.ndarray) -> np.ndarray:
+    """The score of each table: [N, 64] -> [N]."""
     return sums[np.arange(_SIDE**2), tables].sum(axis=1)
 
 
+def _freely(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A table of any encoder: the best step of each frequency by itself.
+
+    Returns:
+      steps [64], and their scores [64], which pay for the choice among 255.
+    """
+    return sums.argmax(axis=1), (sums.max(axis=1) - np.log(_STEPS)).clip(0.0)
+
+
+def _evidence(sums: np.ndarray) -> float:
+    """The largest score of any table."""
+    known = _scores(sums, _luma_tables()).max()
+    return max(float(known), float(_freely(sums)[1].sum()))
+
+
 def _judged(teeth: _Teeth, offset: tuple[int, int]) -> Comb:
-    """The best quality for a grid, if there is enough evidence for it."""
-    scores = _scores(teeth, _luma_tables())
+    """The best quality for a grid, if there is enough evidence for it.
+
+    Where a table of free steps explains much more than the best quality's, the encoder
+    had one of its own. So many choices need better evidence: a coefficient that occurs
+    again, as in drawn pictures, counts once, and a frequency shows two teeth or none.
+    """
+    scores = _scores(_sums(teeth), _luma_tables())
     best = int(np.argmax(scores))
-    if scores[best] <= _FOUND or _hits(teeth, _luma_tables()[best]) < _LEAST_TEETH:
+    table, quality, score = _luma_tables()[best], best % 100 + 1, float(scores[best])
+    once = teeth._replace(count=np.ones_like(teeth.count))
+    sums = _sums(once)
+    steps, gains = _freely(sums)
+    gains[_hits(once, steps) < 2] = 0.0
+    is_seen, own_score = gains > 0.0, float(gains.sum())
+    is_own = float(_scores(sums, table[None])[0]) < _SHARE_OF_OWN * own_score
+    if is_own:
+        if is_seen.sum() < _LEAST_SEEN:
+            return Comb()
+        table, score = np.where(is_seen, steps, 1), own_score
+        quality = nearest_quality(table, is_seen)
+    if score <= _FOUND or _hits(teeth, table).sum() < _LEAST_TEETH:
         return Comb()
-    return Comb(best % 100 + 1, offset, float(scores[best]))
+    return Comb(quality, offset, score, not is_own)
 
 
-def _hits(teeth: _Teeth, table: np.ndarray) -> int:
-    """How many different teeth, but those at 0, the coefficients lie on."""
+def _hits(teeth: _Teeth, table: np.ndarray) -> np.ndarray:
+    """[64]: how many different teeth, but that at 0, the coefficients lie on."""
     step = table[teeth.frequency]
-    multiple = np.rint(teeth.bins / _BINS_PER_UNIT / step).astype(np.int64)
+    multiple = np.rint(teeth.bins / _BINS_PER_UNIT / step.clip(1)).astype(np.int64)
     scores = (_log_ratios()[teeth.bins, step] * teeth.count)[multiple > 0]
     names = (teeth.frequency * _BINS + multiple)[multiple > 0]
-    _, index = np.unique(names, return_inverse=True)
-    return int(np.sum(np.bincount(index, scores) > _OF_A_TOOTH))
+    names, index = np.unique(names, return_inverse=True)
+    is_hit = np.bincount(index, scores, len(names)) > _OF_A_TOOTH
+    return np.bincount(names[is_hit] // _BINS, minlength=_SIDE**2)
 
 
 def _chroma_score(
-    planes: list[np.ndarray],
-    usable: np.ndarray,
-    offset: tuple[int, int],
-    quality: int,
+    planes: list[np.ndarray], usable: np.ndarray, offset: tuple[int, int], comb: Comb
 ) -> float:
-    table = steps_of(CHROMINANCE, quality)[None]
-    return sum(
-        float(_scores(_teeth(plane, usable, offset, _BLOCKS), table)[0])
-        for plane in planes
-    )
+    """Of the quality's table for chroma, or of any where the encoder had its own."""
+    sums = [_sums(_teeth(plane, usable, offset, _BLOCKS)) for plane in planes]
+    if not comb.is_exact:
+        return float(_freely(sums[0] + sums[1])[1].sum())
+    table = steps_of(CHROMINANCE, comb.quality)[None]
+    return float(_scores(sums[0] + sums[1], table)[0])
 
 
 def _halved(plane: np.ndarray, first: tuple[int, int]) -> np.ndarray:

@@ -58,9 +58,12 @@ def jpeg_of_pixels(rgb_u8: np.ndarray) -> JpegMeasure:
     comb = find_comb(rgb_u8)
     if not comb.quality:
         return JpegMeasure()
-    subsampling = find_subsampling(rgb_u8, comb.quality, comb.offset)
-    note = "" if subsampling else ASSUMED_420
-    return JpegMeasure(comb.quality, subsampling or "420", comb.offset, "comb", note)
+    subsampling = find_subsampling(rgb_u8, comb)
+    notes = [] if comb.is_exact else [OTHER_TABLES]
+    notes += [] if subsampling else [ASSUMED_420]
+    return JpegMeasure(
+        comb.quality, subsampling or "420", comb.offset, "comb", "; ".join(notes)
+    )
 
 
 def measure_jpeg(path: PathLike, rgb_u8: np.ndarray) -> JpegMeasure:

@@ -4,9 +4,10 @@ import io
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 from pdm_tf.core.images import list_images, read_rgb_u8
+from pdm_tf.core.jpeg_tables import nearest_quality
 from pdm_tf.estimation.jpeg_comb import Comb, find_comb, find_subsampling
 from pdm_tf.samples import PHOTOS_FOR_HR
 
@@ -41,8 +42,9 @@ def test_quality_and_chroma_are_exact(quality, subsampling):
         decoded = stored(rgb_u8, quality, subsampling)
         found = find_comb(decoded)
         assert found[:2] == (quality, (0, 0)) and found.score > 15
+        assert found.is_exact
         is_grey = np.all(rgb_u8 == rgb_u8[..., :1])
-        chroma = find_subsampling(decoded, quality, (0, 0))
+        chroma = find_subsampling(decoded, found)
         assert chroma == ("" if is_grey else subsampling)
 
 
@@ -55,7 +57,22 @@ def test_grids_that_begin_elsewhere(subsampling):
         found = find_comb(crop)
         assert found.quality == 45
         assert found.offset == (-top % 8, -left % 8)
-        assert find_subsampling(crop, 45, found.offset) == subsampling
+        assert find_subsampling(crop, found) == subsampling
+
+
+def test_tables_of_another_encoder():
+    """Photoshop's, which are no quality's: the nearest one, as from the header."""
+    preset = JpegImagePlugin.presets["web_high"]
+    file = io.BytesIO()
+    picture = Image.fromarray(PHOTOS[0])
+    picture.save(file, "JPEG", qtables=preset["quantization"], subsampling=0)
+    picture = Image.open(file)
+    crop = np.asarray(picture)[2:, 3:]
+    found = find_comb(crop)
+    wanted = nearest_quality(np.array(picture.quantization[0]))
+    assert abs(found.quality - wanted) <= 1 and found.offset == (6, 5)
+    assert not found.is_exact
+    assert find_subsampling(crop, found) == "444"
 
 
 def test_turned_photographs():
@@ -79,7 +96,7 @@ def test_the_middle_of_a_large_photograph_keeps_its_grid():
     decoded = stored(large.astype(np.uint8), 60)[3:, 5:]
     found = find_comb(decoded)
     assert found[:2] == (60, (5, 3))
-    assert find_subsampling(decoded, 60, found.offset) == "420"
+    assert find_subsampling(decoded, found) == "420"
 
 
 def test_silent_on_what_was_never_compressed():
@@ -104,6 +121,9 @@ def drawn(seed):
     yield ramp
     yield np.rint(ramp / 16) * 16
     yield 128 + 60 * np.sin((down * y + across * x) / 3)
+    yield 30 + 190 * random.integers(0, 2, ramp.shape)
+    yield np.rint((ramp + 10 * random.normal(size=ramp.shape)) / 16) * 16
+    yield 60 + 100 * ((x // (3 + seed) + y // (5 + seed)) % 2)
     yield np.tile(random.integers(20, 235, (8, 8)), (12, 12))
     yield np.tile(random.integers(20, 235, (11, 7)), (9, 14))[:96, :96]
     yield np.kron(random.integers(20, 235, (24, 24)), np.ones([4, 4]))
