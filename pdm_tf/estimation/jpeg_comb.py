@@ -48,6 +48,7 @@ _OF_A_TOOTH = 1.0  # score of one that is hit
 # Frequencies of a table of free steps. Pictures of a few levels have combs at the three
 # whose cosines are all equal in size: 4 down, 4 across, and both.
 _LEAST_SEEN = 8
+_LEAST_VARIETY = 0.6
 # Of the score that free steps reach, what a quality's table must have.
 _SHARE_OF_OWN = 0.7
 # Between the scores of two resolutions of chroma.
@@ -167,11 +168,13 @@ class _Teeth(NamedTuple):
       frequency: 1..63, row-major, ascending.
       bins: eighths of the absolute value.
       count: how many coefficients lie there.
+      variety: different blocks / blocks that are not flat.
     """
 
     frequency: np.ndarray
     bins: np.ndarray
     count: np.ndarray
+    variety: float
 
 
 def _teeth(
@@ -186,7 +189,10 @@ def _teeth(
       most: blocks; of more, as many are taken evenly.
     """
     whole = _blocks(usable, offset).all(axis=1)
-    blocks = _different(_blocks(plane, offset)[whole])
+    textured = _blocks(plane, offset)[whole]
+    textured = textured[np.ptp(textured, axis=1) > 0]
+    blocks = _different(textured)
+    variety = len(blocks) / max(len(textured), 1)
     if len(blocks) > most:
         blocks = blocks[np.linspace(0, len(blocks) - 1, most).astype(int)]
     values = np.abs(blocks @ _dct()).T
@@ -194,7 +200,7 @@ def _teeth(
     keys = np.rint(values * _BINS_PER_UNIT).astype(np.int64)
     keys += np.arange(_SIDE**2)[:, None] * _BINS
     kept, counts = np.unique(keys[values > _LEAST], return_counts=True)
-    return _Teeth(kept // _BINS, kept % _BINS, counts)
+    return _Teeth(kept // _BINS, kept % _BINS, counts, variety)
 
 
 def _blocks(plane: np.ndarray, offset: tuple[int, int]) -> np.ndarray:
@@ -245,20 +251,21 @@ def _judged(teeth: _Teeth, offset: tuple[int, int]) -> Comb:
     """The best quality for a grid, if there is enough evidence for it.
 
     Where a table of free steps explains much more than the best quality's, the encoder
-    had one of its own. So many choices need better evidence: a coefficient that occurs
-    again, as in drawn pictures, counts once, and a frequency shows two teeth or none.
+    had one of its own. So many choices need better evidence, from blocks that are not
+    drawn: coefficients that occur again and again count by the root of their number,
+    and a frequency shows two teeth or none.
     """
     scores = _scores(_sums(teeth), _luma_tables())
     best = int(np.argmax(scores))
     table, quality, score = _luma_tables()[best], best % 100 + 1, float(scores[best])
-    once = teeth._replace(count=np.ones_like(teeth.count))
-    sums = _sums(once)
+    weighed = teeth._replace(count=np.sqrt(teeth.count))
+    sums = _sums(weighed)
     steps, gains = _freely(sums)
-    gains[_hits(once, steps) < 2] = 0.0
+    gains[_hits(weighed, steps) < 2] = 0.0
     is_seen, own_score = gains > 0.0, float(gains.sum())
     is_own = float(_scores(sums, table[None])[0]) < _SHARE_OF_OWN * own_score
     if is_own:
-        if is_seen.sum() < _LEAST_SEEN:
+        if is_seen.sum() < _LEAST_SEEN or teeth.variety < _LEAST_VARIETY:
             return Comb()
         table, score = np.where(is_seen, steps, 1), own_score
         quality = nearest_quality(table, is_seen)
