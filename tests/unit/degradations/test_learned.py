@@ -83,7 +83,8 @@ def test_receptive_radius_is_what_a_single_latent_reaches(blocks):
         (PDMConfig, "scale kernel noise grid border jpeg"),
         (
             JPEGModuleConfig,
-            "subsampling latent_channels latent filters initial_median initial_spread",
+            "subsampling latent_channels latent filters initial_median initial_spread "
+            "qualities",
         ),
         (
             KernelModuleConfig,
