@@ -11,15 +11,17 @@ plain PSNR. This metric forgives displacements of up to 6 px; its gap to plain P
 shows how much of the loss is alignment. NTIRE2018 scored its real-world tracks with the
 same idea.
 
-The region compared is the same for every displacement: the reference without 6 px on
-each side. Over it slides a window of the SR image, so all scores are means over the
-same reference pixels, and none uses pixels from outside.
+Which displacement is the best is decided over the same region for all of them: the
+reference without 6 px on each side, over which a window of the SR image slides. The
+score is then that of all pixels that both images have at this displacement, so that at
+(0, 0) it is the plain PSNR, over the same pixels. It is never below the plain PSNR:
+where the displaced score is no better, the displacement is (0, 0).
 
 Sign: the displacement (dy, dx) is that of the SR image: sr[y + dy, x + dx] is compared
 with hr[y, x]. An SR image whose content lies one pixel lower and two to the right than
 in the reference has (1, 2).
 
-Every score is exact. The sum of squared errors is sum(hr^2) + sum(sr^2) - 2 sum(hr sr)
+Every sum is exact. The sum of squared errors is sum(hr^2) + sum(sr^2) - 2 sum(hr sr)
 in float64, where integers below 2^53 (images up to 10^11 values) have no rounding.
 """
 
@@ -136,7 +138,8 @@ def best_shift(
 ) -> BestShift:
     """The best PSNR over displacements of up to `max_shift` px, and where it is.
 
-    Of equally good displacements the smallest counts (so (0, 0) for constant images).
+    Never below `psnr` of the same images, and equal to it at (0, 0). Of equally good
+    displacements the smallest counts (so (0, 0) for constant images).
 
     Args:
       sr_u8: [H, W, C] uint8, borders already cropped.
@@ -154,13 +157,16 @@ def best_shift(
     distance = offsets[:, None] ** 2 + offsets[None, :] ** 2
     distance = np.where(errors == errors.min(), distance, np.iinfo(np.int64).max)
     row, column = np.unravel_index(int(np.argmin(distance)), errors.shape)
-    height, width, channels = hr_u8.shape
-    count = (height - 2 * max_shift) * (width - 2 * max_shift) * channels
-    return BestShift(
-        psnr_of_squared_error(float(errors[row, column]), count),
-        int(offsets[row]),
-        int(offsets[column]),
-    )
+    dy, dx = int(offsets[row]), int(offsets[column])
+    moved = psnr(_overlap(sr_u8, dy, dx), _overlap(hr_u8, -dy, -dx))
+    plain = psnr(sr_u8, hr_u8)
+    return BestShift(moved, dy, dx) if moved > plain else BestShift(plain, 0, 0)
+
+
+def _overlap(image: np.ndarray, dy: int, dx: int) -> np.ndarray:
+    """The pixels of an image that another one has too, which lies (-dy, -dx) off."""
+    height, width = image.shape[:2]
+    return image[max(dy, 0) : height + min(dy, 0), max(dx, 0) : width + min(dx, 0)]
 
 
 def psnr_shift(sr_u8: np.ndarray, hr_u8: np.ndarray) -> float:

@@ -25,8 +25,9 @@ from pdm_tf.reporting.rendering import Column, Sortable, minus, render
 Report = Mapping[str, Any]
 
 SHIFT_NOTE = (
-    "psnr_shift is the best PSNR over whole-pixel displacements of up to 6 px on the "
-    "common interior; its gap to psnr is what alignment alone costs (a shift of "
+    "psnr_shift is psnr at the best whole-pixel displacement of up to 6 px, over the "
+    "pixels that both images then have, so equal to psnr where that is no "
+    "displacement; its gap to psnr is what alignment alone costs (a shift of "
     "[dy, dx] means that the SR content lies dy px lower and dx px further right than "
     "in the HR image)."
 )
