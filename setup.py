@@ -1,10 +1,11 @@
 """Installs `pdm_tf`: what it needs, in the version ranges it was tested with.
 
 Ranges, not pins: both ends are lines that the tests have run on (how they were tested:
-docs/decisions/0002-version-ranges.md). `configs/` is not installed: the programs are
-started from a checkout, `python -m pdm_tf.train --flagfile=configs/...`.
+docs/decisions/0002-version-ranges.md). `configs/` is installed as `pdm_tf/configs/`, a
+link in the checkout, so that flag files are known by name from any folder.
 """
 
+import os
 import re
 from pathlib import Path
 
@@ -14,6 +15,27 @@ HERE = Path(__file__).parent
 VERSION = re.search(
     r'^__version__ = "([^"]+)"', (HERE / "pdm_tf" / "__init__.py").read_text(), re.M
 ).group(1)
+
+# The page of the repository's files at one version, e.g. .../blob/v0.1.0; a package
+# index shows README without them.
+FILES_URL = os.environ.get("PDM_TF_FILES_URL", "").rstrip("/")
+
+
+def for_index(readme: str, files_url: str) -> str:
+    """README with links that lead somewhere from a package index.
+
+    Args:
+      readme: the file, in which links are relative.
+      files_url: address that stands for the folder of README; empty: none is known,
+        and pictures are left out and links become their words.
+    """
+    picture = r"!\[([^]]*)\]\((?!https?:)([^)]*)\)"
+    link = r"\[([^]]*)\]\((?!https?:|#)([^)]*)\)"
+    if files_url:
+        readme = re.sub(picture, rf"![\1]({files_url}/\2?raw=true)", readme)
+        return re.sub(link, rf"[\1]({files_url}/\2)", readme)
+    return re.sub(link, r"\1", re.sub(picture + r"\n*", "", readme))
+
 
 TENSORFLOW = ">=2.21,<2.22"
 # TensorFlow 2.21 is built for CUDA 12, and so are these; onnxruntime-gpu 1.27 and later
@@ -37,14 +59,22 @@ setup(
     version=VERSION,
     description="Blind super-resolution that learns the degradation of your photographs"
     " (PDM-SR, Luo et al. 2022) in TensorFlow and Keras 3.",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description=for_index(
+        (HERE / "README.md").read_text(encoding="utf-8"), FILES_URL
+    ),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     license_files=["LICENSE"],
     python_requires=">=3.11,<3.14",
+    # One folder that holds all packages goes on the path of an editable installation as
+    # a whole. A finder of imports, the other way, comes after the working directory, in
+    # which the checkout itself would be taken for the package.
+    package_dir={"": "."},
     packages=find_packages(include=["pdm_tf", "pdm_tf.*", "export", "export.*"]),
+    entry_points={"console_scripts": ["pdm_tf = pdm_tf.__main__:main"]},
     package_data={
-        "export": ["templates/*"],
+        "export": ["py.typed", "templates/*"],
+        "pdm_tf": ["py.typed", "configs/**/*"],
         "pdm_tf.samples": ["README.md", "*/*.jpg"],
         "pdm_tf.reporting": ["assets/*", "templates/*"],
     },

@@ -24,7 +24,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pdm_tf.cli import program
-from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.cli.flag_set import CONFIGS, ProgramSpec, flag
 from pdm_tf.core import draw
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json
@@ -37,8 +37,8 @@ from pdm_tf.samples.blur_track import Track, make_track
 # The held-out photograph that the picture shows: it has hair, edges and calm areas.
 SHOWN = "chelsea"
 KERNELS_DRAWN = 64
-CHECKOUT = Path(__file__).resolve().parents[1]
-FLAGFILE = CHECKOUT / "configs" / "quickstart.flags"
+PLACE = Path(__file__).resolve().parents[1]  # holds pdm_tf/ and export/
+FLAGFILE = CONFIGS / "quickstart.flags"
 PARTS = 7
 # Packages for exporting and upscaling, beyond those for training.
 _NEEDED = ("tf2onnx", "onnx", "onnxruntime", "tensorflow_serving", "pyvips")
@@ -63,8 +63,8 @@ class QuickstartConfig:
     )
     train_flagfile: str = flag(
         "",
-        "Flag file of the training; the checkout's "
-        "configs/quickstart.flags when empty.",
+        "Flag file of the training; when empty the one that comes with the project, "
+        "`quickstart`.",
     )
     train_flag: tuple[str, ...] = flag(
         (), "A further flag for pdm_tf.train, e.g. --train_flag=--batch_size=4."
@@ -103,10 +103,7 @@ def main(config: QuickstartConfig) -> int:
     started = time.monotonic()
     flagfile = Path(config.train_flagfile or FLAGFILE)
     if not flagfile.is_file():
-        raise UserError(
-            "The quickstart needs the flag file of its training, which is part of a "
-            f"checkout of the project. There is no {flagfile}."
-        )
+        raise UserError(f"--train_flagfile must be a flag file. Received: {flagfile}.")
     check_extras()
     output = Path(config.output_dir)
     _say(1, f"making a data set with an unknown blur in {output / 'data'}")
@@ -148,10 +145,11 @@ def main(config: QuickstartConfig) -> int:
         return code
     _say(6, "drawing what was learned")
     picture = _picture(output, track)
-    _report(output, track)
+    verdict = _report(output, track)
     report = read_json(output / "report.json")
     _say(PARTS, f"done after {(time.monotonic() - started) / 60:.1f} minutes")
     print("\n".join(summary(report)))
+    print(f"verdict: {verdict}")
     print(f"exported network: {output / 'export'}")
     print(f"what it learned, a page to look at: {output / 'report.html'}")
     print(picture)
@@ -246,8 +244,8 @@ def _run_program(module: str, *flags: str) -> int:
     In a session of its own it gets a Ctrl-C once, from here, and not a second time from
     the terminal, which it would take for "stop without saving".
     """
-    # `export` is not installed with the package; it lies next to it in the checkout.
-    paths = [str(CHECKOUT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    # A folder `pdm_tf` in the working directory must not be taken for the package.
+    paths = [str(PLACE), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
         [sys.executable, "-m", module, *flags],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
@@ -286,11 +284,15 @@ def _picture(output: Path, track: Track) -> Path:
     return path
 
 
-def _report(output: Path, track: Track) -> None:
-    """Writes report.html: the learned degradation next to the true one."""
+def _report(output: Path, track: Track) -> str:
+    """Writes report.html, the learned degradation next to the true one.
+
+    Returns:
+      Its verdict.
+    """
     from pdm_tf.report import ReportConfig, write_report
 
-    write_report(
+    written = write_report(
         ReportConfig(
             model=str(output / "run"),
             real_lr=str(track.lr),
@@ -301,6 +303,7 @@ def _report(output: Path, track: Track) -> None:
             output=str(output / "report.html"),
         )
     )
+    return written.headline
 
 
 def _say(part: int, text: str) -> None:

@@ -21,7 +21,9 @@ The rules: blank lines and lines whose first character is `#` or that start with
 are skipped; every other line is one `--name=value`, nothing quoted, the value reaching
 to the end of the line; `--flagfile=PATH` includes another file at that place, PATH
 relative to the including file (or, if there is no such file, to the working directory,
-as in absl). Flags that come later win; `--*_arg` flags add up, a later key winning.
+as in absl), or the name of one that comes with the package, `--flagfile=camera`, from
+any folder; a file that exists wins. Flags that come later win; `--*_arg` flags add up,
+a later key winning.
 """
 
 import dataclasses
@@ -35,11 +37,16 @@ from typing import Any, Literal
 
 from absl import flags
 
+from pdm_tf.cli.commands import how_to_start
 from pdm_tf.cli.component import describe_type, value_from_text
 from pdm_tf.core.errors import UserError
 
 # (a line of a flag file, where it stands) -> the line to take instead.
 Fill = Callable[[str, str], str]
+
+# The flag files that are known by name: in a checkout a link to configs/.
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+_SUFFIX = ".flags"
 
 _HELP_FLAGS = ("--help", "-help", "-h", "--helpfull", "--helpshort")
 
@@ -138,7 +145,9 @@ def parse(spec: ProgramSpec, argv: Sequence[str], fill: Fill | None = None) -> A
         rest = values([spec.module, *(arg.text for arg in arguments)])[1:]
     except flags.UnrecognizedFlagError as error:
         name = error.flagname
-        hint = _nearest(name, list(values)) or f" See python -m {spec.module} --help."
+        hint = (
+            _nearest(name, list(values)) or f" See {how_to_start(spec.module)} --help."
+        )
         where = origins.get(error.flagvalue, "")
         raise UserError(f"unknown flag --{name}{where}.{hint}") from error
     except flags.Error as error:
@@ -197,9 +206,11 @@ def to_flags_text(spec: ProgramSpec, config: Any) -> str:
 def help_text(spec: ProgramSpec) -> str:
     """Returns the text of `--help`: introduction, examples, flags by section."""
     width = min(shutil.get_terminal_size((88, 24)).columns, 100)
-    parts = [f"usage: python -m {spec.module} [--flagfile=FILE] [--name=value ...]", ""]
+    start = how_to_start(spec.module)
+    parts = [f"usage: {start} [--flagfile=FILE] [--name=value ...]", ""]
     parts += [*textwrap.wrap(spec.intro, width), "", "Examples:"]
-    parts += [f"  {example}" for example in spec.examples]
+    own = f"python -m {spec.module} "
+    parts += [f"  {example.replace(own, f'{start} ')}" for example in spec.examples]
     hints = typing.get_type_hints(spec.config)
     defaults = {f.name: _default(f) for f in dataclasses.fields(spec.config)}
     for title, table in spec.sections.items():
@@ -219,7 +230,8 @@ def help_text(spec: ProgramSpec) -> str:
     parts += [
         "",
         "Flag files: one --name=value per line; lines that start with # are comments;",
-        "--flagfile=FILE includes another (relative to the file). Later flags win: put",
+        "--flagfile=FILE includes another (relative to the file), or one that comes",
+        "with the package by its name, e.g. --flagfile=camera. Later flags win: put",
         "overrides after it. Flags named *_arg may be repeated and add up.",
     ]
     return "\n".join(parts)
@@ -361,13 +373,38 @@ def _beside(including: Path, target: Path) -> Path:
     return beside if beside.exists() or not target.exists() else target
 
 
+def shipped_names() -> list[str]:
+    """Names of the flag files that come with the package, e.g. "pdm_sr/blur_x4"."""
+    paths = (path.relative_to(CONFIGS) for path in CONFIGS.rglob(f"*{_SUFFIX}"))
+    return sorted(path.with_suffix("").as_posix() for path in paths)
+
+
+def _shipped(path: Path) -> Path | None:
+    """The flag file of the package that a name means, with or without its suffix."""
+    if path.is_absolute() or ".." in path.parts:
+        return None
+    name = Path(*path.parts[1:]) if path.parts[:1] == (CONFIGS.name,) else path
+    stem = name.with_suffix("") if name.suffix == _SUFFIX else name
+    found = CONFIGS / f"{stem}{_SUFFIX}"
+    return found if found.is_file() else None
+
+
+def _missing(path: Path, where: str) -> UserError:
+    what = "is a folder" if path.is_dir() else "does not exist"
+    close = difflib.get_close_matches(path.with_suffix("").as_posix(), shipped_names())
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return UserError(f"flag file {path} {what}{where}.{hint}")
+
+
 def _read(
     path: Path, origin: str, including: tuple[Path, ...], fill: Fill | None
 ) -> list[Argument]:
     where = f" (included from {origin})" if origin else ""
     if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise UserError(f"flag file {path} {what}{where}.")
+        shipped = _shipped(path)
+        if shipped is None:
+            raise _missing(path, where)
+        path = shipped
     resolved = path.resolve()
     if resolved in including:
         raise UserError(f"flag file {path} includes itself{where}.")

@@ -52,8 +52,9 @@ def test_a_stop_reaches_the_running_program_once_and_its_code_comes_back(
     assert process.returncode == 75
 
 
-def test_the_export_of_the_checkout_starts_from_any_folder(tmp_path, monkeypatch):
-    """It is not installed with the package."""
+def test_programs_start_from_the_folder_above_the_checkout(tmp_path, monkeypatch):
+    """A folder with the package's name is not taken for it."""
+    (tmp_path / "pdm_tf").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("PYTHONPATH", raising=False)
     assert quickstart._run_program("export", "--help") == 0
@@ -119,7 +120,7 @@ def test_a_missing_flag_file_is_named(tmp_path):
     config = quickstart.QuickstartConfig(
         output_dir=str(tmp_path / "out"), train_flagfile=str(tmp_path / "no.flags")
     )
-    with pytest.raises(UserError, match=r"There is no .*no\.flags"):
+    with pytest.raises(UserError, match=r"must be a flag file.*no\.flags"):
         quickstart.main(config)
     assert not (tmp_path / "out").exists()
 

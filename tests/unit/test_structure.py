@@ -9,9 +9,9 @@ import pytest
 from tests.support import structure
 
 BOUNDS = {
-    "files": 319,
-    "lines": 62_700,
-    "imported_by_train": 198,
+    "files": 321,
+    "lines": 62_870,
+    "imported_by_train": 199,
     "importers_of_one": 97,
     "circles": 0,
     "executed": 55,

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdm_tf.cli.flag_set import (
+    CONFIGS,
     HelpRequested,
     ProgramSpec,
     expand,
@@ -309,3 +310,37 @@ def test_a_flag_file_may_name_others_beside_it(tmp_path, monkeypatch):
         *("bare", "d=rows/a.flags"),
     )
     assert config.other == ("a=rows/a.flags",)
+
+
+def test_a_flag_file_of_the_package_is_known_by_name_from_anywhere(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    wanted = [
+        arg.text for arg in expand([f"--flagfile={CONFIGS}/pdm_sr/blur_x4.flags"])
+    ]
+    assert "--method=pdm_sr" in wanted
+    for name in ("pdm_sr/blur_x4", "pdm_sr/blur_x4.flags", "configs/pdm_sr/blur_x4"):
+        assert [arg.text for arg in expand([f"--flagfile={name}"])] == wanted
+    (tmp_path / "pdm_sr").mkdir()
+    write(tmp_path / "mine.flags", "--flagfile=pdm_sr/blur_x4\n--steps=7")
+    assert [arg.text for arg in expand(["--flagfile=mine.flags"])] == [
+        *wanted,
+        "--steps=7",
+    ]
+    write(tmp_path / "pdm_sr" / "blur_x4", "--steps=3")  # a file that exists wins
+    assert [arg.text for arg in expand(["--flagfile=pdm_sr/blur_x4"])] == ["--steps=3"]
+
+
+def test_a_folder_does_not_hide_a_name_and_a_near_name_is_suggested(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quickstart").mkdir()
+    assert expand(["--flagfile=quickstart"])
+    with pytest.raises(
+        UserError, match=r"quikstart does not exist. Did you mean quick"
+    ):
+        expand(["--flagfile=quikstart"])
+    with pytest.raises(UserError, match=r"\.\./quickstart does not exist"):
+        expand(["--flagfile=../quickstart"])
