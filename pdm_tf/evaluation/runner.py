@@ -69,15 +69,10 @@ def keras_upscaler(
       lr_u8 [h, w, 3] uint8 -> sr_u8 [h * scale, w * scale, 3] uint8, clipped and
       rounded half up.
     """
-    import tensorflow as tf  # loaded already by anyone with a network
-
-    # With free height and width it is traced once, not once per image size.
-    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)])
-    def run(lr: tf.Tensor) -> tf.Tensor:
-        return tf.cast(network(lr, training=False), tf.float32)
+    run = compiled_network(network)
 
     def whole(lr: np.ndarray) -> np.ndarray:
-        return to_u8(run(tf.constant(lr[None])).numpy()[0])
+        return to_u8(run(lr))
 
     def upscale(lr_u8: np.ndarray) -> np.ndarray:
         return upscale_in_tiles(
@@ -85,6 +80,18 @@ def keras_upscaler(
         )
 
     return upscale
+
+
+def compiled_network(network: "keras.Model") -> Upscaler:
+    """Compiles a network: lr [h, w, 3] float32 in [0, 1] -> sr float32, not clipped."""
+    import tensorflow as tf  # loaded already by anyone with a network
+
+    # With free height and width it is traced once, not once per image size.
+    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)])
+    def run(lr: tf.Tensor) -> tf.Tensor:
+        return tf.cast(network(lr, training=False), tf.float32)
+
+    return lambda lr: run(tf.constant(lr[None])).numpy()[0]
 
 
 def metric_specs(

@@ -129,9 +129,22 @@ class SRNetwork(Network):
     """lr [B, h, w, 3] float32 in [0, 1] -> sr [B, h*s, w*s, 3] float32, not clipped.
 
     Any h and w; each image of a batch is computed by itself. `config` is an `SRConfig`.
+
+    Raises:
+      ValueError: images of integers, whose values up to 255 would pass for light.
     """
 
     role = "sr"
+
+    def __call__(self, lr: Any, *args: Any, **kwargs: Any) -> Any:
+        dtype = getattr(lr, "dtype", None)
+        if dtype is not None and not tf.as_dtype(dtype).is_floating:
+            raise ValueError(
+                "`lr` must be floating point in [0, 1]. Received the type "
+                f"{tf.as_dtype(dtype).name}; divide 8-bit images by 255, or use "
+                "pdm_tf.api."
+            )
+        return super().__call__(lr, *args, **kwargs)
 
     @property
     def architecture(self) -> str:

@@ -9,10 +9,10 @@ import pytest
 from tests.support import structure
 
 BOUNDS = {
-    "files": 321,
-    "lines": 62_870,
+    "files": 322,
+    "lines": 63_400,
     "imported_by_train": 199,
-    "importers_of_one": 97,
+    "importers_of_one": 99,
     "circles": 0,
     "executed": 55,
     "calls_to_step": 9,
