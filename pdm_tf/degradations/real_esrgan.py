@@ -71,8 +71,10 @@ class RealESRGANConfig:
       grey_probability: of one field of noise for all colours.
       quality: of JPEG, both ends in it.
       blur2_probability: of the second blur.
-      sigma2_px ... quality2: of the second round; `resize2` is relative to the LR
-        image's size.
+      sigma2_px, resize2_modes, gaussian2_probability, noise2_255: as without the 2,
+        of the second round.
+      poisson2, grey2_probability, quality2: likewise.
+      resize2: factor of the second resizing, relative to the LR image's size.
       final_sinc_probability: of the sinc at the end, whose cutoff begins at pi/3.
 
     Raises:
