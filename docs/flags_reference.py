@@ -100,7 +100,7 @@ def settings_page() -> str:
         "pixels, those that end in `_255` in levels of 8 bits.",
     ]
     for flag, table in settings().items():
-        lines += ["", f"## {flag}"]
+        lines += ["", f"## `{flag}`"]
         for name, config in table.items():
             about, hints = attributes(config), typing.get_type_hints(config)
             lines += ["", f"### {name}", "", "| key | default | meaning |"]
