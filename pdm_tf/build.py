@@ -37,7 +37,7 @@ from pdm_tf.data.pipeline import (
     make_pair_batches,
     open_pairs,
 )
-from pdm_tf.data.sources import check_unpaired, list_entries, open_source
+from pdm_tf.data.sources import list_entries, open_source
 from pdm_tf.degradations import DEGRADATIONS, Degradation
 from pdm_tf.evaluation.validation import Validator
 from pdm_tf.methods import METHODS
@@ -103,7 +103,7 @@ def build_training(
             config, replicas, method.grid, remarks.append
         )
     else:
-        batches, skipped = _unpaired_batches(config, method, replicas)
+        batches, skipped = _unpaired_batches(config, method, replicas, remarks.append)
         grid = None if method.grid == "auto" else method.grid
     return TrainingSetup(method, batches, validate, skipped, remarks, grid)
 
@@ -160,6 +160,16 @@ def folders_read(config: TrainConfig) -> set[str]:
     }
 
 
+def are_unpaired(config: TrainConfig) -> bool:
+    """Whether the method compares HR photographs with LR ones of other scenes."""
+    method, settings = method_of(config)
+    read = method.streams(settings)
+    return not any(
+        isinstance(read.get(stream, NotNeeded("")), NotNeeded)
+        for stream in ("hr", "real_lr")
+    )
+
+
 def _check_streams(config: TrainConfig, streams: Mapping[str, str | NotNeeded]) -> None:
     """Checks the given folders against the streams that are read."""
     for stream, need in streams.items():
@@ -189,11 +199,9 @@ def build_validation(
 
 
 def _unpaired_batches(
-    config: TrainConfig, method: Method, replicas: Replicas
+    config: TrainConfig, method: Method, replicas: Replicas, remark: Remark
 ) -> tuple[Callable[[int], Batches], list[tuple[str, str]]]:
     """Opens batches of the method's streams; also lists the images left out."""
-    if {"hr", "real_lr"} <= set(method.patches):
-        check_unpaired(config.hr_dir, config.lr_dir)
     sources, cache_mb = {}, config.cache_mb
     with ProgressBar(*_LOADING, config.progress, delay=1.0, leave=False) as bar:
         for name, patch in method.patches.items():  # first come, first cached
@@ -212,6 +220,8 @@ def _unpaired_batches(
                 on_progress=bar.update,
             )
             cache_mb -= sources[name].memory_mb
+    for source in sources.values():
+        remark(f"{source.label}: {source.count} images")
     skipped = [item for source in sources.values() for item in source.skipped]
 
     def batches(start_step: int) -> Batches:
@@ -248,6 +258,9 @@ def _paired_batches(
             cache_mb=config.cache_mb,
             on_progress=bar.update,
         )
+    remark(f"--hr_dir and --lr_dir: {pairs.lr.count} pairs")
+    if pairs.displaced:
+        remark(f"warning: {pairs.displaced}")
     skipped = [*pair_set.problems, *pairs.skipped]
 
     def batches(start_step: int) -> Batches:

@@ -1,6 +1,7 @@
 """`Run`: the reader of a run folder, and the folder's layout.
 
 config.json flags.txt env.json   what was asked for, on which software and machine
+data.json                        the photographs when it began: name -> bytes and hash
 log.txt metrics.jsonl            what was printed; every logged number
 tensorboard/ previews/           scalars and pictures; the same pictures as PNG
 checkpoints/ bundles/<name>/     to go on; to use
@@ -33,6 +34,7 @@ from pdm_tf.core.files import read_json
 SETTINGS = "config.json"
 FLAGS = "flags.txt"
 ENVIRONMENT = "env.json"
+DATA = "data.json"
 LOG = "log.txt"
 METRICS = "metrics.jsonl"
 REPORT = "report.html"

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from pdm_tf.cli import program
 from pdm_tf.cli.component import from_json_dict, to_json_dict
 from pdm_tf.cli.flag_set import ProgramSpec, to_flags_text
+from pdm_tf.core.errors import UserError
 from pdm_tf.core.quiet import quiet_start
-from pdm_tf.run import Run
+from pdm_tf.run import DATA, Run
 from pdm_tf.train_config import TrainConfig, changed_on_resume
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ def main(config: TrainConfig) -> int:
         if workers > 1:
             print(f"worker {worker} of {workers}: waiting for all", flush=True)
         replicas = find_replicas()
+        doubts = _check_folders(config)
         run = open_run_folder(config, worker)
     with run:
         if run.is_finished(config.steps):
@@ -64,6 +66,7 @@ def main(config: TrainConfig) -> int:
             if not Run(run.root).report.exists():
                 _report(config, run)
             return program.OK
+        _show_remarks(run, doubts, ())
         wanted = config
         if config.estimate != "off":
             from pdm_tf.source_first.stages import prepare
@@ -88,6 +91,55 @@ def main(config: TrainConfig) -> int:
     return code
 
 
+def _check_folders(config: TrainConfig) -> list[str]:
+    """Refuses folders that nothing could be learned from; returns what else is odd."""
+    from pdm_tf import build
+    from pdm_tf.core.folder_places import check_places
+    from pdm_tf.data.sources import holds_shards
+    from pdm_tf.estimation.two_folders import check_two_folders
+
+    hr, lr = config.hr_dir, config.lr_dir
+    if not (hr and lr and build.are_unpaired(config)):
+        return []
+    within = {f"--{x}": getattr(config, x) for x in ("val_hr_dir", "val_lr_dir")}
+    if not (holds_shards(hr) or holds_shards(lr)):
+        return check_two_folders(
+            hr, lr, config.scale, within=within, accept=config.accept_folders
+        )
+    if not config.accept_folders:
+        check_places(hr, lr, within)
+    return []
+
+
+def _check_data(config: TrainConfig, run: "RunFolder") -> None:
+    """Refuses to go on with other photographs than the run began with; records them."""
+    from pdm_tf import build
+    from pdm_tf.core.files import read_json, write_json_atomic
+    from pdm_tf.data.inventory import changes, inventory
+
+    if not run.is_chief:
+        return
+    read = sorted(build.folders_read(config))
+    now = {x: inventory(at) for x in read if (at := getattr(config, x))}
+    place = run.root / DATA
+    if run.start_step and place.is_file():
+        before = read_json(place)
+        found = [
+            f"--{name}: {words}"
+            for name, held in now.items()
+            if (words := changes(before.get(name, held), held))
+        ]
+        if found and not config.accept_folders:
+            raise UserError(
+                "The photographs must be those that the run began with. Received, at "
+                f"step {run.start_step} of {run.root}: {'; '.join(found)}. Put them "
+                "back, choose another --run_dir, or go on all the same with "
+                "--accept_folders."
+            )
+        _show_remarks(run, [f"warning: changed since: {line}" for line in found], ())
+    write_json_atomic(place, now)
+
+
 def _train(config: TrainConfig, run: "RunFolder", replicas: "Replicas") -> int:
     """Trains as far as the folder lacks it; returns the exit code."""
     from pdm_tf import build
@@ -97,6 +149,7 @@ def _train(config: TrainConfig, run: "RunFolder", replicas: "Replicas") -> int:
 
     if run.is_finished(config.steps):
         return program.OK
+    _check_data(config, run)
     setup = build.build_training(config, replicas)
     _show_remarks(run, setup.remarks, setup.skipped)
     try:

@@ -59,6 +59,12 @@ class TrainConfig:
         free_on_resume=True,
         at_least=0,
     )
+    accept_folders: bool = flag(
+        False,
+        "Train on folders that look swapped, lie in one another or hold the same "
+        "files, instead of refusing them.",
+        free_on_resume=True,
+    )
     cache_mb: int = flag(
         2_048,
         "Memory for decoded photographs, in MB; what does not fit is "

@@ -26,8 +26,7 @@ from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import write_bytes_atomic
 from pdm_tf.core.photographs import (
     DAMAGE,
-    EMPTY,
-    NOT_AN_IMAGE,
+    UNREAD_SUFFIXES,
     Header,
     PathLike,
     animation,
@@ -38,6 +37,7 @@ from pdm_tf.core.photographs import (
     opened_bytes,
     pillow_reasons,
     too_large,
+    why_not_read,
 )
 
 # The suffixes that a folder is searched for; the content decides the kind of a file.
@@ -66,7 +66,8 @@ def list_images(folder: PathLike) -> list[Path]:
 
     An image is a file with one of `IMAGE_SUFFIXES`, in small or capital letters. The
     search is recursive, through links to folders too; hidden ones are left out. Links
-    that lead nowhere are kept: reading them names them.
+    that lead nowhere are kept, and so are photographs of kinds that are not read (HEIC,
+    raw, ...), unless an image of their name lies beside them: reading them names them.
 
     Raises:
       UserError: no such folder, a file instead of a folder, or no image inside.
@@ -76,8 +77,14 @@ def list_images(folder: PathLike) -> list[Path]:
         raise UserError(f"There is no folder {folder}.")
     if not folder.is_dir():
         raise UserError(f"A folder of images is required. Received the file {folder}.")
-    found = [
-        path for path in _walk(folder, set()) if path.suffix.lower() in IMAGE_SUFFIXES
+    files = list(_walk(folder, set()))
+    found = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    # Raw files often lie beside the camera's own JPEG of the photograph.
+    read = {path.with_suffix("") for path in found}
+    found += [
+        path
+        for path in files
+        if path.suffix.lower() in UNREAD_SUFFIXES and path.with_suffix("") not in read
     ]
     if not found:
         raise UserError(
@@ -239,10 +246,9 @@ def _decode(data: bytes, name: PathLike) -> np.ndarray:
 
 
 def _kind_of(head: bytes, name: PathLike) -> str:
-    kind = kind_of(head)
-    if kind is None:
-        raise ImageError(name, NOT_AN_IMAGE if head else EMPTY)
-    return kind
+    if reason := why_not_read(name, head[:16]):
+        raise ImageError(name, reason)
+    return kind_of(head)
 
 
 def _check_size(header: Header, name: PathLike) -> None:

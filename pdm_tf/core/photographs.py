@@ -42,6 +42,21 @@ PathLike = str | os.PathLike[str]
 
 EMPTY = "is an empty file"
 NOT_AN_IMAGE = "is not a PNG, JPEG, WebP, TIFF, BMP or GIF image"
+_RAW = "a raw photograph"
+# Photographs that people have and that are not read, by the suffix: raw ones are TIFF
+# files by their content, of which a small preview would be read.
+UNREAD_SUFFIXES = {
+    **dict.fromkeys((".heic", ".heif", ".hif"), "a HEIC photograph"),
+    ".avif": "an AVIF image",
+    ".jxl": "a JPEG XL image",
+    **dict.fromkeys((".jp2", ".j2k", ".jpx"), "a JPEG 2000 image"),
+    **dict.fromkeys((".psd", ".psb"), "a Photoshop file"),
+    **dict.fromkeys((".tga", ".ppm", ".pgm", ".pnm", ".exr", ".hdr"), "an image"),
+    **dict.fromkeys(
+        (".nef", ".nrw", ".dng", ".cr2", ".cr3", ".crw", ".arw", ".sr2", ".raf"), _RAW
+    ),
+    **dict.fromkeys((".orf", ".rw2", ".pef", ".srw", ".3fr", ".iiq", ".x3f"), _RAW),
+}
 
 # Kind -> libvips' loader; BMP, which this libvips has none for, is Pillow's.
 LOADERS = {
@@ -142,6 +157,22 @@ def kind_of(head: bytes) -> str | None:
     )
 
 
+def why_not_read(path: PathLike, head: bytes) -> str:
+    """Why a file is no image that is read here, after its name; "" if it may be one.
+
+    Args:
+      path: the file, whose suffix counts for what is not read.
+      head: its first 16 bytes.
+    """
+    what = UNREAD_SUFFIXES.get(os.path.splitext(path)[1].lower())
+    kind = kind_of(head)
+    if what and (kind is None or what == _RAW):
+        return f"is {what}, which is not read; save it as JPEG, PNG or TIFF"
+    if kind is None:
+        return NOT_AN_IMAGE if head else EMPTY
+    return ""
+
+
 @contextmanager
 def opened(path: PathLike) -> Iterator[Header]:
     """Yields the header of an image file; its pixels can be read within.
@@ -150,15 +181,15 @@ def opened(path: PathLike) -> Iterator[Header]:
       ImageError: the file cannot be used, now or while its pixels are read.
     """
     with open_file(path) as file:
-        kind = kind_of(file.read(16))
+        head = file.read(16)
+        if reason := why_not_read(path, head):
+            raise ImageError(path, reason)
+        kind = kind_of(head)
         if kind == "bmp":
             with pillow_reasons(path), Image.open(path, formats=("BMP",)) as image:
                 width, height = image.size
             yield Header(kind, height, width, 3, False, 8, 1, None)
             return
-        if kind is None:
-            empty = os.fstat(file.fileno()).st_size == 0
-            raise ImageError(path, EMPTY if empty else NOT_AN_IMAGE)
         if kind == "png" and (frames := _png_frames(file)) > 1:
             raise ImageError(path, animation(frames))
         os.lseek(file.fileno(), 0, os.SEEK_SET)

@@ -45,7 +45,7 @@ from pdm_tf.data.degrading import (
     open_folder,
     write_manifest,
 )
-from pdm_tf.data.pairs import grid_of
+from pdm_tf.data.pairs import record_for_shards
 from pdm_tf.data.parallel import OnProgress, counted, in_threads
 from pdm_tf.data.preparation import require_some, written
 from pdm_tf.data.shards import Made, make_planned, plan_shards
@@ -208,7 +208,7 @@ def make_degraded_shards(
         plan_shards(files, input_dir, int(shard_mb * _MB)),
         make,
         input_dir=input_dir,
-        grid=grid_of(folder / "lr"),
+        record=record_for_shards(folder / "lr"),
         on_progress=on_progress,
     )
     counts = {True: 0, False: 0}

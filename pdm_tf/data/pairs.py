@@ -1,5 +1,8 @@
 """Pairs of an HR and an LR photograph of the same scene, matched by name.
 
+What names mean the same scene is told in `core.pair_names`, and whether two pictures
+show it in `data.pair_check`.
+
 They come from folders of images, or from TFRecord shards (`tfrecord.py`).
 
 Where the scale does not divide the sides of an HR image, its LR image may end with or
@@ -17,23 +20,21 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import read_json
 from pdm_tf.core.geometry import GRIDS
+from pdm_tf.core.pair_names import ENDINGS, PairNames
+from pdm_tf.data.pair_check import why_no_pair
 from pdm_tf.data.preparation import SETTINGS_NAME
 from pdm_tf.data.sources import Entry, list_entries, place_of
-from pdm_tf.data.tfrecord import grid_of_shards
+from pdm_tf.data.tfrecord import index_of_shards
 
 # The settings that pdm_tf.degrade writes next to its folders lr/ and hr/.
 DEGRADE_RECORD = "degrade.json"
-
-# Endings of the names of LR files in datasets: 0001x4.png, 0001x4m.png (mild),
-# 0001x4d.png (difficult), 0001x4w2.png (wild, version 2), baby_x4.png; and those of
-# pdm_tf.degrade: 0001_d2.png (draw 2).
-_LR_SUFFIX = re.compile(r"(?:[_-]?[xX]\d+(?:[a-z]\d?)?|_d\d+)$")
 _NAMED = 3  # files named per kind of problem when nothing is left
 
 
@@ -59,12 +60,21 @@ class ImagePair:
         """Returns (hr_u8, lr_u8), each [H, W, 3] uint8 RGB.
 
         Raises:
-          ImageError: one of them cannot be read.
+          ImageError: one of them cannot be read, or they show different scenes.
         """
-        height, width = self.lr_size
-        hr_u8 = self.hr.read()[: height * self.scale, : width * self.scale]
-        lr_u8 = self.lr.read()[:height, :width]
+        hr_u8, lr_u8 = self.cut(self.hr.read(), self.lr.read())
+        if reason := why_no_pair(hr_u8, lr_u8, Path(self.hr.name).name):
+            raise ImageError(place_of(self.lr), reason)
         return np.ascontiguousarray(hr_u8), np.ascontiguousarray(lr_u8)
+
+    def cut(
+        self, hr_u8: np.ndarray, lr_u8: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Cuts both images, [H, W, C], to what both show."""
+        height, width = self.lr_size
+        return hr_u8[: height * self.scale, : width * self.scale], lr_u8[
+            :height, :width
+        ]
 
 
 @dataclass(frozen=True)
@@ -89,8 +99,8 @@ def load_pairs(
 ) -> PairSet:
     """Matches the images of two folders by relative path without suffix.
 
-    An LR name may carry an ending such as x4, x4m or _x4, and several LR files may
-    belong to one HR file. Sizes come from the file headers; nothing is decoded.
+    Several LR files of different names may belong to one HR file. Sizes come from the
+    file headers; nothing is decoded.
 
     Args:
       hr_dir, lr_dir: folders of images, searched recursively, or of shards.
@@ -101,15 +111,16 @@ def load_pairs(
       UserError: no pair is left; the message explains the fate of the files.
     """
     hr_files, problems = _by_stem(Path(hr_dir))
+    lr_files, lr_problems = _by_stem(Path(lr_dir))
+    problems += lr_problems
+    names = PairNames(hr_files, scale, has_draws(lr_dir))
     matches: dict[str, list[Entry]] = defaultdict(list)
-    for entry in list_entries(lr_dir):
-        stem = stem_of(entry)
-        bare = without_lr_suffix(stem)
-        key = stem if stem in hr_files else bare
-        if key in hr_files:
-            matches[key].append(entry)
-        else:
+    for stem, entry in lr_files.items():
+        key = names.hr_of(stem)
+        if key is None:
             problems.append((place_of(entry), "has no HR image of its name"))
+        else:
+            matches[key].append(entry)
     pairs = []
     for stem, hr in hr_files.items():
         partners = matches.get(stem, [])
@@ -126,7 +137,7 @@ def load_pairs(
         raise UserError(
             f"{hr_dir} and {lr_dir} must hold pairs of images with the same names, the "
             f"HR image {scale} times the size of the LR image. Received: no such pair."
-            f"{_grouped(problems)}"
+            f"{_grouped(problems)}\n  {ENDINGS}."
         )
     pairs.sort(key=lambda pair: pair.name)
     few = tuple(pairs[: max_images or None])
@@ -139,14 +150,37 @@ def grid_of(lr_dir: str | Path) -> str | None:
     Raises:
       UserError: the record cannot be read.
     """
-    location = Path(os.path.abspath(lr_dir))
-    if grid := grid_of_shards(location):
+    if grid := index_of_shards(lr_dir).get("grid"):
         return grid
+    record = _record_of(lr_dir)
+    return _recorded_grid(record) if record else None
+
+
+def has_draws(lr_dir: str | Path) -> bool:
+    """Whether LR names may end with the number of a draw: pdm_tf.degrade made them."""
+    index = index_of_shards(lr_dir)
+    # Shards from before have a grid alone.
+    if index.get("draws", "grid" in index):
+        return True
+    record = _record_of(lr_dir)
+    return record is not None and record.name == DEGRADE_RECORD
+
+
+def record_for_shards(lr_dir: str | Path) -> dict[str, Any]:
+    """What is known of LR images, for the index of shards that are made from them."""
+    grid, draws = grid_of(lr_dir), has_draws(lr_dir)
+    known = {} if grid is None else {"grid": grid}
+    return known | {"draws": draws} if known or draws else {}
+
+
+def _record_of(lr_dir: str | Path) -> Path | None:
+    """Finds the record that a program left next to the folder lr/ it made."""
+    location = Path(os.path.abspath(lr_dir))
     for place in dict.fromkeys([location, Path(os.path.realpath(lr_dir))]):
         for folder, below in zip(place.parents, [place, *place.parents], strict=False):
             for record in (folder / DEGRADE_RECORD, folder / SETTINGS_NAME):
                 if below.name == "lr" and record.is_file():
-                    return _recorded_grid(record)
+                    return record
     return None
 
 
@@ -182,11 +216,6 @@ def stem_of(entry: Entry) -> str:
     return PurePosixPath(entry.name).with_suffix("").as_posix()
 
 
-def without_lr_suffix(stem: str) -> str:
-    """Removes the ending of LR files from a stem: 0001x4m -> 0001."""
-    return _LR_SUFFIX.sub("", stem)
-
-
 def _common_size(
     hr: Entry, lr: Entry, scale: int
 ) -> tuple[tuple[int, int], tuple[str, str] | None]:
@@ -202,6 +231,10 @@ def _common_size(
     off = max(abs(hr_height - scale * lr_height), abs(hr_width - scale * lr_width))
     if off < scale and min(common) > 0:
         return common, None
+    if scale > 1 and (lr_height, lr_width) == (scale * hr_height, scale * hr_width):
+        name = Path(lr.name).name
+        reason = f"is smaller than its LR image, {name}: are the folders swapped?"
+        return (0, 0), (place_of(hr), reason)
     return (0, 0), (
         place_of(hr),
         f"is not {scale} times the size of {Path(lr.name).name} "
@@ -209,11 +242,19 @@ def _common_size(
     )
 
 
+def _kind(reason: str) -> str:
+    """What reasons that name a size or a picture have in common."""
+    for words in (" times the size of ", "swapped?", "same name as"):
+        if words in reason:
+            return words
+    return reason
+
+
 def _grouped(problems: Iterable[tuple[str, str]]) -> str:
     """Summarises problems in a few lines: counts by kind, the first files named."""
     groups: dict[str, list[str]] = defaultdict(list)
     for name, reason in problems:
-        kind = "is not the right size" if " times the size of " in reason else reason
+        kind = _kind(reason)
         groups[kind].append(f"{Path(name).name}: {reason}")
     lines = []
     for members in groups.values():

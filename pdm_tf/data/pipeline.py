@@ -18,9 +18,10 @@ import tensorflow as tf
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.geometry import ASSUMED_GRID, reversal_shift
 from pdm_tf.data.crops import cutter, draw_samples, partners_of
+from pdm_tf.data.pair_check import displaced, displacement, why_no_pair
 from pdm_tf.data.pairs import PairSet
-from pdm_tf.data.parallel import OnProgress
-from pdm_tf.data.sources import ImageSource, open_source, place_of
+from pdm_tf.data.parallel import OnProgress, in_threads
+from pdm_tf.data.sources import ImageSource, open_source, place_of, reasons
 from pdm_tf.degradations.base import BatchShard
 
 Batch = Mapping[str, tf.Tensor]
@@ -155,17 +156,21 @@ class PairSource:
       hr, lr: the images.
       scale: hr size / lr size.
       grid: where LR pixels lie, see `core.geometry.GRIDS`.
+      other_scenes: (path, reason) of each LR image that shows another scene.
+      displaced: a sentence where the images do not lie on the grid, or "".
     """
 
     hr: ImageSource
     lr: ImageSource
     scale: int
     grid: str
+    other_scenes: tuple[tuple[str, str], ...] = ()
+    displaced: str = ""
 
     @property
     def skipped(self) -> tuple[tuple[str, str], ...]:
         """(path, reason) of every image left out."""
-        return (*self.hr.skipped, *self.lr.skipped)
+        return (*self.hr.skipped, *self.lr.skipped, *self.other_scenes)
 
 
 def open_pairs(
@@ -175,7 +180,7 @@ def open_pairs(
     cache_mb: float,
     on_progress: OnProgress | None = None,
 ) -> PairSource:
-    """Opens the images of pairs; a pair with an unusable image is left out.
+    """Opens the images of pairs; what is not usable, or no pair, is left out.
 
     Raises:
       UserError: no pair is left.
@@ -201,17 +206,40 @@ def open_pairs(
         for side, source in sources.items()
     }
     both = [number for number in places["lr"] if number in places["hr"]]
+
+    def look(number: str) -> tuple[str, tuple[float, float] | None]:
+        pair = pair_set.pairs[int(number)]
+        hr_u8, lr_u8 = (
+            sources[side].image(places[side][number]) for side in ("hr", "lr")
+        )
+        hr_u8, lr_u8 = pair.cut(hr_u8, lr_u8)
+        why = why_no_pair(hr_u8, lr_u8, Path(pair.hr.name).name)
+        return why, None if why else displacement(hr_u8, lr_u8)
+
+    looked = dict(zip(both, in_threads(look, both), strict=True))
+    other_scenes = tuple(
+        (place_of(pair_set.pairs[int(number)].lr), why)
+        for number, (why, _) in looked.items()
+        if why
+    )
+    both = [number for number in both if not looked[number][0]]
     if not both:
         raise UserError(
-            "Pairs must have two usable images. Received: none such, of "
+            "Pairs must be two usable images of one scene. Received: none such, of "
             f"{len(pair_set.pairs)} pairs.\n{sources['hr'].summary()}\n"
-            f"{sources['lr'].summary()}"
+            f"{sources['lr'].summary()}{reasons(other_scenes)}"
         )
     return PairSource(
         hr=sources["hr"].select([places["hr"][number] for number in both]),
         lr=sources["lr"].select([places["lr"][number] for number in both]),
         scale=pair_set.scale,
         grid=pair_set.grid or ASSUMED_GRID,
+        other_scenes=other_scenes,
+        displaced=displaced(
+            [place for _, place in looked.values() if place],
+            pair_set.scale,
+            pair_set.grid,
+        ),
     )
 
 

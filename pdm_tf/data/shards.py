@@ -9,7 +9,7 @@ shards of the first: `core.ledger` records the files of a finished one (names, s
 times), and its part of the index.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from pdm_tf.core.errors import ImageError
 from pdm_tf.core.files import write_json_atomic
 from pdm_tf.core.images import decode_rgb_u8, encode_png, list_images, whole_file
 from pdm_tf.core.ledger import Ledger, stamp
-from pdm_tf.data.pairs import grid_of
+from pdm_tf.data.pairs import record_for_shards
 from pdm_tf.data.parallel import OnProgress, counted, in_threads
 from pdm_tf.data.preparation import Outcome, open_output, require_some, written
 from pdm_tf.data.tfrecord import (
@@ -90,7 +90,7 @@ def make_shards(
         plan_shards(files, input_dir, int(shard_mb * _MB)),
         make,
         input_dir=input_dir,
-        grid=grid_of(input_dir),
+        record=record_for_shards(input_dir),
         on_progress=on_progress,
     )
     counts = {True: 0, False: 0}
@@ -123,7 +123,7 @@ def make_planned(
     make: Callable[[Sequence[Path], str, OnProgress], Made],
     *,
     input_dir: Path,
-    grid: str | None,
+    record: Mapping[str, Any],
     on_progress: OnProgress | None,
 ) -> list[tuple[Made, bool]]:
     """Makes the shards of a plan, keeps finished ones, and writes the indices.
@@ -135,7 +135,7 @@ def make_planned(
       make: (paths, file name, on_image) -> the shard made from the paths; it calls
         `on_image` with (how many of them are done, how many there are).
       input_dir: folder that the plan's names are relative to.
-      grid: where the pixels of LR images lie, if that is known (`data.pairs`).
+      record: what is known of the LR images, for the index (`data.pairs`).
       on_progress: called with (files done, files in all).
 
     Returns:
@@ -152,7 +152,7 @@ def make_planned(
     def write_indices(complete: bool) -> None:
         for side in sides:
             shards = [shard.sides[side] for shard, _ in made]
-            write_index(folder / side, shards, complete, grid)
+            write_index(folder / side, shards, complete, record)
 
     files = [f"images-{number:05d}{SHARD_SUFFIX}" for number in range(len(plan))]
     for file, inputs in zip(files, plan, strict=True):
@@ -195,16 +195,16 @@ def write_index(
     folder: Path,
     shards: list[dict[str, Any]],
     complete: bool,
-    grid: str | None = None,
+    record: Mapping[str, Any] | None = None,
 ) -> None:
     """Writes the index of a folder of shards; readers refuse one that is incomplete.
 
-    `grid` is where the pixels of LR images lie, if that is known (`data.pairs`).
+    `record` is what is known of LR images: their grid, whether they are draws
+    (`data.pairs`).
     """
     path = folder / INDEX_NAME
     index = {"format": INDEX_FORMAT, "complete": complete, "shards": shards}
-    if grid is not None:
-        index["grid"] = grid
+    index |= record or {}
     written(path, lambda: write_json_atomic(path, index))
 
 

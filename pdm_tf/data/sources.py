@@ -7,7 +7,6 @@ crop, with the same result. The set of usable images is the same either way, and
 the batches.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -138,7 +137,7 @@ class ImageSource:
         place = f"{self.memory_mb:.0f} MB in memory" if self.cached else "on disk"
         text = f"{self.label}: {self.count} images ({place})"
         if self.skipped:
-            text += f", {len(self.skipped)} skipped:{_reasons(self.skipped)}"
+            text += f", {len(self.skipped)} skipped:{reasons(self.skipped)}"
         return text
 
 
@@ -235,20 +234,6 @@ def holds_shards(location: str | Path) -> bool:
     return path.suffix == SHARD_SUFFIX or (path / INDEX_NAME).is_file()
 
 
-def check_unpaired(hr_dir: str | Path, lr_dir: str | Path) -> None:
-    """Refuses one folder for both streams: nothing could be learned from it.
-
-    Raises:
-      UserError: both lead to the same place.
-    """
-    if os.path.realpath(hr_dir) == os.path.realpath(lr_dir):
-        raise UserError(
-            "--hr_dir and --lr_dir must be two different places: high-resolution "
-            "photographs, and photographs with the degradation to learn. "
-            f"Received: {hr_dir} for both."
-        )
-
-
 def _measure(
     entries: Sequence[Entry], patch: int
 ) -> tuple[dict[int, tuple[int, int]], list[tuple[str, str]]]:
@@ -295,13 +280,13 @@ def _require(
     raise UserError(
         f"{label} must hold at least {need} of {patch}x{patch} px or more. "
         f"Received: {found} image files{where}; {usable} can be used."
-        f"{_reasons(skipped)}\n"
+        f"{reasons(skipped)}\n"
         f"  Add photographs ({', '.join(IMAGE_SUFFIXES)}), repair or remove the ones "
         "named, or cut smaller patches (--lr_patch)."
     )
 
 
-def _reasons(skipped: Sequence[tuple[str, str]]) -> str:
+def reasons(skipped: Sequence[tuple[str, str]]) -> str:
     """Counts the files left out, one line per reason, and names the first of each."""
     groups: dict[str, list[str]] = {}
     for path, reason in skipped:

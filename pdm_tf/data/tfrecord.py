@@ -181,14 +181,14 @@ def read_index(location: str | Path) -> list[RecordEntry]:
     return sorted(entries, key=lambda entry: entry.name)
 
 
-def grid_of_shards(location: str | Path) -> str | None:
-    """Returns the grid of the LR images from an index; None without either."""
+def index_of_shards(location: str | Path) -> dict[str, Any]:
+    """Returns the index of shards, as far as it can be read; {} without one."""
     path = Path(location)
     index = (path.parent if path.suffix == SHARD_SUFFIX else path) / INDEX_NAME
     known = read_json(index) if index.is_file() else None
     if not isinstance(known, dict) or known.get("format") != INDEX_FORMAT:
-        return None
-    return known.get("grid")
+        return {}
+    return known
 
 
 def is_whole(folder: Path, shard: dict[str, Any]) -> bool:

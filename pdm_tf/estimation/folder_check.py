@@ -9,7 +9,6 @@ import collections
 import dataclasses
 import math
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,7 +17,9 @@ from typing import Any, Literal
 import numpy as np
 
 from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.folder_places import misplaced
 from pdm_tf.core.images import list_images, whole_file
+from pdm_tf.core.pair_names import hr_scene, lr_scene
 from pdm_tf.estimation.photograph_facts import PhotographFacts, photograph_facts
 from pdm_tf.estimation.two_groups import two_groups
 
@@ -46,7 +47,6 @@ _CLIPPED = 0.25
 _SHARPER_DB, _MUCH_SHARPER_DB = 1.0, 3.0
 _SWAPPED = "--hr_dir and --lr_dir look swapped: {}."
 _APART_DB, _APART_FLOOR = 6.0, 1.0  # floors in octaves
-_SCALE_SUFFIX = re.compile(r"[_-]?x\d$")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,13 +182,15 @@ def check_folders(
     lr_dir: str | Path,
     scale: int,
     on_progress: OnProgress = lambda done, total: None,
+    most: int = 0,
 ) -> FolderCheck:
-    """Looks at all photographs of both folders.
+    """Looks at the photographs of both folders.
 
     Args:
       hr_dir, lr_dir: folders of image files, searched recursively.
       scale: HR size / LR size.
       on_progress: gets photographs done, and in all; may raise to stop.
+      most: at most so many of each folder, from all over it; 0: all.
 
     Raises:
       UserError: a folder is missing, holds no image, or is given for both.
@@ -199,8 +201,11 @@ def check_folders(
             "and photographs with the degradation to be estimated. "
             f"Received: {hr_dir} for both."
         )
-    files = [(Path(hr_dir), p, True) for p in list_images(hr_dir)]
-    files += [(Path(lr_dir), p, False) for p in list_images(lr_dir)]
+    files = [
+        (Path(folder), path, folder == hr_dir)
+        for folder in (hr_dir, lr_dir)
+        for path in evenly_picked(list_images(folder), most)
+    ]
     least = least_hr_side(scale)
 
     def look(item: tuple[Path, Path, bool]) -> PhotographFacts:
@@ -226,6 +231,20 @@ def check_folders(
     hr = Folder(str(hr_dir), tuple(found[:hr_count]))
     lr = Folder(str(lr_dir), tuple(found[hr_count:]))
     return FolderCheck(scale, hr, lr, in_order(_findings(hr, lr, scale)))
+
+
+def evenly_picked(files: Sequence[Path], most: int) -> list[Path]:
+    """At most so many of them, from all over the folder; 0: all."""
+    if not most or len(files) <= most:
+        return list(files)
+    return [files[round(at)] for at in np.linspace(0, len(files) - 1, most)]
+
+
+def likely_larger(
+    hr_areas: Sequence[float], lr_areas: Sequence[float], scale: int
+) -> bool:
+    """Whether LR photographs are larger than HR ones on the whole."""
+    return float(np.median(lr_areas)) > float(np.median(hr_areas)) * max(scale, 1.5)
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -256,6 +275,8 @@ def _in_order(
 def _findings(hr: Folder, lr: Folder, scale: int) -> Iterator[Finding]:
     for role, folder in (("HR", hr), ("LR", lr)):
         yield from _left_out(role, folder)
+    for text in misplaced(hr.location, lr.location):
+        yield Finding("error", "nested", text)
     swapped = _swapped(hr, lr, scale)
     if swapped:
         yield swapped
@@ -344,7 +365,7 @@ def _swapped(hr: Folder, lr: Folder, scale: int) -> Finding | None:
     """
     # Small ones are left out, and their sizes are what tells.
     sizes = [
-        {_stem(one.name): (one.width, one.height) for one in folder.photographs}
+        {_scene(one.name, scale): (one.width, one.height) for one in folder.photographs}
         for folder in (hr, lr)
     ]
     common = [name for name in sizes[0] if name in sizes[1]]
@@ -357,16 +378,17 @@ def _swapped(hr: Folder, lr: Folder, scale: int) -> Finding | None:
             "of their names"
         )
         return Finding("error", "swapped", _SWAPPED.format(why), tuple(turned))
-    areas = [np.median([w * h for w, h in of.values()]) for of in sizes]
+    areas = [[float(w * h) for w, h in of.values()] for of in sizes]
     details = [
         np.median([one.detail_db for one in of.photographs if one.detail_db] or np.nan)
         for of in (hr, lr)
     ]
     sharper = details[1] - details[0] > _SHARPER_DB
-    if areas[1] > areas[0] * max(scale, 1.5) and (sharper or not hr.usable):
+    if likely_larger(*areas, scale) and (sharper or not hr.usable):
+        hr_area, lr_area = (np.median(of) / 1e6 for of in areas)
         why = (
-            f"the LR photographs are larger ({areas[1] / 1e6:.2g} megapixels against "
-            f"{areas[0] / 1e6:.2g}){' and sharper' if sharper else ''}"
+            f"the LR photographs are larger ({lr_area:.2g} megapixels against "
+            f"{hr_area:.2g}){' and sharper' if sharper else ''}"
         )
         return Finding("error", "swapped", _SWAPPED.format(why))
     return None
@@ -410,10 +432,10 @@ def _repeated(role: str, folder: Folder) -> Iterator[Finding]:
 
 
 def _pairs(hr: Folder, lr: Folder, scale: int) -> Iterator[Finding]:
-    of_hr = {_stem(one.name): one for one in hr.usable}
+    of_hr = {_scene(one.name, scale): one for one in hr.usable}
     names = []
     for one in lr.usable:
-        other = of_hr.get(_stem(one.name))
+        other = of_hr.get(_scene(one.name, scale))
         if other is None or not _is_times(
             (other.width, other.height), (one.width, one.height), scale
         ):
@@ -639,9 +661,11 @@ def _clipped(role: str, folder: Folder) -> Iterator[Finding]:
         )
 
 
-def _stem(name: str) -> str:
-    """A photograph's name without ending and scale ("0801x4.png" -> "0801")."""
-    return _SCALE_SUFFIX.sub("", name.rpartition(".")[0] or name)
+def _scene(name: str, scale: int) -> str:
+    """The scene that a photograph's name means ("0801x4.png" -> "0801")."""
+    stem = name.rpartition(".")[0] or name
+    bare = lr_scene(stem, scale)
+    return bare if bare != stem.casefold() else hr_scene(stem, scale)
 
 
 def _is_times(large: tuple[int, int], small: tuple[int, int], scale: int) -> bool:

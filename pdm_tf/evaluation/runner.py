@@ -264,15 +264,15 @@ def _check_sizes(
         if image is not None
     ]
     received = f"Received: {', '.join(sizes)} (width x height)."
-    if hr_u8 is not None and sr_u8.shape != hr_u8.shape:
-        rule = "SR and HR must have one size"
-        if lr_u8 is not None:
-            rule = f"HR must be {scale} times LR"
-        raise UserError(f"{rule}. {received}")
     if lr_u8 is not None:
         height, width = lr_u8.shape[:2]
-        if sr_u8.shape[:2] != (height * scale, width * scale):
-            raise UserError(f"SR must be {scale} times LR. {received}")
+        wanted = (height * scale, width * scale)
+        # HR first: against it SR is judged, and what made SR knew LR alone.
+        for name, image in (("HR", hr_u8), ("SR", sr_u8)):
+            if image is not None and image.shape[:2] != wanted:
+                raise UserError(f"{name} must be {scale} times LR. {received}")
+    if hr_u8 is not None and sr_u8.shape != hr_u8.shape:
+        raise UserError(f"SR and HR must have one size. {received}")
 
 
 def _short(spec: MetricSpec, row: ImageRow) -> str:

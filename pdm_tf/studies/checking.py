@@ -158,7 +158,8 @@ def _check_runs(
 ) -> dict[str, dict[str, int]]:
     """Run -> how many weights it has; adds what cannot work to `faults`."""
     from pdm_tf import build
-    from pdm_tf.data.sources import check_unpaired, list_entries
+    from pdm_tf.core.folder_places import check_places
+    from pdm_tf.data.sources import list_entries
 
     runs = list(runs)
     started_from = {name for run in runs for name in run["after"]}
@@ -180,7 +181,7 @@ def _check_runs(
                     if folder:
                         list_entries(folder)
                 if config.lr_dir:
-                    check_unpaired(config.hr_dir, config.lr_dir)
+                    check_places(config.hr_dir, config.lr_dir)
                 build.build_validation(config)
                 if not (run["build"] or name in started_from):
                     continue

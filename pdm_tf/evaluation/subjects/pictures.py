@@ -1,7 +1,9 @@
 """Finished SR pictures in a folder, from whatever program made them.
 
-A picture belongs to the image of its own relative path, without suffix; the ending of
-an LR name (x4, x4m, ...) may be there or not, on either side.
+A picture belongs to the image of its own relative path, without suffix. The ending of
+an LR name (x4, x4m, ...) may be there or not, on either side, and so may an ending that
+all pictures share (_out, _SwinIR, _5000), by which other programs name theirs, also
+those that put each in a folder of its name (baby/baby_5000).
 """
 
 import hashlib
@@ -16,23 +18,29 @@ import numpy as np
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import file_status
 from pdm_tf.core.images import list_images
-from pdm_tf.data.pairs import stem_of, without_lr_suffix
+from pdm_tf.core.pair_names import common_ending, hr_scene, lr_scene
+from pdm_tf.data.pairs import stem_of
 from pdm_tf.data.sources import FileEntry, list_entries
-from pdm_tf.evaluation.image_set import find_scale
+from pdm_tf.evaluation.image_set import SCALES, find_scale
 from pdm_tf.evaluation.subjects.base import SubjectRequest
 
 
 class Pictures:
     """Pictures by the names of the images they belong to."""
 
-    def __init__(self, entries: Sequence[FileEntry]) -> None:
+    def __init__(self, entries: Sequence[FileEntry], scale: int) -> None:
         """Sorts them.
+
+        Args:
+          entries: the pictures.
+          scale: SR size / LR size.
 
         Raises:
           UserError: two of one name.
         """
+        self._scale = scale
         self._by_stem: dict[str, FileEntry] = {}
-        self._by_bare: dict[str, list[FileEntry]] = defaultdict(list)
+        self._by_scene: dict[str, list[FileEntry]] = defaultdict(list)
         for entry in entries:
             stem = stem_of(entry)
             if stem in self._by_stem:
@@ -41,7 +49,14 @@ class Pictures:
                     f"{self._by_stem[stem].name} and {entry.name}."
                 )
             self._by_stem[stem] = entry
-            self._by_bare[without_lr_suffix(stem)].append(entry)
+        self.ending = common_ending(self.stems)
+        for stem, entry in self._by_stem.items():
+            bare = stem.removesuffix(self.ending)
+            folder, _, name = bare.rpartition("/")
+            if folder.rpartition("/")[2] == name:
+                bare = folder
+            for scene in {lr_scene(stem, scale), lr_scene(bare, scale)}:
+                self._by_scene[scene].append(entry)
 
     @property
     def stems(self) -> tuple[str, ...]:
@@ -50,12 +65,13 @@ class Pictures:
 
     def of(self, name: str) -> FileEntry | None:
         """The one picture of an image's name; None if none, or several, are near."""
-        bare = without_lr_suffix(name)
-        for stem in (name, bare):
-            if stem in self._by_stem:
-                return self._by_stem[stem]
-        near = self._by_bare.get(bare, [])
-        return near[0] if len(near) == 1 else None
+        if name in self._by_stem:
+            return self._by_stem[name]
+        for scene_of in (lr_scene, hr_scene):
+            near = self._by_scene.get(scene_of(name, self._scale), [])
+            if len(near) == 1:
+                return near[0]
+        return None
 
     def unused(self, names: Iterable[str]) -> list[FileEntry]:
         """Pictures of images that are not among the names."""
@@ -77,7 +93,13 @@ class PictureSubject:
     def picture(self, name: str, lr_u8: np.ndarray | None) -> np.ndarray:
         entry = self.pictures.of(name)
         if entry is None:
-            raise UserError(f"There is no picture of its name in {self.label}.")
+            shared = self.pictures.ending
+            raise UserError(
+                f"There is no picture of its name in {self.label}. Names may carry an "
+                f"ending that all share (here {shared or 'none'}), or one of LR names "
+                f"(x{self.scale}, _x{self.scale}, ...). "
+                f"Received, e.g.: {', '.join(self.pictures.stems[:2])}."
+            )
         return entry.read()
 
     def unused(self, names: Iterable[str]) -> list[tuple[str, str]]:
@@ -101,34 +123,35 @@ def open_pictures(request: SubjectRequest) -> PictureSubject:
     """
     folder = Path(request.location)
     files = list_images(folder)
-    pictures = Pictures(
-        [FileEntry(file.relative_to(folder).as_posix(), file) for file in files]
-    )
+    entries = [FileEntry(file.relative_to(folder).as_posix(), file) for file in files]
     label = folder.resolve().name
+    scale = request.scale or _scale(request, entries)
     return PictureSubject(
         name=f"pictures in {label}",
         label=label,
-        scale=request.scale or _scale(request, pictures),
-        pictures=pictures,
+        scale=scale,
+        pictures=Pictures(entries, scale),
         facts={"kind": "pictures", "count": len(files), "sha256": _hash(files)},
     )
 
 
-def _scale(request: SubjectRequest, pictures: Pictures) -> int:
+def _scale(request: SubjectRequest, entries: Sequence[FileEntry]) -> int:
     """Finds the scale from pairs, or from the LR images and the pictures."""
     if request.hr_dir and request.lr_dir:
         return find_scale(request.hr_dir, request.lr_dir)
-    for lr in list_entries(request.lr_dir) if request.lr_dir else ():
-        picture = pictures.of(stem_of(lr))
-        if picture is None:
-            continue
-        try:
-            (high, wide), (height, width) = picture.size(), lr.size()
-        except ImageError:
-            continue  # it is reported when its turn comes
-        scale = round(high / height)
-        if scale and (high, wide) == (scale * height, scale * width):
-            return scale
+    images = list_entries(request.lr_dir) if request.lr_dir else ()
+    for scale in SCALES if images else ():
+        pictures = Pictures(entries, scale)
+        for lr in images:
+            picture = pictures.of(stem_of(lr))
+            if picture is None:
+                continue
+            try:
+                (high, wide), (height, width) = picture.size(), lr.size()
+            except ImageError:
+                continue  # it is reported when its turn comes
+            if (high, wide) == (scale * height, scale * width):
+                return scale
     raise UserError(
         "A folder of pictures needs --scale where no LR image of --lr_dir fits them. "
         f"Received: no --scale, --lr_dir={request.lr_dir!r}, {request.location}."

@@ -8,6 +8,7 @@ from PIL import Image, ImageOps
 
 from pdm_tf.core import images
 from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.photographs import read_size
 from tests.support import png
 
 
@@ -248,3 +249,34 @@ def test_float_and_back():
     np.testing.assert_array_equal(images.to_u8(values), every_u8)
     rounded = images.to_u8(np.array([-0.5, 0.5 / 255, 1.49 / 255, 1.5 / 255, 2.0]))
     np.testing.assert_array_equal(rounded, [0, 1, 1, 2, 255])
+
+
+HEIC = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200)
+UNREAD = {
+    "a.HEIC": (HEIC, "is a HEIC photograph"),
+    "b.avif": (b"\0\0\0\x1cftypavif" + bytes(100), "is an AVIF image"),
+    "c.jxl": (b"\xff\x0a" + bytes(100), "is a JPEG XL image"),
+    "d.NEF": (b"MM\0*" + bytes(200), "is a raw photograph"),
+    "e.dng": (b"II*\0" + bytes(200), "is a raw photograph"),
+    "f.jp2": (b"\0\0\0\x0cjP  " + bytes(40), "is a JPEG 2000 image"),
+    "g.ppm": (b"P6 1 1 255 abc", "is an image"),
+}
+
+
+def test_kinds_that_are_not_read_are_named(tmp_path):
+    """A camera's and a phone's folder: nothing vanishes without a word."""
+    write = images.write_png
+    for name, (data, _) in UNREAD.items():
+        (tmp_path / name).write_bytes(data)
+    write(tmp_path / "h.png", np.zeros([4, 4, 3], np.uint8))
+    (tmp_path / "h.NEF").write_bytes(b"MM\0*" + bytes(200))  # beside its picture
+    write(tmp_path / "i.png", np.zeros([4, 4, 3], np.uint8))
+    (tmp_path / "i.png").rename(tmp_path / "i.heic")  # a PNG by its content
+    (tmp_path / "notes.txt").write_text("no picture")
+    names = [path.name for path in images.list_images(tmp_path)]
+    assert names == sorted([*UNREAD, "h.png", "i.heic"])
+    for name, (_, reason) in UNREAD.items():
+        for look in (images.read_rgb_u8, images.image_size, read_size):
+            with pytest.raises(ImageError, match=f"{reason}, which is not read; save"):
+                look(tmp_path / name)
+    assert images.read_rgb_u8(tmp_path / "i.heic").shape == (4, 4, 3)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -9,11 +10,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.core.errors import UserError
-from pdm_tf.core.images import write_png
+from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.data.pairs import grid_of, load_pairs
 from pdm_tf.data.pipeline import Batching, make_pair_batches, open_pairs
 from pdm_tf.data.shards import make_shards
+from pdm_tf.samples import PHOTOS_FOR_VALIDATION
 from tests.unit.data.folders import fill, noise
 
 SCALE = 3
@@ -65,6 +67,7 @@ def test_pairs_in_shards_are_the_pairs_in_folders(tmp_path, cache_mb):
     write_png(tmp_path / "lr" / "a_d1.png", noise(10, 12, 9))
     _pair(tmp_path, "deep/b.png", "deep/b.png", size=(14, 11))
     write_png(tmp_path / "lr" / "stray.png", noise(3, 3, 1))
+    (tmp_path / "degrade.json").write_text('{"grid": "half_pixel"}')
     for side in ("hr", "lr"):
         make_shards(tmp_path / side, tmp_path / "shards" / side)
     found = _load(tmp_path / "shards")
@@ -77,6 +80,67 @@ def test_pairs_in_shards_are_the_pairs_in_folders(tmp_path, cache_mb):
         streams.append(next(iter(make_pair_batches(pairs, 6, Batching(8, 1)))))
     for side in ("hr", "lr"):
         np.testing.assert_array_equal(streams[0][side], streams[1][side])
+
+
+def test_other_photographs_of_a_series_are_no_pairs(tmp_path):
+    """_dN is a draw only beside a record of pdm_tf.degrade, xN only at scale N."""
+    for name in ("room", "plate", "house", "a"):
+        _pair(tmp_path, f"{name}.png")
+    for name in ("room_d2", "plate_x10", "house20", "housex2"):
+        write_png(tmp_path / "lr" / f"{name}.png", noise(10, 12, 9))
+    found = _load(tmp_path)
+    assert [(p.hr.name, p.lr.name) for p in found.pairs] == [
+        (f"{name}.png",) * 2 for name in ("a", "house", "plate", "room")
+    ]
+    strays = {Path(path).stem for path, _ in found.problems}
+    assert strays == {"room_d2", "plate_x10", "house20", "housex2"}
+    (tmp_path / "degrade.json").write_text("{}")
+    names = [pair.name for pair in _load(tmp_path).pairs]
+    assert names == ["a", "house", "plate", "room", "room_d2"]
+
+
+def test_a_second_lr_image_of_one_name_is_named(tmp_path):
+    _pair(tmp_path, "t.png")
+    write_png(tmp_path / "lr" / "t.bmp", noise(10, 12, 3))
+    found = _load(tmp_path)
+    assert len(found.pairs) == 1
+    assert [reason for _, reason in found.problems] == ["has the same name as t.bmp"]
+
+
+def _scenes(folder, shift=(0, 0), turn=0):
+    """Three pairs of photographs; LR `shift` HR px off, or of the scene `turn` on."""
+    files = list_images(PHOTOS_FOR_VALIDATION)[:3]
+    scenes = [read_rgb_u8(path)[:160, :196].astype(np.float64) for path in files]
+    for index, scene in enumerate(scenes):
+        down, right = shift
+        other = scenes[(index + turn) % 3][down : down + 156, right : right + 192]
+        lr = other.reshape(52, 3, 64, 3, 3).mean(axis=(1, 3))
+        for side, picture in (("hr", scene[:156, :192]), ("lr", lr)):
+            name = folder / side / f"{index}.png"
+            write_png(name, np.round(picture).astype(np.uint8))
+    return _load(folder)
+
+
+def test_pictures_of_other_scenes_are_no_pairs(tmp_path):
+    right = _scenes(tmp_path / "right")
+    assert not open_pairs(right, lr_patch=6, cache_mb=64).displaced
+    write_png(tmp_path / "right/lr/0.png", read_rgb_u8(tmp_path / "right/lr/1.png"))
+    for cache_mb in (64, 0):
+        source = open_pairs(right, lr_patch=6, cache_mb=cache_mb)
+        assert source.lr.count == source.hr.count == 2
+        ((path, reason),) = source.skipped
+        assert Path(path).name == "0.png" and "show the scene of 0.png" in reason
+    with pytest.raises(ImageError, match=r"does not show the scene of 0\.png"):
+        right.pairs[0].load()
+    with pytest.raises(UserError, match=r"two usable images of one scene(?s:.)*0\.png"):
+        open_pairs(_scenes(tmp_path / "wrong", turn=1), lr_patch=6, cache_mb=64)
+
+
+def test_displaced_pairs_are_told(tmp_path):
+    found = open_pairs(_scenes(tmp_path, shift=(3, 2)), lr_patch=6, cache_mb=64)
+    assert found.lr.count == 3
+    numbers = [float(x) for x in re.findall(r"[+-]\d\.\d", found.displaced)]
+    np.testing.assert_allclose(numbers, [3, 2], atol=0.4)
 
 
 def test_mismatches_are_named(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.data.sources import check_unpaired, open_source
+from pdm_tf.data.sources import open_source
 from tests.support import png
 from tests.unit.data.folders import SIZES, add_bad_files, fill, noise
 
@@ -104,13 +104,3 @@ def test_selection_shares_the_pixels(tmp_path):
     assert part.names == ("0003.png", "0001.png") and part.pixels is source.pixels
     np.testing.assert_array_equal(part.image(0), pictures[3])
     np.testing.assert_array_equal(part.image(1), pictures[1])
-
-
-def test_one_folder_for_both_streams_is_refused(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "a")
-    check_unpaired(tmp_path / "a", tmp_path / "b")
-    for same in (tmp_path / "a", f"{tmp_path}/b/../a/", tmp_path / "link"):
-        with pytest.raises(UserError, match="two different places"):
-            check_unpaired(tmp_path / "a", same)

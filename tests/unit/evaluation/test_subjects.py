@@ -131,7 +131,7 @@ def test_saved_model_of_something_else_is_refused(tmp_path):
 
 
 def _pictures(*names):
-    return Pictures([FileEntry(name, name) for name in names])
+    return Pictures([FileEntry(name, name) for name in names], 4)
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,11 @@ def _pictures(*names):
         ("a", ["ax4.png"], "ax4.png"),
         ("ax4m", ["a.png"], "a.png"),
         ("0801x4d", ["0801x4.png"], "0801x4.png"),
-        ("a", ["ax4.png", "ax2.png"], None),  # which one is not said
+        ("a", ["ax4.png", "a_x4.png"], None),  # which one is not said
+        ("a", ["ax4.png", "ax2.png"], "ax4.png"),
+        ("cat", ["cat_out.png", "bat_out.png"], "cat_out.png"),
+        ("cat", ["cat/cat_5000.png", "bat/bat_5000.png"], "cat/cat_5000.png"),
+        ("bat_HR", ["cat_LR4_rlt.png", "bat_LR4_rlt.png"], "bat_LR4_rlt.png"),
         ("city/a", ["a.png"], None),
         ("a", ["a_b.png", "ab.png"], None),  # of other images
     ],

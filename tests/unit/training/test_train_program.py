@@ -6,12 +6,14 @@ import signal
 import sys
 import types
 
+import numpy as np
 import pytest
 
 import pdm_tf
 from pdm_tf import train
 from pdm_tf.build import compiled_step
 from pdm_tf.cli import program
+from pdm_tf.core.images import write_png
 from tests.unit.training.toy import ToyMethod, call_before, make_batches
 
 
@@ -41,6 +43,7 @@ def build(monkeypatch):
 
     fake.build_training, fake.bundle_saver = build_training, bundle_saver
     fake.compiled_step = compiled_step
+    fake.folders_read = lambda config: {"hr_dir"} if config.hr_dir != "unused" else ()
     monkeypatch.setitem(sys.modules, "pdm_tf.build", fake)
     monkeypatch.setattr(pdm_tf, "build", fake, raising=False)
     return fake
@@ -104,3 +107,23 @@ def test_config_of_the_run_is_recorded(tmp_path, build):
     call(tmp_path / "run", "--seed=9", "--sr_arg=num_blocks=2")
     stored = json.loads((tmp_path / "run/config.json").read_text())
     assert (stored["seed"], stored["sr_arg"]) == (9, ["num_blocks=2"])
+
+
+def test_other_photographs_than_at_the_start_are_2(tmp_path, build, capsys):
+    hr = tmp_path / "hr"
+    for name in ("a", "b"):
+        write_png(hr / f"{name}.png", np.zeros([3, 3, 3], np.uint8))
+    steps = (f"--hr_dir={hr}", "--steps=4")
+    assert call(tmp_path / "run", f"--hr_dir={hr}") == 0
+    assert call(tmp_path / "run", *steps) == 0  # the same ones
+    (hr / "a.png").unlink()
+    write_png(hr / "b.png", np.ones([3, 3, 3], np.uint8))
+    steps = (f"--hr_dir={hr}", "--steps=6")
+    assert call(tmp_path / "run", *steps) == 2
+    told = "--hr_dir: 1 missing (a.png), 1 changed (b.png)"
+    assert told in capsys.readouterr().err
+    assert call(tmp_path / "run", *steps, "--accept_folders") == 0
+    assert f"warning: changed since: {told}" in capsys.readouterr().out
+    assert told in (tmp_path / "run/log.txt").read_text()
+    # What was accepted is what the run holds from here on.
+    assert call(tmp_path / "run", f"--hr_dir={hr}", "--steps=7") == 0

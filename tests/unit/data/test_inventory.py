@@ -1,0 +1,45 @@
+"""Whether the photographs of a run are those that it began with."""
+
+import numpy as np
+
+from pdm_tf.core.images import write_png
+from pdm_tf.data.inventory import changes, inventory
+from pdm_tf.data.shards import make_shards
+from tests.unit.data.folders import fill, noise
+
+
+def test_what_changed_is_said(tmp_path):
+    fill(tmp_path / "in")
+    before = inventory(tmp_path / "in")
+    assert len(before) == len(list((tmp_path / "in").iterdir()))
+    assert changes(before, inventory(tmp_path / "in")) == ""
+    files = sorted((tmp_path / "in").iterdir())
+    size = files[0].stat().st_size
+    data = bytearray(files[0].read_bytes())
+    data[-20] ^= 1  # of the same size
+    files[0].write_bytes(bytes(data))
+    assert files[0].stat().st_size == size
+    files[1].unlink()
+    write_png(tmp_path / "in/deep/new.png", noise(5, 5, 1))
+    assert changes(before, inventory(tmp_path / "in")) == (
+        f"1 missing ({files[1].name}), 1 new (deep/new.png), "
+        f"1 changed ({files[0].name})"
+    )
+
+
+def test_many_names_are_cut_short_and_odd_ones_shown(tmp_path):
+    old = {f"{n}.png": "1:a" for n in range(5)}
+    assert changes(old, {}) == "5 missing (0.png, 1.png, 2.png, ...)"
+    write_png(tmp_path / "a.png", np.zeros([2, 2, 3], np.uint8))
+    (tmp_path / "a.png").rename(tmp_path / "gr\udcfcn.png")
+    assert list(inventory(tmp_path)) == ["gr\\udcfcn.png"]
+
+
+def test_shards_go_by_their_index(tmp_path):
+    fill(tmp_path / "in")
+    make_shards(tmp_path / "in", tmp_path / "shards")
+    before = inventory(tmp_path / "shards")
+    assert set(before) == {"index.json", "images-00000.tfrecord"}
+    write_png(tmp_path / "in/more.png", noise(9, 9, 1))
+    make_shards(tmp_path / "in", tmp_path / "shards")
+    assert "changed (" in changes(before, inventory(tmp_path / "shards"))
