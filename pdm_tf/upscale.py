@@ -195,6 +195,8 @@ def main(config: UpscaleConfig) -> int:
         ensemble=config.ensemble,
     )
     display.say(engine_line(engine))
+    if engine.session.info.habits_remark:
+        display.say(engine.session.info.habits_remark)
     if config.ensemble and engine.session.info.grid_remark:
         display.say(engine.session.info.grid_remark)
     start, stopped = time.monotonic(), False

@@ -204,6 +204,8 @@ def _work(config: BulkConfig, output: str) -> Any:
         here = dataclasses.replace(work, provider="cpu", strict=False)
     model = pipeline.open_model(work.model, here)
     print(f"{model.info.architecture or 'network'} x{model.info.scale}: {config.model}")
+    if model.info.habits_remark:
+        print(model.info.habits_remark)
     if config.ensemble and model.info.grid_remark:
         print(model.info.grid_remark)
     settings = {

@@ -3,8 +3,8 @@
 Reading goes by the file's content, not by its suffix (`photographs.py`). Everything
 that would quietly change what a network sees is either defined here (16 bit is rounded,
 EXIF orientation is applied, grey becomes RGB, CMYK is converted) or refused with a
-reason (transparency, animation, damage). Colour profiles are not applied, but for that
-of a CMYK TIFF.
+reason (transparency, animation, damage). What a file says of its colours is applied,
+so that all of them are sRGB (`core.colour`); CMYK becomes what `upscale` makes of it.
 
 Pillow reads what it reads whole: JPEG, WebP, BMP and PNG of 8 bits. libvips, which
 reads everything here but BMP, gives the same values, but takes longer for a picture:
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pdm_tf.core.colour import png_profile, to_srgb
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import write_bytes_atomic
 from pdm_tf.core.photographs import (
@@ -36,6 +37,7 @@ from pdm_tf.core.photographs import (
     opened,
     opened_bytes,
     pillow_reasons,
+    profile_of,
     too_large,
     why_not_read,
 )
@@ -97,7 +99,8 @@ def list_images(folder: PathLike) -> list[Path]:
 def read_rgb_u8(path: PathLike) -> np.ndarray:
     """Reads an image file.
 
-    Grey and palette images become RGB, CMYK is converted, an alpha channel that is
+    Grey and palette images become RGB, other colours are converted to sRGB by the
+    file's profile (CMYK without one by a general one), an alpha channel that is
     opaque everywhere is dropped, EXIF orientation is applied, and 16-bit values are
     scaled to 8 bit and rounded (v * 255 / 65535). A JPEG with several pictures (MPO)
     gives its first.
@@ -229,7 +232,8 @@ def _decode(data: bytes, name: PathLike) -> np.ndarray:
         with opened_bytes(data, name) as header:
             _check_size(header, name)
             colour, opaque = _vips_pixels(header)
-            return _finished(colour, opaque, header.orientation, name)
+            profile = profile_of(header)
+            return _finished(colour, opaque, header.orientation, name, profile)
     with (
         pillow_reasons(name),
         Image.open(io.BytesIO(data), formats=_FORMATS) as image,
@@ -237,12 +241,16 @@ def _decode(data: bytes, name: PathLike) -> np.ndarray:
         # A JPEG of several pictures (MPO), which phones write, gives its first.
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
             raise ImageError(name, animation(image.n_frames))
-        if kind == "png" and data[_PNG_DEPTH] == 16:
+        profile = image.info.get("icc_profile")
+        if kind == "png":
+            profile = png_profile(data)[0] or profile
+        if image.mode == "CMYK" or (kind == "png" and data[_PNG_DEPTH] == 16):
             with opened_bytes(data, name) as header:
+                profile = profile if header.colours < 4 else None
                 colour, opaque = _vips_pixels(header)
         else:
             colour, opaque = _pillow_pixels(image, name)
-        return _finished(colour, opaque, orientation_of(image), name)
+        return _finished(colour, opaque, orientation_of(image), name, profile)
 
 
 def _kind_of(head: bytes, name: PathLike) -> str:
@@ -280,19 +288,24 @@ def _pillow_pixels(image: Image.Image, path: PathLike) -> tuple[np.ndarray, bool
     ):
         rgba = np.asarray(image.convert("RGBA"))
         return rgba[..., :3], bool(np.all(rgba[..., 3] == 255))
-    if image.mode in ("1", "P", "CMYK", "YCbCr"):
+    if image.mode in ("1", "P", "YCbCr"):
         return np.asarray(image.convert("RGB")), True
     raise ImageError(path, f"has the pixel format {image.mode}, which is not supported")
 
 
 def _finished(
-    colour: np.ndarray, opaque: bool, orientation: int, name: PathLike
+    colour: np.ndarray,
+    opaque: bool,
+    orientation: int,
+    name: PathLike,
+    profile: bytes | None,
 ) -> np.ndarray:
-    """Returns [H, W, 3] uint8, upright and contiguous."""
+    """Returns [H, W, 3] uint8 sRGB, upright and contiguous."""
     if not opaque:
         raise ImageError(name, "has transparent pixels; flatten it on a background")
     if colour.ndim == 2:
         colour = colour[..., None]
+    colour = to_srgb(colour, profile)
     rgb_u8 = np.broadcast_to(colour, (*colour.shape[:2], 3))
     return np.ascontiguousarray(_upright(rgb_u8, orientation))
 

@@ -20,6 +20,7 @@ Files are opened by Python and handed over as descriptors. So every file name wo
 permission) are reported as such.
 """
 
+import io
 import logging
 import os
 import re
@@ -27,7 +28,7 @@ import stat
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
@@ -78,6 +79,8 @@ _STARTS = {
     b"II+\0": "tiff",  # BigTIFF
     b"MM\0+": "tiff",
 }
+# TIFF's tag on further samples, and its values for premultiplied and plain alpha.
+_EXTRA_SAMPLES, _ALPHA_SAMPLES = 338, (1, 2)
 _BITS = {"uchar": 8, "ushort": 16}
 _COLOURS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb16": 3, "rgb": 3, "cmyk": 4}
 
@@ -104,6 +107,7 @@ class Header:
       bits: 8 or 16 a sample.
       orientation: EXIF orientation 1..8 of the pixels as stored.
       image: the pyvips image, its pixels not yet read; None for BMP.
+      note: what of the file is left out, in words that follow its name; "".
     """
 
     kind: str
@@ -114,6 +118,7 @@ class Header:
     bits: int
     orientation: int
     image: Any
+    note: str = ""
 
 
 def import_pyvips() -> ModuleType:
@@ -195,7 +200,7 @@ def opened(path: PathLike) -> Iterator[Header]:
         os.lseek(file.fileno(), 0, os.SEEK_SET)
         source = import_pyvips().Source.new_from_descriptor(file.fileno())
         with _vips_reasons(path):
-            yield _header(path, kind, source)
+            yield _header(path, kind, source, lambda: open(path, "rb"))
 
 
 @contextmanager
@@ -208,7 +213,7 @@ def opened_bytes(data: bytes, name: PathLike) -> Iterator[Header]:
     """
     source = import_pyvips().Source.new_from_memory(data)
     with _vips_reasons(name):
-        yield _header(name, kind_of(data), source)
+        yield _header(name, kind_of(data), source, lambda: io.BytesIO(data))
 
 
 def read_size(path: PathLike) -> tuple[int, int]:
@@ -253,6 +258,13 @@ def upright(image: Any, orientation: int) -> Any:
     return image.fliphor() if orientation in (2, 4, 5, 7) else image
 
 
+def profile_of(header: Header) -> bytes | None:
+    """The ICC profile of grey or RGB pixels; None without one."""
+    if header.colours == 4 or "icc-profile-data" not in header.image.get_fields():
+        return None
+    return header.image.get("icc-profile-data")
+
+
 def cmyk_to_srgb(header: Header) -> Any:
     """Returns the pyvips image of a CMYK picture in sRGB, of as many bits.
 
@@ -291,7 +303,9 @@ def too_large() -> str:
     return f"has more than {limit} million pixels; cut it into smaller files"
 
 
-def _header(path: PathLike, kind: str, source: Any) -> Header:
+def _header(
+    path: PathLike, kind: str, source: Any, again: Callable[[], BinaryIO]
+) -> Header:
     load = getattr(import_pyvips().Image, LOADERS[kind])
     image = load(source, access="sequential", fail_on="error")
     fields = image.get_fields()
@@ -305,6 +319,13 @@ def _header(path: PathLike, kind: str, source: Any) -> Header:
             f"has pixels of {image.bands} x {image.format} ({image.interpretation}); "
             "grey, RGB or CMYK of 8 or 16 bits is required",
         )
+    note = ""
+    if kind == "tiff" and image.bands > colours and not _says_alpha(again):
+        image = image[:colours] if colours > 1 else image[0]
+        note = (
+            "has a further channel that is not said to be transparency; it is left "
+            "out, and the colours are kept"
+        )
     orientation = image.get("orientation") if "orientation" in fields else 1
     orientation = orientation if orientation in range(1, 9) else 1
     turned = orientation >= 5
@@ -317,7 +338,18 @@ def _header(path: PathLike, kind: str, source: Any) -> Header:
         bits=_BITS[image.format],
         orientation=orientation,
         image=image,
+        note=note,
     )
+
+
+def _says_alpha(again: Callable[[], BinaryIO]) -> bool:
+    """Whether a TIFF file says that its further sample is transparency."""
+    try:
+        with again() as file, Image.open(file, formats=("TIFF",)) as image:
+            extra = image.tag_v2.get(_EXTRA_SAMPLES, ())
+    except DAMAGE:  # of a kind that Pillow does not read: as libvips takes it
+        return True
+    return any(sample in _ALPHA_SAMPLES for sample in extra)
 
 
 def _png_frames(file: BinaryIO) -> int:

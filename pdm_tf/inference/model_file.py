@@ -15,11 +15,11 @@ import numpy as np
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.geometry import ASSUMED_GRID, GRIDS
+from pdm_tf.inference.foreign_model import UNIT, Habits, habits_of
 
 PathLike = str | os.PathLike[str]
 
 FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-_PROBE = 8  # side of the image that a file without metadata is tried with
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,24 @@ class ModelInfo:
     batch: int | None = None
     overlap: int | None = None
     grid: str | None = None
+    habits: Habits | None = None
+
+    @property
+    def habits_remark(self) -> str:
+        """What was found by trying and is unusual, as a note; "" if nothing."""
+        if self.habits is None:
+            return ""
+        words = []
+        if (self.habits.takes, self.habits.gives) != (UNIT, UNIT):
+            words.append(
+                f"takes values of {self.habits.takes} and gives {self.habits.gives}"
+            )
+        if self.habits.multiple > 1:
+            words.append(
+                f"takes sides that are multiples of {self.habits.multiple}: others "
+                "are mirrored up to the next"
+            )
+        return f"note: the model {' and '.join(words)}" if words else ""
 
     @property
     def grid_remark(self) -> str:
@@ -177,9 +195,13 @@ def read_info(
     batch = image.shape[0] if isinstance(image.shape[0], int) else None
     scale = _number(metadata, "scale", path)
     half = image.type == "tensor(float16)"
+    habits = None
+    if scale is None:
+        habits = habits_of(lambda lr: run(lr, layout), batch or 1, path)
     return ModelInfo(
         path=path,
-        scale=scale or _scale_by_trying(run, layout, batch or 1, path),
+        scale=scale or habits.scale,
+        habits=habits,
         architecture=metadata.get("architecture", ""),
         layout=layout,
         precision=metadata.get("precision", "float16" if half else "float32"),
@@ -217,20 +239,6 @@ def _grid(metadata: Mapping[str, str], path: Path) -> str | None:
             f"Received: {grid!r}."
         )
     return grid
-
-
-def _scale_by_trying(
-    run: Callable[[np.ndarray, str], np.ndarray], layout: str, batch: int, path: Path
-) -> int:
-    lr = np.full((batch, _PROBE, _PROBE, 3), 0.5, np.float32)
-    sr = run(lr, layout)
-    scale, rest = divmod(sr.shape[1], _PROBE)
-    if sr.shape != (batch, _PROBE * scale, _PROBE * scale, 3) or rest or not scale:
-        raise UserError(
-            f"{path} must give an image of whole multiples of its input's sides. "
-            f"Received: {list(sr.shape)} for {list(lr.shape)}."
-        )
-    return scale
 
 
 def _sha256(path: Path) -> str:

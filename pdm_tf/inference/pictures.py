@@ -9,7 +9,8 @@ A file may hold more than a network takes, so each file is prepared once:
 - an alpha channel that is opaque everywhere is left out of the network's work. A real
   one makes a second layer for the network, and the colours are multiplied by it first,
   so that hidden colours behind transparent pixels do not bleed into the visible ones;
-- ICC profile, EXIF, XMP and IPTC travel along (`Metadata`). Colours are not converted:
+- ICC profile, EXIF, XMP and IPTC travel along (`Metadata`); what a PNG says of its
+  colours without a profile becomes one. Colours are not converted:
   the network works on the stored values, and the profile gives their meaning.
 """
 
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from pdm_tf.core.colour import png_profile
 from pdm_tf.core.images import read_rgb_u8
 from pdm_tf.core.photographs import Header, PathLike, cmyk_to_srgb, opened, upright
 from pdm_tf.inference.stores import (
@@ -34,6 +36,7 @@ ICC = "icc-profile-data"
 XMP = "xmp-data"
 EXIF = "exif-data"
 
+_PNG_START = 1 << 22  # bytes; EXIF and profiles are smaller
 _KEPT = (ICC, XMP, EXIF, "iptc-data")
 _XMP_ORIENTATION = re.compile(rb"(tiff:Orientation(?:=[\"']|>))[2-8]")
 
@@ -174,10 +177,18 @@ def _decoded(
     header: Header,
     new_store: Callable[[tuple[int, int, int], np.dtype], PixelStore],
 ) -> Picture:
-    image, metadata, notes = header.image, _metadata(header), ()
+    image, metadata = header.image, _metadata(header)
+    notes = (header.note,) if header.note else ()
     colours = header.colours
+    if header.kind == "png":
+        profile, note = png_profile(_before_pixels(path))
+        if profile:
+            blobs = {**metadata.blobs, ICC: profile}
+            metadata = Metadata(blobs, metadata.exif, metadata.resolution)
+        notes += (note,) if note else ()
     if colours == 4:
-        image, metadata, notes = _from_cmyk(metadata, header)
+        image, metadata, converted = _from_cmyk(metadata, header)
+        notes += converted
         colours = 3
     store = _pixels(image, header.orientation, new_store)
     try:
@@ -198,6 +209,12 @@ def _decoded(
         metadata=metadata,
         notes=notes,
     )
+
+
+def _before_pixels(path: PathLike) -> bytes:
+    """The start of a PNG file, where its statements on colours are."""
+    with open(path, "rb") as file:
+        return file.read(_PNG_START)
 
 
 def _pixels(

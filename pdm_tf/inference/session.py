@@ -71,7 +71,9 @@ class SrSession:
         Raises:
           UserError: it cannot be computed, usually for lack of memory.
         """
-        return self._run(lr, self.info.layout)
+        if (habits := self.info.habits) is None:
+            return self._run(lr, self.info.layout)
+        return habits.apply(lambda image: self._run(image, self.info.layout), lr)
 
     def _run(self, lr: np.ndarray, layout: str) -> np.ndarray:
         image = lr.transpose(0, 3, 1, 2) if layout == "NCHW" else lr

@@ -210,6 +210,96 @@ def test_refuses_outputs_that_are_no_upscaled_image(tmp_path):
         open_session(tmp_path / "a.onnx", provider="cpu")
 
 
+def _foreign(path, nodes, weights):
+    """A file without metadata, NCHW, whose last node gives "output"."""
+    ends = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", 3, *sides])
+        for name, sides in (("input", "hw"), ("output", "HW"))
+    ]
+    made = [
+        onnx.numpy_helper.from_array(np.array(value), name)
+        for name, value in weights.items()
+    ]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], made)
+    sets = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=sets, ir_version=8), path)
+    return open_session(path, provider="cpu")
+
+
+def _twice(taken, given):
+    how = {"mode": "nearest", "nearest_mode": "floor"}
+    how["coordinate_transformation_mode"] = "asymmetric"
+    return helper.make_node("Resize", [taken, "", "sides"], [given], **how)
+
+
+SIDES = {"sides": np.float32([1, 1, 2, 2])}
+
+
+@pytest.mark.parametrize(
+    ("gain", "offset", "words"),
+    [
+        (1.0, 0.0, ""),
+        (2.0, -1.0, "takes values of 0 to 1 and gives -1 to 1"),
+        (255.0, 0.0, "takes values of 0 to 1 and gives 0 to 255"),
+    ],
+)
+def test_ranges_of_others_are_found(tmp_path, gain, offset, words):
+    """Grey comes out as grey, whatever the file calls black and white."""
+    nodes = [
+        _twice("input", "a"),
+        helper.make_node("Mul", ["a", "gain"], ["b"]),
+        helper.make_node("Add", ["b", "offset"], ["output"]),
+    ]
+    numbers = {"gain": np.float32(gain), "offset": np.float32(offset)}
+    session = _foreign(tmp_path / "a.onnx", nodes, SIDES | numbers)
+    lr = _image(1, 5, 7, 3)
+    assert words in session.info.habits_remark
+    assert bool(session.info.habits_remark) == bool(words)
+    wanted = lr.repeat(2, axis=1).repeat(2, axis=2)
+    np.testing.assert_allclose(session.run(lr), wanted, atol=1e-6)
+
+
+def test_a_file_that_takes_bytes_gets_them(tmp_path):
+    """It keeps to the video range inside: of 0 to 1 it would make a grey of 16."""
+    nodes = [
+        helper.make_node("Clip", ["input", "low", "high"], ["a"]),
+        _twice("a", "output"),
+    ]
+    limits = {"low": np.float32(16), "high": np.float32(235)}
+    session = _foreign(tmp_path / "a.onnx", nodes, SIDES | limits)
+    assert "takes values of 0 to 255 and gives 0 to 255" in session.info.habits_remark
+    lr = _image(1, 4, 4, 3) * 0.8 + 0.1
+    wanted = lr.repeat(2, axis=1).repeat(2, axis=2)
+    np.testing.assert_allclose(session.run(lr), wanted, atol=1e-6)
+
+
+def test_a_file_that_makes_no_grey_of_grey_is_refused(tmp_path):
+    nodes = [
+        _twice("input", "a"),
+        helper.make_node("Mul", ["a", "gain"], ["output"]),
+    ]
+    weights = SIDES | {"gain": np.float32(9.0)}
+    with pytest.raises(UserError, match=r"Received 2\.7, 4\.5, 6\.3 for 0\.3, 0\.5"):
+        _foreign(tmp_path / "a.onnx", nodes, weights)
+
+
+@pytest.mark.parametrize("multiple", [2, 4])
+def test_files_that_take_certain_sides_only(tmp_path, multiple):
+    """As those that move pixels into channels first; any image comes out right."""
+    nodes = [
+        helper.make_node("SpaceToDepth", ["input"], ["a"], blocksize=multiple),
+        helper.make_node("DepthToSpace", ["a"], ["b"], blocksize=multiple, mode="DCR"),
+        _twice("b", "output"),
+    ]
+    session = _foreign(tmp_path / "a.onnx", nodes, SIDES)
+    assert session.info.habits.multiple == multiple
+    assert f"multiples of {multiple}" in session.info.habits_remark
+    for height, width in ((8, 12), (9, 12), (8, 13), (5, 7), (1, 1)):
+        lr = _image(2, height, width, 3)
+        wanted = lr.repeat(2, axis=1).repeat(2, axis=2)
+        np.testing.assert_array_equal(session.run(lr), wanted)
+
+
 def _has_driver():
     return providers._driver_problem(0) == ""
 
