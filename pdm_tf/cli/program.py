@@ -23,6 +23,7 @@ from typing import Any, NoReturn
 
 from pdm_tf.cli.flag_set import HelpRequested, ProgramSpec, parse
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import is_disk_full
 
 OK = 0
 UNEXPECTED = 1  # a defect of ours; the traceback is printed
@@ -57,7 +58,8 @@ def call(
     """Does as `run`, but returns the exit code."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(line_buffering=True)
+            # Names of files may be no UTF-8, and are shown with escapes.
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
     try:
         return _call(spec, main, argv)
     except UserError as error:
@@ -69,9 +71,19 @@ def call(
     except BrokenPipeError:  # the reader of our output left, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNEXPECTED
-    except Exception:  # noqa: BLE001 - the one place that may: it reports and fails
+    except Exception as error:  # noqa: BLE001 - the one place: it reports and fails
+        if is_disk_full(error):
+            print(f"error: the disk is full: {_first_line(error)}", file=sys.stderr)
+            return BAD_INPUT
         traceback.print_exc()
         return UNEXPECTED
+
+
+def _first_line(error: Exception) -> str:
+    return (
+        f"{str(error).partition(chr(10))[0]}. What was finished is kept: make room, "
+        "and start the same command again."
+    )
 
 
 def _call(

@@ -6,6 +6,7 @@ name that anyone reads. Hidden leftovers are never read, and overwritten next ti
 """
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -58,14 +59,25 @@ def write_bytes_atomic(path: PathLike, data: bytes) -> None:
 
 
 def write_text_atomic(path: PathLike, text: str) -> None:
-    """Writes `text` as UTF-8 under `path`."""
-    write_bytes_atomic(path, text.encode("utf-8"))
+    """Writes `text` as UTF-8 under `path`.
+
+    Names of files that are not UTF-8 are written with escapes, which JSON reads back.
+    """
+    write_bytes_atomic(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_json_atomic(path: PathLike, obj: Any) -> None:
     """Writes `obj` as indented JSON; NaN and infinity are refused (not JSON)."""
     text = json.dumps(obj, indent=2, ensure_ascii=False, allow_nan=False)
     write_text_atomic(path, text + "\n")
+
+
+def is_disk_full(error: Exception) -> bool:
+    """Whether something failed since a disk, or one's share of it, is full."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # TensorFlow and libvips say it in words.
+    return os.strerror(errno.ENOSPC) in str(error)
 
 
 def read_json(path: PathLike) -> Any:

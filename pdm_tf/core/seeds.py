@@ -16,7 +16,9 @@ def stream_seed(seed: int, stream: str) -> tuple[int, int]:
       seed: the run's seed, any integer.
       stream: what is drawn, e.g. "hr/crop"; different names are independent.
     """
-    digest = hashlib.blake2b(f"{int(seed)}/{stream}".encode(), digest_size=8).digest()
+    # Streams may be named after files, whose names need not be UTF-8.
+    text = f"{int(seed)}/{stream}".encode("utf-8", "surrogateescape")
+    digest = hashlib.blake2b(text, digest_size=8).digest()
     first = int.from_bytes(digest[:4], "little") & 0x7FFFFFFF
     second = int.from_bytes(digest[4:], "little") & 0x7FFFFFFF
     return first, second

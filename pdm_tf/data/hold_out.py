@@ -20,5 +20,10 @@ def held_out(names: Sequence[str], part: int) -> frozenset[str]:
     """
     if not part:
         return frozenset()
-    ranked = sorted(names, key=lambda name: hashlib.sha256(name.encode()).digest())
+    ranked = sorted(names, key=_digest)
     return frozenset(ranked[: len(ranked) // part])
+
+
+def _digest(name: str) -> bytes:
+    """By the bytes of the name, which need not be UTF-8."""
+    return hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()

@@ -38,9 +38,7 @@ def inventory(location: str | Path) -> Inventory:
         return {INDEX_NAME: _facts(folder / INDEX_NAME)} | sizes
     files = list_images(place)
     names = [file.relative_to(place).as_posix() for file in files]
-    # Names that are no UTF-8 cannot be written as JSON otherwise.
-    shown = [name.encode("utf-8", "backslashreplace").decode() for name in names]
-    return dict(zip(shown, in_threads(_facts, files), strict=True))
+    return dict(zip(names, in_threads(_facts, files), strict=True))
 
 
 def changes(old: Inventory, new: Inventory) -> str:

@@ -219,7 +219,7 @@ def _example(image: StoredImage) -> bytes:
 
     features = {
         "image": of_bytes(image.data),
-        "name": of_bytes(image.name.encode()),
+        "name": of_bytes(os.fsencode(image.name)),
         "height": of_int(image.height),
         "width": of_int(image.width),
     }

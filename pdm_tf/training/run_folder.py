@@ -110,7 +110,9 @@ class RunFolder:
             self.start_step = done[-1] if done else 0
             if self.start_step and worker == 0:
                 _check_same_run(self.root, changes, self.start_step)
-            self._log = open(self.log_path, "a", encoding="utf-8")  # noqa: SIM115
+            self._log = open(  # noqa: SIM115
+                self.log_path, "a", encoding="utf-8", errors="backslashreplace"
+            )
         except BaseException:
             self._lock.close()
             raise

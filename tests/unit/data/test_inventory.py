@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pdm_tf.core.files import read_json, write_json_atomic
 from pdm_tf.core.images import write_png
 from pdm_tf.data.inventory import changes, inventory
 from pdm_tf.data.shards import make_shards
@@ -32,7 +33,11 @@ def test_many_names_are_cut_short_and_odd_ones_shown(tmp_path):
     assert changes(old, {}) == "5 missing (0.png, 1.png, 2.png, ...)"
     write_png(tmp_path / "a.png", np.zeros([2, 2, 3], np.uint8))
     (tmp_path / "a.png").rename(tmp_path / "gr\udcfcn.png")
-    assert list(inventory(tmp_path)) == ["gr\\udcfcn.png"]
+    held = inventory(tmp_path)
+    assert list(held) == ["gr\udcfcn.png"]
+    write_json_atomic(tmp_path / "data.json", held)
+    assert read_json(tmp_path / "data.json") == held
+    assert b"gr\\udcfcn.png" in (tmp_path / "data.json").read_bytes()
 
 
 def test_shards_go_by_their_index(tmp_path):
