@@ -57,8 +57,13 @@ class ImportConfig:
     entry: str = flag(
         "",
         "Key of the weights in the checkpoint. Without it "
-        "params_ema, params, state_dict, model_state_dict and model are tried, in "
-        "this order.",
+        "params_ema, params, state_dict, model_state_dict, model, generator and others "
+        "are tried.",
+    )
+    prefix: str = flag(
+        "",
+        "What stands before the names of the network's tensors, e.g. net.sr.; empty "
+        "finds it, averaged weights first.",
     )
     backbone: str = flag(
         "", "For layout lpips: torchvision's file of the network that the heads sit on."
@@ -131,9 +136,11 @@ def main(config: ImportConfig) -> None:
         begin("loading TensorFlow")  # it takes seconds: only after the file was read
         with quiet_start():
             from pdm_tf.bundles.bundle import save_bundle
-            from pdm_tf.interop.layouts import LAYOUTS, find_layout
+            from pdm_tf.interop.layouts import LAYOUTS, behind_prefix, find_layout
             from pdm_tf.interop.wiring import Options, fill
 
+        tensors, prefix, outside = behind_prefix(tensors, config.prefix)
+        ignored |= outside
         layout = find_layout(tensors, config.layout)
         if config.backbone and layout != "lpips":
             raise UserError(
@@ -147,7 +154,11 @@ def main(config: ImportConfig) -> None:
                 f"Received: {config.scale}."
             )
         settings = _overridden(plan.config, config.network_arg, LAYOUTS[layout].free)
-        plan = replace(plan, config=settings, ignored=plan.ignored)
+        given = {arg.partition("=")[0].strip() for arg in config.network_arg}
+        remarks = [x for x in plan.remarks if x.partition("=")[0] not in given]
+        if prefix:
+            remarks.insert(0, f"the network is what lies behind the prefix {prefix}")
+        plan = replace(plan, config=settings, remarks=tuple(remarks))
         begin("making the network")
         with quiet_start():
             network = settings.build()

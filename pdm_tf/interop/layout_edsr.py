@@ -4,11 +4,12 @@
 tail.1; the PDM release's EDSR has them too. `edsr_basicsr`: conv_first, body.N.conv1/2,
 conv_after_body, upsample.0/2, conv_last.
 
-The mean shift is a pair of 1x1 convolutions in the published files, W = I and b = -+255
-times DIV2K's mean. The PDM release trains them by accident; they are taken in exactly:
-W x + b = W (x + W^-1 b), so the input's W goes into the first convolution's kernel and
--W^-1 b is the config's mean (zero padding comes after the shift on both sides), and the
-output's W and b go into the last convolution.
+The mean shift is a pair of 1x1 convolutions in the published files, W = I and b = -+r
+times DIV2K's mean, where r is the range that values have inside: 255, or what the
+authors' option --rgb_range said (1 and 65535 are in use). The PDM release trains them
+by accident; they are taken in exactly: W x + b = W (x + W^-1 b), so the input's W goes
+into the first convolution's kernel and -W^-1 b is the config's mean (zero padding comes
+after the shift on both sides), and the output's W and b go into the last convolution.
 """
 
 import re
@@ -21,6 +22,7 @@ from pdm_tf.models.sr import EDSRConfig
 from pdm_tf.models.sr.edsr import DIV2K_MEAN
 
 RGB_RANGE = 255.0
+_RANGES = (1.0, RGB_RANGE, 65535.0)
 
 
 def is_edsr(names: set[str]) -> bool:
@@ -43,9 +45,13 @@ def edsr(tensors: Tensors, options: Options) -> Plan:
     del options
     blocks = _count(r"body\.(\d+)\.body\.0\.weight", tensors)
     upsamplers = _indices(r"tail\.0\.(\d+)\.weight", tensors)
-    mean, shifted = _shift_in(tensors)
+    mean, rgb_range, shifted = _shift_in(tensors)
     config = _config(tensors, "head.0", [f"tail.0.{i}" for i in upsamplers], blocks)
-    config = EDSRConfig(**{**config, "rgb_mean": mean})
+    config |= {"rgb_mean": mean, "rgb_range": rgb_range}
+    config = EDSRConfig(**config)
+    remarks = (_guess(config),)
+    if "sub_mean.weight" not in tensors:
+        remarks += (_RANGE_GUESS,)
     wires = Wires()
     for i in range(blocks):
         wires.conv(f"block_{i}/first", f"body.{i}.body.0")
@@ -53,9 +59,9 @@ def edsr(tensors: Tensors, options: Options) -> Plan:
     wires.conv("body_end", f"body.{blocks}")
     _upsamplers(wires, config, [f"tail.0.{i}" for i in upsamplers])
     if shifted:
-        _shifted_ends(wires, np.array(mean) * RGB_RANGE)
-        remarks = ("its mean shift was trained; taken into rgb_mean, head and tail",)
-        return Plan(config, wires.done(), {}, remarks)
+        _shifted_ends(wires, np.array(mean) * rgb_range)
+        said = "its mean shift was trained; taken into rgb_mean, head and tail"
+        return Plan(config, wires.done(), {}, (*remarks, said))
     wires.conv("head", "head.0")
     wires.conv("tail", "tail.1")
     ignored = {
@@ -63,7 +69,7 @@ def edsr(tensors: Tensors, options: Options) -> Plan:
         for name in tensors
         if name.startswith(("sub_mean.", "add_mean."))
     }
-    return Plan(config, wires.done(), ignored)
+    return Plan(config, wires.done(), ignored, remarks)
 
 
 def edsr_basicsr(tensors: Tensors, options: Options) -> Plan:
@@ -86,7 +92,21 @@ def edsr_basicsr(tensors: Tensors, options: Options) -> Plan:
     wires.conv("body_end", "conv_after_body")
     _upsamplers(wires, config, upsamplers)
     wires.conv("tail", "conv_last")
-    return Plan(config, wires.done())
+    return Plan(config, wires.done(), {}, (_guess(config), _RANGE_GUESS))
+
+
+_RANGE_GUESS = (
+    "rgb_range=255 is a guess, which the weights do not show; if greys come out wrong, "
+    "say what it was trained with: --network_arg=rgb_range=1"
+)
+
+
+def _guess(config: EDSRConfig) -> str:
+    other = 1.0 if config.residual_scale != 1.0 else 0.1
+    return (
+        f"residual_scale={config.residual_scale:g} is a guess, which the weights do "
+        f"not show; say --network_arg=residual_scale={other:g} if it was that"
+    )
 
 
 def _config(
@@ -118,10 +138,10 @@ def _upsamplers(wires: Wires, config: EDSRConfig, names: list[str]) -> None:
         wires.conv(f"upsample_{i}", name, sub_pixel=factor)
 
 
-def _shift_in(tensors: Tensors) -> tuple[tuple[float, ...], bool]:
-    """Returns the mean that the input's shift subtracts, and if a shift was trained."""
+def _shift_in(tensors: Tensors) -> tuple[tuple[float, ...], float, bool]:
+    """The mean that the input's shift subtracts, the range, and if it was trained."""
     if "sub_mean.weight" not in tensors:
-        return DIV2K_MEAN, False
+        return DIV2K_MEAN, RGB_RANGE, False
     values = []
     for name in ("sub_mean", "add_mean"):
         if shape_of(tensors, f"{name}.weight") != (3, 3, 1, 1) or (
@@ -130,22 +150,36 @@ def _shift_in(tensors: Tensors) -> tuple[tuple[float, ...], bool]:
             raise UserError(f"{name} must be a 1x1 convolution of 3 channels.")
         weight = tensors[f"{name}.weight"].load()[:, :, 0, 0].astype(np.float64)
         values.append((weight, tensors[f"{name}.bias"].load().astype(np.float64)))
-    usual = np.array(DIV2K_MEAN) * RGB_RANGE
+    rgb_range = _range_of(-values[0][1])
+    usual = np.array(DIV2K_MEAN) * rgb_range
     is_usual = all(
         np.allclose(weight, np.eye(3), rtol=0, atol=1e-6)
-        and np.allclose(bias, sign * usual, rtol=0, atol=1e-4)
+        and np.allclose(bias, sign * usual, rtol=1e-5, atol=0)
         for (weight, bias), sign in zip(values, (-1, 1), strict=True)
     )
     if is_usual:
-        return DIV2K_MEAN, False
+        return DIV2K_MEAN, rgb_range, False
     weight, bias = values[0]
     if not np.isfinite(weight).all() or np.linalg.cond(weight) > 1e4:
         raise UserError(
             "EDSR's input shift (sub_mean) must be invertible to be taken in. "
             f"Received: {weight.tolist()}."
         )
-    mean = -np.linalg.solve(weight, bias) / RGB_RANGE
-    return tuple(float(value) for value in mean), True
+    mean = -np.linalg.solve(weight, bias) / rgb_range
+    return tuple(float(value) for value in mean), rgb_range, True
+
+
+def _range_of(bias: np.ndarray) -> float:
+    """The range that a shift by DIV2K's mean shows, of training or not.
+
+    A constant shift may be of any range; where training moved it, the nearest usual one
+    is meant.
+    """
+    ratios = bias / np.array(DIV2K_MEAN)
+    middle = float(np.median(ratios))
+    nearest = min(_RANGES, key=lambda one: abs(np.log(max(middle, 1e-9) / one)))
+    constant = middle > 0 and np.allclose(ratios, middle, rtol=1e-5, atol=0)
+    return middle if constant and abs(middle / nearest - 1) > 1e-5 else nearest
 
 
 def _shifted_ends(wires: Wires, mean_255: np.ndarray) -> None:

@@ -22,7 +22,10 @@ from pdm_tf.interop.tensors import Tensor, contiguous
 from pdm_tf.interop.torch_file import read_legacy, read_zip
 
 # Keys of networks, the preferred one first: averaged weights before raw ones.
-ENTRIES = ("params_ema", "params", "state_dict", "model_state_dict", "model")
+ENTRIES = (
+    *("params_ema", "params", "state_dict", "model_state_dict", "model"),
+    *("generator_ema", "generator", "network_g", "net_g", "netG"),
+)
 _PREFIX = "module."  # of DataParallel
 # fmt: off
 _SAFETENSORS_TYPES = {

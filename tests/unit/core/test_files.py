@@ -1,5 +1,6 @@
 """Files that are there in full or not at all."""
 
+import errno
 import json
 import os
 
@@ -44,3 +45,21 @@ def test_read_json_says_what_is_wrong(tmp_path):
     (tmp_path / "cut.json").write_text(json.dumps({"a": 1})[:-1])
     with pytest.raises(UserError, match=r"cut\.json must be JSON"):
         files.read_json(tmp_path / "cut.json")
+
+
+def test_a_full_disk_is_told_from_other_errors():
+    full = (
+        OSError(errno.ENOSPC, "No space left on device"),
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        RuntimeError("state.data: No space left on device"),  # as TensorFlow says it
+    )
+    assert all(files.is_disk_full(error) for error in full)
+    others = (OSError(errno.EIO, "Input/output error"), ValueError("No space"))
+    assert not any(files.is_disk_full(error) for error in others)
+
+
+def test_names_that_are_not_utf8_are_written_and_read_back(tmp_path):
+    held = {"gr\udcfcn.png": ["stra\udcdfe", "grün"]}
+    files.write_json_atomic(tmp_path / "a.json", held)
+    assert files.read_json(tmp_path / "a.json") == held
+    assert b"gr\\udcfcn.png" in (tmp_path / "a.json").read_bytes()

@@ -53,7 +53,8 @@ def test_grey_palette_bilevel_cmyk(tmp_path):
     red = Image.new("CMYK", (8, 8), (0, 255, 255, 0))
     red.save(tmp_path / "cmyk.jpg", quality=100)
     got = images.read_rgb_u8(tmp_path / "cmyk.jpg").mean(axis=(0, 1))
-    assert got[0] > 240 and got[1] < 10 and got[2] < 10
+    # Printed red, by a general profile; `test_colour` has what `upscale` makes of it.
+    assert got[0] > 220 and got[1] < 60 and got[2] < 60
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,45 @@ def test_edsr_residual_scale_may_be_said(tmp_path):
     assert_same(bundle.network(IMAGE), run_torch(module, IMAGE))
 
 
+@pytest.mark.parametrize("rgb_range", [1, 65535])
+def test_edsr_of_other_inner_ranges(tmp_path, rgb_range):
+    """The authors' option --rgb_range: the constants of the mean shift show it."""
+    module = randomised(torch_nets.EDSR(2, 8, 2, 1.0))
+    module.rgb_range = rgb_range
+    with torch.no_grad():
+        for shift in (module.sub_mean, module.add_mean):
+            shift.bias.mul_(rgb_range / 255)
+    bundle = imported(tmp_path, module.state_dict())
+    assert bundle.config.rgb_range == pytest.approx(rgb_range)
+    assert bundle.config.rgb_mean == (0.4488, 0.4371, 0.4040)
+    assert_same(bundle.network(IMAGE), run_torch(module, IMAGE))
+
+
+def test_networks_behind_prefixes(tmp_path):
+    """As torch.compile, averaged models, Lightning and OpenMMLab save them."""
+    module = randomised(torch_nets.EDSR(2, 4, 1, 1.0))
+    state = module.state_dict()
+    raw = randomised(torch_nets.EDSR(2, 4, 1, 1.0)).state_dict()
+
+    def behind(prefix, tensors=state):
+        return {prefix + name: tensor for name, tensor in tensors.items()}
+
+    critic = {"discriminator.conv0.weight": torch.zeros(8, 3, 3, 3)}
+    wanted = run_torch(module, IMAGE)
+    for content in (
+        {"params": behind("_orig_mod.module.")},
+        {"params_ema": {"n_averaged": torch.tensor(9), **behind("module.")}},
+        {"state_dict": {**behind("netG."), **critic}},
+        {"generator": state, "discriminator": critic},
+        {"state_dict": {**behind("generator.", raw), **behind("generator_ema.")}},
+    ):
+        bundle = imported(tmp_path, content, "--overwrite")
+        assert_same(bundle.network(IMAGE), wanted)
+    both = {**behind("a.", raw), **behind("b.")}
+    bundle = imported(tmp_path, both, "--prefix=b.", "--overwrite")
+    assert_same(bundle.network(IMAGE), wanted)
+
+
 def test_edsr_with_a_trained_mean_shift(tmp_path):
     """The PDM release trains it; the same function, to the border pixel."""
     module = randomised(torch_nets.EDSR(4, 8, 2, 1.0))

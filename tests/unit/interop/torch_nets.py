@@ -43,10 +43,11 @@ def shuffles(filters, scale):
 
 
 class EDSR(nn.Module):
-    """The authors' names; takes and gives 0..255."""
+    """The authors' names; takes and gives 0..255 inside, or what is said after."""
 
     def __init__(self, scale, filters, blocks, residual_scale):
         super().__init__()
+        self.rgb_range = 255
         self.sub_mean, self.add_mean = Shift(-1), Shift(1)
         self.head = nn.Sequential(conv(3, filters))
         body = [Block(filters, residual_scale) for _ in range(blocks)]
@@ -54,8 +55,8 @@ class EDSR(nn.Module):
         self.tail = nn.Sequential(shuffles(filters, scale), conv(filters, 3))
 
     def forward(self, x):
-        x = self.head(self.sub_mean(x * 255))
-        return self.add_mean(self.tail(self.body(x) + x)) / 255
+        x = self.head(self.sub_mean(x * self.rgb_range))
+        return self.add_mean(self.tail(self.body(x) + x)) / self.rgb_range
 
 
 class BasicBlock(nn.Module):
