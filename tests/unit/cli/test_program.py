@@ -1,6 +1,7 @@
 """Exit codes and messages of a program, whatever its work does."""
 
 import dataclasses
+import errno
 import subprocess
 import sys
 
@@ -56,6 +57,13 @@ def test_bad_input_is_one_line_without_traceback(capsys):
     assert (
         capsys.readouterr().err == "error: unknown flag --sise. Did you mean --size?\n"
     )
+
+
+def test_a_full_disk_is_one_line_and_2(capsys):
+    error = OSError(errno.ENOSPC, "No space left on device", "run/a.png")
+    assert program.call(SPEC, failing(error), []) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "disk is full" in line and "run/a.png" in line and "same command" in line
 
 
 def test_a_defect_keeps_its_traceback(capsys):

@@ -72,7 +72,7 @@ def test_cmyk_is_read_as_upscale_reads_it(tmp_path):
     picture = read_picture(tmp_path / "a.jpg")
     np.testing.assert_array_equal(read_rgb_u8(tmp_path / "a.jpg"), picture.pixels)
     apart = picture.pixels.astype(int) - _photograph()
-    assert np.abs(apart).mean() < 6  # the inks hold fewer colours
+    assert np.abs(apart).mean() < 9  # the inks hold fewer colours
     picture.close()
 
 

@@ -83,8 +83,11 @@ def test_too_few_is_an_error_that_says_what_to_do(tmp_path):
 def test_no_folder_and_no_images(tmp_path):
     with pytest.raises(UserError, match="no folder"):
         open_source(tmp_path / "none", patch=1, cache_mb=1)
-    (tmp_path / "a.psd").write_bytes(b"x")
+    (tmp_path / "a.doc").write_bytes(b"x")
     with pytest.raises(UserError, match="holds none"):
+        open_source(tmp_path, patch=1, cache_mb=1)
+    (tmp_path / "a.psd").write_bytes(b"x")
+    with pytest.raises(UserError, match=r"Photoshop file.*\(1\): a\.psd"):
         open_source(tmp_path, patch=1, cache_mb=1)
 
 

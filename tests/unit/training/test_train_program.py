@@ -1,5 +1,6 @@
 """The train program: wiring and exit codes; the toy method stands in for build.py."""
 
+import errno
 import json
 import os
 import signal
@@ -75,6 +76,18 @@ def test_non_finite_loss_is_3_with_advice(tmp_path, build, capsys):
     assert "--init_sr" in message
     assert "Traceback" not in message
     assert message.strip() in (tmp_path / "run/log.txt").read_text()
+
+
+def test_a_full_disk_is_75_in_one_line(tmp_path, build, capsys):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device", "state.data")
+
+    build.method = call_before(ToyMethod(), 2, full)
+    assert call(tmp_path / "run") == 75
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the disk is full" in line and "goes on from the last one" in line
+    build.method = ToyMethod()
+    assert call(tmp_path / "run") == 0
 
 
 def test_signal_is_75(tmp_path, build):
