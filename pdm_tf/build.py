@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from pdm_tf.build_parts import (
@@ -39,6 +40,7 @@ from pdm_tf.data.pipeline import (
 )
 from pdm_tf.data.sources import list_entries, open_source
 from pdm_tf.degradations import DEGRADATIONS, Degradation
+from pdm_tf.evaluation.photograph_preview import PhotographPreview
 from pdm_tf.evaluation.validation import Validator
 from pdm_tf.methods import METHODS
 from pdm_tf.methods.base import Method, NotNeeded, Role
@@ -57,6 +59,11 @@ STREAMS = {
     "source_hr": ("lr_dir", "the folder of real LR photographs, as HR images"),
     "lr": ("lr_dir", "the folder of the LR partners of --hr_dir"),
 }
+_STREAM_WORDS = {
+    "hr": "HR",
+    "real_lr": "LR",
+    "source_hr": "LR that serve as HR",
+}
 _LOADING = ("reading images", "img")
 
 
@@ -69,6 +76,8 @@ class TrainingSetup:
       make_batches: index of the first step -> batches from there on.
       validate: network -> scores, or None without validation folders.
       skipped: (path, reason) of images that cannot be used.
+      show_photographs: SR network, step -> a picture of real photographs; None where
+        there are none.
       remarks: lines for the person who started the run.
       grid: where LR pixels lie for the SR network, see `core.geometry`; None: unknown.
     """
@@ -77,6 +86,7 @@ class TrainingSetup:
     make_batches: Callable[[int], Batches]
     validate: Callable[[keras.Model], Mapping[str, float]] | None
     skipped: Sequence[tuple[str, str]]
+    show_photographs: Callable[[keras.Model, int], np.ndarray | None] | None = None
     remarks: Sequence[str] = ()
     grid: str | None = None
 
@@ -105,7 +115,20 @@ def build_training(
     else:
         batches, skipped = _unpaired_batches(config, method, replicas, remarks.append)
         grid = None if method.grid == "auto" else method.grid
-    return TrainingSetup(method, batches, validate, skipped, remarks, grid)
+    remarks.append(_what_is_learned(method))
+    place = config.lr_dir or config.val_lr_dir
+    show = None
+    if place and replicas.is_chief:
+        show = PhotographPreview(place, config.scale, grid or ASSUMED_GRID)
+    return TrainingSetup(method, batches, validate, skipped, show, remarks, grid)
+
+
+def _what_is_learned(method: Method) -> str:
+    """Says which parts are trained, and which are used as they are."""
+    learned = [name for name in method.networks if name in method.optimizers]
+    kept = [name for name in method.networks if name not in method.optimizers]
+    line = f"learned: {', '.join(learned)}"
+    return f"{line}; used as it is: {', '.join(kept)}" if kept else line
 
 
 def build_method(config: TrainConfig, remark: Remark = lambda line: None) -> Method:
@@ -195,7 +218,7 @@ def build_validation(
     )
     for path, reason in pair_set.problems:
         print(f"validation leaves out {path}: {reason}")
-    return Validator(pair_set.pairs, scale=config.scale)
+    return Validator(pair_set.pairs, scale=config.scale, grid=pair_set.grid)
 
 
 def _unpaired_batches(
@@ -223,6 +246,8 @@ def _unpaired_batches(
     for source in sources.values():
         remark(f"{source.label}: {source.count} images")
     skipped = [item for source in sources.values() for item in source.skipped]
+    counts = [f"{len(sources[name].names)} {_STREAM_WORDS[name]}" for name in sources]
+    remark(f"photographs: {', '.join(counts)}")
 
     def batches(start_step: int) -> Batches:
         how = _batching(config, replicas, start_step)
@@ -262,6 +287,7 @@ def _paired_batches(
     if pairs.displaced:
         remark(f"warning: {pairs.displaced}")
     skipped = [*pair_set.problems, *pairs.skipped]
+    remark(f"photographs: {len(pairs.hr.names)} pairs of HR and LR")
 
     def batches(start_step: int) -> Batches:
         how = _batching(config, replicas, start_step)

@@ -14,6 +14,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_text_atomic
 from pdm_tf.core.images import write_png
 from pdm_tf.core.quiet import quiet_start
+from pdm_tf.evaluation.baseline import baseline_grid
 from pdm_tf.evaluation.image_set import (
     ImageSet,
     check_folders,
@@ -310,10 +311,13 @@ def run_evaluation(
             "Received nothing."
         )
     sources = [f"{spec.name} {spec.source}".strip() for spec in metrics]
-    settings = _settings(config, subject, sources)
+    images = _open_images(config, subject)
+    grid = baseline_grid(
+        images.items, subject.scale, recorded=images.grid, network=subject.grid
+    )
+    settings = _settings(config, subject, sources) | {"baseline_grid": grid}
     if reuse and (done := _finished(output, settings)) is not None:
         return done
-    images = _open_images(config, subject)
     measured = _degradation(config, kernels)
     problems = [*images.problems, *subject.unused(item.name for item in images.items)]
     for name, reason in problems:
@@ -338,6 +342,7 @@ def run_evaluation(
         crop_border=subject.scale if config.crop_border < 0 else config.crop_border,
         scale=subject.scale,
         baseline=subject.name != BASELINE,
+        grid=grid,
         progress=True,
         on_image=keep_pictures,
         on_problem=warn,
@@ -345,6 +350,7 @@ def run_evaluation(
     crops.finish()
     report = result.to_report(subject.name)
     if subject.name == BASELINE:
+        report["baseline_grid"] = grid
         report["baseline"] = {BASELINE: report["mean"]}
         report["interval"]["baseline"] = {BASELINE: report["interval"]["mean"]}
     report["problems"] = [

@@ -3,11 +3,12 @@
 Makes a small data set with an unknown blur (`samples/blur_track.py`), trains on its
 two unpaired folders with `pdm_tf.train`, which measures the blur first, scores the
 result on held-out pairs with `pdm_tf.evaluate`, exports it with `export`, upscales the
-held-out photographs from the ONNX file with `pdm_tf.upscale`, and draws one picture:
-LR, bicubic, SR and HR, and the learned kernels next to the true ones; `report.html`
-shows more. The programs run as a user would start them, as processes of their own.
-Started again, training goes on where it stopped; when it is finished, the rest takes
-seconds. Ctrl-C and SIGTERM reach the running program, which saves; its exit code
+held-out photographs from the ONNX file with `pdm_tf.upscale`, and draws one picture: a
+photograph before and after, and the learned kernels next to the true ones;
+`report.html` shows more. How many steps are trained depends on the machine, whose speed
+is measured before. The programs run as a user would start them, as processes of their
+own. Started again, training goes on where it stopped; when it is finished, the rest
+takes seconds. Ctrl-C and SIGTERM reach the running program, which saves; its exit code
 becomes that of the quickstart.
 """
 
@@ -25,6 +26,7 @@ import numpy as np
 
 from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import CONFIGS, ProgramSpec, flag
+from pdm_tf.cli.flag_set import parse as parse_flags
 from pdm_tf.core import draw
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json
@@ -32,7 +34,8 @@ from pdm_tf.core.images import read_rgb_u8, write_png
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.reporting.kernel_section import kernel_comparison
 from pdm_tf.run import DEGRADATION, Run
-from pdm_tf.samples.blur_track import Track, make_track
+from pdm_tf.samples.blur_track import SCALE, Track, make_track
+from pdm_tf.train import SPEC as TRAIN_SPEC
 
 # The held-out photograph that the picture shows: it has hair, edges and calm areas.
 SHOWN = "chelsea"
@@ -40,6 +43,13 @@ KERNELS_DRAWN = 64
 PLACE = Path(__file__).resolve().parents[1]  # holds pdm_tf/ and export/
 FLAGFILE = CONFIGS / "quickstart.flags"
 PARTS = 7
+# The training is as long as fits into this; from the least on the network is clearly
+# better than bicubic, and beyond those of the flag file it gains little.
+TRAIN_S, LEAST_STEPS = 240.0, 500
+# Seconds of a step in training over those of a step by itself: batches, averages, logs.
+_OVERHEAD = 1.2
+# Learning rates fall at these parts of a shortened run.
+_MILESTONES = (0.6, 0.8)
 # Packages for exporting and upscaling, beyond those for training.
 _NEEDED = ("tf2onnx", "onnx", "onnxruntime", "tensorflow_serving", "pyvips")
 
@@ -55,7 +65,11 @@ class QuickstartConfig:
         "files for servers), upscaled/, quickstart.png.",
         section="Quickstart",
     )
-    steps: int = flag(0, "Training steps; 0 takes the number in --train_flagfile.")
+    steps: int = flag(
+        0,
+        "Training steps; 0 measures this machine, and takes as many as fit into four "
+        "minutes, 500 at least and those of --train_flagfile at most.",
+    )
     mixed_precision: Literal["auto", "float32", "bfloat16", "float16"] = flag(
         "auto",
         "As in pdm_tf.train; auto takes bfloat16 where the CPU "
@@ -114,8 +128,10 @@ def main(config: QuickstartConfig) -> int:
         "measuring the blur of its LR photographs, and training on its two unpaired "
         f"folders ({precision}: {reason})",
     )
+    steps = config.steps or _steps_for(output, flagfile, precision)
+    print(f"{steps} steps", flush=True)
     code = _run_program(
-        "pdm_tf.train", *_train_flags(config, track, flagfile, precision)
+        "pdm_tf.train", *_train_flags(config, track, flagfile, precision, steps)
     )
     if code == program.OK:
         _say(3, "scoring the network on held-out photographs")
@@ -144,10 +160,10 @@ def main(config: QuickstartConfig) -> int:
         print(f"the quickstart stops here (exit code {code}{hint}).", file=sys.stderr)
         return code
     _say(6, "drawing what was learned")
-    picture = _picture(output, track)
     verdict = _report(output, track)
     report = read_json(output / "report.json")
     _say(PARTS, f"done after {(time.monotonic() - started) / 60:.1f} minutes")
+    picture = _picture(output, track, report)
     print("\n".join(summary(report)))
     print(f"verdict: {verdict}")
     print(f"exported network: {output / 'export'}")
@@ -199,9 +215,12 @@ def summary(report: dict[str, Any]) -> list[str]:
 
 
 def _train_flags(
-    config: QuickstartConfig, track: Track, flagfile: Path, precision: str
+    config: QuickstartConfig, track: Track, flagfile: Path, precision: str, steps: int
 ) -> tuple[str, ...]:
-    steps = (f"--steps={config.steps}",) if config.steps else ()
+    sized = (f"--steps={steps}",)
+    if not config.steps:
+        places = ",".join(str(round(part * steps)) for part in _MILESTONES)
+        sized += (f"--lr_milestones={places}",)
     return (
         f"--flagfile={flagfile}",
         f"--hr_dir={track.hr}",
@@ -211,9 +230,51 @@ def _train_flags(
         f"--run_dir={Path(config.output_dir) / 'run'}",
         f"--mixed_precision={precision}",
         "--report=off",  # made here, where the true kernels are known
-        *steps,
+        *sized,
         *config.train_flag,
     )
+
+
+def _steps_for(output: Path, flagfile: Path, precision: str) -> int:
+    """Returns the steps of the training: as begun, or as fits this machine.
+
+    The speed is that of a step of the same SR network on blurred photographs.
+    """
+    begun = Run(output / "run")
+    if begun.is_started and "steps" in begun.settings:
+        return begun.settings["steps"]
+    wanted = parse_flags(TRAIN_SPEC, [f"--flagfile={flagfile}"])
+    place = output / "speed.json"
+    code = _run_program(
+        "pdm_tf.benchmark",
+        "train",
+        "--method=supervised",
+        "--method_arg=degradation=awgn_blur",
+        f"--sr_net={wanted.sr_net}",
+        *(f"--sr_arg={text}" for text in wanted.sr_arg),
+        f"--batch_size={wanted.batch_size}",
+        f"--lr_patch={wanted.lr_patch}",
+        *(["--bfloat16"] if precision == "bfloat16" else []),
+        "--rounds=3",
+        "--gemm_size=256",
+        f"--output={place}",
+    )
+    if code != program.OK:
+        return wanted.steps
+    return fitting_steps(read_json(place), wanted.steps)
+
+
+def fitting_steps(speed: dict[str, Any], most: int) -> int:
+    """Returns the steps that fit into TRAIN_S, in hundreds.
+
+    Args:
+      speed: what `pdm_tf.benchmark train` wrote; its fastest side counts.
+      most: steps at most.
+    """
+    of_each = (side["ms"]["median"] for side in speed["sides"].values())
+    seconds = min(of_each) / 1000 * _OVERHEAD
+    fitting = int(TRAIN_S / seconds) // 100 * 100
+    return min(most, max(LEAST_STEPS, fitting))
 
 
 def _precision(wanted: str) -> tuple[str, str]:
@@ -265,12 +326,13 @@ def _run_program(module: str, *flags: str) -> int:
     return code if code >= 0 else 128 - code
 
 
-def _picture(output: Path, track: Track) -> Path:
+def _picture(output: Path, track: Track, report: dict[str, Any]) -> Path:
     """Draws the one picture; returns its path."""
     # TensorFlow is loaded here and not above: --help stays instant, and while training
     # runs there is one TensorFlow in memory, not two.
     with quiet_start():
         from pdm_tf.bundles.bundle import load_bundle
+        from pdm_tf.evaluation.baseline import bicubic_upscaler
 
     pdm = load_bundle(Run(output / "run").bundle(DEGRADATION, "raw")).network
     learned = np.asarray(pdm.sample_kernels(KERNELS_DRAWN, seed=0))
@@ -278,17 +340,62 @@ def _picture(output: Path, track: Track) -> Path:
     gallery = kernel_comparison(
         [("learned kernels", learned), ("true kernels, unknown to training", true)]
     )
-    panel = read_rgb_u8(output / "panels" / f"{SHOWN}.png")
+    image = next(one for one in report["images"] if one["name"] == SHOWN)
+    lr_u8 = read_rgb_u8(track.val_lr / f"{SHOWN}.png")
+    pictures = before_and_after(
+        bicubic_upscaler(SCALE, report["baseline_grid"])(lr_u8),
+        read_rgb_u8(output / "upscaled" / f"{SHOWN}.png"),
+        read_rgb_u8(track.val_hr / f"{SHOWN}.png"),
+        (image["bicubic"]["psnr"], image["psnr"]),
+    )
     path = output / "quickstart.png"
-    write_png(path, draw.tile_grid([[panel], [gallery]], gap=4))
+    write_png(path, draw.tile_grid([[pictures], [gallery]], gap=16, margin=12))
     return path
 
 
+def before_and_after(
+    before_u8: np.ndarray,
+    after_u8: np.ndarray,
+    hr_u8: np.ndarray,
+    psnrs: tuple[float, float],
+) -> np.ndarray:
+    """Draws a photograph before and after, large, and a detail of it with the truth.
+
+    Args:
+      before_u8, after_u8, hr_u8: [H, W, 3] uint8 each: bicubic, the network, the
+        original.
+      psnrs: of the first two, dB.
+    """
+    from pdm_tf.evaluation.panels import textured_region  # loads SciPy
+
+    top, left = textured_region(hr_u8, 96, 148, SCALE)
+    words = (
+        (before_u8, "before", f"bicubic, {psnrs[0]:.2f} dB"),
+        (after_u8, "after", f"the network trained here, {psnrs[1]:.2f} dB"),
+        (hr_u8, "the original", "which the network has never seen"),
+    )
+    whole = [
+        draw.with_label(draw.enlarge(picture, 2), [title, text], size=24)
+        for picture, title, text in words[:2]
+    ]
+    detail = [
+        draw.with_label(
+            draw.enlarge(picture[top : top + 96, left : left + 148], 4),
+            [title],
+            size=20,
+        )
+        for picture, title, _ in words
+    ]
+    return draw.tile_grid(
+        [[draw.tile_grid([whole], gap=12)], [draw.tile_grid([detail], gap=12)]], gap=16
+    )
+
+
 def _report(output: Path, track: Track) -> str:
-    """Writes report.html, the learned degradation next to the true one.
+    """Writes report.html: the learned degradation next to the true one.
 
     Returns:
-      Its verdict.
+      Its verdict, in words.
     """
     from pdm_tf.report import ReportConfig, write_report
 

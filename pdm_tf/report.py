@@ -15,6 +15,7 @@ from pdm_tf.cli.flag_set import ProgramSpec, flag
 from pdm_tf.core.checks import check_flags, check_pairs, check_seed
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_text_atomic
+from pdm_tf.core.geometry import ASSUMED_GRID
 from pdm_tf.core.images import list_images
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.core.source_estimate import SourceEstimate
@@ -25,7 +26,7 @@ from pdm_tf.reporting.run_page import FILE, RunPage
 from pdm_tf.run import Run, is_bundle
 
 if TYPE_CHECKING:
-    from pdm_tf.evaluation.run_findings import Photographs
+    from pdm_tf.evaluation.run_findings import Pairs, Photographs
 
 
 @dataclass(frozen=True)
@@ -229,8 +230,13 @@ def write_report(
             run.degradation, hr, real_lr, true_kernels, config.seed
         )
         page.add_degradation(**found._asdict(), **_measured_before(run))
+    else:
+        page.missing.append(("Kernels and noise", _why_no_degradation(run)))
     if run.sr is not None:
         _add_sr(page, config, run, real_lr, say)
+    else:
+        why = f"{run.place} has no SR network."
+        page.missing.append(("Photographs before and after, scores", why))
     if config.true_kernels:
         page.sources.append(("true kernels", config.true_kernels))
     text, verdict = page.render()
@@ -265,6 +271,13 @@ def _photographs(
     return found
 
 
+def _why_no_degradation(run: OpenedRun) -> str:
+    method = run.run.settings.get("method", "") if run.run else ""
+    if not method:
+        return f"{run.place} is an SR network on its own."
+    return f"--method={method} learns none: it takes its pairs as they are made."
+
+
 def _add_sr(
     page: RunPage,
     config: ReportConfig,
@@ -272,33 +285,94 @@ def _add_sr(
     real_lr: "Photographs | None",
     say: Callable[[str], None],
 ) -> None:
-    """Adds before and after on photographs, and scores on pairs, if there are any."""
-    from pdm_tf.evaluation.run_findings import compare_regions, score_pairs
+    """Adds before and after on photographs, and scores on pairs.
+
+    Where a run has neither, the project's sample photographs serve, reduced as in its
+    training.
+    """
+    from pdm_tf.evaluation.run_findings import compare_regions, open_pairs, score_pairs
     from pdm_tf.evaluation.runner import keras_upscaler
 
     scale = run.sr.scale
+    grid = (run.degradation.network if run.degradation else run.sr).grid or ASSUMED_GRID
     upscale = keras_upscaler(run.sr.network, scale)
+    hr_dir = config.val_hr_dir or run.folder("val_hr_dir")
+    lr_dir = config.val_lr_dir or run.folder("val_lr_dir")
+    pairs = None
+    if hr_dir and lr_dir:
+        limit = 0 if config.val_hr_dir else run.max_pairs
+        pairs = open_pairs(hr_dir, lr_dir, scale, limit)
+    elif run.degradation is None and _makes_its_pairs(run):
+        say(f"reducing {_SAMPLES}")
+        pairs = _sample_pairs(page, run)
+    if pairs is not None and real_lr is None:
+        real_lr = pairs.lr_photographs()
+        page.sources.append(("LR photographs", real_lr.place))
     if real_lr is not None and config.sliders:
         say("upscaling photographs")
         page.add_comparisons(
-            compare_regions(upscale, scale, real_lr, config.sliders),
+            compare_regions(upscale, scale, grid, real_lr, config.sliders),
             scale=scale,
             place=real_lr.place,
             available=real_lr.count,
-            grid=(run.degradation.network if run.degradation else run.sr).grid or "",
+            grid=grid,
         )
-    hr_dir = config.val_hr_dir or run.folder("val_hr_dir")
-    lr_dir = config.val_lr_dir or run.folder("val_lr_dir")
-    if hr_dir and lr_dir:
-        say("scoring pairs")
-        scores = score_pairs(upscale, scale, hr_dir, lr_dir)
-        page.add_scores(
-            scores.report,
-            count=scores.count,
-            available=scores.available,
-            place=f"{hr_dir} and {lr_dir}",
+    else:
+        why = (
+            "none at hand: --real_lr=FOLDER shows some."
+            if config.sliders
+            else ("not asked for: --sliders=0.")
         )
-        page.left_out += [f"{name}: {reason}" for name, reason in scores.problems]
+        page.missing.append(("Photographs before and after", why))
+    if pairs is None:
+        why = (
+            "there are no pairs at hand: --val_hr_dir=FOLDER --val_lr_dir=FOLDER give "
+            "some."
+        )
+        page.missing.append(("Scores on pairs", why))
+        return
+    say("scoring pairs")
+    scores = score_pairs(upscale, scale, pairs)
+    page.add_scores(scores.report, available=pairs.available, place=pairs.place)
+    page.left_out += [f"{name}: {reason}" for name, reason in scores.problems]
+
+
+def _asked(run: OpenedRun) -> dict[str, str]:
+    """The settings of a run's method that were given, as texts."""
+    settings = run.run.settings if run.run else {}
+    return dict(text.partition("=")[::2] for text in settings.get("method_arg") or ())
+
+
+def _makes_its_pairs(run: OpenedRun) -> bool:
+    """Whether the run trains on pairs that it makes by a degradation that is known."""
+    method = run.run.settings.get("method", "") if run.run else ""
+    return method.startswith("supervised") and _asked(run).get("pairs") != "real"
+
+
+def _sample_pairs(page: RunPage, run: OpenedRun) -> "Pairs | None":
+    """Makes pairs of the sample photographs with the degradation of the run's method.
+
+    None, with a reason on the page, where that is not known any more.
+    """
+    from pdm_tf import build
+    from pdm_tf.data.degrading import Request, degrade_photograph
+    from pdm_tf.evaluation.run_findings import MadePair, Pairs
+
+    name = _asked(run).get("degradation") or "bicubic"
+    try:
+        degradation, _ = build.build_degradation(
+            name, args=run.run.settings.get("degradation_arg") or (), scale=run.sr.scale
+        )
+        made = [
+            (path.stem, degrade_photograph(path, path.stem, Request(degradation, 0)))
+            for path in list_images(samples.PHOTOS_FOR_VALIDATION)
+        ]
+    except UserError as error:
+        page.missing.append(("Sample photographs", f"they cannot be reduced: {error}"))
+        return None
+    pairs = tuple(MadePair(name, one.hr_u8, one.lr_u8[0]) for name, one in made)
+    place = f"{_SAMPLES}, reduced by {name}"
+    return Pairs(place, len(pairs), pairs, (), degradation.grid)
 
 
 def _check_places(config: ReportConfig) -> None:

@@ -143,9 +143,19 @@ class Run:
         return tuple(sorted(path.parent.name for path in found))
 
     def folder(self, setting: str) -> str:
-        """A folder that a setting names, if it is still there, else ""."""
+        """A folder that a setting names, if it is still there, else "".
+
+        A relative path means what it meant where the run was started, and only if that
+        is gone, what it means here.
+        """
         place = self.settings.get(setting) or ""
-        return place if place and Path(place).exists() else ""
+        if not place:
+            return ""
+        started = self.environment.get("folders", {}).get(setting, place)
+        if Path(started).exists():
+            here = os.path.realpath(place) == os.path.realpath(started)
+            return place if here else started
+        return place if Path(place).exists() else ""
 
     def find(self, name: str, weights: str = "ema") -> Path | None:
         """The folder of a network's bundle, or None.

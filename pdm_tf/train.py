@@ -59,6 +59,8 @@ def main(config: TrainConfig) -> int:
         doubts = _check_folders(config)
         run = open_run_folder(config, worker)
     with run:
+        from pdm_tf.training.outlook import machine_line
+
         if run.is_finished(config.steps):
             print(
                 f"{run.root} is finished at step {run.start_step}; to train on, raise "
@@ -67,6 +69,7 @@ def main(config: TrainConfig) -> int:
             if not Run(run.root).report.exists():
                 _report(config, run)
             return program.OK
+        _sayer(run)(machine_line())
         _show_remarks(run, doubts, ())
         wanted = config
         if config.estimate != "off":
@@ -164,6 +167,7 @@ def _train(config: TrainConfig, run: "RunFolder", replicas: "Replicas") -> int:
                 setup.make_batches,
                 stop,
                 validate=setup.validate,
+                show_photographs=setup.show_photographs,
                 save_bundles=build.bundle_saver(config, run.bundles, setup.grid),
             )
             outcome = trainer.run()
@@ -229,7 +233,7 @@ def make_trainer(
       step_function: takes the steps of its method.
       make_batches: see `Trainer`.
       stop: the signals that end training early.
-      **outputs: `validate` and `save_bundles` of `Outputs`.
+      **outputs: `validate`, `show_photographs` and `save_bundles` of `Outputs`.
 
     Raises:
       UserError, WorkerLostError: see `Trainer`.

@@ -209,6 +209,8 @@ def main(config: UpscaleConfig) -> int:
     counts = display.counts()
     seconds = round(time.monotonic() - start, 3)
     _write_report(config, engine, display, finished=not stopped, seconds=seconds)
+    if speed := _speed(display.lr_pixels(), seconds):
+        print(f"{seconds:.1f} s, {speed:.3g} LR megapixels/s")
     print(_summary(counts, config.output))
     if stopped:
         return _stopped(work)
@@ -293,7 +295,7 @@ class Display:
             (lr_height, lr_width), (height, width) = result.lr_size, result.sr_size
             self.say(
                 f"{place} {result.target}: {lr_width} x {lr_height} -> {width} x "
-                f"{height}, {result.seconds:.1f} s{notes}; {self._share()}"
+                f"{height}{notes}; {self._share()}"
             )
         elif notes:
             self.say(f"{result.target}:{notes}")
@@ -306,6 +308,11 @@ class Display:
         """Returns how many files were done, skipped and failed."""
         statuses = [result.status for result in self.results]
         return {name: statuses.count(name) for name in ("done", "skipped", "failed")}
+
+    def lr_pixels(self) -> int:
+        """Returns the pixels of the files that were done."""
+        done = (result for result in self.results if result.status == "done")
+        return sum(result.lr_size[0] * result.lr_size[1] for result in done)
 
     def _share(self) -> str:
         share = self._done / self._total if self._total > 0 else 1.0
@@ -358,6 +365,7 @@ def _write_report(
         "settings": asdict(config),
         "finished": finished,
         "seconds": seconds,
+        "lr_megapixels_per_second": _speed(display.lr_pixels(), seconds),
         "counts": display.counts(),
         "files": [_row(result) for result in display.results],
     }
@@ -385,6 +393,11 @@ def _pixels(task: "FileTask") -> int:
 def _row(result: "FileResult") -> dict[str, Any]:
     row = asdict(result) | {"source": str(result.source), "target": str(result.target)}
     return row | {"seconds": round(result.seconds, 3), "notes": list(result.notes)}
+
+
+def _speed(lr_pixels: int, seconds: float) -> float | None:
+    """LR megapixels per second over all files, which are worked on side by side."""
+    return round(lr_pixels / 1e6 / seconds, 4) if seconds and lr_pixels else None
 
 
 def _summary(counts: dict[str, int], output: str) -> str:

@@ -80,6 +80,8 @@ CONTENT_CORRELATION = 0.3
 # interval: chance is 0.5. Halves of one set of real photographs measured 0.53 to 0.55,
 # a delta with learned noise 0.96.
 TOLD_APART_ACCURACY = 0.7
+# SSIM minus bicubic's: less is the same.
+SSIM_DIFFERS = 0.002
 # Best-shift PSNR minus PSNR.
 SHIFT_GAP_DB = 0.1
 LARGE_SHIFT_GAP_DB = 0.5

@@ -20,6 +20,7 @@ def imresize(
     image: np.ndarray,
     scale: float | None = None,
     output_shape: tuple[int, int] | None = None,
+    moved_px: float = 0.0,
 ) -> np.ndarray:
     """Resizes with antialiased bicubic interpolation.
 
@@ -28,6 +29,7 @@ def imresize(
       scale: output size / input size; 1/4 shrinks four times. The size is rounded up.
       output_shape: (h, w), instead of `scale` or in addition to it; alone, the scale of
         each axis is its size ratio.
+      moved_px: input pixels by which output pixels lie beyond MATLAB's places.
 
     Returns:
       [h, w] or [h, w, C] float64 in the range of the input, with overshoot.
@@ -56,7 +58,7 @@ def imresize(
     # The axis that shrinks most goes first (as MATLAB does): less work for the other.
     for axis in sorted((0, 1), key=lambda axis: scales[axis]):
         weights, indices = resize_weights(
-            lengths[axis], output_shape[axis], scales[axis]
+            lengths[axis], output_shape[axis], scales[axis], moved_px
         )
         result = _resize_axis(result, weights, indices, axis)
     return result

@@ -3,9 +3,13 @@
 import os
 import sys
 import time
+from collections import deque
 from typing import Literal, TextIO
 
 Show = Literal["auto", "on", "off"]
+
+# The steps whose speed counts for the time left: at least so many, over so long.
+_RECENT_STEPS, _RECENT_S = 50, 60.0
 
 
 class ProgressBar:
@@ -126,42 +130,63 @@ def say_above_bars(line: str) -> None:
 class Rate:
     """Speed and time left of training steps, from the second step on.
 
-    The first one includes tracing.
+    The first one includes tracing. Time left follows the speed of the last steps, since
+    a machine gets slower and faster; pauses are spread over all steps.
     """
 
     def __init__(self, start_step: int) -> None:
         self._step = start_step
-        self._first: tuple[int, float] | None = None  # step and time after tracing
-        self._asked: tuple[int, float] = (start_step, 0.0)  # at the last per_second
+        self._first: int | None = None  # step after tracing
+        self._working = self._paused = 0.0  # seconds since then
+        # (step, seconds worked): the last ones, and that at the last `per_second`.
+        self._recent: deque[tuple[int, float]] = deque()
+        self._asked = (start_step, 0.0)
         self._advanced = time.monotonic()
 
     def advance(self, step: int) -> None:
         """Notes that `step` steps are taken."""
-        self._step, self._advanced = step, time.monotonic()
+        now = time.monotonic()
+        self._step = step
         if self._first is None:
-            self._first = self._asked = (step, self._advanced)
+            self._first, self._asked = step, (step, 0.0)
+        else:
+            self._working += now - self._advanced
+        self._advanced = now
+        self._recent.append((step, self._working))
+        while len(self._recent) > 1 and self._is_enough(*self._recent[1]):
+            self._recent.popleft()
 
     def pause_over(self) -> None:
-        """Leaves the time since the last step out of the next `per_second`."""
+        """Counts the time since the last step as a pause."""
         now = time.monotonic()
-        self._asked = (self._asked[0], self._asked[1] + now - self._advanced)
+        if self._first is not None:
+            self._paused += now - self._advanced
         self._advanced = now
 
     def per_second(self) -> float | None:
         """Returns the speed since the last call; None if there was no step."""
         if self._first is None or self._step == self._asked[0]:
             return None
-        now = time.monotonic()
-        step, since = self._asked
-        self._asked = (self._step, now)
-        return (self._step - step) / max(now - since, 1e-9)
+        step, worked = self._asked
+        self._asked = (self._step, self._working)
+        return (self._step - step) / max(self._working - worked, 1e-9)
 
     def seconds_left(self, steps: int) -> float | None:
-        """Returns the time for `steps` more at the mean speed, pauses included."""
-        if self._first is None or self._step == self._first[0]:
+        """Returns the time for `steps` more at the speed of the last ones, with pauses.
+
+        None before the second step.
+        """
+        if self._first is None or self._step == self._first:
             return None
-        step, since = self._first
-        return steps * (time.monotonic() - since) / (self._step - step)
+        step, worked = self._recent[0]
+        of_one = (self._working - worked) / (self._step - step)
+        return steps * (of_one + self._paused / (self._step - self._first))
+
+    def _is_enough(self, step: int, worked: float) -> bool:
+        """Whether the steps since then are enough to tell the speed of now."""
+        return (
+            self._step - step >= _RECENT_STEPS and self._working - worked >= _RECENT_S
+        )
 
 
 def clock(seconds: float) -> str:
@@ -169,6 +194,14 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}"
+
+
+def about(seconds: float) -> str:
+    """Returns a duration in words, e.g. "about 12 minutes"."""
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= 1.5 * length:
+            return f"about {seconds / length:.0f} {unit}s"
+    return f"about {max(1, round(seconds))} seconds"
 
 
 def _has_terminal() -> bool:

@@ -291,9 +291,10 @@ def _check_same(
         for name, ours, theirs in zip(names, values, baseline[metric], strict=True):
             if ours != theirs and not abs(ours - theirs) <= _SAME:
                 raise UserError(
-                    "Evaluations must be of the same images. Received: bicubic has "
-                    f"{metric} {ours:.4f} on {name} in the evaluation of {who}, and "
-                    f"{theirs:.4f} in one before it."
+                    "Evaluations must be of the same images, and by one version: "
+                    "earlier ones had bicubic on its usual grid alone. Received: "
+                    f"bicubic has {metric} {ours:.4f} on {name} in the evaluation of "
+                    f"{who}, and {theirs:.4f} in one before it. Evaluate again."
                 )
 
 

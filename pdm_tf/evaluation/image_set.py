@@ -10,9 +10,9 @@ from typing import TypeVar
 import numpy as np
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.data.pairs import load_pairs, stem_of
+from pdm_tf.data.pairs import grid_of, load_pairs, stem_of
 from pdm_tf.data.sources import Entry, list_entries, place_of
-from pdm_tf.evaluation.runner import Item
+from pdm_tf.evaluation.results import Item
 
 T = TypeVar("T")
 
@@ -45,10 +45,12 @@ class ImageSet:
     Attributes:
       items: sorted by name.
       problems: (file, reason) of each unusable file.
+      grid: where LR pixels lie, if that is recorded with the LR images.
     """
 
     items: Sequence[Item]
     problems: tuple[tuple[str, str], ...] = ()
+    grid: str | None = None
 
 
 def open_set(hr_dir: str, lr_dir: str, scale: int, max_images: int = 0) -> ImageSet:
@@ -73,7 +75,9 @@ def open_set(hr_dir: str, lr_dir: str, scale: int, max_images: int = 0) -> Image
             problems.append((place_of(entry), "has the same name as another"))
         else:
             items[stem] = LoneItem(stem, **{side: entry})
-    return ImageSet(tuple(items.values())[: max_images or None], tuple(problems))
+    chosen = tuple(items.values())[: max_images or None]
+    grid = grid_of(lr_dir) if lr_dir else None
+    return ImageSet(chosen, tuple(problems), grid)
 
 
 def set_of_names(names: Sequence[str], max_images: int = 0) -> ImageSet:
@@ -124,7 +128,7 @@ def _open_pairs(hr_dir: str, lr_dir: str, scale: int, max_images: int) -> ImageS
             f"The images must fit the scale of the model, x{scale}. Received: pairs of "
             f"x{other} in {hr_dir} and {lr_dir}."
         ) from error
-    return ImageSet(found.pairs, found.problems)
+    return ImageSet(found.pairs, found.problems, found.grid)
 
 
 def _scale_of(hr_dir: str, lr_dir: str, scales: Sequence[int]) -> int | None:

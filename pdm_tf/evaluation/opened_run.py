@@ -66,6 +66,11 @@ class OpenedRun:
         """A folder that a setting of the run names, if it is still there, else ""."""
         return self.run.folder(setting) if self.run else ""
 
+    @property
+    def max_pairs(self) -> int:
+        """How many pairs the run validates on at most; 0: all."""
+        return int((self.run.settings if self.run else {}).get("val_max_images", 0))
+
     def to_json(self) -> dict[str, Any]:
         """Returns the facts for a page: JSON-ready but for values of settings.
 

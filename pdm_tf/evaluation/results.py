@@ -9,15 +9,27 @@ in "infinite" counts those left out; the mean is null only when no finite value 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from pdm_tf.core.geometry import ASSUMED_GRID
 from pdm_tf.evaluation.bootstrap import intervals_of
 from pdm_tf.metrics import MetricSpec
 from pdm_tf.metrics.base import crop_border as cropped
 
 BASELINE = "bicubic"
+
+
+class Item(Protocol):
+    """One image of a set; `pdm_tf.data.pairs.ImagePair` is an example."""
+
+    @property
+    def name(self) -> str: ...
+
+    def load(self) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """(hr_u8, lr_u8), both [H, W, 3] uint8; None for one that the set lacks."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -117,6 +129,7 @@ class EvaluationResult:
       metrics: the metrics applied, in order.
       crop_border: pixels left out on every side.
       scale: SR size / LR size.
+      grid: that bicubic put LR pixels on.
     """
 
     rows: tuple[ImageRow, ...]
@@ -124,6 +137,7 @@ class EvaluationResult:
     metrics: tuple[MetricSpec, ...]
     crop_border: int
     scale: int
+    grid: str = ASSUMED_GRID
 
     @property
     def scores(self) -> list[Scores]:
@@ -173,6 +187,7 @@ class EvaluationResult:
             "problems": [{"name": n, "reason": reason} for n, reason in self.problems],
         }
         if baseline:
+            report["baseline_grid"] = self.grid
             report["baseline"][BASELINE] = {
                 name: finite_or_none(value) for name, value in baseline.items()
             }

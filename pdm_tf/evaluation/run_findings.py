@@ -17,20 +17,16 @@ from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.images import to_float, to_u8
 from pdm_tf.core.kernel_shapes import kernel_moments
 from pdm_tf.core.seeds import stream_seed
-from pdm_tf.data.pairs import ImagePair, load_pairs
+from pdm_tf.data.pairs import load_pairs
 from pdm_tf.data.sources import list_entries
+from pdm_tf.evaluation.baseline import baseline_grid, bicubic_upscaler
 from pdm_tf.evaluation.degradation import DegradationReport, measure_degradation
 from pdm_tf.evaluation.image_set import evenly
-from pdm_tf.evaluation.panels import textured_region
-from pdm_tf.evaluation.runner import Upscaler, bicubic_upscaler, evaluate_pairs
+from pdm_tf.evaluation.regions import Comparison, compare_region
+from pdm_tf.evaluation.results import Item
+from pdm_tf.evaluation.runner import Upscaler, evaluate_pairs
 
 METRICS = ("psnr", "ssim", "psnr_shift")
-# HR pixels scored at most (16 images of 481x321): a report takes seconds.
-PAIR_PIXELS = 2_500_000
-# LR pixels: of the region in a picture, and around it, for a correct rim.
-WIDTH = 128
-ASPECT = 4 / 3  # width / height; pictures of one shape line up
-CONTEXT = 32
 KERNELS = 256
 PATCHES = 64
 SIDE = 48  # of an LR patch, or less if the images are smaller
@@ -211,34 +207,57 @@ class DegradationFindings(NamedTuple):
     moved: float | None = None
 
 
-class Comparison(NamedTuple):
-    """A region of one photograph, upscaled in two ways.
-
-    Attributes:
-      name: of the photograph.
-      place: (top, left, height, width) of the region, LR pixels.
-      bicubic_u8, sr_u8: [height * scale, width * scale, 3] uint8.
-    """
+@dataclasses.dataclass(frozen=True)
+class MadePair:
+    """A pair that was made and is in no file; an `Item` of an evaluation."""
 
     name: str
-    place: tuple[int, int, int, int]
-    bicubic_u8: np.ndarray
-    sr_u8: np.ndarray
+    hr_u8: np.ndarray
+    lr_u8: np.ndarray
+
+    def load(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.hr_u8, self.lr_u8
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """Pairs to score a network on.
+
+    Attributes:
+      place: their origin, in words.
+      available: how many there are.
+      items: those to score.
+      problems: (name, reason) of files that are in no pair.
+      grid: where LR pixels lie, if that is known.
+    """
+
+    place: str
+    available: int
+    items: Sequence[Item]
+    problems: Sequence[tuple[str, str]]
+    grid: str | None
+
+    def lr_photographs(self) -> Photographs:
+        """The LR images of the pairs that can be read."""
+        names, images = [], []
+        for item in self.items:
+            try:
+                images.append(item.load()[1])
+                names.append(item.name)
+            except ImageError:
+                continue  # named when it is scored
+        return Photographs(self.place, self.available, tuple(names), tuple(images), ())
 
 
 class PairScores(NamedTuple):
-    """Scores on the first pairs of a set.
+    """Scores on pairs.
 
     Attributes:
       report: `EvaluationResult.to_report`.
-      count: pairs that were scored or tried.
-      available: pairs in the set.
       problems: (name, reason) of unusable images.
     """
 
     report: dict[str, Any]
-    count: int
-    available: int
     problems: Sequence[tuple[str, str]]
 
 
@@ -298,19 +317,20 @@ def _moved(bundle: Bundle, kernels: np.ndarray, hr: Photographs, seed: int) -> f
 
 
 def compare_regions(
-    upscale: Upscaler, scale: int, photographs: Photographs, count: int
+    upscale: Upscaler, scale: int, grid: str, photographs: Photographs, count: int
 ) -> list[Comparison]:
     """Upscales the most textured region of some photographs, evenly chosen by name.
 
     Args:
       upscale: of the network.
       scale: its factor.
+      grid: where it puts LR pixels, and bicubic too.
       photographs: LR ones.
       count: of how many.
     """
     available = len(photographs.names)
     chosen = np.linspace(0, available - 1, min(count, available)).round().astype(int)
-    bicubic = bicubic_upscaler(scale)
+    bicubic = bicubic_upscaler(scale, grid)
     return [
         compare_region(
             photographs.names[i], photographs.images_u8[i], scale, upscale, bicubic
@@ -319,52 +339,48 @@ def compare_regions(
     ]
 
 
-def compare_region(
-    name: str, lr_u8: np.ndarray, scale: int, upscale: Upscaler, bicubic: Upscaler
-) -> Comparison:
-    """Upscales the most textured region of an LR photograph.
+def open_pairs(hr_dir: str, lr_dir: str, scale: int, limit: int = 0) -> Pairs:
+    """Opens the pairs of two folders.
 
     Args:
-      name: of the photograph.
-      lr_u8: [h, w, 3] uint8.
-      scale: of both upscalers.
-      upscale, bicubic: lr_u8 -> [h * scale, w * scale, 3] uint8.
-    """
-    width = min(WIDTH, lr_u8.shape[1], int(lr_u8.shape[0] * ASPECT))
-    height = max(1, int(width / ASPECT))
-    top, left = textured_region(lr_u8, height, width, 1)
-    above, before = max(0, top - CONTEXT), max(0, left - CONTEXT)
-    part = lr_u8[above : top + height + CONTEXT, before : left + width + CONTEXT]
-    inner = np.s_[
-        (top - above) * scale : (top - above + height) * scale,
-        (left - before) * scale : (left - before + width) * scale,
-    ]
-    return Comparison(
-        name,
-        (top, left, height, width),
-        bicubic(part)[inner],
-        upscale(part)[inner],
-    )
-
-
-def score_pairs(upscale: Upscaler, scale: int, hr_dir: str, lr_dir: str) -> PairScores:
-    """Scores on pairs, the first by name up to PAIR_PIXELS.
-
-    Args:
-      upscale: of the network.
-      scale: its factor.
-      hr_dir, lr_dir: folders of pairs.
+      hr_dir, lr_dir: the folders.
+      scale: HR size / LR size.
+      limit: pairs at most, the first by name; 0: all.
 
     Raises:
       UserError: no pairs.
     """
     found = load_pairs(hr_dir, lr_dir, scale)
-    pairs = _first_pixels(found.pairs)
-    result = evaluate_pairs(
-        upscale, pairs, metrics=METRICS, crop_border=scale, scale=scale
+    return Pairs(
+        f"{hr_dir} and {lr_dir}",
+        len(found.pairs),
+        found.pairs[: limit or None],
+        found.problems,
+        found.grid,
     )
-    problems = [*found.problems, *result.problems]
-    return PairScores(result.to_report(), len(pairs), len(found.pairs), problems)
+
+
+def score_pairs(upscale: Upscaler, scale: int, pairs: Pairs) -> PairScores:
+    """Scores on pairs, beside bicubic.
+
+    Args:
+      upscale: of the network.
+      scale: its factor.
+      pairs: to score on.
+
+    Raises:
+      UserError: none can be used.
+    """
+    result = evaluate_pairs(
+        upscale,
+        pairs.items,
+        metrics=METRICS,
+        crop_border=scale,
+        scale=scale,
+        grid=baseline_grid(pairs.items, scale, recorded=pairs.grid),
+        progress=True,
+    )
+    return PairScores(result.to_report(), [*pairs.problems, *result.problems])
 
 
 def _measured(
@@ -391,14 +407,3 @@ def _measured(
         return measure_degradation(network, photographs, seed=seed), missing
     except UserError as error:
         return None, str(error)
-
-
-def _first_pixels(pairs: Sequence[ImagePair]) -> Sequence[ImagePair]:
-    """Counts as many pairs as PAIR_PIXELS allow, one at least."""
-    total = 0
-    for number, pair in enumerate(pairs):
-        height, width = pair.hr.size()
-        total += height * width
-        if number and total > PAIR_PIXELS:
-            return pairs[:number]
-    return pairs

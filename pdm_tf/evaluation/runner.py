@@ -6,19 +6,21 @@ named, counted and left out; the others go on.
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pdm_tf.core.checks import lookup
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.geometry import ASSUMED_GRID
 from pdm_tf.core.images import to_float, to_u8
-from pdm_tf.core.imresize import imresize
 from pdm_tf.core.progress import ProgressBar, say_above_bars
+from pdm_tf.evaluation.baseline import bicubic_upscaler
 from pdm_tf.evaluation.results import (
     EvaluatedImage,
     EvaluationResult,
     ImageRow,
+    Item,
     score_image,
 )
 from pdm_tf.inference.tiling import OVERLAP, TILE, upscale_in_tiles
@@ -29,26 +31,6 @@ if TYPE_CHECKING:
 
 Upscaler = Callable[[np.ndarray], np.ndarray]
 PictureOf = Callable[[str, np.ndarray | None], np.ndarray]
-
-
-class Item(Protocol):
-    """One image of a set; `pdm_tf.data.pairs.ImagePair` is an example."""
-
-    @property
-    def name(self) -> str: ...
-
-    def load(self) -> tuple[np.ndarray | None, np.ndarray | None]:
-        """(hr_u8, lr_u8), both [H, W, 3] uint8; None for one that the set lacks."""
-        ...
-
-
-def bicubic_upscaler(scale: int) -> Upscaler:
-    """Computes the baseline: MATLAB's bicubic in float64, rounded once to 8 bit."""
-
-    def upscale(lr_u8: np.ndarray) -> np.ndarray:
-        return to_u8(imresize(lr_u8.astype(np.float64) / 255.0, scale))
-
-    return upscale
 
 
 def keras_upscaler(
@@ -149,6 +131,7 @@ def evaluate_image(
     crop_border: int,
     scale: int,
     baseline: bool = True,
+    grid: str = ASSUMED_GRID,
 ) -> EvaluatedImage:
     """Makes the SR image of one item and scores it.
 
@@ -162,7 +145,7 @@ def evaluate_image(
     _check_sizes(sr_u8, hr_u8, lr_u8, scale)
     bicubic_u8 = None
     if baseline and lr_u8 is not None:
-        bicubic_u8 = bicubic_upscaler(scale)(lr_u8)
+        bicubic_u8 = bicubic_upscaler(scale, grid)(lr_u8)
     row = ImageRow(
         name=item.name,
         scores=score_image(sr_u8, hr_u8, metrics, crop_border),
@@ -182,6 +165,7 @@ def evaluate_images(
     crop_border: int,
     scale: int,
     baseline: bool = True,
+    grid: str = ASSUMED_GRID,
     progress: bool = False,
     on_image: Callable[[EvaluatedImage], None] | None = None,
     on_problem: Callable[[str], None] | None = None,
@@ -197,6 +181,7 @@ def evaluate_images(
       crop_border: pixels left out on every side, >= 0.
       scale: HR size / LR size.
       baseline: whether to score bicubic on the same images, where there is an LR image.
+      grid: that bicubic puts LR pixels on, see `baseline.baseline_grid`.
       progress: whether to show a bar on standard error, if that is a terminal.
       on_image: called with each scored image, in order (to draw it, say).
       on_problem: called at once for each image that is left out.
@@ -220,6 +205,7 @@ def evaluate_images(
                     crop_border=crop_border,
                     scale=scale,
                     baseline=baseline,
+                    grid=grid,
                 )
             except UserError as error:
                 problems.append((item.name, str(error)))
@@ -235,7 +221,9 @@ def evaluate_images(
     if not rows:
         reason = f" The first: {': '.join(problems[0])}" if problems else ""
         raise UserError(f"None of {len(problems)} images could be evaluated.{reason}")
-    return EvaluationResult(tuple(rows), tuple(problems), specs, crop_border, scale)
+    return EvaluationResult(
+        tuple(rows), tuple(problems), specs, crop_border, scale, grid
+    )
 
 
 def evaluate_pairs(

@@ -11,11 +11,10 @@ import keras
 import numpy as np
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.evaluation.results import BASELINE
+from pdm_tf.evaluation.baseline import baseline_grid, bicubic_upscaler
+from pdm_tf.evaluation.results import BASELINE, Item
 from pdm_tf.evaluation.runner import (
-    Item,
     Upscaler,
-    bicubic_upscaler,
     evaluate_pairs,
     keras_upscaler,
     metric_specs,
@@ -37,6 +36,7 @@ class Validator:
         crop_border: int | None = None,
         scale: int = 4,
         *,
+        grid: str | None = None,
         cache_mb: int = 1024,
         on_problem: Callable[[str], None] | None = None,
     ) -> None:
@@ -47,6 +47,7 @@ class Validator:
           metrics: names in `pdm_tf.metrics.METRICS`.
           crop_border: pixels left out on every side; None: the scale.
           scale: HR size / LR size.
+          grid: that is recorded with the pairs, for bicubic; None: found by the pairs.
           cache_mb: memory for decoded images; what does not fit is decoded each time.
           on_problem: called once for each pair that can't be used; prints to standard
             error by default.
@@ -65,6 +66,7 @@ class Validator:
             "crop_border": scale if crop_border is None else crop_border,
             "scale": scale,
         }
+        self._grid = grid
         self._on_problem = on_problem or _print_problem
         self._baseline: dict[str, float] | None = None
         # The network is kept with its function, so that an id is never used again.
@@ -89,7 +91,9 @@ class Validator:
     def _bicubic(self) -> dict[str, float]:
         """Bicubic's means with their prefix; at the first call drops unusable pairs."""
         if self._baseline is None:
-            upscale = bicubic_upscaler(self._settings["scale"])
+            scale = self._settings["scale"]
+            grid = baseline_grid(self._pairs, scale, recorded=self._grid)
+            upscale = bicubic_upscaler(scale, grid)
             result = evaluate_pairs(
                 upscale, self._pairs, baseline=False, **self._settings
             )

@@ -79,6 +79,16 @@ def check_page(check: Mapping[str, Any], footer: str) -> str:
     )
 
 
+_MORE = (
+    "Training can go on with it. More LR photographs of the same source narrow the "
+    "intervals; what is named below says which numbers to trust least."
+)
+_MEND = (
+    "Take out or replace the photographs that are named below, or go on if they are as "
+    "you want them."
+)
+
+
 def verdict_on(estimate: SourceEstimate, check: Mapping[str, Any]) -> Verdict:
     """Says in a sentence what was measured, and what weakens it."""
     used = sum(not one.left_out for one in estimate.photographs)
@@ -109,7 +119,9 @@ def verdict_on(estimate: SourceEstimate, check: Mapping[str, Any]) -> Verdict:
         one["text"] for one in check["findings"] if one["level"] in ("warning", "error")
     ]
     points += weak
-    return Verdict("warning" if weak else "good", headline, tuple(points))
+    return Verdict(
+        "warning" if weak else "good", headline, tuple(points), _MORE if weak else ""
+    )
 
 
 def _check_verdict(check: Mapping[str, Any]) -> Verdict:
@@ -119,11 +131,12 @@ def _check_verdict(check: Mapping[str, Any]) -> Verdict:
     }
     if texts["error"]:
         points = texts["error"] + texts["warning"]
-        return Verdict("bad", "These folders cannot be used as they are.", points)
+        headline = "These folders cannot be used as they are."
+        return Verdict("bad", headline, points, _MEND)
     counts = f"{check['hr']['usable']} HR and {check['lr']['usable']} LR photographs"
     if texts["warning"]:
         headline = f"{counts} can be used; something is worth a look."
-        return Verdict("warning", headline, texts["warning"])
+        return Verdict("warning", headline, texts["warning"], _MEND)
     return Verdict("good", f"{counts} can be used, and the folders fit each other.")
 
 

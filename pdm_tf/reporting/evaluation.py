@@ -150,6 +150,8 @@ def notes_of(report: Report) -> list[str]:
         found = f"Mean best shift [{dy:+.2f}, {dx:+.2f}] px"
         found += f", psnr_shift - psnr = {gap:+.2f} dB. " if gap is not None else ". "
         notes.append(found + SHIFT_NOTE)
+    if placed := baseline_note(report):
+        notes.append(placed)
     if report["count"] > 1:
         notes.append(INTERVAL_NOTE)
     if "infinite" in report:
@@ -160,6 +162,18 @@ def notes_of(report: Report) -> list[str]:
         ]
         notes.append(f"{INFINITE_NOTE} ({', '.join(counts)}).")
     return notes
+
+
+def baseline_note(report: Report) -> str:
+    """Says where bicubic lies, if it is not where other programs put it; else ""."""
+    scale = report["scale"]
+    if report.get("baseline_grid") != "pixel0" or scale == 1:
+        return ""
+    return (
+        f"Bicubic is on the grid of the pairs, LR pixel i on HR pixel {scale}i; as "
+        f"other programs have it, it lies {(scale - 1) / 2:g} px further down and "
+        "right, and has a lower PSNR for that alone."
+    )
 
 
 def number(spec: Mapping[str, Any], value: float | None, *, sign: str = "") -> str:

@@ -50,16 +50,23 @@ class Verdict:
       state: one of STATES; decides the colour and the word.
       headline: one sentence.
       points: its reasons, one sentence each.
+      advice: what to do about the headline, where it is not good.
     """
 
     state: str
     headline: str
     points: tuple[str, ...] = ()
+    advice: str = ""
 
     def __post_init__(self) -> None:
         if self.state not in STATES:
             raise ValueError(
                 f"`state` must be one of {', '.join(STATES)}. Received: {self.state!r}."
+            )
+        if self.state in ("warning", "bad") and not self.advice:
+            raise ValueError(
+                "`advice` must say what to do about a verdict that is not good. "
+                f"Received none for: {self.headline}"
             )
 
     @property

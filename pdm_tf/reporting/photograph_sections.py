@@ -322,8 +322,7 @@ def scores_section(report: Mapping[str, Any], note: str = "") -> Section:
         "Scores on pairs, and alignment",
         "On photographs whose sharp original is known. Best-shift PSNR is the best "
         "over displacements of up to 6 pixels: its gain over plain PSNR comes from "
-        "misalignment, not blur. For an aligned network the gap is near 0 or below "
-        "(the shifted images are compared on a smaller interior).",
+        "misalignment, not blur. For an aligned network the gap is 0.",
         body,
     )
 

@@ -16,6 +16,7 @@ import numpy as np
 from pdm_tf.core.kernel_shapes import kernel_moments
 from pdm_tf.core.source_estimate import SourceEstimate
 from pdm_tf.reporting.calibration_section import calibrated, calibration_section
+from pdm_tf.reporting.evaluation import baseline_note
 from pdm_tf.reporting.kernel_section import kernel_section, without_kernels
 from pdm_tf.reporting.measured_section import measured_section
 from pdm_tf.reporting.page import Section, Verdict, made_by, render_page
@@ -46,6 +47,7 @@ class RunPage:
     Attributes:
       sources: (kind, origin) of the images that were used.
       left_out: unusable inputs, each with its reason.
+      missing: (part of a page, why it is not there and what would bring it).
     """
 
     def __init__(self, run: Mapping[str, Any], records: Records) -> None:
@@ -57,6 +59,7 @@ class RunPage:
         """
         self.sources: list[tuple[str, str]] = []
         self.left_out: list[str] = []
+        self.missing: list[tuple[str, str]] = []
         self._run = run
         self._records = records
         self._sections: list[Section] = []
@@ -144,7 +147,7 @@ class RunPage:
           scale: of the network.
           place: origin of the photographs.
           available: how many there are.
-          grid: sampling grid of the degradation, for a note; "" if unknown.
+          grid: that both put LR pixels on, for a note; "" if unknown.
         """
         note = (
             f"{len(comparisons)} of {available} photographs of {place}, evenly by "
@@ -152,33 +155,38 @@ class RunPage:
         )
         if grid == "pixel0" and scale > 1:
             note += (
-                f" The network puts LR pixel i on HR pixel {scale}i, where it was "
-                "sampled; bicubic takes pixels for areas, so its picture lies "
+                f" Both put LR pixel i on HR pixel {scale}i, where it was sampled; "
+                "bicubic as other programs have it, which takes pixels for areas, lies "
                 f"{(scale - 1) / 2:g} pixels further down and right."
             )
         self._sections.append(sr_section(comparisons, note))
 
     def add_scores(
-        self, report: Mapping[str, Any], *, count: int, available: int, place: str
+        self, report: Mapping[str, Any], *, available: int, place: str
     ) -> None:
         """Adds scores on pairs; they take precedence over those of the run's log.
 
         Args:
           report: content of a report.json with psnr, ssim, psnr_shift and bicubic.
-          count, available: pairs that were scored, and that there are.
+          available: pairs that there are.
           place: their origin.
         """
         mean, bicubic = report["mean"], report["baseline"]["bicubic"]
+        count = report["count"]
+        pairs = f"All {count} pairs" if count == available else f"{count} of the pairs"
         note = (
-            f"The first {count} of {available} pairs of {place}, RGB, "
+            f"{pairs} of {place}, RGB, "
             f"{report['crop_border']} pixels cropped off every side; a shift is where "
-            "the network's content lies against the original."
-        )
+            "the network's content lies against the original. "
+        ) + baseline_note(report)
         self._sections.append(scores_section(report, note))
         self._facts |= {
             "psnr": mean["psnr"],
             "psnr_shift": mean["psnr_shift"],
             "bicubic_psnr": bicubic["psnr"],
+            "ssim": mean["ssim"],
+            "bicubic_ssim": bicubic["ssim"],
+            "pairs": count,
         }
 
     @cached_property
@@ -186,7 +194,9 @@ class RunPage:
         """Returns the added sections, then the curves and the settings of the run."""
         training = training_section(self._records)
         curves = [] if training is None else [training]
-        return [*self._sections, *curves, _about(self._run, self.sources)]
+        missing = _missing(self.missing, self.left_out)
+        about = _about(self._run, self.sources)
+        return [*self._sections, *curves, *missing, about]
 
     def render(self) -> tuple[str, Verdict]:
         """Makes the document and its verdict."""
@@ -208,6 +218,19 @@ class RunPage:
                 title = re.sub(r"\W+", "_", chart.title.lower()).strip("_")
                 written += chart.save(folder / f"{section.anchor}_{title}")
         return written
+
+
+def _missing(
+    parts: Sequence[tuple[str, str]], left_out: Sequence[str]
+) -> list[Section]:
+    """What is not on the page, and why; no section if nothing is missing."""
+    files = [tuple(line.split(": ", 1)) for line in left_out]
+    rows = [*parts, *files]
+    if not rows:
+        return []
+    body = render("facts", caption="Left out", facts=rows)
+    lead = "Parts that other pages of this kind have, and files that could not be used."
+    return [Section("missing", "Not on this page", lead, body)]
 
 
 def _kernel_facts(
@@ -232,6 +255,8 @@ def _facts_of(records: Records) -> dict[str, Any]:
         "psnr": last_value(records, f"{kind}/psnr"),
         "psnr_shift": last_value(records, f"{kind}/psnr_shift"),
         "bicubic_psnr": last_value(records, "val/bicubic/psnr"),
+        "ssim": last_value(records, f"{kind}/ssim"),
+        "bicubic_ssim": last_value(records, "val/bicubic/ssim"),
         "alarm": last_text(records, "alarm/active"),
     }
 

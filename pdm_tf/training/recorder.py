@@ -12,14 +12,18 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
+from pdm_tf.core.degradation_limits import EARLY_STEPS
 from pdm_tf.core.images import write_png
+from pdm_tf.core.log_words import glossary
 from pdm_tf.core.memory import peak_bytes
 from pdm_tf.core.progress import ProgressBar, Rate, Show, clock
 from pdm_tf.methods.base import Batch, Finding, Health
 from pdm_tf.run import read_metrics
 from pdm_tf.training.checkpoint import CheckpointStore
 from pdm_tf.training.nan_monitor import check_weights
+from pdm_tf.training.outlook import AFTER_STEPS, outlook
 from pdm_tf.training.run_folder import EventWriter, MetricsFile, RunFolder
 from pdm_tf.training.signals import GracefulStop
 from pdm_tf.training.step_function import StepFunction
@@ -30,6 +34,7 @@ _REFRESH_S = 1.0  # between looks at the losses for the bar and the loss monitor
 # Before this step networks are still close to their initial values, where kernels may
 # be alike on purpose, and the moving statistics of inference have not settled.
 GRACE_STEPS = 200
+_EARLY = f"before step {EARLY_STEPS:,}"
 _ACTIVE = "alarm/active"
 _SECONDS, _MEMORY = "perf/train_seconds", "perf/peak_memory_mb"
 
@@ -77,12 +82,15 @@ class Outputs:
         of a baseline as "bicubic/psnr". None: no validation.
       save_bundles: writes networks for use: folder name -> network, and the step. None:
         no bundles.
+      show_photographs: pictures the network "sr", and the step, at work on real
+        photographs: [H, W, 3] uint8, or None if there are none. None: no pictures.
       collapse_alarm: whether to look for collapse.
       progress: whether a bar is shown.
     """
 
     validate: Callable[[keras.Model], Mapping[str, float]] | None = None
     save_bundles: Callable[[Mapping[str, keras.Model], int], None] | None = None
+    show_photographs: Callable[[keras.Model, int], np.ndarray | None] | None = None
     collapse_alarm: bool = True
     progress: Show = "auto"
 
@@ -134,6 +142,8 @@ class Recorder:
             done=start,
         )
         self._looked_at = time.monotonic()
+        self._told_time = self._explained = False
+        self._start = start
         self._cost = _Cost(read_metrics(run.metrics_path))
 
     def __enter__(self) -> "Recorder":
@@ -149,6 +159,8 @@ class Recorder:
         due, is_due = self._intervals, self._intervals.is_due
         self._rate.advance(step)
         self._bar.update(step)
+        if not self._told_time and step - self._start >= AFTER_STEPS:
+            self._tell_time(step)
         validates = self._validates(step)
         if step == 1 or is_due(step, due.log_every):
             self._log(step)
@@ -156,8 +168,11 @@ class Recorder:
             self._look()
         if validates or is_due(step, due.save_every):
             self.save(step)
-        if is_due(step, due.preview_every):
+        previews = is_due(step, due.preview_every)
+        if previews:
             self._preview(step)
+        if previews or validates:
+            self._show_photographs(step)
         if validates:
             self._run_validation(step)
 
@@ -193,6 +208,16 @@ class Recorder:
         self._run.log(line)
         self._bar.say(line)
 
+    def _tell_time(self, step: int) -> None:
+        """Says once how long the run will take, if that is worth saying."""
+        steps = self._intervals.steps
+        left = self._rate.seconds_left(steps - step)
+        if left is None:
+            return
+        self._told_time = True
+        if line := outlook(step, steps, left):
+            self.say(line)
+
     def _look(self) -> None:
         self._monitor.check()
         scalars = self._step_function.fetch() if self._bar.is_shown else {}
@@ -211,6 +236,10 @@ class Recorder:
         self._metrics.write(step, {**scalars, **timed, **health})
         numbers = {k: v for k, v in health.items() if not isinstance(v, str)}
         self._events.scalars(step, {**scalars, **timed, **numbers})
+        if not self._explained:
+            shown = glossary([*scalars, *timed, *numbers, "val/psnr", "val_ema/psnr"])
+            self._events.text(step, "what the numbers mean", shown)
+            self._explained = True
         line = self._status(step, speed, scalars)
         self._run.log(line)
         if not self._bar.is_shown:
@@ -254,7 +283,20 @@ class Recorder:
                 self._outputs.save_bundles(averaged, step)
 
     def _preview(self, step: int) -> None:
-        pictures = self._method.previews(self._fixed_batch(), step)
+        self._show(step, self._method.previews(self._fixed_batch(), step))
+
+    def _show_photographs(self, step: int) -> None:
+        """Shows the SR network, with averaged weights, on real photographs."""
+        network = self._method.deployable().get(_SR)
+        if network is None or self._outputs.show_photographs is None:
+            return
+        is_averaged = _SR in self._ema.networks
+        with self._ema.applied() if is_averaged else contextlib.nullcontext():
+            picture = self._outputs.show_photographs(network, step)
+        if picture is not None:
+            self._show(step, {"photographs": picture})
+
+    def _show(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
         for name, picture in pictures.items():
             file = f"step_{step:08d}_{name.replace('/', '_')}.png"
             write_png(self._run.previews / file, picture)
@@ -275,7 +317,8 @@ class Recorder:
         values |= {f"val_ema/{k}": v for k, v in averaged.items() if "/" not in k}
         self._metrics.write(step, values)
         self._events.scalars(step, values)
-        self.say(f"step {step}  validation: {_comparison(raw, averaged)}")
+        early = "" if step >= EARLY_STEPS else f"  (too early to judge, {_EARLY})"
+        self.say(f"step {step}  validation: {_comparison(raw, averaged)}{early}")
         self._rate.pause_over()
 
     def _validates(self, step: int) -> bool:

@@ -32,7 +32,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 
 import pdm_tf
 from pdm_tf import run
@@ -40,6 +39,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_json_atomic, write_text_atomic
 from pdm_tf.run import metric_lines
 from pdm_tf.training.checkpoint import complete_steps
+from pdm_tf.training.outlook import gpu_names, usable_cpus
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
@@ -120,7 +120,12 @@ class RunFolder:
             return
         write_json_atomic(self.root / run.SETTINGS, dict(settings))
         write_text_atomic(self.root / run.FLAGS, flags_text)
-        _record_environment(self.root / run.ENVIRONMENT, self.start_step)
+        folders = {
+            name: str(Path(place).absolute())
+            for name, place in settings.items()
+            if name.endswith("_dir") and place
+        }
+        _record_environment(self.root / run.ENVIRONMENT, self.start_step, folders)
 
     def __enter__(self) -> "RunFolder":
         return self
@@ -186,8 +191,13 @@ def _shown(value: object) -> str:
     return "not given" if value == "" else str(value)
 
 
-def _record_environment(path: Path, start_step: int) -> None:
-    """Writes this start's versions, commit and device above those of earlier ones."""
+def _record_environment(
+    path: Path, start_step: int, folders: Mapping[str, str]
+) -> None:
+    """Writes this start's versions, commit and device above those of earlier ones.
+
+    Likewise the whole paths of its folders, of which settings may have relative ones.
+    """
     earlier: list[dict] = []
     if path.exists():
         last = read_json(path)
@@ -200,6 +210,7 @@ def _record_environment(path: Path, start_step: int) -> None:
             .isoformat(timespec="seconds"),
             "start_step": start_step,
             "command": sys.argv,
+            "folders": dict(folders),
             "commit": _commit(),
             "versions": {
                 "pdm_tf": pdm_tf.__version__,
@@ -210,23 +221,12 @@ def _record_environment(path: Path, start_step: int) -> None:
                 "host": socket.gethostname(),
                 "system": platform.platform(),
                 # The number of threads decides the order of sums, and so the last bits.
-                "cpus": _usable_cpus(),
-                "gpus": [
-                    tf.config.experimental.get_device_details(gpu).get(
-                        "device_name", gpu.name
-                    )
-                    for gpu in tf.config.list_physical_devices("GPU")
-                ],
+                "cpus": usable_cpus(),
+                "gpus": gpu_names(),
             },
             "earlier": earlier,
         },
     )
-
-
-def _usable_cpus() -> int | None:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def _commit() -> str | None:
@@ -292,6 +292,10 @@ class EventWriter:
         """Writes name -> picture, uint8 [H, W, 3], as of `step`."""
         for name, picture in pictures.items():
             self._writer.add_image(name, picture, step, dataformats="HWC")
+
+    def text(self, step: int, name: str, markdown: str) -> None:
+        """Writes a text as of `step`."""
+        self._writer.add_text(name, markdown, step)
 
     def close(self) -> None:
         """Closes the file, if anything was written."""

@@ -15,6 +15,7 @@ import pytest
 from pdm_tf import build, train
 from pdm_tf.bundles.bundle import load_bundle, save_bundle
 from pdm_tf.cli import program
+from pdm_tf.core.log_words import meaning
 from pdm_tf.run import read_metrics
 from tests.conformance.smoke import CONFIGS, arguments, parse, write_photographs
 from tests.support import golden
@@ -110,6 +111,7 @@ def test_trains_saves_and_validates(
     for record in losses:
         values = [v for k, v in record.items() if k.startswith(("loss/", "stat/"))]
         assert all(math.isfinite(value) for value in values), record
+    assert not [k for r in records for k in r if "/" in k and not meaning(k)]
     validated = [r["step"] for r in records if "val/psnr" in r]
     assert validated == ([10, 20] if "sr" in names else [])
     for name in {"sr", "sr_ema"} & set(halfway) if path in GO_ON else ():

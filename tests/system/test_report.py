@@ -57,11 +57,12 @@ def photos(tmp_path_factory):
     return folder
 
 
-def trained(photos, run_dir, *flags, lr=True):
+def trained(photos, run_dir, *flags, lr=True, val=True):
     """Trains a tiny network in this process; returns the exit code."""
     folders = [f"--hr_dir={photos / 'hr'}", f"--run_dir={run_dir}"]
     folders += [f"--lr_dir={photos / 'lr'}"] if lr else []
-    folders += [f"--val_{x}_dir={photos / 'val' / x}" for x in ("hr", "lr")]
+    if val:
+        folders += [f"--val_{x}_dir={photos / 'val' / x}" for x in ("hr", "lr")]
     return program.call(train.SPEC, train.main, [*folders, *TINY, *flags])
 
 
@@ -143,7 +144,7 @@ def test_numbers_are_those_of_the_run(run_dir):
     text = html.unescape((run_dir / "report.html").read_text(encoding="utf-8"))
     records = read_metrics(run_dir / "metrics.jsonl")
     value = next(r["val_ema/psnr"] for r in reversed(records) if "val_ema/psnr" in r)
-    assert f"PSNR {value:.2f} dB on validation pairs" in text
+    assert re.search(f"PSNR {value:.2f} dB on \\d+ validation pairs", text)
     assert f"{value:.2f}</td>" in text
     assert "step 3" in text and "pdm_ema" in text
 
@@ -198,10 +199,16 @@ def test_another_seed_draws_others_and_figures_go_to_files(run_dir, tmp_path):
 
 
 def test_supervised_run_gets_the_sections_that_apply(photos, tmp_path):
+    """Without photographs of its own: samples, reduced as it was trained to undo."""
     run = tmp_path / "plain"
-    assert trained(photos, run, "--method=supervised", lr=False) == program.OK
-    assert sections(run / "report.html") == ["sr", "scores", "training", "about"]
-    assert check_html((run / "report.html").read_text(encoding="utf-8")) == []
+    code = trained(photos, run, "--method=supervised", lr=False, val=False)
+    assert code == program.OK
+    found = ["sr", "scores", "training", "missing", "about"]
+    assert sections(run / "report.html") == found
+    text = (run / "report.html").read_text(encoding="utf-8")
+    assert check_html(text) == []
+    assert "the project&#39;s sample photographs, reduced by bicubic" in text
+    assert "--method=supervised learns none" in text
 
 
 @pytest.mark.slow
@@ -214,7 +221,7 @@ def test_degradation_alone_without_noise(photos, tmp_path):
     command = [*folders, f"--run_dir={run}", *small, *tiny, *flags]
     assert program.call(train.SPEC, train.main, command) == program.OK
     found = [name for name in sections(run / "report.html") if name != "measured"]
-    assert found == ["kernels", "patches", "training", "about"]
+    assert found == ["kernels", "patches", "training", "missing", "about"]
 
 
 def test_a_failing_report_does_not_fail_the_run(run_dir, photos, tmp_path, capfd):

@@ -6,12 +6,16 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pdm_tf import quickstart
 from pdm_tf.cli.flag_set import parse
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import write_json_atomic
+from pdm_tf.samples.blur_track import Track
 
 # A program that saves when it gets a signal, and counts the signals.
 STOPPABLE = """
@@ -123,6 +127,48 @@ def test_a_missing_flag_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"must be a flag file.*no\.flags"):
         quickstart.main(config)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("milliseconds", "steps"),
+    [(198.0, 1000), (20.0, 1500), (10_000.0, quickstart.LEAST_STEPS)],
+)
+def test_steps_follow_the_measured_speed(tmp_path, monkeypatch, milliseconds, steps):
+    """A step of 198 ms, measured on one core with AVX2, makes 1,000 steps."""
+
+    def measured(module, *flags):
+        assert module == "pdm_tf.benchmark" and "--sr_arg=num_blocks=8" in flags
+        path = next(x for x in flags if x.startswith("--output=")).partition("=")[2]
+        side = {"ms": {"median": milliseconds}}
+        write_json_atomic(Path(path), {"sides": {"tensorflow": side}})
+        return 0
+
+    monkeypatch.setattr(quickstart, "_run_program", measured)
+    found = quickstart._steps_for(tmp_path, quickstart.FLAGFILE, "float32")
+    assert found == steps
+    config = quickstart.QuickstartConfig(output_dir=str(tmp_path))
+    track = Track(tmp_path / "data")
+    flags = quickstart._train_flags(
+        config, track, quickstart.FLAGFILE, "float32", found
+    )
+    assert f"--steps={steps}" in flags
+    assert f"--lr_milestones={steps * 6 // 10},{steps * 8 // 10}" in flags
+
+
+def test_a_training_that_began_keeps_its_steps(tmp_path, monkeypatch):
+    write_json_atomic(tmp_path / "run/config.json", {"steps": 700})
+    monkeypatch.setattr(quickstart, "_run_program", None)  # nothing is measured
+    found = quickstart._steps_for(tmp_path, quickstart.FLAGFILE, "float32")
+    assert found == 700
+
+
+def test_before_and_after_show_the_pictures_as_they_are():
+    before, after, hr = (np.full((100, 160, 3), c, np.uint8) for c in (40, 90, 140))
+    shown = quickstart.before_and_after(before, after, hr, (24.0, 25.0))
+    for value in (40, 90, 140):
+        assert (shown == value).all(axis=-1).sum() >= 96 * 148 * 16
+    whole = shown[:200]
+    assert (whole[:, :320] == 40).all() and (whole[:, -320:] == 90).all()
 
 
 @pytest.mark.parametrize(

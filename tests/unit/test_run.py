@@ -89,6 +89,23 @@ def test_folders_of_settings_are_those_that_are_still_there(run_dir, tmp_path):
     assert run.folder("lr") == run.folder("unknown") == ""
 
 
+def test_a_relative_folder_means_what_it_meant_at_the_start(tmp_path, monkeypatch):
+    """From elsewhere by its whole path; moved along with the run, by its own."""
+    (tmp_path / "start/photos").mkdir(parents=True)
+    (tmp_path / "other/photos").mkdir(parents=True)
+    whole = str(tmp_path / "start/photos")
+    write_json_atomic(tmp_path / "run/config.json", {"hr_dir": "photos"})
+    write_json_atomic(tmp_path / "run/env.json", {"folders": {"hr_dir": whole}})
+    monkeypatch.chdir(tmp_path / "start")
+    assert Run(tmp_path / "run").folder("hr_dir") == "photos"
+    monkeypatch.chdir(tmp_path / "other")
+    assert Run(tmp_path / "run").folder("hr_dir") == whole
+    (tmp_path / "start/photos").rmdir()
+    assert Run(tmp_path / "run").folder("hr_dir") == "photos"
+    monkeypatch.chdir(tmp_path)
+    assert Run(tmp_path / "run").folder("hr_dir") == ""
+
+
 def test_find_takes_a_run_folder_or_the_bundle_itself(run_dir):
     bundles = run_dir / "bundles"
     assert find_bundle(run_dir) == bundles / "sr_ema"

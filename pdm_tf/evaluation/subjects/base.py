@@ -7,9 +7,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.evaluation.image_set import find_scale
+from pdm_tf.evaluation.baseline import baseline_grid, bicubic_upscaler
+from pdm_tf.evaluation.image_set import find_scale, open_set
 from pdm_tf.evaluation.results import BASELINE
-from pdm_tf.evaluation.runner import Upscaler, bicubic_upscaler
+from pdm_tf.evaluation.runner import Upscaler
 from pdm_tf.inference.tiling import OVERLAP, TILE
 
 BICUBIC = BASELINE
@@ -22,6 +23,7 @@ class Subject(Protocol):
       name: for people, e.g. "EDSR (sr_ema, step 4000)".
       label: short, for pictures and tables.
       scale: its factor.
+      grid: where it puts LR pixels, see `core.geometry.GRIDS`; None: unknown.
       needs_lr: whether `picture` needs the LR image.
       facts: JSON-ready particulars for the report.
     """
@@ -29,6 +31,7 @@ class Subject(Protocol):
     name: str
     label: str
     scale: int
+    grid: str | None
     needs_lr: bool
     facts: Mapping[str, Any]
 
@@ -74,6 +77,7 @@ class UpscalingSubject:
     label: str
     scale: int
     upscale: Upscaler
+    grid: str | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     needs_lr = True
 
@@ -103,4 +107,7 @@ def open_bicubic(request: SubjectRequest) -> UpscalingSubject:
             "--model=bicubic needs --scale where there are no pairs to find it from. "
             "Received: no --scale."
         )
-    return UpscalingSubject(BICUBIC, BICUBIC, scale, bicubic_upscaler(scale))
+    images = open_set(request.hr_dir, request.lr_dir, scale)
+    grid = baseline_grid(images.items, scale, recorded=images.grid)
+    upscale = bicubic_upscaler(scale, grid)
+    return UpscalingSubject(BICUBIC, BICUBIC, scale, upscale, grid)

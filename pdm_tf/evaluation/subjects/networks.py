@@ -59,6 +59,7 @@ def open_bundle(request: SubjectRequest) -> UpscalingSubject:
         label=bundle.name,
         scale=bundle.scale,
         upscale=upscale,
+        grid=bundle.grid,
         facts={
             "kind": "bundle",
             "network": bundle.name,
@@ -97,6 +98,7 @@ def open_onnx(request: SubjectRequest) -> UpscalingSubject:
         label=info.architecture or path.stem,
         scale=info.scale,
         upscale=engine.upscale_array,
+        grid=info.grid or None,
         facts={
             "kind": "onnx",
             "network": info.architecture,

@@ -89,6 +89,7 @@ class PictureSubject:
     pictures: Pictures
     facts: Mapping[str, Any]
     needs_lr = False
+    grid = None
 
     def picture(self, name: str, lr_u8: np.ndarray | None) -> np.ndarray:
         entry = self.pictures.of(name)

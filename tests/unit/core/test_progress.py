@@ -5,7 +5,7 @@ import os
 import pytest
 
 from pdm_tf.core import progress
-from pdm_tf.core.progress import ProgressBar, Rate, clock
+from pdm_tf.core.progress import ProgressBar, Rate, about, clock
 
 
 class Clock:
@@ -42,6 +42,30 @@ def test_time_left_counts_pauses(monkeypatch):
     clock.now += 10.0
     rate.pause_over()
     assert rate.seconds_left(30) == pytest.approx(60.0)  # 2 s per step with the pause
+
+
+def test_time_left_follows_the_speed_of_the_last_steps(monkeypatch):
+    """A machine that gets four times slower says so soon; the start does not count."""
+    clock = Clock(monkeypatch)
+    rate = Rate(start_step=0)
+    clock.steps(rate, 1, 1000, 0.5)
+    assert rate.seconds_left(100) == pytest.approx(50.0)
+    clock.steps(rate, 1001, 1100, 2.0)
+    assert rate.seconds_left(100) == pytest.approx(200.0)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.2, "about 1 seconds"),
+        (80, "about 80 seconds"),
+        (130, "about 2 minutes"),
+        (5 * 3600, "about 5 hours"),
+        (14.2 * 86_400, "about 14 days"),
+    ],
+)
+def test_durations_in_words(seconds, words):
+    assert about(seconds) == words
 
 
 def test_clock():

@@ -5,6 +5,7 @@ import pytest
 
 from pdm_tf.core import draw
 from pdm_tf.core.images import read_rgb_u8
+from pdm_tf.evaluation.baseline import bicubic_upscaler
 from pdm_tf.evaluation.panels import (
     Extremes,
     PanelWriter,
@@ -13,7 +14,7 @@ from pdm_tf.evaluation.panels import (
     textured_region,
 )
 from pdm_tf.evaluation.results import EvaluatedImage, ImageRow, Scores
-from pdm_tf.evaluation.runner import bicubic_upscaler, evaluate_image
+from pdm_tf.evaluation.runner import evaluate_image
 from pdm_tf.evaluation.runner import metric_specs as specs
 from pdm_tf.metrics import METRICS
 from tests.unit.evaluation.fakes import MemoryPair, bicubic_pair, photo

@@ -9,7 +9,8 @@ import pytest
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_u8
 from pdm_tf.core.imresize import imresize
-from pdm_tf.evaluation.runner import bicubic_upscaler, evaluate_pairs, metric_specs
+from pdm_tf.evaluation.baseline import bicubic_upscaler
+from pdm_tf.evaluation.runner import evaluate_pairs, metric_specs
 from tests.oracles import psnr_oracle, shift_oracle, ssim_oracle
 from tests.unit.evaluation.fakes import BrokenPair, MemoryPair, bicubic_pair
 

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.evaluation.runner import bicubic_upscaler, evaluate_pairs
+from pdm_tf.evaluation.baseline import bicubic_upscaler
+from pdm_tf.evaluation.runner import evaluate_pairs
 from pdm_tf.evaluation.validation import Validator
 from tests.unit.evaluation.fakes import BrokenPair, bicubic_pair
 

@@ -78,10 +78,13 @@ def scored(psnr, bicubic, shift):
     image = {"name": HOSTILE, "psnr": psnr, "psnr_shift": psnr + shift, "ssim": 0.8}
     image |= {"shift": [1, -2], "bicubic": {"psnr": bicubic, "psnr_shift": bicubic}}
     mean = {"psnr": psnr, "psnr_shift": psnr + shift, "ssim": 0.8}
+    mean["ssim"] = 0.8 if psnr > bicubic else 0.6
     other = {"psnr": bicubic, "psnr_shift": bicubic, "ssim": 0.7}
     return {
         "count": 1,
         "crop_border": 4,
+        "scale": 4,
+        "baseline_grid": "pixel0",
         "mean": mean,
         "baseline": {"bicubic": other},
         "images": [image],
@@ -101,9 +104,10 @@ def everything():
     compared = [(HOSTILE, (3, 5, 24, 32), picture, 255 - picture)]
     settings = {"scale": 4, "place": "photos", "available": 7, "grid": "pixel0"}
     page.add_comparisons(compared, **settings)
-    page.add_scores(scored(27.0, 25.0, 0.05), count=1, available=9, place="a and b")
+    page.add_scores(scored(27.0, 25.0, 0.05), available=9, place="a and b")
     page.sources.append(("LR photographs", "photos, 1 of 7"))
     page.left_out.append("broken.png: is truncated")
+    page.missing.append(("Something else", "was not asked for"))
     return page
 
 
@@ -111,7 +115,7 @@ def test_a_page_of_everything():
     """Well-formed; what was added, then curves and settings; hostile names as text."""
     text, verdict = everything().render()
     assert check_html(text) == []
-    order = "kernels noise patches measured sr scores training about"
+    order = "kernels noise patches measured sr scores training missing about"
     assert sections(text) == order.split()
     shown = html.unescape(text)
     for words in (
@@ -120,10 +124,12 @@ def test_a_page_of_everything():
         "1 of 7 photographs of photos, evenly by name",
         "LR pixel i on HR pixel 4i",
         "1.5 pixels further down and right",
-        "The first 1 of 9 pairs of a and b",
+        "1 of the pairs of a and b",
         f"{HOSTILE}: 32 \u00d7 24 LR pixels at 5, 3",
         "Not measured: too few photographs",
         "Left out: broken.png: is truncated.",
+        "Not on this page",
+        "was not asked for",
         "1,234,567 parameters, averaged weights of step 4,000, bundle pdm_ema",
         "4,000 of 5,000",
     ):
@@ -136,10 +142,10 @@ def test_the_verdict_is_on_what_is_shown():
     """Scores measured for the page count, not those of the log."""
     records = [{"step": 1, "val/psnr": 30.0, "val/bicubic/psnr": 25.0}]
     page = RunPage(BOTH, records)
-    page.add_scores(scored(24.0, 25.0, 0.0), count=1, available=1, place="x")
+    page.add_scores(scored(24.0, 25.0, 0.0), available=1, place="x")
     verdict = page.render()[1]
     assert verdict.state == "bad"
-    assert "24.00 dB on validation pairs, \u22121.00 dB over" in verdict.headline
+    assert "24.00 dB on 1 validation pairs, \u22121.00 dB over" in verdict.headline
     assert RunPage(BOTH, records).render()[1].state == "good"
 
 

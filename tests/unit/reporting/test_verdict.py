@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from pdm_tf.reporting.page import Verdict
 from pdm_tf.reporting.verdict import Facts, verdict_on
 
 HEALTHY = Facts(
@@ -18,7 +19,32 @@ HEALTHY = Facts(
     psnr=24.1,
     bicubic_psnr=22.2,
     psnr_shift=24.1,
+    ssim=0.61,
+    bicubic_ssim=0.56,
 )
+
+
+FAULTS = [
+    ({"width_std_px": 0.05, "true_width_std_px": None}, "bad", "collapsed"),
+    ({"width_std_px": 0.05}, "bad", "collapsed"),
+    ({"width_std_px": 0.2, "true_width_std_px": None}, "warning", "vary little"),
+    ({"width_std_px": 0.3}, "warning", "vary too little"),
+    ({"width_std_px": 1.4}, "warning", "vary too much"),
+    ({"centre_px": 0.4}, "warning", "0.40 HR px off"),
+    ({"centre_px": 1.2}, "bad", "1.20 HR px off"),
+    ({"noise_std": 0.1}, "warning", "vanished"),
+    ({"noise_cast": 2.6}, "warning", "colour cast"),
+    ({"noise_content": -0.5}, "warning", "edges"),
+    ({"told_apart": 0.84, "told_apart_low": 0.79}, "warning", "in 84% of cases"),
+    ({"alarm": "kernels_delta,noise_cast"}, "warning", "kernels delta, noise cast"),
+    (
+        {"psnr": 22.0, "psnr_shift": 22.0, "ssim": 0.5},
+        "bad",
+        "\u22120.20 dB over bicubic",
+    ),
+    ({"psnr_shift": 24.4}, "warning", "costs 0.30 dB"),
+    ({"psnr_shift": 25.0}, "bad", "costs 0.90 dB"),
+]
 
 
 def test_healthy():
@@ -28,30 +54,37 @@ def test_healthy():
     assert any("+1.90 dB over bicubic" in point for point in verdict.points)
 
 
-@pytest.mark.parametrize(
-    ("changed", "state", "told"),
-    [
-        ({"width_std_px": 0.05, "true_width_std_px": None}, "bad", "collapsed"),
-        ({"width_std_px": 0.05}, "bad", "collapsed"),
-        ({"width_std_px": 0.2, "true_width_std_px": None}, "warning", "vary little"),
-        ({"width_std_px": 0.3}, "warning", "vary too little"),
-        ({"width_std_px": 1.4}, "warning", "vary too much"),
-        ({"centre_px": 0.4}, "warning", "0.40 HR px off"),
-        ({"centre_px": 1.2}, "bad", "1.20 HR px off"),
-        ({"noise_std": 0.1}, "warning", "vanished"),
-        ({"noise_cast": 2.6}, "warning", "colour cast"),
-        ({"noise_content": -0.5}, "warning", "edges"),
-        ({"told_apart": 0.84, "told_apart_low": 0.79}, "warning", "in 84% of cases"),
-        ({"alarm": "kernels_delta,noise_cast"}, "warning", "kernels delta, noise cast"),
-        ({"psnr": 22.0, "psnr_shift": 22.0}, "bad", "\u22120.20 dB over bicubic"),
-        ({"psnr_shift": 24.4}, "warning", "costs 0.30 dB"),
-        ({"psnr_shift": 25.0}, "bad", "costs 0.90 dB"),
-    ],
-)
+@pytest.mark.parametrize(("changed", "state", "told"), FAULTS)
 def test_each_failure_is_the_headline(changed, state, told):
     verdict = verdict_on(dataclasses.replace(HEALTHY, **changed))
     assert verdict.state == state
     assert told in verdict.headline
+
+
+def test_every_warning_says_what_to_do():
+    """Whatever the fault: as the headline, and as one of several points."""
+    for changed, _, _ in FAULTS:
+        assert verdict_on(dataclasses.replace(HEALTHY, **changed)).advice
+    together = dataclasses.replace(HEALTHY, centre_px=1.2, noise_std=0.1)
+    vanished = [p for p in verdict_on(together).points if "vanished" in p]
+    assert vanished and "--nonoise" in vanished[0]
+    with pytest.raises(ValueError, match="what to do"):
+        Verdict("warning", "Something is odd.")
+
+
+@pytest.mark.parametrize(
+    ("changed", "state"),
+    [
+        ({"ssim": 0.55}, "warning"),  # PSNR up, SSIM down
+        ({"ssim": 0.5595}, "good"),  # not by much
+        ({"psnr": 22.0, "psnr_shift": 22.0}, "warning"),  # PSNR down, SSIM up
+        ({"psnr": 22.0, "psnr_shift": 22.0, "ssim": 0.5}, "bad"),  # both down
+    ],
+)
+def test_ssim_that_disagrees_is_told(changed, state):
+    verdict = verdict_on(dataclasses.replace(HEALTHY, **changed))
+    assert verdict.state == state
+    assert ("SSIM says the opposite" in verdict.headline) == (state == "warning")
 
 
 def test_a_wide_interval_is_no_evidence():
@@ -110,5 +143,10 @@ def test_it_is_too_early_while_nothing_has_moved():
     assert verdict.state == "plain"
     assert verdict.headline.startswith("Too early to tell")
     assert any("over bicubic" in point for point in verdict.points)
-    for later in ({"moved": 0.2}, {"step": 5_000}, {"measured": MEASURED}):
-        assert verdict_on(dataclasses.replace(early, **later)).state == "bad"
+    moved = dataclasses.replace(early, moved=0.2)
+    for behind in (moved, dataclasses.replace(early, measured=MEASURED)):
+        assert "not learned to enlarge yet" in verdict_on(behind).headline
+        ahead = dataclasses.replace(behind, psnr=24.1)
+        assert verdict_on(ahead).state == "good"
+    later = dataclasses.replace(early, step=5_000, ssim=0.5)
+    assert verdict_on(later).state == "bad"

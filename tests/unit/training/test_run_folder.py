@@ -53,6 +53,7 @@ def test_environment_of_every_start_is_kept(tmp_path):
     assert env["start_step"] == 4
     assert [start["start_step"] for start in env["earlier"]] == [0]
     assert "earlier" not in env["earlier"][0]
+    assert env["folders"]["run_dir"] == str(tmp_path / "run")
     assert {"commit", "command", "started", "device"} <= env.keys()
 
 

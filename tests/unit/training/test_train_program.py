@@ -33,6 +33,7 @@ def build(monkeypatch):
             make_batches=fake.make_batches,
             validate=lambda network: {"psnr": 30.0},
             skipped=fake.skipped,
+            show_photographs=None,
             remarks=["warning: of the tests"],
             grid=None,
         )

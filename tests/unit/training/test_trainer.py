@@ -32,11 +32,16 @@ class Calls:
 
     def __init__(self):
         self.validated, self.saved = [], []
+        self.shown = []
         self.outputs = {"validate": self.validate, "save_bundles": self.save_bundles}
 
     def validate(self, network):
         self.validated.append(network.variables[0].numpy().copy())
         return {"psnr": 20.0 + len(self.validated), "bicubic/psnr": 19.0}
+
+    def show_photographs(self, network, step):
+        self.shown.append((step, network.variables[0].numpy().copy()))
+        return np.full((4, 6, 3), step, np.uint8)
 
     def save_bundles(self, networks, step):
         self.saved += [
@@ -57,7 +62,7 @@ def test_periodic_actions_come_at_their_steps(tmp_path, capsys):
     )
     calls = Calls()
     outcome, _ = train_toy(
-        config, validate=calls.validate, save_bundles=calls.save_bundles
+        config, **calls.outputs, show_photographs=calls.show_photographs
     )
     assert outcome == Outcome(7)
     found = records(config)
@@ -69,11 +74,19 @@ def test_periodic_actions_come_at_their_steps(tmp_path, capsys):
         (name, step) for step in (2, 4, 6, 7) for name in ("sr", "sr_ema")
     ]
     pictures = sorted(path.name for path in (tmp_path / "run/previews").iterdir())
-    assert pictures == ["step_00000005_patches.png", "step_00000007_patches.png"]
+    assert pictures == [
+        "step_00000004_photographs.png",  # with the validation
+        "step_00000005_patches.png",
+        "step_00000005_photographs.png",
+        "step_00000007_patches.png",
+        "step_00000007_photographs.png",
+    ]
+    # By the averaged weights, which are shipped.
+    np.testing.assert_array_equal(calls.shown[-1][1], calls.validated[-1])
     first = found[0]
     assert first["stat/learning_rate"] == 0.0002  # as written in the flags
     assert "perf/steps_per_second" in found[1]
-    line = "step 4  validation: psnr 21 (ema 22, bicubic 19)"
+    line = "step 4  validation: psnr 21 (ema 22, bicubic 19)  (too early to judge"
     assert line in capsys.readouterr().out
     assert line in (tmp_path / "run/log.txt").read_text()
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pdm_tf.evaluation.run_findings import compare_region
+from pdm_tf.evaluation.regions import compare_region
 
 
 def test_compared_region_is_cut_from_the_same_place():
