@@ -304,6 +304,12 @@ def headline(report: Mapping[str, Any]) -> str:
                 f"{'' if sure else ', but that may be chance'} ({level:.0%} interval "
                 f"{_value(spec, low, sign='+')} to {_value(spec, high, sign='+')})"
             )
+        for other, of_other in list(report["metrics"].items())[1:]:
+            gain = table[other]
+            if gain and round(gain, of_other["decimals"]):
+                if ((gain > 0) == of_other["higher_is_better"]) != better:
+                    told = _value(of_other, gain, sign="+")
+                    text += f"; {other} says the opposite, {told}"
     return minus(text) + "."
 
 

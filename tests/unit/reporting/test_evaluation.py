@@ -163,6 +163,16 @@ def test_the_headline_says_what_is_gained_and_how_sure_that_is(low, high, told):
     assert told in headline(report(low, high))
 
 
+def test_the_headline_says_when_another_metric_disagrees():
+    """LPIPS is better lower: a rise beside a gain in PSNR is told, a fall is not."""
+    other = report()
+    assert "opposite" not in headline(other)
+    other["gain"]["bicubic"]["lpips"] = 0.1
+    assert headline(other).endswith("; lpips says the opposite, +0.1000.")
+    other["gain"]["bicubic"]["lpips"] = 0.00001  # nothing that is printed
+    assert "opposite" not in headline(other)
+
+
 def comparison():
     """Two methods; `ours` is the best in PSNR."""
     methods = [
