@@ -163,12 +163,12 @@ def test_a_training_that_began_keeps_its_steps(tmp_path, monkeypatch):
 
 
 def test_before_and_after_show_the_pictures_as_they_are():
-    before, after, hr = (np.full((100, 160, 3), c, np.uint8) for c in (40, 90, 140))
+    before, after, hr = (np.full((300, 448, 3), c, np.uint8) for c in (40, 90, 140))
     shown = quickstart.before_and_after(before, after, hr, (24.0, 25.0))
     for value in (40, 90, 140):
         assert (shown == value).all(axis=-1).sum() >= 96 * 148 * 16
-    whole = shown[:200]
-    assert (whole[:, :320] == 40).all() and (whole[:, -320:] == 90).all()
+    whole = shown[:600]
+    assert (whole[:, :896] == 40).all() and (whole[:, -896:] == 90).all()
 
 
 @pytest.mark.parametrize(
