@@ -33,7 +33,8 @@ def gpu_names() -> list[str]:
 
 def machine_line() -> str:
     """Says what computes, e.g. "computing on 2 CPU cores; no GPU was found"."""
-    cores = f"{usable_cpus() or 'some'} CPU cores"
+    count = usable_cpus()
+    cores = "1 CPU core" if count == 1 else f"{count or 'some'} CPU cores"
     if gpus := gpu_names():
         return f"computing on {', '.join(gpus)}; {cores} prepare the batches"
     return f"computing on {cores}; no GPU was found"

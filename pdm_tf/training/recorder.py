@@ -34,7 +34,6 @@ _REFRESH_S = 1.0  # between looks at the losses for the bar and the loss monitor
 # Before this step networks are still close to their initial values, where kernels may
 # be alike on purpose, and the moving statistics of inference have not settled.
 GRACE_STEPS = 200
-_EARLY = f"before step {EARLY_STEPS:,}"
 _ACTIVE = "alarm/active"
 _SECONDS, _MEMORY = "perf/train_seconds", "perf/peak_memory_mb"
 
@@ -317,7 +316,9 @@ class Recorder:
         values |= {f"val_ema/{k}": v for k, v in averaged.items() if "/" not in k}
         self._metrics.write(step, values)
         self._events.scalars(step, values)
-        early = "" if step >= EARLY_STEPS else f"  (too early to judge, {_EARLY})"
+        judged = min(EARLY_STEPS, self._intervals.steps // 2)
+        early = f"  (before step {judged:,} it is too early to judge)"
+        early = "" if step >= judged else early
         self.say(f"step {step}  validation: {_comparison(raw, averaged)}{early}")
         self._rate.pause_over()
 

@@ -86,9 +86,18 @@ def test_periodic_actions_come_at_their_steps(tmp_path, capsys):
     first = found[0]
     assert first["stat/learning_rate"] == 0.0002  # as written in the flags
     assert "perf/steps_per_second" in found[1]
-    line = "step 4  validation: psnr 21 (ema 22, bicubic 19)  (too early to judge"
+    line = "step 4  validation: psnr 21 (ema 22, bicubic 19)"
     assert line in capsys.readouterr().out
     assert line in (tmp_path / "run/log.txt").read_text()
+
+
+def test_early_validations_say_that_it_is_too_early(tmp_path, capsys):
+    """In the first half of a short run."""
+    config = toy_config(tmp_path / "run", steps=6, validate_every=2)
+    train_toy(config, **Calls().outputs)
+    lines = [x for x in capsys.readouterr().out.splitlines() if "validation:" in x]
+    told = "before step 3 it is too early to judge"
+    assert [told in line for line in lines] == [True, False, False]
 
 
 def test_a_run_adds_up_its_time_over_all_its_starts(tmp_path):
