@@ -35,7 +35,7 @@ from pdm_tf.core.quiet import quiet_start
 from pdm_tf.reporting.kernel_section import kernel_comparison
 from pdm_tf.run import DEGRADATION, Run
 from pdm_tf.samples.blur_track import SCALE, Track, make_track
-from pdm_tf.train import SPEC as TRAIN_SPEC
+from pdm_tf.train_config import TrainConfig
 
 # The held-out photograph that the picture shows: it has hair, edges and calm areas.
 SHOWN = "chelsea"
@@ -243,7 +243,8 @@ def _steps_for(output: Path, flagfile: Path, precision: str) -> int:
     begun = Run(output / "run")
     if begun.is_started and "steps" in begun.settings:
         return begun.settings["steps"]
-    wanted = parse_flags(TRAIN_SPEC, [f"--flagfile={flagfile}"])
+    training = ProgramSpec("pdm_tf.train", TrainConfig, intro="", examples=())
+    wanted = parse_flags(training, [f"--flagfile={flagfile}"])
     place = output / "speed.json"
     code = _run_program(
         "pdm_tf.benchmark",
