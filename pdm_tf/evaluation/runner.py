@@ -15,7 +15,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.geometry import ASSUMED_GRID
 from pdm_tf.core.images import to_float, to_u8
 from pdm_tf.core.progress import ProgressBar, say_above_bars
-from pdm_tf.evaluation.baseline import bicubic_upscaler
+from pdm_tf.evaluation.baseline import baseline_grid, bicubic_upscaler
 from pdm_tf.evaluation.results import (
     EvaluatedImage,
     EvaluationResult,
@@ -165,7 +165,7 @@ def evaluate_images(
     crop_border: int,
     scale: int,
     baseline: bool = True,
-    grid: str = ASSUMED_GRID,
+    grid: str | None = None,
     progress: bool = False,
     on_image: Callable[[EvaluatedImage], None] | None = None,
     on_problem: Callable[[str], None] | None = None,
@@ -181,7 +181,8 @@ def evaluate_images(
       crop_border: pixels left out on every side, >= 0.
       scale: HR size / LR size.
       baseline: whether to score bicubic on the same images, where there is an LR image.
-      grid: that bicubic puts LR pixels on, see `baseline.baseline_grid`.
+      grid: that bicubic puts LR pixels on; None: found by the items, see
+        `baseline.baseline_grid`.
       progress: whether to show a bar on standard error, if that is a terminal.
       on_image: called with each scored image, in order (to draw it, say).
       on_problem: called at once for each image that is left out.
@@ -193,6 +194,8 @@ def evaluate_images(
     specs = metric_specs(metrics) if named else tuple(metrics)
     if crop_border < 0:
         raise UserError(f"`crop_border` must be 0 or more. Received: {crop_border}.")
+    if grid is None:
+        grid = baseline_grid(items, scale) if baseline else ASSUMED_GRID
     rows, problems = [], []
     show = "auto" if progress else "off"
     with ProgressBar("evaluate", "image", show, total=len(items)) as bar:

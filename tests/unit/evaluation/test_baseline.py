@@ -6,6 +6,7 @@ import pytest
 from pdm_tf.core.images import to_u8
 from pdm_tf.core.imresize import imresize
 from pdm_tf.evaluation.baseline import baseline_grid, bicubic_upscaler
+from pdm_tf.evaluation.runner import evaluate_pairs
 from pdm_tf.metrics.psnr import best_shift, psnr
 from tests.unit.evaluation.fakes import BrokenPair, MemoryPair, bicubic_pair, photo
 
@@ -63,3 +64,13 @@ def test_displacement_is_no_gain():
     assert psnr(on_grid, pair.hr_u8) > psnr(usual, pair.hr_u8) + 0.3
     assert best_shift(on_grid, pair.hr_u8)[1:] == (0, 0)
     assert max(best_shift(usual, pair.hr_u8)[1:]) in (1, 2)
+
+
+def test_nobody_has_to_ask_for_the_right_grid():
+    """Scores of a set without further words: a network that is bicubic gains nothing."""
+    pairs = [sampled_pair(seed) for seed in range(2)]
+    result = evaluate_pairs(
+        bicubic_upscaler(4, "pixel0"), pairs, metrics=["psnr"], crop_border=4, scale=4
+    )
+    assert result.grid == "pixel0"
+    assert result.mean == result.baseline_mean
