@@ -67,7 +67,7 @@ def test_displacement_is_no_gain():
 
 
 def test_nobody_has_to_ask_for_the_right_grid():
-    """Scores of a set without further words: a network that is bicubic gains nothing."""
+    """Without further words, a network that is bicubic itself gains nothing."""
     pairs = [sampled_pair(seed) for seed in range(2)]
     result = evaluate_pairs(
         bicubic_upscaler(4, "pixel0"), pairs, metrics=["psnr"], crop_border=4, scale=4
