@@ -143,17 +143,19 @@ def test_the_best_is_bold_and_the_second_underlined(browser, place):
     ]
 
 
-def test_a_row_of_crops_scrolls_on_a_phone_and_the_page_does_not(browser, place):
-    browser.open(place / "cmp" / "comparison.html", 390, 844, phone=True)
-    row = "document.querySelector('#crops .scroll')"
-    assert browser.evaluate(f"{row}.scrollWidth > {row}.clientWidth + 200")
-    browser.evaluate(f"{row}.scrollTo({{ left: 10000, behavior: 'instant' }})")
-    seen = (
-        f"(() => {{ const b = {row}.querySelector('figure:last-child')"
-        ".getBoundingClientRect(); return b.left >= 0 && b.right <= 391; })()"
+def test_crops_stand_two_by_two_on_a_phone_and_in_a_row_elsewhere(browser, place):
+    row = "document.querySelector('#crops .columns')"
+    lefts = (
+        f"new Set(Array.from({row}.querySelectorAll('figure'))"
+        ".map(f => f.getBoundingClientRect().left)).size"
     )
-    assert browser.evaluate(seen)
-    assert browser.evaluate("document.scrollingElement.scrollLeft") == 0
+    browser.open(place / "cmp" / "comparison.html", 390, 844, phone=True)
+    assert browser.evaluate(lefts) == 2
+    assert browser.evaluate(f"{row}.getBoundingClientRect().right <= 390")
+    assert browser.evaluate("document.documentElement.scrollWidth") == 390
+    browser.open(place / "cmp" / "comparison.html", 1280, 900)
+    figures = browser.evaluate(f"{row}.querySelectorAll('figure').length")
+    assert browser.evaluate(lefts) == figures > 2
 
 
 def test_crops_are_the_pictures_pixels(browser, place):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -99,10 +100,11 @@ def test_as_a_user_runs_it_with_an_exported_network(tmp_path, repository):
         timeout=120,
     )
     assert done.returncode == program.OK, done.stderr
-    first, row, last = done.stdout.splitlines()
+    first, row, speed, last = done.stdout.splitlines()
     assert first.startswith("model.onnx: EDSR x4, float32, on ")
     assert "(asked for: auto; " in first
-    assert "70 x 50 -> 280 x 200, " in row and row.startswith("[1/1] ")
+    assert "70 x 50 -> 280 x 200; " in row and row.startswith("[1/1] ")
+    assert re.fullmatch(r"[\d.]+ s, [\d.e+-]+ LR megapixels/s", speed)
     assert last == f"1 image made: {tmp_path / 'b.png'}"
     assert done.stderr == ""
     expected = to_u8(np.asarray(network(to_float(lr_u8)[None])))[0].astype(int)
