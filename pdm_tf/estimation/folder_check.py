@@ -9,6 +9,7 @@ import collections
 import dataclasses
 import math
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -37,7 +38,7 @@ BLURRED_DB, SOFT_DB = -26.0, -20.0
 # and noise) to 8 above; equally blurred ones are the same.
 AS_BLURRED_DB, HARDLY_SHARPER_DB = 1.0, 2.5
 _BRIGHTNESS_255, _COLOUR_255 = 20.0, 5.0
-_SIGNIFICANT = 3.0  # standard errors
+_SURE = 0.997  # of an interval that decides: three standard errors of many photographs
 _OUTLYING = 4.5  # in robust standard deviations
 _ROBUST = 1.4826
 _LEAST_FOR_OUTLIERS = 8
@@ -138,12 +139,14 @@ class FolderCheck:
       scale: HR size / LR size.
       hr, lr: the folders.
       findings: in order of level: errors first.
+      seconds: that looking took.
     """
 
     scale: int
     hr: Folder
     lr: Folder
     findings: tuple[Finding, ...]
+    seconds: float = 0.0
 
     @property
     def errors(self) -> tuple[Finding, ...]:
@@ -201,6 +204,7 @@ def check_folders(
             "and photographs with the degradation to be estimated. "
             f"Received: {hr_dir} for both."
         )
+    start = time.monotonic()
     files = [
         (Path(folder), path, folder == hr_dir)
         for folder in (hr_dir, lr_dir)
@@ -230,7 +234,8 @@ def check_folders(
     hr_count = sum(is_hr for _, _, is_hr in files)
     hr = Folder(str(hr_dir), tuple(found[:hr_count]))
     lr = Folder(str(lr_dir), tuple(found[hr_count:]))
-    return FolderCheck(scale, hr, lr, in_order(_findings(hr, lr, scale)))
+    findings = in_order(_findings(hr, lr, scale))
+    return FolderCheck(scale, hr, lr, findings, time.monotonic() - start)
 
 
 def evenly_picked(files: Sequence[Path], most: int) -> list[Path]:
@@ -530,8 +535,9 @@ def _sharpness(hr: Folder, lr: Folder, scale: int) -> Iterator[Finding]:
 
 def _colours(hr: Folder, lr: Folder) -> Iterator[Finding]:
     a, b = hr.numbers("mean_255"), lr.numbers("mean_255")
-    apart, error = _difference(a.mean(axis=1), b.mean(axis=1))
-    if abs(apart) > max(_BRIGHTNESS_255, _SIGNIFICANT * error):
+    bright = [x.mean(axis=1) for x in (a, b)]
+    apart, _ = _difference(*bright)
+    if abs(apart) > max(_BRIGHTNESS_255, _half_interval(*bright)):
         word = "darker" if apart > 0 else "brighter"
         yield Finding(
             "warning",
@@ -544,10 +550,9 @@ def _colours(hr: Folder, lr: Folder) -> Iterator[Finding]:
         ("red against green", 0, 1),
         ("blue against green", 2, 1),
     ):
-        apart, error = _difference(
-            a[:, first] - a[:, second], b[:, first] - b[:, second]
-        )
-        if abs(apart) > max(_COLOUR_255, _SIGNIFICANT * error):
+        tints = [x[:, first] - x[:, second] for x in (a, b)]
+        apart, _ = _difference(*tints)
+        if abs(apart) > max(_COLOUR_255, _half_interval(*tints)):
             yield Finding(
                 "note",
                 "colour",
@@ -581,6 +586,32 @@ def _difference(a: np.ndarray, b: np.ndarray) -> tuple[float, float]:
     if min(len(a), len(b)) < 2:
         return apart, math.inf
     return apart, math.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
+
+
+def _half_interval(a: np.ndarray, b: np.ndarray) -> float:
+    """Half of the interval (`_SURE`) on the difference of two means, after Welch.
+
+    The variance of three photographs is itself known so badly that its root is no
+    measure of anything: Student's t with Welch's degrees of freedom says how badly.
+    """
+    _, error = _difference(a, b)
+    if not 0.0 < error < math.inf:
+        return error
+    parts = [x.var(ddof=1) / len(x) for x in (a, b)]
+    left = sum(v**2 / (len(x) - 1) for v, x in zip(parts, (a, b), strict=True))
+    return error * _student(_SURE, sum(parts) ** 2 / left)
+
+
+def _student(inside: float, freedom: float) -> float:
+    """What |t| of Student's distribution stays below with a chance of `inside`.
+
+    With t = sqrt(freedom) tan(a) the density of a is that of cos(a)^(freedom - 1).
+    """
+    angles = np.linspace(0.0, np.pi / 2.0, 20_001)
+    middles = (angles[1:] + angles[:-1]) / 2.0
+    below = np.cumsum(np.cos(middles) ** (freedom - 1.0))
+    angle = np.interp(inside, np.append(0.0, below / below[-1]), angles)
+    return math.sqrt(freedom) * math.tan(angle)
 
 
 def _two_sources(lr: Folder) -> Iterator[Finding]:

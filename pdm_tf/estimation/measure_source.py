@@ -172,11 +172,16 @@ def measure_source(
 
 
 class _Clock:
-    """Progress over all stages, seconds of each, and the question whether to stop."""
+    """Progress over all stages, and the question whether to stop.
+
+    Attributes:
+      seconds: what each stage took when it was done, now or by an earlier start.
+    """
 
     def __init__(self, on_progress: OnProgress, stop: Stop) -> None:
         self._on_progress, self.stop = on_progress, stop
-        self._done, self._now = 0.0, 0.0
+        self._done, self._start = 0.0, 0.0
+        self._before: float | None = None
         self.seconds: dict[str, float] = {}
 
     @contextmanager
@@ -190,12 +195,20 @@ class _Clock:
             part = self._done + weight * done / max(total, 1)
             self._on_progress(round(part), sum(_WEIGHTS.values()))
 
-        start = time.monotonic()
+        self._start, self._before = time.monotonic(), None
         advance(0, 1)
         yield advance
         advance(1, 1)
         self._done += weight
-        self.seconds[name] = time.monotonic() - start
+        self.seconds[name] = self.so_far() if self._before is None else self._before
+
+    def so_far(self) -> float:
+        """Seconds of the stage in work."""
+        return time.monotonic() - self._start
+
+    def took(self, seconds: float) -> None:
+        """Says what the stage in work took when it was done, which was before."""
+        self._before = seconds
 
 
 class _Learned(NamedTuple):
@@ -257,6 +270,7 @@ class _Measuring:
             if check is None:
                 check = check_folders(self.hr_dir, self.lr_dir, self.scale, advance)
                 _write(self.folder / CHECK, {**check.to_json(), "advice": None})
+            self.clock.took(check.seconds)
         if check.errors:
             raise UserError("\n  ".join(one.text for one in check.errors))
         return check
@@ -354,9 +368,10 @@ class _Measuring:
                     f"{folder}, which has none."
                 )
             return None
-        before = read_json(path)["asked"]
-        other = [name for name in asked if before.get(name) != asked[name]]
+        before = read_json(path)
+        other = [x for x in asked if before["asked"].get(x) != asked[x]]
         if not other:
+            self.clock.took(before.get("seconds", 0.0))
             return KernelRegressor.load(folder / REGRESSOR)
         if self.settings.regressor:
             raise UserError(
@@ -449,6 +464,8 @@ class _Measuring:
             if path.is_file():
                 before = read_json(path)
                 if before["inputs"] == digest(asked):
+                    # Not there in results of earlier versions.
+                    self.clock.took(before.get("seconds", 0.0))
                     return before["found"]
             found = make(advance)
             self._keep(name, asked, found)
@@ -456,6 +473,7 @@ class _Measuring:
 
     def _keep(self, name: str, asked: dict[str, Any], found: Any) -> None:
         stored = {"inputs": digest(asked), "asked": asked, "found": found}
+        stored["seconds"] = self.clock.so_far()
         _write(self.folder / STAGES / f"{name}.json", stored)
 
 

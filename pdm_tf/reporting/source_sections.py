@@ -262,7 +262,7 @@ def about_section(estimate: SourceEstimate) -> Section:
 
 
 def _flat(facts: Any, name: str = "") -> list[tuple[str, Any]]:
-    """Nested JSON as rows; seconds as times."""
+    """Nested JSON as rows; seconds as times, nothing as a dash."""
     if not isinstance(facts, dict):
         if isinstance(facts, float):
             in_seconds = name.startswith("seconds")
@@ -280,7 +280,9 @@ def _flat(facts: Any, name: str = "") -> list[tuple[str, Any]]:
     rows = []
     for key, value in facts.items():
         rows += _flat(value, f"{name}, {key}" if name else str(key))
-    return [(name.replace("_", " "), value) for name, value in rows]
+    return [
+        (name.replace("_", " "), "–" if value == "" else value) for name, value in rows
+    ]
 
 
 def _own_axes(estimate: SourceEstimate) -> Axes:

@@ -4,10 +4,12 @@ import sys
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import write_png
 from pdm_tf.estimation.folder_check import (
+    _student,
     blur_margin,
     check_folders,
     least_hr_side,
@@ -191,6 +193,24 @@ def test_colours(tmp_path):
     grey = [np.repeat(x[..., :1], 3, axis=2) for x in good_lr()]
     check = checked(tmp_path / "b", lr=grey)
     assert "All LR photographs are grey" in found(check, "grey").text
+
+
+@pytest.mark.parametrize(("count", "warned"), [(3, False), (12, True)])
+def test_brightness_of_few_photographs_means_nothing(tmp_path, count, warned):
+    ramp = np.linspace(20, 236, SIDE)[:, None, None] * np.ones([1, SIDE, 3])
+    hr = [(ramp * x).astype(np.uint8) for x in np.linspace(0.4, 1.0, 12)]
+    dark = [(ramp[::4, ::4] * x).astype(np.uint8) for x in (0.2, 0.35, 0.5) * 4]
+    check = checked(tmp_path, hr=hr, lr=dark[:count])
+    assert ("brightness" in codes(check)) == warned
+    a, b = (getattr(check, x).numbers("mean_255").mean(axis=1) for x in ("hr", "lr"))
+    # By standard errors alone all of them would have been enough.
+    error = np.sqrt(a.var(ddof=1) / len(a) + b.var(ddof=1) / len(b))
+    assert a.mean() - b.mean() > 3.0 * error
+
+
+@pytest.mark.parametrize("freedom", [1.0, 2.5, 6.0, 150.0])
+def test_intervals_of_few_are_students(freedom):
+    assert _student(0.997, freedom) == pytest.approx(stats.t.ppf(0.9985, freedom))
 
 
 def test_outliers_are_named_with_what_is_unlike(tmp_path):

@@ -14,6 +14,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import write_png
 from pdm_tf.core.source_estimate import SourceEstimate
 from pdm_tf.estimation import measure_source as module
+from pdm_tf.estimation.folder_check import check_folders
 from pdm_tf.estimation.kernel_regressor import TrainingStopped
 from pdm_tf.estimation.measure_source import SourceSettings, measure_source
 from tests.unit.estimation.folders import blurred, noisy, sharp, write_folders
@@ -76,6 +77,15 @@ def test_nothing_is_done_twice(place, monkeypatch):
     assert dataclasses.replace(again, facts={}) == dataclasses.replace(
         estimate, facts={}
     )
+    took, first = (x.facts["seconds"] for x in (again, estimate))
+    for stage in set(first) - {"check"}:  # which is always done
+        assert 0.0 < took[stage] == pytest.approx(first[stage], abs=0.05)
+
+
+def test_a_check_that_is_given_counts_with_its_seconds(place):
+    root, _ = place
+    check = dataclasses.replace(check_folders(root / "hr", root / "lr", 4), seconds=7.5)
+    assert measured(root, check=check).facts["seconds"]["check"] == 7.5
 
 
 def test_other_settings_are_measured_anew_but_no_more_than_needed(place, monkeypatch):

@@ -155,6 +155,21 @@ def test_one_photograph(clean):
     assert np.abs(errors(measure_noise(photographs), true)).max() < 0.3
 
 
+def gravel(seed):
+    """Detail everywhere, grey and smooth: what noise might look like."""
+    field = gaussian_filter(np.random.default_rng(seed).standard_normal([72, 72]), 0.6)
+    tint = np.array([1.05, 1.0, 0.95])
+    return (0.45 + 0.05 * field / field.std())[..., None] * tint * 255.0
+
+
+def test_fine_detail_of_few_photographs_is_no_noise():
+    few = [gravel(seed) for seed in range(3)]
+    photographs, _ = noisy(few, 1e-3, 1e-9)
+    assert fit_noise(photographs) is None
+    photographs, _ = noisy(few, 2.0, 1e-6)
+    assert fit_noise(photographs).std_255(0.5) == pytest.approx(2.0, rel=0.3)
+
+
 def test_the_same_arguments_give_the_same_noise(clean):
     photographs, _ = noisy(clean[:2], 2.0, 0.001)
     assert fit_noise(photographs) == fit_noise(photographs)
