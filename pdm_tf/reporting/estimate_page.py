@@ -109,7 +109,9 @@ def verdict_on(estimate: SourceEstimate, check: Mapping[str, Any]) -> Verdict:
         f"JPEG: {jpeg_words(estimate.jpeg)}.",
     ]
     weak = []
-    if used < _FEW:
+    # Of fewer still the check says it.
+    told = {"one_lr", "few_lr"} & {one["code"] for one in check["findings"]}
+    if used < _FEW and not told:
         weak.append(
             f"Only {used} photographs: the spread is partly assumed, and wider "
             "intervals say so."

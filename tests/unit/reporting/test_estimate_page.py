@@ -98,6 +98,13 @@ def test_the_verdict(estimate, findings, state, point):
     )
 
 
+def test_few_photographs_are_told_once():
+    few = finding("warning", "4 LR photographs say little.") | {"code": "few_lr"}
+    points = verdict_on(estimate_by_hand(count=4), check_by_hand(few)).points
+    assert "4 LR photographs say little." in points
+    assert not any("Only 4" in text for text in points)
+
+
 def test_kernels_have_their_numbers():
     estimate = estimate_by_hand()
     section = kernels_section(estimate, kernels())
