@@ -16,6 +16,7 @@ from export.serving_files import write_serving_files
 from export.signatures import check_name
 from export.stages import run_stage
 from pdm_tf.cli import program
+from pdm_tf.cli.commands import how_to_start
 from pdm_tf.cli.flag_set import ProgramSpec, flag
 from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import UserError
@@ -203,6 +204,9 @@ def main(config: ExportConfig) -> int:
     )
     print(f"wrote {', '.join(publish.relative(written, output))} in")
     print(output)
+    if built.networks:
+        upscale = how_to_start("pdm_tf.upscale")
+        print(f"next: {upscale} --model={output} --input=PHOTOS --output=UPSCALED")
     return program.OK
 
 

@@ -56,8 +56,14 @@ class KserveServerConfig:
         "Threads of the network on the CPU; 0 takes one per core.",
         at_least=0,
     )
+    host: str = flag(
+        "127.0.0.1",
+        "Address to listen on: the default is for this machine alone; 0.0.0.0 lets in "
+        "everybody who reaches this machine (there is no password).",
+        section="Server",
+    )
     http_port: int = flag(
-        8080, "Port of HTTP: /v2/models/NAME/infer, /v2/health/ready.", section="Server"
+        8080, "Port of HTTP: /v2/models/NAME/infer, /v2/health/ready."
     )
     grpc_port: int = flag(8081, "Port of gRPC: inference.GRPCInferenceService.")
     max_message_mb: int = flag(
@@ -90,8 +96,8 @@ SPEC = ProgramSpec(
     module="export.kserve_server",
     config=KserveServerConfig,
     intro="Serves an exported ONNX file by the Open Inference Protocol (KServe v2), "
-    "over HTTP and gRPC, on every network interface of this machine; needs `pip "
-    "install kserve`. Ctrl-C or SIGTERM ends it. `python -m export.client "
+    "over HTTP and gRPC, to this machine alone unless --host says otherwise; needs "
+    "`pip install kserve`. Ctrl-C or SIGTERM ends it. `python -m export.client "
     "--protocol=kserve_rest` is a client.",
     examples=(
         "python -m export.kserve_server --model=exported/model.onnx",
@@ -124,8 +130,10 @@ def main(config: KserveServerConfig) -> None:
     model = _model_class(kserve)(config, Upscaler(engine))
     print(
         f"{config.model_name}: {Path(config.model).name} x{session.info.scale} on "
-        f"{session.provider.active}; HTTP {config.http_port}, gRPC {config.grpc_port}"
+        f"{session.provider.active}; on {config.host}, HTTP {config.http_port}, gRPC "
+        f"{config.grpc_port}"
     )
+    _listen_on(config.host)
     kserve.ModelServer(
         http_port=config.http_port, grpc_port=config.grpc_port, grace_period=5
     ).start([model])
@@ -150,6 +158,45 @@ def _import_kserve(config: KserveServerConfig) -> Any:
     finally:
         sys.argv = ours
     return kserve
+
+
+def _listen_on(host: str) -> None:
+    """Has kserve's servers listen on one address; it knows all interfaces alone."""
+    from kserve import model_server
+
+    class HTTP(model_server.RESTServer):
+        def __init__(self, *args: Any, **given: Any) -> None:
+            super().__init__(*args, **given)
+            self.config.host = host
+
+    class Listening:
+        """Stands for a gRPC server that is being made, but for its address."""
+
+        def __init__(self, server: Any) -> None:
+            self._server = server
+
+        def add_insecure_port(self, address: str) -> int:
+            port = address.rpartition(":")[2]
+            bound = f"[{host}]" if ":" in host else host
+            return self._server.add_insecure_port(f"{bound}:{port}")
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._server, name)
+
+    class Aio:
+        """gRPC's asyncio, as kserve's server sees it."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(grpc_aio, name)
+
+        def server(self, *args: Any, **given: Any) -> Listening:
+            return Listening(grpc_aio.server(*args, **given))
+
+    from kserve.protocol.grpc import server as kserve_grpc
+
+    grpc_aio = kserve_grpc.aio
+    kserve_grpc.aio = Aio()
+    model_server.RESTServer = HTTP
 
 
 def _model_class(kserve: Any) -> type:

@@ -36,12 +36,15 @@ _FILES = (MODEL, MODEL_FP16, DEGRADATION_ONNX)
 def workspace(output: Path) -> Iterator[Path]:
     """A temporary folder inside `output`, removed at the end.
 
-    Folders of exporters on this machine that no longer run are removed first.
+    `output` itself goes too if it was new and is empty then. Folders of exporters on
+    this machine that no longer run are removed first.
 
     Raises:
       UserError: `output` cannot be made or written.
     """
     folder = output / f"{_PREFIX}{socket.gethostname()}-{os.getpid()}"
+    above = (output, *output.parents)
+    new = [place for place in above if not place.exists()]
     try:
         output.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(output)
@@ -55,6 +58,9 @@ def workspace(output: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # not empty: something was published
+            for place in new:
+                place.rmdir()
 
 
 def choose_version(output: Path, asked: int) -> int:

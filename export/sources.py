@@ -91,10 +91,17 @@ def open_sources(
     pdm, pdm_source, left_out = None, "", ""
     for path in paths:
         bundle = load_bundle(path)
-        if bundles and bundle.role == "degradation" and not _has_format(bundle):
-            left_out = f"{source_name(path)}, a {bundle.name}: {_FOR_DEGRADE}"
-        elif may_degrade and bundle.role == "degradation":
-            pdm, pdm_source = _exportable(bundle, path), source_name(path)
+        if may_degrade and bundle.role == "degradation":
+            why_not = _why_without_format(bundle)
+            if not why_not:
+                pdm, pdm_source = bundle, source_name(path)
+            elif bundles:
+                left_out = f"{source_name(path)}: {why_not}; {_FOR_DEGRADE}"
+            else:
+                raise UserError(
+                    "A degradation is exported by itself if a format can hold it, but "
+                    f"{why_not}. Received: {path}; {_FOR_DEGRADE}."
+                )
         else:
             bundles.append(_checked(bundle, path))
             sources.append(source_name(path))
@@ -109,11 +116,18 @@ def open_sources(
     )
 
 
-_FOR_DEGRADE = "the formats are for PDMs; pdm_tf.degrade applies it"
+_FOR_DEGRADE = "pdm_tf.degrade applies it"
 
 
-def _has_format(bundle: Bundle) -> bool:
-    return isinstance(bundle.network, PDM)
+def _why_without_format(bundle: Bundle) -> str:
+    """Says why the formats cannot hold a degradation, or ""."""
+    if not isinstance(bundle.network, PDM):
+        return f"the formats are for PDMs, and this is a {bundle.name}"
+    if bundle.config.jpeg is not None:
+        # Its roundings turn differences of 1e-7 between runtimes into whole levels,
+        # which no certificate could distinguish from a fault.
+        return "a JPEG module cannot be compared between runtimes"
+    return ""
 
 
 def _bundles_of(location: Path, weights: str) -> list[Path]:
@@ -123,26 +137,6 @@ def _bundles_of(location: Path, weights: str) -> list[Path]:
         return [find_bundle(location, weights=weights)]
     pdm = run.bundle(DEGRADATION, weights)
     return [run.bundle(weights=weights), pdm] if run.find(SHIPPED) else [pdm]
-
-
-def _exportable(bundle: Bundle, path: Path) -> Bundle:
-    """Refuses a degradation that the formats cannot hold.
-
-    JPEG's roundings turn differences of 1e-7 between runtimes into whole levels, which
-    no certificate could distinguish from a fault.
-    """
-    if not _has_format(bundle):
-        raise UserError(
-            "A degradation must be a PDM to be exported by itself; pdm_tf.degrade "
-            f"applies any. Received: {path}, which is a {bundle.name}."
-        )
-    if bundle.config.jpeg is not None:
-        raise UserError(
-            "A degradation with a JPEG module cannot be exported; pdm_tf.degrade "
-            "applies it, and --nodegradation exports the SR network alone. "
-            f"Received: {path}."
-        )
-    return bundle
 
 
 def _checked(bundle: Bundle, path: Path) -> Bundle:

@@ -330,7 +330,7 @@ def compiled_step(
     settings = {
         field.name: getattr(config, field.name)
         for field in dataclasses.fields(StepSettings)
-    }
+    } | {"lr_milestones": config.milestones}
     return StepFunction(method, StepSettings(**settings), replicas)
 
 

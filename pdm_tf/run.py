@@ -6,6 +6,8 @@ log.txt metrics.jsonl            what was printed; every logged number
 tensorboard/ previews/           scalars and pictures; the same pictures as PNG
 checkpoints/ bundles/<name>/     to go on; to use
 report.html                      what was learned, for people (reporting/)
+exported/                        the network as an ONNX file, once somebody upscales
+                                 with the run (export/quick.py)
 estimate/ refine/                what was measured of the source before training; a run
                                  of its own that refined it, with decision.json, which
                                  of the two was kept (source_first/)
@@ -38,6 +40,7 @@ DATA = "data.json"
 LOG = "log.txt"
 METRICS = "metrics.jsonl"
 REPORT = "report.html"
+EXPORTED = "exported"
 TENSORBOARD = "tensorboard"
 PREVIEWS = "previews"
 CHECKPOINTS = "checkpoints"
@@ -101,6 +104,11 @@ class Run:
     def report(self) -> Path:
         """Path of its report.html, which may not exist."""
         return self.root / REPORT
+
+    @property
+    def exported(self) -> Path:
+        """Folder of the ONNX file of these weights, which may not exist."""
+        return self.root / EXPORTED
 
     @property
     def estimate(self) -> Path:

@@ -5,19 +5,21 @@ Flags -> config -> devices -> run folder -> `build.py` -> the loop -> exit code
 between the folder and `build.py`.
 """
 
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdm_tf.cli import program
+from pdm_tf.cli.commands import how_to_start
 from pdm_tf.cli.component import from_json_dict, to_json_dict
 from pdm_tf.cli.flag_set import ProgramSpec, to_flags_text
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import is_disk_full
 from pdm_tf.core.quiet import quiet_start
-from pdm_tf.run import DATA, Run
-from pdm_tf.train_config import TrainConfig, changed_on_resume
+from pdm_tf.run import DATA, SHIPPED, Run
+from pdm_tf.train_config import TrainConfig, as_begun, changed_on_resume
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -38,7 +40,8 @@ SPEC = ProgramSpec(
     "(bundles), checkpoints, scores, preview pictures. Ctrl-C or SIGTERM saves and "
     "stops (exit code 75); the same command goes on from there.",
     examples=(
-        "python -m pdm_tf.train --flagfile=configs/quickstart.flags",
+        "python -m pdm_tf.train --flagfile=camera --hr_dir=photos/hr "
+        "--lr_dir=photos/lr --run_dir=runs/mine",
         "python -m pdm_tf.train --hr_dir=photos/hr --lr_dir=photos/lr --run_dir=runs/a",
     ),
 )
@@ -56,6 +59,7 @@ def main(config: TrainConfig) -> int:
         if workers > 1:
             print(f"worker {worker} of {workers}: waiting for all", flush=True)
         replicas = find_replicas()
+        config = as_begun(config, Run(config.run_dir).settings)
         doubts = _check_folders(config)
         run = open_run_folder(config, worker)
     with run:
@@ -281,6 +285,14 @@ def _report(config: TrainConfig, run: "RunFolder") -> None:
     from pdm_tf.report import report_on_run  # loads all drawing code: only on request
 
     report_on_run(run.root, _sayer(run))
+    if Run(run.root).find(SHIPPED) is not None:
+        words = [
+            how_to_start("pdm_tf.upscale"),
+            f"--model={shlex.quote(str(run.root))}",
+            f"--input={shlex.quote(config.lr_dir or 'PHOTOS')}",
+            f"--output={shlex.quote(str(run.root / 'upscaled'))}",
+        ]
+        print(f"next: {' '.join(words)}")
 
 
 def _sayer(run: "RunFolder") -> Callable[[str], None]:

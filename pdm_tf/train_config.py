@@ -12,6 +12,7 @@ import itertools
 import math
 import os
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pdm_tf.cli.flag_set import flag
@@ -19,6 +20,8 @@ from pdm_tf.core.checks import check_flags, check_pairs
 from pdm_tf.core.errors import UserError
 
 _WITH_PATH = re.compile(r"([\w.]+[=:])(.*/.*)")
+# The default until the values became parts of the run.
+_EARLIER_MILESTONES = (50_000, 100_000, 150_000)
 _PATHS = ("hr_dir", "lr_dir", "init_sr", "init_degradation", "features")
 
 
@@ -228,9 +231,10 @@ class TrainConfig:
     learning_rate: float = flag(
         2e-4, "Learning rate of Adam at the start, for all networks."
     )
-    lr_milestones: tuple[int, ...] = flag(
-        (50_000, 100_000, 150_000),
-        "Steps after which the learning rate is multiplied by --lr_decay.",
+    lr_milestones: tuple[float, ...] = flag(
+        (0.25, 0.5, 0.75),
+        "Where the learning rate is multiplied by --lr_decay: values below 1 are parts "
+        "of --steps (and move when --steps is raised), whole numbers are steps.",
     )
     lr_decay: float = flag(
         0.5, "Factor of the learning rate at each milestone, in (0, 1]."
@@ -339,13 +343,7 @@ class TrainConfig:
         self._require("lr_decay", 0 < self.lr_decay <= 1, "must be in (0, 1]")
         self._require("ema_decay", 0 <= self.ema_decay < 1, "must be in [0, 1)")
         self._require("seed", self.seed < 2**63, "must fit in 63 bits")
-        steps = self.lr_milestones
-        rising = all(a < b for a, b in itertools.pairwise(steps))
-        self._require(
-            "lr_milestones",
-            rising and all(step > 0 for step in steps),
-            "must be positive and rising",
-        )
+        self._check_milestones()
         for field in dataclasses.fields(self):
             if field.name.endswith("_arg"):
                 for text in getattr(self, field.name):
@@ -353,9 +351,49 @@ class TrainConfig:
                         field.name, "=" in text[1:], "must be written key=value"
                     )
 
+    def _check_milestones(self) -> None:
+        given = self.lr_milestones
+        rising = all(a < b for a, b in itertools.pairwise(given))
+        self._require(
+            "lr_milestones",
+            rising and all(value > 0 for value in given),
+            "must be positive and rising",
+        )
+        parts = bool(given) and given[0] < 1
+        self._require(
+            "lr_milestones",
+            all(value < 1 if parts else value == int(value) for value in given),
+            "must be parts of the run, all below 1, or steps, all whole numbers",
+        )
+        if not parts:  # 900, not 900.0, in files that people read
+            whole = tuple(int(value) for value in given)
+            object.__setattr__(self, "lr_milestones", whole)
+
+    @property
+    def milestones(self) -> tuple[int, ...]:
+        """Steps after which the learning rate falls; each once."""
+        if not self.lr_milestones or self.lr_milestones[0] >= 1:
+            return self.lr_milestones
+        steps = {max(round(part * self.steps), 1) for part in self.lr_milestones}
+        return tuple(sorted(steps))
+
     def _require(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
             raise UserError(f"--{name} {rule}. Received: {getattr(self, name)!r}.")
+
+
+def as_begun(config: TrainConfig, stored: Mapping[str, Any]) -> TrainConfig:
+    """The request, with what a run of an earlier version began with for the default.
+
+    Args:
+      config: the request.
+      stored: the settings of the run folder; empty if it is new.
+    """
+    began = tuple(stored.get("lr_milestones", ()))
+    default = TrainConfig.lr_milestones
+    if began == _EARLIER_MILESTONES and config.lr_milestones == default:
+        return dataclasses.replace(config, lr_milestones=began)
+    return config
 
 
 def changed_on_resume(old: TrainConfig, new: TrainConfig) -> dict[str, tuple]:

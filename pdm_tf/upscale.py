@@ -7,7 +7,7 @@ import errno
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import write_json_atomic
 from pdm_tf.core.progress import ProgressBar, Show
+from pdm_tf.run import Run
 
 # In addition to those of `program`: all was done but for the named files.
 SOME_FAILED = 1
@@ -37,8 +38,9 @@ class UpscaleConfig:
 
     model: str = flag(
         "",
-        "An ONNX file of a super-resolution network, or the folder that "
-        "`python -m export` wrote, with model.onnx in it. Required.",
+        "A run folder of training, whose network is exported into it first (seconds, "
+        "once for its weights); an ONNX file of a super-resolution network, or the "
+        "folder that `python -m export` wrote, with model.onnx in it. Required.",
         section="What",
         required=True,
     )
@@ -149,7 +151,8 @@ class UpscaleConfig:
 SPEC = ProgramSpec(
     module="pdm_tf.upscale",
     config=UpscaleConfig,
-    intro="Upscales photographs with an exported network; needs no TensorFlow. Depth "
+    intro="Upscales photographs with a trained network; an exported one needs no "
+    "TensorFlow. Depth "
     "(8 or 16 bits), grey, transparency, ICC profile, EXIF and XMP are kept, and EXIF "
     "orientation is applied. Every file appears in full or not at all. Started again "
     "with the same flags after a stop, a folder goes on where it was. A file that "
@@ -158,6 +161,7 @@ SPEC = ProgramSpec(
     "could be done, 75 when a folder was stopped by Ctrl-C or SIGTERM (start it again "
     "to go on), 130 when one file was.",
     examples=(
+        "python -m pdm_tf.upscale --model=runs/mine --input=photos --output=photos_x4",
         "python -m pdm_tf.upscale --model=exported --input=photo.jpg "
         "--output=photo_x4.png",
         "python -m pdm_tf.upscale --model=exported/model.onnx --input=photos "
@@ -182,7 +186,7 @@ def main(config: UpscaleConfig) -> int:
     for result in work.problems:
         display.result(result)
     engine = open_engine(
-        Path(config.model),
+        _model_file(Path(config.model), display.say),
         fp16=config.fp16,
         provider=config.provider,
         strict=config.strict,
@@ -217,6 +221,17 @@ def main(config: UpscaleConfig) -> int:
     if not counts["failed"]:
         return program.OK
     return SOME_FAILED if counts["done"] + counts["skipped"] else program.BAD_INPUT
+
+
+def _model_file(model: Path, say: Callable[[str], None]) -> Path:
+    """The model to open: of a run, its exported network."""
+    run = Run(model)
+    if not run.is_started or (model / "model.onnx").exists():
+        return model
+    # Where ONNX files are made: not installed everywhere, and not needed for others.
+    from export.quick import exported_run
+
+    return exported_run(run, say)
 
 
 def engine_line(engine: "Engine") -> str:

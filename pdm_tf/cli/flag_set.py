@@ -314,6 +314,7 @@ def _usage(name: str, annotation: Any) -> str:
         key = "KEY=VALUE" if name.endswith("_arg") else "TEXT"
         return f"{name}={key}  (may be repeated)"
     kinds = {int: "N", float: "X", str: "PATH" if name.endswith("_dir") else "TEXT"}
+    kinds[tuple[float, ...]] = "X,X,..."
     return f"{name}={kinds.get(annotation, 'N,N,...')}"
 
 

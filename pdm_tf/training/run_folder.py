@@ -15,6 +15,7 @@ steps that a killed run took past the one it goes on from. Trackers that follow
 tensorboardX (Weights & Biases does) see a run without more code.
 """
 
+import contextlib
 import datetime
 import fcntl
 import functools
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
 Changes = Callable[[dict[str, Any]], Mapping[str, tuple[Any, Any]]]
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "pillow", "absl-py", "tqdm")
+# What a start writes before it is known whether it can work.
+_REQUEST = (run.SETTINGS, run.FLAGS, run.ENVIRONMENT, run.LOG, run.LOCK)
 _FLUSH_S = 1  # a thread writes events; the last second of a killed run is lost
 
 
@@ -96,6 +99,8 @@ class RunFolder:
         lock = run.LOCK if worker == 0 else f"{run.LOCK}_worker{worker}"
         if worker:
             self.log_path = self.root / f"log_worker{worker}.txt"
+        above = (self.root, *self.root.parents)
+        self._new = [folder for folder in above if not folder.exists()]
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             self._lock = open(self.root / lock, "a+")  # noqa: SIM115 - held
@@ -130,8 +135,22 @@ class RunFolder:
     def __enter__(self) -> "RunFolder":
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc_info: object) -> None:
         self.close()
+        if kind is not None and issubclass(kind, UserError):
+            self._leave_nothing()
+
+    def _leave_nothing(self) -> None:
+        """Removes a new folder in which a refused start has written but its request."""
+        if not self._new or any(
+            path.name not in _REQUEST for path in self.root.iterdir()
+        ):
+            return
+        for name in _REQUEST:
+            (self.root / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # somebody else has put something there
+            for folder in self._new:
+                folder.rmdir()
 
     def close(self) -> None:
         """Releases the lock."""

@@ -5,6 +5,7 @@ did not exist (reference list B3, B35). That the smoke ones train: test_smoke_tr
 """
 
 import dataclasses
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,13 +21,16 @@ from pdm_tf.methods import METHODS, PDMSR
 from pdm_tf.models.discriminators import PatchGANConfig
 from pdm_tf.models.features import LPIPSConfig, VGGConfig
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
+from pdm_tf.source_first.choice import choose
 from tests.conformance.smoke import CONFIGS, parse
 from tests.support import golden
 
 FILES = sorted(path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.flags"))
 # Those of studies leave open what the study decides: test_studies.py.
 FILES = [path for path in FILES if path.parts[0] != "studies"]
-PARTS = [path for path in FILES if path.parts[0] == "parts"]
+# For people with photographs of a kind, who say where these are.
+KINDS = [Path(f"{name}.flags") for name in ("camera", "scan", "blur")]
+PARTS = [path for path in FILES if path.parts[0] == "parts" or path in KINDS]
 WHOLE = [path for path in FILES if path not in PARTS]
 SMOKE = [path for path in FILES if path.parts[0] == "smoke"]
 
@@ -158,6 +162,21 @@ def test_builds(path, stand_in):
 def test_parts_parse_once_folders_are_given(path):
     config = parse(path, "--hr_dir=photos", "--run_dir=run")
     assert (config.hr_dir, config.run_dir) == ("photos", "run")
+
+
+def test_kinds_of_photographs_differ_in_what_is_learned_of_them_alone():
+    """Each is measured first, and the sizes are the quickstart's."""
+    configs = [parse(path, "--hr_dir=hr", "--run_dir=run") for path in KINDS]
+    assert [(c.noise, c.jpeg) for c in configs] == [
+        (True, True),
+        (True, False),
+        (False, False),
+    ]
+    quickstart = parse("quickstart.flags")
+    for config in configs:
+        assert choose(config).on
+        for name in ("sr_arg", "steps", "batch_size", "lr_milestones", "scale"):
+            assert getattr(config, name) == getattr(quickstart, name)
 
 
 def test_one_part_is_in_every_large_experiment():

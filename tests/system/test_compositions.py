@@ -88,7 +88,7 @@ def test_the_degrader_that_is_not_exported_is_named(made, tmp_path, capsys):
     assert (
         call(f"--model={bundle}", f"--output_dir={tmp_path / 'x'}") == program.BAD_INPUT
     )
-    assert "must be a PDM to be exported by itself" in capsys.readouterr().err
+    assert "the formats are for PDMs, and this is a Degrader" in capsys.readouterr().err
     assert "not exported: run/degradation_ema, a Degrader: " in made.told
 
 

@@ -284,7 +284,7 @@ def test_a_killed_export_is_not_seen(first, again):
 
 
 def test_the_next_export_is_version_2_and_removes_the_leftovers(first, again):
-    assert again.err == "" and again.out.splitlines()[-1] == str(again.folder)
+    assert again.err == "" and again.out.splitlines()[-2] == str(again.folder)
     assert hidden(again.folder) == {}
     before, after = tree(first.folder), visible(again.folder)
     kept = {name for name in before if "saved_model/1/" in name}

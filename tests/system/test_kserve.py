@@ -7,6 +7,7 @@ HTTP and gRPC of the Open Inference Protocol. Local inference is the oracle.
 import json
 import signal
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,6 +51,20 @@ def server(onnx_file, request, tmp_path_factory):
     ready = f"http://127.0.0.1:{http}/v2/health/ready"
     with server_process(command, log, ready_url=ready):
         yield {"kserve_rest": http, "kserve_grpc": rpc, "dtype": request.param}
+
+
+@pytest.mark.kserve
+def test_it_listens_to_this_machine_alone(server):
+    """In /proc/net/tcp addresses are hexadecimal; 0A is a listening socket."""
+    listening = {}
+    for name in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]:
+            address, state = (line.split()[index] for index in (1, 3))
+            host, _, port = address.partition(":")
+            if state == "0A":
+                listening.setdefault(int(port, 16), set()).add(host)
+    for protocol in ("kserve_rest", "kserve_grpc"):
+        assert listening[server[protocol]] == {"0100007F"}
 
 
 @pytest.mark.kserve

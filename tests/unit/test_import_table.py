@@ -103,14 +103,14 @@ TABLE = {
     # models.network: interpolate mixes two.
     # evaluate, report, compare: what compare, train, quickstart and study call for a
     # part of theirs.
-    # metrics: fit_niqe makes the parameters of one.
+    # metrics: fit_niqe makes the parameters of one. export.quick: upscale with a run.
     "programs": (
         {"numpy", "tqdm", "tensorflow"},
         set(
             "build cli evaluation training inference interop core data samples "
             "bundles.bundle bundles.estimated_bundle models.network benchmarks "
             "reporting train_config estimation evaluate report compare run metrics "
-            "studies source_first degradations.from_estimate".split()
+            "studies source_first degradations.from_estimate export.quick".split()
         ),
     ),
     # cli: the flags of its programs; samples: the certificate is measured on a

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.train_config import TrainConfig, changed_on_resume
+from pdm_tf.train_config import TrainConfig, as_begun, changed_on_resume
 
 GOOD = TrainConfig(hr_dir="hr", run_dir="run")
 
@@ -27,6 +27,8 @@ GOOD = TrainConfig(hr_dir="hr", run_dir="run")
         ({"ema_decay": 1.0}, "--ema_decay"),
         ({"lr_milestones": (5, 5)}, "--lr_milestones must be positive and rising"),
         ({"lr_milestones": (0, 5)}, "--lr_milestones"),
+        ({"lr_milestones": (0.5, 900)}, "parts of the run, all below 1, or steps"),
+        ({"lr_milestones": (900.5, 1000)}, "parts of the run, all below 1, or steps"),
         ({"sr_arg": ("num_blocks",)}, "--sr_arg must be written key=value"),
         ({"seed": -1}, "--seed"),
         ({"lr_held_out": 1}, "--lr_held_out must be 0, or 2 or more. Received: 1"),
@@ -73,7 +75,7 @@ def test_every_other_field_counts_as_a_change():
         tuple: lambda v: (*v, 10**9) if v else ("a=b",),
     }
     choices = {"preset": "paper", "mixed_precision": "bfloat16", "estimate": "on"}
-    choices |= {"lr_held_out": 5}
+    choices |= {"lr_held_out": 5, "lr_milestones": (0.5,)}
     meaningful = [
         f
         for f in dataclasses.fields(TrainConfig)
@@ -125,3 +127,36 @@ def test_a_path_is_the_same_run_wherever_it_is_written_from(tmp_path, monkeypatc
     assert changed_on_resume(relative, absolute) == {}
     other = dataclasses.replace(absolute, degradation_arg=("kernels=pools/k.npy",))
     assert set(changed_on_resume(absolute, other)) == {"degradation_arg"}
+
+
+@pytest.mark.parametrize(
+    ("given", "steps", "wanted"),
+    [
+        ((0.25, 0.5, 0.75), 200_000, (50_000, 100_000, 150_000)),  # the paper's
+        ((0.6, 0.8), 1_500, (900, 1_200)),
+        ((0.25, 0.5, 0.75), 2, (1, 2)),  # each once, none before the first step
+        ((900, 1_200), 500, (900, 1_200)),
+        ((1,), 10, (1,)),
+        ((), 10, ()),
+    ],
+)
+def test_milestones_are_parts_of_the_run_or_steps(given, steps, wanted):
+    config = dataclasses.replace(GOOD, steps=steps, lr_milestones=given)
+    assert config.milestones == wanted
+    assert all(isinstance(step, int) for step in config.milestones)
+
+
+def test_parts_of_a_run_move_with_its_end_and_resume():
+    longer = dataclasses.replace(GOOD, steps=2 * GOOD.steps)
+    assert longer.milestones == tuple(2 * step for step in GOOD.milestones)
+    assert changed_on_resume(GOOD, longer) == {}
+
+
+def test_a_run_of_an_earlier_version_keeps_its_milestones():
+    """Its default was steps, which config.json says; what is asked for counts."""
+    stored = {"lr_milestones": [50_000, 100_000, 150_000]}
+    assert as_begun(GOOD, stored).lr_milestones == (50_000, 100_000, 150_000)
+    assert as_begun(GOOD, {}) == GOOD
+    assert as_begun(GOOD, {"lr_milestones": [900, 1_200]}) == GOOD
+    asked = dataclasses.replace(GOOD, lr_milestones=(0.5,))
+    assert as_begun(asked, stored) == asked

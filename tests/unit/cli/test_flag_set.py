@@ -80,7 +80,10 @@ texts = st.text(st.characters(codec="ascii", categories=["L", "N"]), min_size=1)
         seed=st.integers(0, 2**62),
         learning_rate=st.floats(1e-12, 1e3),
         noise=st.booleans(),
-        lr_milestones=st.sets(st.integers(1, 10**6)).map(lambda s: tuple(sorted(s))),
+        lr_milestones=(
+            st.sets(st.integers(1, 10**6))
+            | st.sets(st.floats(1e-9, 1, exclude_max=True))
+        ).map(lambda s: tuple(sorted(s))),
         sr_arg=st.lists(texts.map(lambda t: f"{t}=1,2 3")).map(tuple),
         preset=st.sampled_from(["default", "paper"]),
     )
@@ -115,7 +118,7 @@ def test_misspelt_flag_names_the_nearest(tmp_path, flag, right):
     ("argv", "words"),
     [
         (["--steps=abc"], "--steps=abc: .*an integer"),
-        (["--lr_milestones=1,b"], "list of integers"),
+        (["--lr_milestones=1,b"], "list of numbers"),
         (["--progress=maybe"], "one of auto, on, off"),
         (["--noise=perhaps"], "noise"),
         (["--steps"], "Missing value"),

@@ -41,7 +41,14 @@ def test_workspace_is_hidden_inside_the_output_and_goes_away(tmp_path):
     with workspace(output) as folder:
         assert folder.parent == output and folder.name.startswith(".")
         write(folder, "saved_model/1/saved_model.pb")
-    assert output.is_dir() and not list(output.iterdir())
+        assert list(output.iterdir()) == [folder]
+    assert not (tmp_path / "a").exists()  # it was new, and nothing was published
+
+
+def test_an_output_folder_that_was_there_stays(tmp_path):
+    with workspace(tmp_path):
+        pass
+    assert tmp_path.is_dir() and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("error", [UserError, RuntimeError, KeyboardInterrupt])

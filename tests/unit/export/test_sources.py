@@ -190,14 +190,17 @@ def test_commas_alone_name_nothing(model):
         ExportConfig(model=model, output_dir="out")
 
 
-def test_a_degradation_with_jpeg_is_refused_and_the_rest_of_its_run_is_not(tmp_path):
+def test_a_degradation_with_jpeg_is_left_out_of_its_run_and_refused_alone(tmp_path):
     pdm = tiny_pdm(jpeg=JPEGModuleConfig(filters=0))
     for name in ("pdm", "pdm_ema"):
         folder = tmp_path / "bundles" / name
         save_bundle(pdm, folder, step=1)
     for name in ("sr", "sr_ema"):
         sr_bundle(tmp_path / "bundles" / name)
-    for place in (tmp_path, tmp_path / "bundles" / "pdm"):
-        with pytest.raises(UserError, match="JPEG module cannot be exported.*nodegr"):
-            open_sources([str(place)])
+    opened = open_sources([str(tmp_path)])
+    assert opened.degradation is None and opened.network is not None
+    assert "pdm_ema: a JPEG module cannot be compared" in opened.left_out
+    assert opened.left_out.endswith("pdm_tf.degrade applies it")
+    with pytest.raises(UserError, match="JPEG module .* pdm_tf.degrade applies it"):
+        open_sources([str(tmp_path / "bundles" / "pdm")])
     assert open_sources([str(tmp_path)], degradation=False).degradation is None

@@ -228,3 +228,27 @@ def test_resume_drops_later_steps_and_torn_lines_only(tmp_path):
 
 def test_no_file_no_records(tmp_path):
     assert read_metrics(tmp_path / "metrics.jsonl") == []
+
+
+def test_a_refused_start_leaves_no_folder_but_those_of_others(tmp_path):
+    def refused(root, before=lambda run: None):
+        with pytest.raises(UserError, match="no photographs"):
+            with open_run_folder(toy_config(root)) as run:
+                run.log("looking")
+                before(run)
+                raise UserError("no photographs")
+
+    refused(tmp_path / "runs" / "mine")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mine").mkdir()  # somebody has made it for this run
+    refused(tmp_path / "mine")
+    assert (tmp_path / "mine" / "log.txt").is_file()
+    # What took time to make stays, and so does what was trained.
+    refused(tmp_path / "a", lambda run: fake_checkpoint(run, 2))
+    assert (tmp_path / "a" / "config.json").is_file()
+    refused(tmp_path / "b", lambda run: (run.root / "estimate").mkdir())
+    assert (tmp_path / "b" / "estimate").is_dir()
+    with pytest.raises(RuntimeError):
+        with open_run_folder(toy_config(tmp_path / "c")):
+            raise RuntimeError("a defect of ours, whose log is wanted")
+    assert (tmp_path / "c" / "log.txt").is_file()
