@@ -52,7 +52,7 @@ Changes = Callable[[dict[str, Any]], Mapping[str, tuple[Any, Any]]]
 
 _PACKAGES = ("tensorflow", "keras", "numpy", "pillow", "absl-py", "tqdm")
 # What a start writes before it is known whether it can work.
-_REQUEST = (run.SETTINGS, run.FLAGS, run.ENVIRONMENT, run.LOG, run.LOCK)
+_REQUEST = (run.SETTINGS, run.FLAGS, run.ENVIRONMENT, run.DATA, run.LOG, run.LOCK)
 _FLUSH_S = 1  # a thread writes events; the last second of a killed run is lost
 
 

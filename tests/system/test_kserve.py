@@ -24,7 +24,6 @@ from tests.support.serving import (
     small_photo,
 )
 
-
 # 127.0.0.1, and the same written for sockets of either version.
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F"}
 
