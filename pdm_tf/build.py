@@ -27,6 +27,7 @@ from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.cli.component import parse_args, to_json_dict
 from pdm_tf.core.checks import lookup
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.folder_places import check_places
 from pdm_tf.core.geometry import ASSUMED_GRID
 from pdm_tf.core.progress import ProgressBar
 from pdm_tf.core.seeds import stream_seed
@@ -225,6 +226,8 @@ def _unpaired_batches(
     config: TrainConfig, method: Method, replicas: Replicas, remark: Remark
 ) -> tuple[Callable[[int], Batches], list[tuple[str, str]]]:
     """Opens batches of the method's streams; also lists the images left out."""
+    if {"hr", "real_lr"} <= set(method.patches) and not config.accept_folders:
+        check_places(config.hr_dir, config.lr_dir)
     sources, cache_mb = {}, config.cache_mb
     with ProgressBar(*_LOADING, config.progress, delay=1.0, leave=False) as bar:
         for name, patch in method.patches.items():  # first come, first cached
