@@ -66,6 +66,8 @@ SPREAD_OFF = 1.5
 # kernels are known to 0.03.
 MOVED = 0.05
 EARLY_STEPS = 1_000
+# Below this nothing can be said of any degradation that was not measured before.
+FEWEST_STEPS = 100
 # Mean centre of the kernels: half a pixel costs some tenths of a dB, one pixel half a
 # dB.
 OFF_CENTRE_PX = 0.25

@@ -114,6 +114,8 @@ def _too_early(facts: Facts) -> str:
     if facts.psnr is not None and facts.bicubic_psnr is not None:
         if facts.psnr <= facts.bicubic_psnr:
             return f"the network has not learned to enlarge yet {after}"
+    if facts.degrades and not facts.measured and facts.step < limits.FEWEST_STEPS:
+        return f"the degradation was hardly trained {after}"
     return ""
 
 

@@ -137,6 +137,17 @@ def test_kernels_that_the_photographs_contradict_are_told(name, learned, told):
     assert told in verdict.headline
 
 
+def test_nothing_is_healthy_after_two_steps():
+    """Also where the kernels moved, or cannot be compared with their start."""
+    for moved in (None, 0.4):
+        facts = dataclasses.replace(HEALTHY, degrades=True, moved=moved, step=2)
+        verdict = verdict_on(facts)
+        assert verdict.state == "plain"
+        assert verdict.headline.startswith("Too early to tell: the degradation was ")
+        for later in ({"step": 100}, {"measured": MEASURED}, {"degrades": False}):
+            assert verdict_on(dataclasses.replace(facts, **later)).state == "good"
+
+
 def test_it_is_too_early_while_nothing_has_moved():
     early = dataclasses.replace(HEALTHY, moved=0.01, step=40, psnr=20.0)
     verdict = verdict_on(early)
