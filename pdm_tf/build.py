@@ -246,8 +246,6 @@ def _unpaired_batches(
                 on_progress=bar.update,
             )
             cache_mb -= sources[name].memory_mb
-    for source in sources.values():
-        remark(f"{source.label}: {source.count} images")
     skipped = [item for source in sources.values() for item in source.skipped]
     counts = [f"{len(sources[name].names)} {_STREAM_WORDS[name]}" for name in sources]
     remark(f"photographs: {', '.join(counts)}")
@@ -286,7 +284,6 @@ def _paired_batches(
             cache_mb=config.cache_mb,
             on_progress=bar.update,
         )
-    remark(f"--hr_dir and --lr_dir: {pairs.lr.count} pairs")
     if pairs.displaced:
         remark(f"warning: {pairs.displaced}")
     skipped = [*pair_set.problems, *pairs.skipped]

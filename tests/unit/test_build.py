@@ -458,7 +458,7 @@ def test_training_gets_batches_of_the_methods_patches_from_any_step(photos):
     setup = build_training(in_folders(JOINT, photos))
     assert [path for path, _ in setup.skipped] == [str(photos / "hr" / "broken.png")]
     assert setup.validate is None
-    assert setup.remarks == ["--hr_dir: 3 images", "--lr_dir: 3 images"]
+    assert setup.remarks[0] == "photographs: 3 HR, 3 LR"
     taken = iter(setup.make_batches(0))
     first, second = next(taken), next(taken)
     assert {k: v.shape for k, v in first.items()} == {
@@ -484,7 +484,7 @@ def test_training_on_real_pairs_cuts_both_at_the_same_place(photos, tmp_path):
     assert told in setup.remarks[0] and setup.grid is None
     args = ("pairs=real", "grid=pixel0")
     setup = build_training(dataclasses.replace(config, method_arg=args))
-    assert setup.remarks == ["--hr_dir and --lr_dir: 2 pairs"]
+    assert setup.remarks[0] == "photographs: 2 pairs of HR and LR"
     assert setup.grid == "pixel0"
     batch = next(iter(setup.make_batches(0)))
     assert batch["hr"].shape == (2, 16, 16, 3) and batch["lr"].shape == (2, 8, 8, 3)
