@@ -76,6 +76,7 @@ def commands(text: str) -> list[str]:
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUIDES = (
+    "my-camera",
     "train",
     "estimate",
     "evaluate",
