@@ -15,7 +15,7 @@ from pdm_tf.core.geometry import GRIDS, reversal_shift
 
 _SAME_SCENE = 0.2
 _CELLS = 48
-_LEAST_SIDE = 24  # LR px; smaller pictures have too few structures
+_LEAST_SIDE = _CELLS + 1  # LR px; smaller pictures have too few structures
 _FLAT_255 = 1.0  # levels: what is flat correlates with anything
 _FINE, _COARSE = 2, 24  # passes of a filter of 1, 2, 1: sigmas of 1 and 3.5 cells
 _FOLLOWED = 2.0  # LR px that a displacement is found within
