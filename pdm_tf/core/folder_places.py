@@ -1,8 +1,13 @@
-"""Folders that may not lie in one another, since all below one is searched."""
+"""What two folders are to each other by place, and which of them has the larger ones.
+
+Folders may not lie in one another, since all below one is searched.
+"""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from pdm_tf.core.errors import UserError
 
@@ -47,3 +52,17 @@ def misplaced(
         for outer, around in places.items()
         if place != around and place.is_relative_to(around)
     ]
+
+
+def evenly_picked(files: Sequence[Path], most: int) -> list[Path]:
+    """At most so many of them, from all over the folder; 0: all."""
+    if not most or len(files) <= most:
+        return list(files)
+    return [files[round(at)] for at in np.linspace(0, len(files) - 1, most)]
+
+
+def likely_larger(
+    hr_areas: Sequence[float], lr_areas: Sequence[float], scale: int
+) -> bool:
+    """Whether LR photographs are larger than HR ones on the whole."""
+    return float(np.median(lr_areas)) > float(np.median(hr_areas)) * max(scale, 1.5)

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pdm_tf.core.errors import ImageError, UserError
-from pdm_tf.core.folder_places import misplaced
+from pdm_tf.core.folder_places import evenly_picked, likely_larger, misplaced
 from pdm_tf.core.images import list_images, whole_file
 from pdm_tf.core.pair_names import hr_scene, lr_scene
 from pdm_tf.estimation.photograph_facts import PhotographFacts, photograph_facts
@@ -236,20 +236,6 @@ def check_folders(
     lr = Folder(str(lr_dir), tuple(found[hr_count:]))
     findings = in_order(_findings(hr, lr, scale))
     return FolderCheck(scale, hr, lr, findings, time.monotonic() - start)
-
-
-def evenly_picked(files: Sequence[Path], most: int) -> list[Path]:
-    """At most so many of them, from all over the folder; 0: all."""
-    if not most or len(files) <= most:
-        return list(files)
-    return [files[round(at)] for at in np.linspace(0, len(files) - 1, most)]
-
-
-def likely_larger(
-    hr_areas: Sequence[float], lr_areas: Sequence[float], scale: int
-) -> bool:
-    """Whether LR photographs are larger than HR ones on the whole."""
-    return float(np.median(lr_areas)) > float(np.median(hr_areas)) * max(scale, 1.5)
 
 
 def in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -8,13 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pdm_tf.core.errors import ImageError, UserError
-from pdm_tf.core.folder_places import misplaced
+from pdm_tf.core.folder_places import evenly_picked, likely_larger, misplaced
 from pdm_tf.core.images import image_size, list_images, read_rgb_u8, whole_file
-from pdm_tf.estimation.folder_check import (
-    check_folders,
-    evenly_picked,
-    likely_larger,
-)
 
 _LOOKED_AT = 12  # photographs of a folder
 FLAG = "--accept_folders"
@@ -106,6 +101,9 @@ def _swapped(
     areas = [_areas(files) for files in (hr, lr)]
     if not all(areas) or not likely_larger(*areas, scale):
         return []
+    # Here, since a start without this doubt needs none of it.
+    from pdm_tf.estimation.folder_check import check_folders
+
     check = check_folders(hr_dir, lr_dir, scale, most=_LOOKED_AT)
     return [one.text for one in check.errors if one.code == "swapped"]
 
