@@ -89,7 +89,7 @@ def test_the_degrader_that_is_not_exported_is_named(made, tmp_path, capsys):
         call(f"--model={bundle}", f"--output_dir={tmp_path / 'x'}") == program.BAD_INPUT
     )
     assert "the formats are for PDMs, and this is a Degrader" in capsys.readouterr().err
-    assert "not exported: run/degradation_ema, a Degrader: " in made.told
+    assert "not exported: run/degradation_ema: the formats are for PDMs" in made.told
 
 
 def test_tiles_of_the_exported_composition_are_the_whole_picture(made, tmp_path):

@@ -666,8 +666,9 @@ def test_the_python_example_runs_on_the_trained_network(place):
     if not (place / "runs" / "small" / "bundles").is_dir():
         pytest.skip("needs the run of the training command; run the whole file")
     example = re.search(r"^```python\n(.*?)^```$", README, re.M | re.S).group(1)
-    code = f"import numpy as np\nlr = np.zeros([1, 8, 9, 3], np.float32)\n{example}"
-    code += "assert tuple(sr.shape) == (1, 32, 36, 3), sr.shape\n"
+    photograph = "photograph = np.zeros([8, 9, 3], np.uint8)"
+    code = f"import numpy as np\n{photograph}\n{example}"
+    code += "assert (sr.shape, sr.dtype) == ((32, 36, 3), np.uint8), sr.shape\n"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=place,

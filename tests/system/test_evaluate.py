@@ -213,6 +213,8 @@ def test_model_of_another_scale_than_the_pairs(folders, run_dir, capfd):
     """x4 network, x2 pairs: both scales are named."""
     for path in (folders / "hr").rglob("*.png"):
         write_png(path, read_rgb_u8(path)[::2, ::2])
+    for path in (folders / "lr").rglob("*.png"):
+        path.rename(path.with_name(path.name.replace("x4", "x2")))
     assert _call(folders, model=run_dir) == program.BAD_INPUT
     errors = capfd.readouterr().err
     assert "scale of the model, x4" in errors and "x2" in errors

@@ -77,8 +77,9 @@ def first(tmp_path_factory):
 def test_everything_is_written_and_listed(first):
     assert set(tree(first.folder)) == WRITTEN
     assert first.err == ""
-    *_, listed, last = first.out.splitlines()
-    assert last == str(first.folder)
+    *_, listed, folder, following = first.out.splitlines()
+    assert folder == str(first.folder)
+    assert following.startswith("next: ") and f"--model={folder}" in following
     for name in ("saved_model/1", "model_fp16.onnx", "degradation/degradation.onnx"):
         assert f" {name}," in listed
     assert sorted(first.out.splitlines()[i].partition(" ...")[0] for i in range(7)) == [
