@@ -32,6 +32,7 @@ def start(run_dir, *flags, kill="", steps=STEPS, own_process=False):
         "--log_every=1",
         "--validate_every=4",
         "--preview_every=0",
+        "--lr_milestones=90,95",  # steps: parts would move with --steps
         *flags,
     ]
     own_process = own_process or kill.startswith(("step:", "save:"))
