@@ -3,8 +3,10 @@
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from pdm_tf import api
 from pdm_tf.core.images import to_float, to_u8
@@ -90,6 +92,22 @@ def test_habits_of_keras_hold(run, model, tmp_path):
     files = [tmp_path / name for name in ("sr.keras", "sr.npy", "lr.npy")]
     subprocess.run([sys.executable, "-c", code, *files], check=True, timeout=120)
     np.testing.assert_allclose(np.load(files[1]), predicted, atol=2e-6)
+    further = keras.saving.load_model(files[0])
+    further.compile("sgd", "mae")
+    further.fit(batch, np.ones_like(predicted), epochs=1, verbose=0)
+    assert further.predict(batch, verbose=0).mean() > predicted.mean()
+
+
+def test_a_training_loop_of_ones_own_gets_gradients(run):
+    degradation = api.load_degradation(run[0]).degradation
+    side = degradation.hr_side(6)
+    hr = tf.random.stateless_uniform([2, side, side, 3], [0, 1])
+    with tf.GradientTape() as tape:
+        made = degradation.synthesise(hr, seed=[1, 2])
+        loss = tf.reduce_mean(made.lr**2)
+    assert made.lr.shape == (2, 6, 6, 3)
+    found = tape.gradient(loss, degradation.kernel_module.trainable_variables)
+    assert any(np.abs(one).max() > 0 for one in found)
 
 
 def test_it_degrades_by_seed(run):

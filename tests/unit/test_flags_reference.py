@@ -46,6 +46,8 @@ def test_every_setting_is_explained(reference):
             fields = [field.name for field in dataclasses.fields(config)]
             assert [x for x in fields if not about.get(x)] == [], f"{flag}, {name}"
     page = reference.settings_page()
+    # Sentences of several lines arrive whole.
+    assert "`losses.anchor_loss`; nothing for a PDM without estimate." in page
     row = re.search(
         r"^### EDSR$.*?^\| `filters` \| `(\d+)` \| (.+) \|$", page, re.M | re.S
     )
