@@ -131,7 +131,7 @@ def attributes(config: type) -> dict[str, str]:
                 names = entry[1].split(", ")
                 found |= dict.fromkeys(names, entry[2])
             elif inside and line.startswith("    "):
-                pass
+                found |= {name: f"{found[name]} {line.strip()}" for name in names}
     return found
 
 
