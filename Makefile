@@ -26,7 +26,7 @@ help:
 	@sed -n '/^$$/q; s/^# \?//p' Makefile
 
 demo: $(VENV)/installed-run
-	@$(IN) -m pdm_tf.quickstart --output_dir=quickstart
+	@$(IN) -m pdm_tf.quickstart --output=quickstart
 
 test: $(VENV)/installed-dev
 	@$(IN) -m pytest -n 2

@@ -1,6 +1,6 @@
 """Exports trained networks: SavedModel, ONNX, and files for servers.
 
-`python -m export --model=<run folder or bundle> --output_dir=...` writes a bundle as a
+`python -m export --model=<run folder or bundle> --output=...` writes a bundle as a
 TensorFlow SavedModel and as ONNX, with a certificate of how far their outputs are from
 the Keras network's; nothing is published that breaks the certificate's limits.
 

@@ -55,7 +55,7 @@ class ExportConfig:
         "Axes of the ONNX files' input and output; nchw saves two "
         "transpositions and suits TensorRT. pdm_tf.upscale takes either.",
     )
-    output_dir: str = flag(
+    output: str = flag(
         "",
         "Folder for saved_model/VERSION/, model.onnx, model_fp16.onnx, "
         "degradation/, certificate.json and serving/; made if missing. Required.",
@@ -144,11 +144,11 @@ SPEC = ProgramSpec(
     f"nothing is published, and the exit code is {LIMIT_BROKEN}. A new version appears "
     "as a whole or not at all.",
     examples=(
-        "python -m export --model=runs/bicubic --output_dir=exported",
-        "python -m export --model=runs/bicubic/bundles/sr --output_dir=exported "
+        "python -m export --model=runs/bicubic --output=exported",
+        "python -m export --model=runs/bicubic/bundles/sr --output=exported "
         "--layout=nchw --nofp16",
         "python -m export --model=runs/translate/bundles/clean,runs/bicubic "
-        "--output_dir=exported",
+        "--output=exported",
     ),
 )
 
@@ -160,7 +160,7 @@ def main(config: ExportConfig) -> int:
     _check_extras()
     _check_locations(config.locations)
     read_photo(config.photo)  # here too: before TensorFlow takes seconds to load
-    output = Path(config.output_dir)
+    output = Path(config.output)
     with publish.workspace(output) as folder:
         version = publish.choose_version(output, config.version)
         work = _Work(config, folder, version)

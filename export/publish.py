@@ -51,7 +51,7 @@ def workspace(output: Path) -> Iterator[Path]:
         folder.mkdir()
     except OSError as error:
         raise UserError(
-            "--output_dir must be a folder that can be written. "
+            "--output must be a folder that can be written. "
             f"Received: {output} ({error.strerror})."
         ) from error
     try:

@@ -91,11 +91,11 @@ def train(run_dir: PathLike, **flags: Any) -> Run:
     return Run(run_dir)
 
 
-def estimate(output_dir: PathLike, **flags: Any) -> SourceEstimate:
+def estimate(output: PathLike, **flags: Any) -> SourceEstimate:
     """Measures a source's blur, noise and JPEG, as `python -m pdm_tf.estimate` does.
 
     Args:
-      output_dir: folder for the results; `load_degradation` takes its `bundle`.
+      output: folder for the results; `load_degradation` takes its `bundle`.
       **flags: of the program: hr_dir and lr_dir, and any other.
 
     Raises:
@@ -112,20 +112,20 @@ def estimate(output_dir: PathLike, **flags: Any) -> SourceEstimate:
             "Received: True."
         )
     # Code 1: photographs were left out by name, and the others measured.
-    _run_program(SPEC, main, {"output_dir": output_dir, **flags}, also_good=(1,))
-    return SourceEstimate.from_json(read_json(Path(output_dir) / ESTIMATE))
+    _run_program(SPEC, main, {"output": output, **flags}, also_good=(1,))
+    return SourceEstimate.from_json(read_json(Path(output) / ESTIMATE))
 
 
-def export(model: PathLike, output_dir: PathLike, **flags: Any) -> Path:
+def export(model: PathLike, output: PathLike, **flags: Any) -> Path:
     """Writes SavedModel and ONNX files as `python -m export` does; needs its packages.
 
     Args:
       model: a run folder or a bundle.
-      output_dir: folder for the files.
+      output: folder for the files.
       **flags: of the program, e.g. fp16=False.
 
     Returns:
-      `output_dir`.
+      `output`.
 
     Raises:
       UserError: nothing to export there, or packages that are missing.
@@ -133,8 +133,8 @@ def export(model: PathLike, output_dir: PathLike, **flags: Any) -> Path:
     """
     from export.__main__ import SPEC, main
 
-    _run_program(SPEC, main, {"model": model, "output_dir": output_dir, **flags})
-    return Path(output_dir)
+    _run_program(SPEC, main, {"model": model, "output": output, **flags})
+    return Path(output)
 
 
 class Upscaler:

@@ -93,7 +93,7 @@ class CompareConfig:
     overlap: int = flag(
         64, "LR pixels around each tile that are computed and thrown away."
     )
-    output_dir: str = flag(
+    output: str = flag(
         "",
         "Folder for comparison.json, .csv, .md and .html, and for "
         "evaluations/NAME/ of models evaluated now. Required.",
@@ -139,14 +139,14 @@ SPEC = ProgramSpec(
     "none yet; started again, it goes on where it was.",
     examples=(
         "python -m pdm_tf.compare --model=ours=eval/ours --model=other=eval/other "
-        "--output_dir=eval/comparison",
+        "--output=eval/comparison",
         "python -m pdm_tf.compare --model=PDM-SR=runs/a --model=ESRGAN=bundles/esrgan "
         "--model=paper=results/paper --hr_dir=val/hr --lr_dir=val/lr "
-        "--output_dir=eval/comparison",
+        "--output=eval/comparison",
         "python -m pdm_tf.compare --model=ours=eval/ours --model=true=eval/oracle "
-        "--oracle=true --output_dir=eval/comparison",
+        "--oracle=true --output=eval/comparison",
         "python -m pdm_tf.compare --model=ours=eval/s0,eval/s1,eval/s2 "
-        "--model=other=eval/other --output_dir=eval/comparison",
+        "--model=other=eval/other --output=eval/comparison",
     ),
 )
 
@@ -183,7 +183,7 @@ def run_comparison(
       UserError: a method that cannot be evaluated, or evaluations that do not go
         together.
     """
-    output = Path(config.output_dir)
+    output = Path(config.output)
     places = {name: _places(paths) for name, paths in config.methods.items()}
     left = [p for paths in places.values() for p in paths if not is_evaluation(p)]
     if left and not (config.hr_dir or config.lr_dir):
@@ -267,7 +267,7 @@ def read_report(folder: Path) -> Mapping[str, Any]:
 def _evaluation(config: CompareConfig, place: str, folder: Path) -> EvaluateConfig:
     shared = {name: getattr(config, name) for name in _SHARED}
     return dataclasses.replace(
-        EvaluateConfig(model=place, output_dir=str(folder)), panels=0, **shared
+        EvaluateConfig(model=place, output=str(folder)), panels=0, **shared
     )
 
 

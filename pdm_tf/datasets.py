@@ -34,7 +34,7 @@ class DatasetsConfig:
         "their publication. Required.",
         required=True,
     )
-    output_dir: str = flag(
+    output: str = flag(
         "", "Folder for the dataset; made if missing. Required.", required=True
     )
     shards: bool = flag(
@@ -95,9 +95,9 @@ SPEC = ProgramSpec(
     "used.",
     examples=(
         "python -m pdm_tf.datasets --dataset=ntire2017_track2 "
-        "--archives_dir=downloads --output_dir=data/ntire2017_track2",
+        "--archives_dir=downloads --output=data/ntire2017_track2",
         "python -m pdm_tf.datasets --dataset=ntire2018_track4 "
-        "--archives_dir=downloads --output_dir=data/ntire2018_track4 --shards "
+        "--archives_dir=downloads --output=data/ntire2018_track4 --shards "
         "--tile=480 --tile_step=240",
     ),
 )
@@ -113,7 +113,7 @@ def main(config: DatasetsConfig) -> int:
             config.dataset,
             paper_set,
             config.archives_dir,
-            config.output_dir,
+            config.output,
             shards=config.shards,
             threads=config.threads,
             on_progress=bar.update,
@@ -125,7 +125,7 @@ def main(config: DatasetsConfig) -> int:
             with ProgressBar(f"shards of {side}", "image", config.progress) as bar:
                 _require_all(_shards(config, side, paper_set.scale, bar.update))
     kept = f", {outcome.kept} kept from before" if outcome.kept else ""
-    print(f"{outcome.written} images made{kept}: {config.output_dir}")
+    print(f"{outcome.written} images made{kept}: {config.output}")
     return program.OK
 
 
@@ -133,7 +133,7 @@ def _shards(
     config: DatasetsConfig, side: str, scale: int, on_progress: OnProgress
 ) -> Outcome:
     factor = 1 if side == "hr" else scale
-    folder = Path(config.output_dir)
+    folder = Path(config.output)
     return make_shards(
         folder / "train" / side,
         folder / "shards" / side,

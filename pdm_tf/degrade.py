@@ -61,13 +61,13 @@ class DegradeConfig:
         "for a predefined one.",
         at_least=0,
     )
-    input_dir: str = flag(
+    input: str = flag(
         "",
         "Folder of HR photographs (PNG, JPEG, WebP, TIFF, BMP, still GIF), searched "
         "recursively. Required.",
         required=True,
     )
-    output_dir: str = flag(
+    output: str = flag(
         "", "Folder for the results; made if missing. Required.", required=True
     )
     draws: int = flag(
@@ -80,7 +80,7 @@ class DegradeConfig:
     seed: int = flag(
         0,
         "Seed of all random numbers. Those of an LR image depend on it, on the "
-        "photograph's path below --input_dir without its suffix, and on the draw: not "
+        "photograph's path below --input without its suffix, and on the draw: not "
         "on the other files, their order, --threads or --format.",
     )
     format: Literal["pairs", "tfrecord"] = flag(
@@ -143,15 +143,15 @@ SPEC = ProgramSpec(
     "transparent, smaller than the kernel) are named and left out. Every file appears"
     " in full or not at all; stopped and started again with the same flags, it keeps "
     "finished files, and the result is the same; other flags for the same "
-    "--output_dir are an error. Exit code: 0 when all photographs were used, 1 when "
+    "--output are an error. Exit code: 0 when all photographs were used, 1 when "
     "some were left out, 2 when nothing could be done, 75 when it was stopped by "
     "Ctrl-C or SIGTERM and can go on.",
     examples=(
-        "python -m pdm_tf.degrade --degradation=runs/small --input_dir=photos/hr "
-        "--output_dir=photos/learned --draws=2",
+        "python -m pdm_tf.degrade --degradation=runs/small --input=photos/hr "
+        "--output=photos/learned --draws=2",
         "python -m pdm_tf.degrade --degradation=awgn_blur "
-        "--degradation_arg=noise_max_255=5 --input_dir=photos/hr "
-        "--output_dir=photos/gaussian --format=tfrecord",
+        "--degradation_arg=noise_max_255=5 --input=photos/hr "
+        "--output=photos/gaussian --format=tfrecord",
     ),
 )
 
@@ -161,7 +161,7 @@ if TYPE_CHECKING:
 
 def main(config: DegradeConfig) -> int:
     """Degrades all photographs; returns the exit code."""
-    list_images(config.input_dir)  # fails now, not after seconds of imports
+    list_images(config.input)  # fails now, not after seconds of imports
     bar = ProgressBar(
         "", "photograph", config.progress, delay=0.5, line_every_s=_LINE_EVERY_S
     )
@@ -189,7 +189,7 @@ def main(config: DegradeConfig) -> int:
         made += f", {outcome.kept} kept from before"
     if outcome.problems:
         made += f", {len(outcome.problems)} files left out"
-    print(f"{made}: {config.output_dir}")
+    print(f"{made}: {config.output}")
     return program.SOME_LEFT_OUT if outcome.problems else program.OK
 
 
@@ -222,16 +222,16 @@ def _degrade(
     try:
         if config.format == "pairs":
             return make_degraded_pairs(
-                config.input_dir,
-                config.output_dir,
+                config.input,
+                config.output,
                 request,
                 settings,
                 hr_files=config.hr_files,
                 **common,
             )
         return make_degraded_shards(
-            config.input_dir,
-            config.output_dir,
+            config.input,
+            config.output,
             request,
             settings | {"shard_mb": config.shard_mb},
             shard_mb=config.shard_mb,
@@ -245,7 +245,7 @@ def _degrade(
 def _threads_for_whole(config: DegradeConfig, mb_per_megapixel: int) -> int:
     """Says what memory whole photographs take; returns how many to work on at once."""
     megapixels = []
-    for path in list_images(config.input_dir):
+    for path in list_images(config.input):
         with contextlib.suppress(ImageError):  # named when it is its turn
             height, width = image_size(path)
             megapixels.append(height * width / 1e6)

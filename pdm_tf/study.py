@@ -115,7 +115,7 @@ class StudyConfig:
     examples: int = flag(
         4, "How many images' crops a page shows, evenly by name.", at_least=0
     )
-    output_dir: str = flag(
+    output: str = flag(
         "",
         "Folder of the study: study.html and study.json, tables/ with comparison.json, "
         ".csv and .md for each data set, evaluations/, runs/, logs/. Required.",
@@ -197,7 +197,7 @@ class StudyConfig:
             read_methods(self.stage, "--stage"),
             self.seeds,
             self.steps,
-            Path(self.output_dir),
+            Path(self.output),
         )
 
 
@@ -213,7 +213,7 @@ SPEC = ProgramSpec(
     examples=(
         "python -m pdm_tf.study --flagfile=configs/studies/smoke.flags --list",
         "python -m pdm_tf.study --flagfile=configs/studies/table2_small.flags "
-        "--output_dir=studies/mine --seeds=0,1",
+        "--output=studies/mine --seeds=0,1",
         "python -m pdm_tf.study --flagfile=configs/studies/table2_small.flags "
         "--only='pdm_sr@*,oracle@*'",
     ),
@@ -319,7 +319,7 @@ def _evaluate(
                 request = dataclasses.replace(
                     _evaluation(config, dataset, values),
                     model=str(run.folder),
-                    output_dir=str(evaluation_folder(plan.request.folder, name)),
+                    output=str(evaluation_folder(plan.request.folder, name)),
                     **_measured_with(Run(run.folder), values),
                 )
                 run_evaluation(request, tell_left_out, reuse=True)
@@ -345,7 +345,7 @@ def _evaluation(
         lr_dir=lr,
         metrics=config.metrics,
         metric_arg=config.metric_arg,
-        output_dir=config.output_dir,
+        output=config.output,
         panels=0,
     )
 

@@ -29,6 +29,7 @@ a later key winning.
 import dataclasses
 import difflib
 import shutil
+import sys
 import textwrap
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -47,6 +48,10 @@ Fill = Callable[[str, str], str]
 # The flag files that are known by name: in a checkout a link to configs/.
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 _SUFFIX = ".flags"
+
+# The name of a flag in version 0.1 -> its name now, in every program that has that one;
+# taken with a remark until the next release.
+_RENAMED = {"input_dir": "input", "output_dir": "output"}
 
 _HELP_FLAGS = ("--help", "-help", "-h", "--helpfull", "--helpshort")
 
@@ -136,7 +141,8 @@ def parse(spec: ProgramSpec, argv: Sequence[str], fill: Fill | None = None) -> A
       UserError: an unknown flag (the nearest right name is given), a wrong value, a
         flag file that cannot be read, or a config that the dataclass refuses.
     """
-    arguments = [_found(arg, spec.config) for arg in expand(argv, fill)]
+    arguments = _renamed(expand(argv, fill), spec.config)
+    arguments = [_found(arg, spec.config) for arg in arguments]
     if any(arg.text in _HELP_FLAGS for arg in arguments):
         raise HelpRequested(help_text(spec))
     values = flag_values(spec)
@@ -313,7 +319,8 @@ def _usage(name: str, annotation: Any) -> str:
     if annotation == tuple[str, ...]:
         key = "KEY=VALUE" if name.endswith("_arg") else "TEXT"
         return f"{name}={key}  (may be repeated)"
-    kinds = {int: "N", float: "X", str: "PATH" if name.endswith("_dir") else "TEXT"}
+    is_place = name.endswith("_dir") or name in ("input", "output")
+    kinds = {int: "N", float: "X", str: "PATH" if is_place else "TEXT"}
     kinds[tuple[float, ...]] = "X,X,..."
     return f"{name}={kinds.get(annotation, 'N,N,...')}"
 
@@ -350,6 +357,24 @@ def expand(argv: Sequence[str], fill: Fill | None = None) -> list[Argument]:
                 raise UserError("--flagfile needs a path. Received nothing.")
             value = rest.pop(0)
         result.extend(_read(Path(value.strip()).expanduser(), "", (), fill))
+    return result
+
+
+def _renamed(arguments: Sequence[Argument], config: type) -> list[Argument]:
+    """The arguments with their names of today; a remark names each earlier one."""
+    known = {field.name for field in dataclasses.fields(config)}
+    result, remarks = [], {}
+    for arg in arguments:
+        given, separator, value = arg.text.partition("=")
+        old = given.lstrip("-")
+        new = _RENAMED.get(old, "")
+        if given.startswith("-") and new in known and old not in known:
+            where = f" ({arg.origin})" if arg.origin else ""
+            remarks[old] = f"remark: --{old} is now called --{new}{where}; the next "
+            arg = Argument(f"--{new}{separator}{value}", arg.origin)
+        result.append(arg)
+    for remark in remarks.values():
+        print(f"{remark}release no longer knows the earlier name.", file=sys.stderr)
     return result
 
 

@@ -98,7 +98,7 @@ def open_folder(
         for name in ("lr", "hr", MANIFEST_NAME):
             if (folder / name).exists():
                 raise UserError(
-                    "--output_dir must be new, or one that pdm_tf.degrade has made "
+                    "--output must be new, or one that pdm_tf.degrade has made "
                     f"(with {record_name}). Received: {folder}, which holds {name}."
                 )
     return open_output(input_dir, folder, settings, record_name)
@@ -119,7 +119,7 @@ def names_of(files: Sequence[Path], input_dir: Path, draws: int) -> dict[Path, s
         for taken in {name, *lr_names(name, draws)}:
             if taken in owners:
                 raise UserError(
-                    "Images in --input_dir must differ in more than their suffix, and "
+                    "Images in --input must differ in more than their suffix, and "
                     "in more than the _d0, _d1, ... of draws. Received: "
                     f"{owners[taken]} and {path}, both to become {taken}.png."
                 )

@@ -215,7 +215,7 @@ def _require_space(
     free = shutil.disk_usage(output_dir).free
     if needed * _SPARE > free:
         raise UserError(
-            f"--output_dir must have {needed * _SPARE / _GB:.2f} GB free. "
+            f"--output must have {needed * _SPARE / _GB:.2f} GB free. "
             f"Received: {free / _GB:.2f} GB at {output_dir}."
         )
 

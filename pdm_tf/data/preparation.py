@@ -38,7 +38,7 @@ def open_output(
     output_dir: str | Path,
     settings: dict[str, Any],
     record_name: str = SETTINGS_NAME,
-    input_flag: str = "--input_dir",
+    input_flag: str = "--input",
 ) -> Path:
     """Makes the output folder and records `settings` in it, as `record_name`.
 
@@ -55,20 +55,20 @@ def open_output(
     if before != settings:
         raise UserError(
             f"{output_dir} was made with {_listed(before)}. Received: "
-            f"{_listed(settings)}. Choose another --output_dir, or remove this one."
+            f"{_listed(settings)}. Choose another --output, or remove this one."
         )
     written(record, lambda: write_json_atomic(record, settings))
     return folder
 
 
 def check_outside(
-    input_dir: str | Path, output_dir: str | Path, input_flag: str = "--input_dir"
+    input_dir: str | Path, output_dir: str | Path, input_flag: str = "--input"
 ) -> None:
     """Raises UserError where the output would be among the inputs."""
     inside = Path(os.path.realpath(output_dir))
     if inside.is_relative_to(os.path.realpath(input_dir)):
         raise UserError(
-            f"--output_dir must lie outside {input_flag}, or its files would be inputs "
+            f"--output must lie outside {input_flag}, or its files would be inputs "
             f"next time. Received: {output_dir} and {input_dir}."
         )
 

@@ -38,7 +38,7 @@ def test_every_run_can_be_planned(path):
         assert [run.seed for run in plan.row(*cell)] == list(config.seeds)
     for run in plan.runs:
         assert run.config.method in METHODS
-    assert config.output_dir == f"studies/{path.stem}"
+    assert config.output == f"studies/{path.stem}"
 
 
 @pytest.fixture(scope="module")

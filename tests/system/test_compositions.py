@@ -39,7 +39,7 @@ def made(tmp_path_factory):
     exported = place / "exported"
     told = io.StringIO()
     with contextlib.redirect_stdout(told):
-        code = call(f"--model={place / 'run'}", f"--output_dir={exported}", "--tile=16")
+        code = call(f"--model={place / 'run'}", f"--output={exported}", "--tile=16")
     return SimpleNamespace(
         place=place,
         run=place / "run",
@@ -85,9 +85,7 @@ def test_a_composition_is_exported_as_one_certified_file(made):
 
 def test_the_degrader_that_is_not_exported_is_named(made, tmp_path, capsys):
     bundle = made.run / "bundles" / "degradation_ema"
-    assert (
-        call(f"--model={bundle}", f"--output_dir={tmp_path / 'x'}") == program.BAD_INPUT
-    )
+    assert call(f"--model={bundle}", f"--output={tmp_path / 'x'}") == program.BAD_INPUT
     assert "the formats are for PDMs, and this is a Degrader" in capsys.readouterr().err
     assert "not exported: run/degradation_ema: the formats are for PDMs" in made.told
 
@@ -122,7 +120,7 @@ def test_an_evaluation_says_what_can_be_said(made, tmp_path):
         f"--true_kernels={made.place / 'true.npy'}",
         f"--pair_kernels={made.place / 'pairs.npy'}",
         f"--real_lr={made.photos / 'lr'}",
-        f"--output_dir={tmp_path}",
+        f"--output={tmp_path}",
         "--panels=1",
     )
     report = read_json(tmp_path / "report.json")
@@ -170,8 +168,8 @@ def test_degrade_makes_what_the_network_makes(made, tmp_path):
     run_here(
         "pdm_tf.degrade",
         f"--degradation={made.run}",
-        f"--input_dir={made.photos / 'hr'}",
-        f"--output_dir={tmp_path}",
+        f"--input={made.photos / 'hr'}",
+        f"--output={tmp_path}",
         "--seed=3",
     )
     facts = read_json(tmp_path / "degrade.json")

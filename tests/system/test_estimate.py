@@ -34,13 +34,13 @@ def folder(tmp_path):
 
 def call(folder, *flags):
     argv = [f"--{name}_dir={folder / name}" for name in ("hr", "lr")]
-    argv.append(f"--output_dir={folder / 'out'}")
+    argv.append(f"--output={folder / 'out'}")
     return program.call(estimate.SPEC, estimate.main, [*argv, *flags])
 
 
 def test_the_check_as_a_user_runs_it(folder):
     """Quick, and TensorFlow is not even loaded."""
-    flags = ("--hr_dir=hr", "--lr_dir=lr", "--output_dir=out", "--check_only")
+    flags = ("--hr_dir=hr", "--lr_dir=lr", "--output=out", "--check_only")
     done = run_apart(
         "pdm_tf.estimate",
         *flags,
@@ -83,7 +83,7 @@ def test_exit_codes(folder, capsys):
     [
         (("--scale=0",), "--scale must be 1 or more"),
         (("--hr_dir=nowhere",), "There is no folder nowhere"),
-        (("--output_dir=",), "--output_dir is required"),
+        (("--output=",), "--output is required"),
     ],
 )
 def test_requests_that_cannot_be_met(folder, capsys, flags, message):
@@ -92,7 +92,7 @@ def test_requests_that_cannot_be_met(folder, capsys, flags, message):
 
 
 def test_results_must_not_be_inputs_next_time(folder, capsys):
-    inside = f"--output_dir={folder / 'lr/out'}"
+    inside = f"--output={folder / 'lr/out'}"
     assert call(folder, "--check_only", inside) == program.BAD_INPUT
     assert "must lie outside --lr_dir" in capsys.readouterr().err
 
@@ -110,7 +110,7 @@ SMALL = (
 def test_the_whole_as_a_user_runs_it(folder):
     (folder / "configs").symlink_to(ROOT / "configs")
     write_png(folder / "lr/tiny.png", sharp()[0][:20, :20])
-    flags = ("--hr_dir=hr", "--lr_dir=lr", "--output_dir=out", *SMALL)
+    flags = ("--hr_dir=hr", "--lr_dir=lr", "--output=out", *SMALL)
     done = run_apart(
         "pdm_tf.estimate",
         *flags,
@@ -148,7 +148,7 @@ def test_the_whole_as_a_user_runs_it(folder):
 def test_stopped_and_started_again(folder):
     """SIGTERM in the regressor's training; then the same command ends."""
     (folder / "configs").symlink_to(ROOT / "configs")
-    flags = ("--hr_dir=hr", "--lr_dir=lr", "--output_dir=out", "--notime_step")
+    flags = ("--hr_dir=hr", "--lr_dir=lr", "--output=out", "--notime_step")
     long = (*SMALL[1:4], "--estimate_arg=samples=4000")
     process = subprocess.Popen(
         [sys.executable, "-m", "pdm_tf.estimate", *flags, *long],

@@ -37,7 +37,7 @@ def _call(folder, *flags: str, model="bicubic"):
         f"--model={model}",
         f"--hr_dir={folder / 'hr'}",
         f"--lr_dir={folder / 'lr'}",
-        f"--output_dir={folder / 'out'}",
+        f"--output={folder / 'out'}",
         *flags,
     ]
     return program.call(SPEC, main, argv)
@@ -54,7 +54,7 @@ def test_as_a_user_runs_it(folders):
         "--model=bicubic",
         "--hr_dir=hr",
         "--lr_dir=lr",
-        "--output_dir=out",
+        "--output=out",
         "--panels=2",
         cwd=folders,
         timeout=120,
@@ -230,7 +230,7 @@ def test_no_pairs_match(folders, capfd):
 def test_output_dir_that_is_a_file(folders, capfd):
     (folders / "out").write_text("in the way")
     assert _call(folders) == program.BAD_INPUT
-    assert "--output_dir" in capfd.readouterr().err
+    assert "--output" in capfd.readouterr().err
 
 
 def test_metrics_with_weights_and_parameters(tmp_path, capfd):

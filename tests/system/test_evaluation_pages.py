@@ -54,11 +54,11 @@ def place(tmp_path_factory):
     """A set; the good pictures evaluated; a comparison with two more methods."""
     folder = tmp_path_factory.mktemp("set")
     write_set(folder)
-    flags = (f"--model={folder / 'good'}", f"--output_dir={folder / 'eval'}")
+    flags = (f"--model={folder / 'good'}", f"--output={folder / 'eval'}")
     assert evaluated(*flags, *pairs_of(folder), "--panels=0") == program.OK
     methods = {"good": "eval", "blocky": "blocky", "net": "net.onnx"}
     models = [f"--model={name}={folder / path}" for name, path in methods.items()]
-    output = f"--output_dir={folder / 'cmp'}"
+    output = f"--output={folder / 'cmp'}"
     assert compared(*models, *pairs_of(folder), output) == program.OK
     return folder
 
@@ -228,7 +228,7 @@ def test_comparison_says_what_the_evaluations_say(place):
 
 def test_nothing_is_computed_twice(place, tmp_path, capfd):
     """The same command again takes what is there; another border does not."""
-    flags = (f"--model=net={place / 'net.onnx'}", f"--output_dir={tmp_path}")
+    flags = (f"--model=net={place / 'net.onnx'}", f"--output={tmp_path}")
     told = "is of the same model and settings"
     assert compared(*flags, *pairs_of(place)) == program.OK
     assert told not in capfd.readouterr().err
@@ -246,7 +246,7 @@ def test_finished_evaluations_need_no_images(place, tmp_path, capfd):
         f"--model=a={place / 'eval'}",
         f"--model=b={place / 'cmp/evaluations/net'}",
     )
-    output = f"--output_dir={tmp_path / 'out'}"
+    output = f"--output={tmp_path / 'out'}"
     assert compared(*flags, output, "--images=p1,p2", "--against=b") == program.OK
     out = capfd.readouterr().out
     assert out.splitlines()[-1] == f"comparison: {tmp_path / 'out' / 'comparison.json'}"
@@ -275,7 +275,7 @@ def test_wrong_comparisons_say_why(place, monkeypatch, capfd, flags, message):
     monkeypatch.chdir(place)
     (place / "odd").mkdir(exist_ok=True)
     (place / "odd" / "report.json").write_text("{}")
-    assert compared(*flags, "--output_dir=no") == program.BAD_INPUT
+    assert compared(*flags, "--output=no") == program.BAD_INPUT
     errors = capfd.readouterr().err
     assert message in errors and "Traceback" not in errors
     assert not (place / "no").exists()

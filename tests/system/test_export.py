@@ -57,7 +57,7 @@ def first(tmp_path_factory):
     folder = place / "exported"
     process = start(
         f"--model={place / 'mine'}",
-        f"--output_dir={folder}",
+        f"--output={folder}",
         f"--photo={place / 'photo.png'}",
         "--model_name=tiny",
         "--tile=16",
@@ -104,7 +104,7 @@ def test_the_certificate_is_of_these_files(first):
     content = read_json(first.folder / "certificate.json")
     assert content["passed"] is True and content["broken"] == []
     assert content["version"] == 1 and content["cases_left_out"] == []
-    defaults = ExportConfig(model="m", output_dir="o")
+    defaults = ExportConfig(model="m", output="o")
     assert content["limits"] == {
         "max_abs_diff": defaults.max_abs_diff,
         "max_level_diffs": defaults.max_level_diffs,
@@ -248,7 +248,7 @@ def again(first):
     save_bundle(mixed, first.place / "clean", step=3)
     flags = (
         f"--model={first.place / 'clean'},{first.run}",
-        f"--output_dir={folder}",
+        f"--output={folder}",
         "--layout=nchw",
         "--nofp16",
         "--model_name=tiny",

@@ -33,7 +33,7 @@ def published(tmp_path):
 
 def test_a_broken_limit_publishes_nothing_and_ends_with_4(bundle, published, capfd):
     before = tree(published)
-    code = call(f"--model={bundle}", f"--output_dir={published}", "--min_fp16_psnr=500")
+    code = call(f"--model={bundle}", f"--output={published}", "--min_fp16_psnr=500")
     assert code == LIMIT_BROKEN == 4
     told = capfd.readouterr()
     first, last = told.err.splitlines()
@@ -53,7 +53,7 @@ def test_a_broken_limit_publishes_nothing_and_ends_with_4(bundle, published, cap
 
 def test_ctrl_c_leaves_existing_files_alone(bundle, published):
     before = tree(published)
-    process = start(f"--model={bundle}", f"--output_dir={published}")
+    process = start(f"--model={bundle}", f"--output={published}")
     wait_for(lambda: list(published.glob(".export-*")), 60.0)
     steps = wait_for(lambda: children(process.pid))
     process.send_signal(signal.SIGINT)
@@ -73,7 +73,7 @@ def test_help_teaches_and_loads_nothing_heavy():
         timeout=60,
     )
     assert done.returncode == program.OK
-    assert "python -m export --model=runs/bicubic --output_dir=exported" in done.stdout
+    assert "python -m export --model=runs/bicubic --output=exported" in done.stdout
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "absl.flags" in loaded
     assert not loaded & {"tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx"}
@@ -96,7 +96,7 @@ def test_wrong_flags(bundle, published, capfd, flags, words):
     """One line that names the rule; what is there stays."""
     before = tree(published)
     flags = [flag.format(published=published) for flag in flags]
-    given = [f"--model={bundle}", f"--output_dir={published}", *flags]
+    given = [f"--model={bundle}", f"--output={published}", *flags]
     assert call(*given) == program.BAD_INPUT
     told = capfd.readouterr().err
     assert words in told and told.count("\n") == 1, told

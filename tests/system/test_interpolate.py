@@ -79,7 +79,7 @@ def test_evaluate_and_init_sr_take_it(models, tmp_path):
         write_png(tmp_path / name / "p.png", image)
     mixed = tmp_path / "mixed"
     assert mix(*models, mixed) == 0  # one alpha: the folder itself is the bundle
-    argv = [f"--model={mixed}", f"--output_dir={tmp_path / 'report'}", "--metrics=psnr"]
+    argv = [f"--model={mixed}", f"--output={tmp_path / 'report'}", "--metrics=psnr"]
     argv += [f"--{n}_dir={tmp_path / n}" for n in ("hr", "lr")]
     assert program.call(evaluate.SPEC, evaluate.main, argv) == 0
     start = TrainConfig(

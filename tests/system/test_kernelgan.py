@@ -25,14 +25,14 @@ def folder(tmp_path, monkeypatch):
 
 
 def call(folder, *flags):
-    argv = [f"--input_dir={folder / 'in'}", f"--output_dir={folder / 'pool'}", *flags]
+    argv = [f"--input={folder / 'in'}", f"--output={folder / 'pool'}", *flags]
     return program.call(kernelgan.SPEC, kernelgan.main, argv)
 
 
 def test_as_a_user_runs_it(tmp_path):
     """Two steps train nothing, and the program says so: quiet, with a bar."""
     write_png(tmp_path / "in/a.png", photo(0, 40, 44))
-    flags = ("--input_dir=in", "--output_dir=pool", "--steps=2", "--crop_size=32")
+    flags = ("--input=in", "--output=pool", "--steps=2", "--crop_size=32")
     done = run_apart(
         "pdm_tf.kernelgan",
         *flags,
@@ -94,7 +94,7 @@ def test_a_signal_stops_it_and_it_goes_on(folder, capsys, monkeypatch):
         (("--crop_size=28",), "--crop_size must be 32 or more"),
         (("--seeds=0",), "--seeds must be 1 or more"),
         (("--seed=2147483648",), "--seed must be below"),
-        (("--output_dir=in/pool",), "must lie outside --input_dir"),
+        (("--output=in/pool",), "must lie outside --input"),
     ],
 )
 def test_bad_flags(folder, capsys, monkeypatch, flags, message):
@@ -110,7 +110,7 @@ def test_other_settings_need_another_folder(folder, capsys):
 
 
 def collect(folder, *flags):
-    argv = [f"--input_dir={folder / 'in'}", f"--output_dir={folder / 'pool'}", *flags]
+    argv = [f"--input={folder / 'in'}", f"--output={folder / 'pool'}", *flags]
     return program.call(noise_pool.SPEC, noise_pool.main, argv)
 
 
@@ -137,7 +137,7 @@ def test_noise_pool(tmp_path, capsys):
         (("--patch_size=4",), "--patch_size must be 0, or 8 or more"),
         (("--structure_percentile=0",), "--structure_percentile must be above 0"),
         (("--per_photograph=0",), "--per_photograph must be 1 or more"),
-        (("--output_dir=in",), "must lie outside --input_dir"),
+        (("--output=in",), "must lie outside --input"),
         (("--patch_size=64",), "unclipped place of 64x64"),
     ],
 )

@@ -20,15 +20,15 @@ def folder(tmp_path):
 
 
 def _call(folder, task, *flags):
-    argv = [f"--task={task}", f"--input_dir={folder / 'in'}"]
-    return program.call(SPEC, main, [*argv, f"--output_dir={folder / 'out'}", *flags])
+    argv = [f"--task={task}", f"--input={folder / 'in'}"]
+    return program.call(SPEC, main, [*argv, f"--output={folder / 'out'}", *flags])
 
 
 def test_as_a_user_runs_it(folder, repository):
     """Shards in a process of its own: quiet, with a bar that shows the time left."""
     command = [
         *(sys.executable, "-m", "pdm_tf.prepare", "--task=tfrecord", "--progress=on"),
-        *(f"--input_dir={folder / 'in'}", f"--output_dir={folder / 'out'}"),
+        *(f"--input={folder / 'in'}", f"--output={folder / 'out'}"),
     ]
     done = subprocess.run(
         command, cwd=repository, capture_output=True, text=True, timeout=120
@@ -75,7 +75,7 @@ def test_tiles(folder):
         (["--task=tfrecords"], "Did you mean 'tfrecord'?"),
         (["--scale=0"], "--scale must be 1 or more"),
         (["--tile=10", "--tile_step=11"], "--tile_step must be 0 to --tile"),
-        (["--input_dir="], "--input_dir is required"),
+        (["--input="], "--input is required"),
         (["--tiles=3"], "Did you mean --tile?"),
     ],
 )

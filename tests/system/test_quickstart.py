@@ -48,7 +48,7 @@ TINY = (
 
 def start(output: Path, *flags: str) -> subprocess.Popen:
     """Starts the quickstart as a process of a group of its own."""
-    command = [sys.executable, "-m", "pdm_tf.quickstart", f"--output_dir={output}"]
+    command = [sys.executable, "-m", "pdm_tf.quickstart", f"--output={output}"]
     return subprocess.Popen(
         [*command, *flags],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -82,7 +82,7 @@ def finished_here(output: Path, *flags: str) -> str:
         stages_here(),
     ):
         patch.setattr(quickstart, "_run_program", run_program)
-        given = (f"--output_dir={output}", *flags)
+        given = (f"--output={output}", *flags)
         code = program.call(quickstart.SPEC, quickstart.main, given)
     assert code == program.OK, printed.getvalue()
     return printed.getvalue()

@@ -73,7 +73,7 @@ def test_from_photographs_to_upscaled_ones(sr_net, scale, more, photographs, tmp
     hr_dir, lr_dir, run = photographs / "hr", photographs / "lr", tmp_path / "run"
     pairs = tmp_path / "pairs"
     folders = (f"--hr_dir={pairs / 'hr'}", f"--lr_dir={pairs / 'lr'}")
-    task = ("--task=bicubic_lr", f"--input_dir={hr_dir}", f"--output_dir={pairs}")
+    task = ("--task=bicubic_lr", f"--input={hr_dir}", f"--output={pairs}")
     call(of(prepare), *task, f"--scale={scale}", "--progress=off")
     for height, width in HR_SIZES:
         assert (height // scale, width // scale) in sizes_of(pairs / "lr")
@@ -88,7 +88,7 @@ def test_from_photographs_to_upscaled_ones(sr_net, scale, more, photographs, tmp
     )
     check_scores(run, folders, scale, tmp_path)
     check_degraded(run, hr_dir, scale, tmp_path / "degraded")
-    flags = (f"--model={run}", f"--output_dir={tmp_path / 'out'}")
+    flags = (f"--model={run}", f"--output={tmp_path / 'out'}")
     assert exporting.call(*flags) == program.OK
     # Tiles that begin between the squares of `unshuffle` see them split otherwise.
     tile = 64 if more else 16
@@ -107,7 +107,7 @@ def check_scores(run, folders, scale, place):
             f"--model={run}",
             *folders,
             *tiles,
-            f"--output_dir={place / name}",
+            f"--output={place / name}",
         )
     whole, tiled = (read_json(place / n / "report.json") for n in ("whole", "tiles"))
     assert whole["crop_border"] == scale and len(whole["images"]) == len(HR_SIZES)
@@ -116,7 +116,7 @@ def check_scores(run, folders, scale, place):
 
 
 def check_degraded(run, hr_dir, scale, folder):
-    flags = (f"--input_dir={hr_dir}", f"--output_dir={folder}", "--progress=off")
+    flags = (f"--input={hr_dir}", f"--output={folder}", "--progress=off")
     call(of(degrade), f"--degradation={run}", *flags)
     kernels = np.load(folder / "kernels.npy")
     assert kernels.shape[1] == 2 * int(np.ceil(2.5 * scale)) + 1

@@ -50,7 +50,7 @@ def test_it_evaluates_as_it_was_validated(place, tmp_path):
         f"--model={place / 'run'}",
         f"--hr_dir={place / 'hr'}",
         f"--lr_dir={place / 'val_lr'}",
-        f"--output_dir={tmp_path}",
+        f"--output={tmp_path}",
         "--metrics=psnr",
         "--panels=0",
     )
@@ -87,7 +87,7 @@ def test_it_exports(place, tmp_path):
 
     flags = (
         f"--model={place / 'run'}",
-        f"--output_dir={tmp_path / 'out'}",
+        f"--output={tmp_path / 'out'}",
         "--tile=16",
         "--nofp16",
     )

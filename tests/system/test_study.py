@@ -40,7 +40,7 @@ def flags(photographs, folder, *more):
         "val_lr_dir": photographs / "pairs",
     }
     data = [f"--dataset=small.{key}={value}" for key, value in values.items()]
-    return [SMOKE, *data, f"--output_dir={folder}", *more]
+    return [SMOKE, *data, f"--output={folder}", *more]
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_a_signal_ends_it_at_any_time(
         (["--dataset=new.hr_dir=x"], "--dataset=new.val_lr_dir=FOLDER is required"),
         (["--only=ours*"], "--only must match names of runs"),
         (["--jobs=0"], "--jobs must be 1 or more"),
-        (["--output_dir="], "--output_dir is required"),
+        (["--output="], "--output is required"),
     ],
 )
 def test_wrong_flags_say_why(photographs, tmp_path, processes, capfd, more, message):

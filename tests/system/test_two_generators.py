@@ -90,7 +90,7 @@ def test_the_chain_is_validated_and_evaluated(run, tmp_path):
         "--weights=raw",
         f"--hr_dir={PHOTOS / 'hr'}",
         f"--lr_dir={PHOTOS / 'val_lr'}",
-        f"--output_dir={tmp_path}",
+        f"--output={tmp_path}",
         "--metrics=psnr",
         "--panels=0",
     )
@@ -117,7 +117,7 @@ def test_the_chain_is_exported_and_compared_with_keras(run, tmp_path):
 
     flags = (
         f"--model={run.root}",
-        f"--output_dir={tmp_path / 'out'}",
+        f"--output={tmp_path / 'out'}",
         "--tile=16",
         "--nofp16",
     )

@@ -80,7 +80,7 @@ def test_the_first_failing_program_ends_it(tmp_path, monkeypatch, capsys):
         return 3
 
     monkeypatch.setattr(quickstart, "_run_program", failing)
-    config = quickstart.QuickstartConfig(output_dir=str(tmp_path), steps=7)
+    config = quickstart.QuickstartConfig(output=str(tmp_path), steps=7)
     assert quickstart.main(config) == 3
     [(module, flags)] = started
     assert module == "pdm_tf.train"
@@ -110,7 +110,7 @@ def test_summary_tells_both_scores():
     ("argument", "message"),
     [
         ("--steps=-1", "--steps must not be negative. Received: -1"),
-        ("--output_dir=", "--output_dir is required"),
+        ("--output=", "--output is required"),
         ("--train_flag=batch_size=4", "--train_flag=--name=value. Received: 'batch_"),
         ("--stepps=5", "Did you mean --steps?"),
     ],
@@ -122,7 +122,7 @@ def test_wrong_flags_are_refused(argument, message):
 
 def test_a_missing_flag_file_is_named(tmp_path):
     config = quickstart.QuickstartConfig(
-        output_dir=str(tmp_path / "out"), train_flagfile=str(tmp_path / "no.flags")
+        output=str(tmp_path / "out"), train_flagfile=str(tmp_path / "no.flags")
     )
     with pytest.raises(UserError, match=r"must be a flag file.*no\.flags"):
         quickstart.main(config)
@@ -146,7 +146,7 @@ def test_steps_follow_the_measured_speed(tmp_path, monkeypatch, milliseconds, st
     monkeypatch.setattr(quickstart, "_run_program", measured)
     found = quickstart._steps_for(tmp_path, quickstart.FLAGFILE, "float32")
     assert found == steps
-    config = quickstart.QuickstartConfig(output_dir=str(tmp_path))
+    config = quickstart.QuickstartConfig(output=str(tmp_path))
     track = Track(tmp_path / "data")
     flags = quickstart._train_flags(
         config, track, quickstart.FLAGFILE, "float32", found
@@ -191,7 +191,7 @@ def test_auto_precision_without_cpuinfo_is_float32(tmp_path):
 
 def test_missing_packages_are_named_before_any_work(tmp_path, monkeypatch):
     monkeypatch.setattr(quickstart, "_NEEDED", ("numpy", "no_such_a", "no_such_b"))
-    config = quickstart.QuickstartConfig(output_dir=str(tmp_path / "out"))
+    config = quickstart.QuickstartConfig(output=str(tmp_path / "out"))
     with pytest.raises(UserError, match=r"Missing: no_such_a, no_such_b\. Install"):
         quickstart.main(config)
     assert not (tmp_path / "out").exists()

@@ -347,3 +347,19 @@ def test_a_folder_does_not_hide_a_name_and_a_near_name_is_suggested(
         expand(["--flagfile=quikstart"])
     with pytest.raises(UserError, match=r"\.\./quickstart does not exist"):
         expand(["--flagfile=../quickstart"])
+
+
+def test_a_flag_of_an_earlier_name_is_taken_with_one_remark(tmp_path, capsys):
+    """Also in a flag file and before a space; where it stands later, it wins."""
+    from pdm_tf.prepare import SPEC as PREPARE
+
+    path = tmp_path / "old.flags"
+    path.write_text("--task=tfrecord\n--input_dir=in\n--output_dir=a\n")
+    config = parse(PREPARE, [f"--flagfile={path}", "--output=b", "--output_dir", "c"])
+    assert (config.input, config.output) == ("in", "c")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.startswith(f"remark: --input_dir is now called --input ({path}:2);")
+    assert second.startswith("remark: --output_dir is now called --output; ")
+    with pytest.raises(UserError, match="unknown flag --input_dir"):
+        parse(SPEC, [*REQUIRED, "--input_dir=in"])  # it never had this flag
+    assert capsys.readouterr().err == ""

@@ -229,7 +229,7 @@ def test_other_settings_and_foreign_folders_are_refused(folder, learned):
     (folder / "mine/lr").mkdir(parents=True)
     with pytest.raises(UserError, match="must be new, or one that pdm_tf.degrade"):
         pairs(folder, learned, "mine")
-    with pytest.raises(UserError, match="must lie outside --input_dir"):
+    with pytest.raises(UserError, match="must lie outside --input"):
         pairs(folder, learned, "in/out")
 
 

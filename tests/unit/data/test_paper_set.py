@@ -33,7 +33,7 @@ from tests.unit.data.published import (
 def call(name, archives, output, *more):
     """The program in this process."""
     flags = [f"--dataset={name}", f"--archives_dir={archives}"]
-    flags += [f"--output_dir={output}", "--progress=off", *more]
+    flags += [f"--output={output}", "--progress=off", *more]
     return program.call(datasets.SPEC, datasets.main, flags)
 
 
@@ -136,7 +136,7 @@ def test_goes_on_after_being_killed(archives_2017, tmp_path, capsys):
     """SIGKILL in the middle of a part: no folder that looks finished, then all."""
     output = tmp_path / "set"
     command = [sys.executable, "-m", "pdm_tf.datasets", "--dataset=ntire2017_track2"]
-    command += [f"--archives_dir={archives_2017}", f"--output_dir={output}"]
+    command += [f"--archives_dir={archives_2017}", f"--output={output}"]
     process = subprocess.Popen([*command, "--threads=1"], cwd=REPOSITORY)
     making = output / "train/.hr.making"
     deadline = time.monotonic() + 60

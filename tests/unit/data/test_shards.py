@@ -151,7 +151,7 @@ def test_other_settings_need_another_folder(folders):
 @pytest.mark.parametrize("place", ["in", "in/out"])
 def test_output_among_the_inputs_is_refused(tmp_path, place):
     fill(tmp_path / "in")
-    with pytest.raises(UserError, match="outside --input_dir"):
+    with pytest.raises(UserError, match="outside --input"):
         make_shards(tmp_path / "in", tmp_path / place)
 
 

@@ -73,7 +73,7 @@ def test_leftovers_of_exporters_that_still_run_or_ran_elsewhere_stay(tmp_path):
 
 def test_output_that_is_no_folder_is_refused(tmp_path):
     write(tmp_path, "out")
-    with pytest.raises(UserError, match=r"--output_dir must be .* Received: .*/out \("):
+    with pytest.raises(UserError, match=r"--output must be .* Received: .*/out \("):
         with workspace(tmp_path / "out"):
             pytest.fail("the work must not begin")
     assert (tmp_path / "out").read_text() == "new out"

@@ -187,7 +187,7 @@ def test_names_say_which_run_and_no_more_of_the_path(tmp_path, monkeypatch):
 def test_commas_alone_name_nothing(model):
     """They used to publish an export of nothing, which removed the files there."""
     with pytest.raises(UserError, match="--model must name a run .* Received: ' ?, ?'"):
-        ExportConfig(model=model, output_dir="out")
+        ExportConfig(model=model, output="out")
 
 
 def test_a_degradation_with_jpeg_is_left_out_of_its_run_and_refused_alone(tmp_path):
