@@ -22,6 +22,7 @@ import numpy as np
 
 from pdm_tf.core.source_estimate import COORDINATES, KernelPopulation
 from pdm_tf.estimation.kernel_regressor import Prediction
+from pdm_tf.estimation.simulation import Simulated
 
 LEAST_SLOPE = 0.3  # below it, dividing by a slope multiplies errors
 # A direction is preferred only where that many photographs say so.
@@ -82,7 +83,7 @@ class _Fitted(NamedTuple):
 
 def fit_population(
     real: Prediction,
-    simulate: Callable[[np.ndarray, int], Prediction],
+    simulate: Callable[[np.ndarray, int], Simulated],
     *,
     scenes: int,
     groups: Sequence[int] | np.ndarray | None = None,
@@ -96,7 +97,7 @@ def fit_population(
       real: outputs for the source's photographs.
       simulate: called with theta [n, 3] and a seed; degrades held-out photographs, row
         i of photograph i modulo `scenes`, with the source's noise and JPEG, and returns
-        the regressor's outputs for them.
+        the theta of their kernels and the regressor's outputs for them.
       scenes: held-out photographs that `simulate` degrades.
       groups: [N] the scene that each photograph shows, see `scene_groups`; None: all
         differ.
@@ -132,8 +133,9 @@ def fit_population(
         std = np.maximum(_WIDER * np.sqrt(np.diag(covariance)), _LEAST_STD)
         # No draw is far out: kernels must fit into their square.
         normal = random.standard_normal([draws, 3]).clip(-2.5, 2.5)
-        thetas.append(mean + std * normal)
-        said.append(simulate(thetas[-1], int(random.integers(2**31))))
+        made = simulate(mean + std * normal, int(random.integers(2**31)))
+        thetas.append(made.theta)
+        said.append(made.said)
         shown = np.tile(np.arange(draws) % scenes, len(said))
         answer = _answer(np.concatenate(thetas), said, shown)
         seen = _gated(answer)

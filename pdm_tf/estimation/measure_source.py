@@ -61,7 +61,7 @@ from pdm_tf.estimation.measured_findings import measured_findings
 from pdm_tf.estimation.noise_population import measure_noise
 from pdm_tf.estimation.photograph_cuts import Cut, read_cuts
 from pdm_tf.estimation.scene_groups import scene_groups
-from pdm_tf.estimation.simulation import Simulation
+from pdm_tf.estimation.simulation import Simulated, Simulation
 
 CHECK, ESTIMATE, REGRESSOR, STAGES = (
     "check.json",
@@ -420,7 +420,7 @@ class _Measuring:
         def fit(advance: OnProgress) -> dict[str, Any]:
             done = 0
 
-            def simulate(theta: np.ndarray, seed: int) -> Prediction:
+            def simulate(theta: np.ndarray, seed: int) -> Simulated:
                 nonlocal done
                 made = simulation(theta, seed, self.clock.stop)
                 done += 1
@@ -449,6 +449,7 @@ class _Measuring:
             "noise": noise and dataclasses.asdict(noise),
             "rounds": self.settings.rounds,
             "draws": self.settings.draws,
+            "forms": "as the prior's",  # not Gaussians alone, as in earlier versions
             "seed": self.seed,
         }
         stored = self._stage("population", asked, fit)

@@ -3,14 +3,21 @@
 HR photographs that it has not learned on are degraded as the real photographs are, of
 their sizes, with noise and JPEG as measured, and shown to it. So its shrinkage, its
 scatter and its taste in content can be measured instead of assumed.
+
+Nobody knows the form of the source's kernels, so they are Gaussians, paths of a shaking
+camera and disks as often as in the regressor's prior. A path reads narrower than a
+Gaussian of the same second moments: with Gaussians alone, sources with motion came out
+too narrow.
 """
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 
-from pdm_tf.core.source_estimate import JpegMeasure, NoisePopulation
+from pdm_tf.core.kernel_shapes import second_moments
+from pdm_tf.core.source_estimate import JpegMeasure, NoisePopulation, log_covariances
 from pdm_tf.estimation.kernel_regressor import (
     KernelRegressor,
     Prediction,
@@ -21,13 +28,27 @@ from pdm_tf.estimation.source_prior import (
     NO_NOISE,
     Jpeg,
     Noise,
+    SourcePrior,
     degrade_crop,
-    kernel_side,
     kernels_of_theta,
 )
 
 _THREADS = 2
 _SYMMETRIES = 8
+# Kernels that are no Gaussians, of which the nearest in shape is taken.
+_OTHERS = 2000
+
+
+class Simulated(NamedTuple):
+    """Photographs that were simulated.
+
+    Attributes:
+      theta: [N, 3] the shapes of their kernels, near those that were asked for.
+      said: what the regressor says of them.
+    """
+
+    theta: np.ndarray
+    said: Prediction
 
 
 class Simulation:
@@ -54,10 +75,15 @@ class Simulation:
         self._sizes = sizes
         self._jpeg = jpeg
         self._noise = noise
+        self._prior = SourcePrior(regressor.scale)
+        random = np.random.default_rng(0)
+        others = [self._prior.other_kernel(random) for _ in range(_OTHERS)]
+        self._others = np.stack(others)
+        self._other_theta = log_covariances(second_moments(self._others))
 
     def __call__(
         self, theta: np.ndarray, seed: int, stop: Callable[[], bool] = lambda: False
-    ) -> Prediction:
+    ) -> Simulated:
         """Simulates one photograph for each row of theta [N, 3].
 
         Row i is of photograph i modulo their number, so all are used alike.
@@ -65,7 +91,7 @@ class Simulation:
         Raises:
           TrainingStopped: `stop` said so.
         """
-        kernels = kernels_of_theta(theta, kernel_side(self._regressor.scale))
+        theta, kernels = self._kernels(theta, np.random.default_rng(seed))
 
         def one(index: int) -> tuple[np.ndarray, int]:
             if stop():
@@ -76,7 +102,24 @@ class Simulation:
         with ThreadPoolExecutor(_THREADS) as pool:
             made = list(pool.map(one, range(len(theta))))
         images, qualities = zip(*made, strict=True)
-        return self._regressor.predict(images, qualities, threads=_THREADS)
+        said = self._regressor.predict(images, qualities, threads=_THREADS)
+        return Simulated(theta, said)
+
+    def _kernels(
+        self, theta: np.ndarray, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Kernels of all forms about as wide as asked: (theta [N, 3], [N, K, K])."""
+        theta, kernels = theta.copy(), kernels_of_theta(theta, self._prior.side)
+        for index in np.flatnonzero(
+            random.uniform(size=len(theta)) >= self._prior.gaussians
+        ):
+            away = np.square(self._other_theta - theta[index]).sum(1)
+            nearest = int(away.argmin())
+            theta[index], kernels[index] = (
+                self._other_theta[nearest],
+                self._others[nearest],
+            )
+        return theta, kernels
 
     def _photograph(
         self, kernel: np.ndarray, index: int, random: np.random.Generator

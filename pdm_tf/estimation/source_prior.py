@@ -129,16 +129,20 @@ class SourcePrior:
         return Draw(self._kernel(random), self._noise(random), self._jpeg(random))
 
     def _kernel(self, random: np.random.Generator) -> np.ndarray:
+        if random.uniform() >= self.gaussians:
+            return self.other_kernel(random)
         unit = self.scale / 4.0
-        kind = random.uniform()
-        if kind < self.gaussians:
-            low, high = np.log(_SIGMA_AT_4)
-            long = unit * math.exp(random.uniform(low, high))
-            ratio = math.exp(random.uniform(0.0, math.log(_LONGEST_RATIO)))
-            short = max(long / ratio, unit * _SIGMA_AT_4[0])
-            return gaussian_kernel(long, short, random.uniform(0, np.pi), self.side)
+        low, high = np.log(_SIGMA_AT_4)
+        long = unit * math.exp(random.uniform(low, high))
+        ratio = math.exp(random.uniform(0.0, math.log(_LONGEST_RATIO)))
+        short = max(long / ratio, unit * _SIGMA_AT_4[0])
+        return gaussian_kernel(long, short, random.uniform(0, np.pi), self.side)
+
+    def other_kernel(self, random: np.random.Generator) -> np.ndarray:
+        """Draws a kernel [side, side] that is no Gaussian: a path or a disk."""
+        unit = self.scale / 4.0
         lens = unit * random.uniform(*_LENS_AT_4)
-        if kind < self.gaussians + self.paths:
+        if random.uniform() * (1.0 - self.gaussians) < self.paths:
             length = unit * math.exp(random.uniform(*np.log(_PATH_AT_4)))
             return path_kernel(length, lens, self.side, random)
         radius = unit * math.exp(random.uniform(*np.log(_DISK_AT_4)))

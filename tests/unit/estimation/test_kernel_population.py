@@ -5,6 +5,7 @@ import pytest
 
 from pdm_tf.estimation.kernel_population import fit_population
 from pdm_tf.estimation.kernel_regressor import Prediction
+from pdm_tf.estimation.simulation import Simulated
 
 MEAN = np.array([1.2, 0.0, 0.0])
 STD = np.array([0.45, 0.3, 0.3])
@@ -31,7 +32,8 @@ class Regressor:
 
     def simulate(self, theta, seed, scenes=SCENES):
         held_out = self.scenes(scenes, 77)
-        return self.answer(theta, held_out[np.arange(len(theta)) % scenes], seed)
+        scene = held_out[np.arange(len(theta)) % scenes]
+        return Simulated(theta, self.answer(theta, scene, seed))
 
 
 def photographs(regressor, count, seed=0, std=STD, mean=MEAN, of_a_scene=1):
@@ -161,7 +163,8 @@ def test_one_held_out_scene_is_not_believed():
 
     def uncertain(theta, seed):
         covariance = np.tile(wide.covariance[:1], (len(theta), 1, 1))
-        return simulate(theta, seed)._replace(covariance=covariance)
+        said = simulate(theta, seed)._replace(covariance=covariance)
+        return Simulated(theta, said)
 
     population, _ = fit_population(wide, uncertain, scenes=1)
     assert population.mean[0] == pytest.approx(MEAN[0], abs=0.15)
