@@ -1,12 +1,16 @@
 """Serves an ONNX file over KServe's protocol: `python -m export.kserve_server --help`.
 
-KServe's Python server around the project's own inference. Two traps of kserve 0.21 are
-dealt with here: it reads `sys.argv` while it is imported, and it refuses gRPC messages
-above 8 MiB unless that command line says otherwise.
+KServe's Python server around the project's own inference. What kserve 0.21 does
+otherwise than a server should is dealt with here: it reads `sys.argv` while it is
+imported, listens everywhere, lets anybody unload the model, takes HTTP bodies of any
+size and gRPC messages of 8 MiB, and says that it is ready whatever the model does.
 """
 
 import asyncio
+import json
+import re
 import sys
+from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -67,9 +71,10 @@ class KserveServerConfig:
     )
     grpc_port: int = flag(8081, "Port of gRPC: inference.GRPCInferenceService.")
     max_message_mb: int = flag(
-        0,
-        "Largest gRPC message in MiB; 0: no limit but the format's "
-        "2 GiB. (KServe's own default is 8, less than one megapixel in float32.)",
+        64,
+        "Largest request in MiB, over HTTP and gRPC, refused before it is read; 64 is "
+        "5.6 megapixels in float32 and 22 in uint8. Answers have no limit. 0: only the "
+        "format's 2 GiB.",
         at_least=0,
     )
 
@@ -119,34 +124,136 @@ class Upscaler:
             return np.stack([self._engine.upscale_array(image) for image in images])
         return self._engine.session.run(images)
 
+    def works(self) -> bool:
+        """Whether a small grey image becomes an image."""
+        try:
+            sr = self._engine.session.run(np.full([1, 8, 8, 3], 0.5, np.float32))
+        except Exception:  # noqa: BLE001 - whatever it is, the model does not answer
+            return False
+        side = 8 * self._engine.session.info.scale
+        return sr.shape == (1, side, side, 3) and bool(np.isfinite(sr).all())
+
+
+_Message = MutableMapping[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
+_App = Callable[[_Message, _Receive, _Send], Awaitable[None]]
+
+# Requests at once, over HTTP and over gRPC; each may hold a body while it waits.
+_MOST_REQUESTS = 32
+_MODEL = r"/v2/models/[^/]+(/versions/[^/]+)?"
+_OPEN = {
+    "GET": re.compile(
+        rf"/(metrics|v2(/health/(live|ready)|/models)?)?|{_MODEL}(/ready)?"
+    ),
+    "POST": re.compile(rf"{_MODEL}/infer"),
+}
+
+
+class Door:
+    """What of the HTTP server can be reached: an ASGI application around another.
+
+    Health, metadata, metrics and inference pass; the rest of kserve's paths, among them
+    those that load and unload models, are not there. A body above the limit is refused
+    by its stated length, or where it grows above it, and is not kept.
+    """
+
+    def __init__(self, app: _App, most_bytes: int) -> None:
+        self._app, self._most_bytes, self._inside = app, most_bytes, 0
+
+    async def __call__(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        path = _OPEN.get(scope["method"])
+        if path is None or not path.fullmatch(scope["path"]):
+            return await _refuse(send, 404, "there is no such path")
+        if scope["method"] == "GET":
+            return await self._app(scope, receive, send)
+        if self._inside >= _MOST_REQUESTS:
+            return await _refuse(send, 503, f"a queue of {self._inside} requests waits")
+        self._inside += 1
+        try:
+            return await self._limited(scope, receive, send)
+        finally:
+            self._inside -= 1
+
+    async def _limited(self, scope: _Message, receive: _Receive, send: _Send) -> None:
+        too_large = f"a request may have {self._most_bytes} bytes (--max_message_mb)"
+        stated = dict(scope["headers"]).get(b"content-length", b"0")
+        if not stated.isdigit() or int(stated) > self._most_bytes:
+            return await _refuse(send, 413, f"{too_large}; this one has {stated!r:.40}")
+        taken, refused = 0, False
+
+        async def counted() -> _Message:
+            nonlocal taken, refused
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken <= self._most_bytes:
+                return message
+            if not refused:
+                refused = True
+                await _refuse(send, 413, too_large)
+            return {"type": "http.disconnect"}
+
+        async def unless_refused(message: _Message) -> None:
+            if not refused:
+                await send(message)
+
+        await self._app(scope, counted, unless_refused)
+
+
+async def _refuse(send: _Send, status: int, why: str) -> None:
+    """Answers with an error, and ends the connection: the body is not waited for."""
+    body = json.dumps({"error": why}).encode()
+    headers = {
+        b"content-type": b"application/json",
+        b"content-length": str(len(body)).encode(),
+        b"connection": b"close",
+    }
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": list(headers.items()),
+        }
+    )
+    await send({"type": "http.response.body", "body": body})
+
 
 def main(config: KserveServerConfig) -> None:
     """Serves until a signal comes."""
     session = open_session(
         config.model, provider=config.provider, threads=config.threads
     )
-    engine = Engine(session, tile=config.tile)
+    upscaler = Upscaler(Engine(session, tile=config.tile))
+    if not upscaler.works():
+        raise UserError(
+            "--model must turn an image into a larger one. Received: "
+            f"{config.model}, which does not with a grey one of 8x8 pixels."
+        )
     kserve = _import_kserve(config)
-    model = _model_class(kserve)(config, Upscaler(engine))
+    model = _model_class(kserve)(config, upscaler)
     print(
         f"{config.model_name}: {Path(config.model).name} x{session.info.scale} on "
         f"{session.provider.active}; on {config.host}, HTTP {config.http_port}, gRPC "
         f"{config.grpc_port}"
     )
-    _listen_on(config.host)
-    kserve.ModelServer(
+    _guard(config.host, config.max_message_mb)
+    server = kserve.ModelServer(
         http_port=config.http_port, grpc_port=config.grpc_port, grace_period=5
-    ).start([model])
+    )
+    server.model_repository_extension = _ClosedRepository()
+    server.dataplane.ready = model.healthy  # kserve's own says yes to everybody
+    server.start([model])
 
 
 def _import_kserve(config: KserveServerConfig) -> Any:
     """Imports kserve with the command line that it is to see."""
-    limit = (config.max_message_mb << 20) or -1
     ours = sys.argv
     sys.argv = [
         ours[0],
-        f"--grpc_max_receive_message_length={limit}",
-        f"--grpc_max_send_message_length={limit}",
+        f"--grpc_max_receive_message_length={(config.max_message_mb << 20) or -1}",
+        "--grpc_max_send_message_length=-1",
     ]
     try:
         import kserve
@@ -160,14 +267,40 @@ def _import_kserve(config: KserveServerConfig) -> Any:
     return kserve
 
 
-def _listen_on(host: str) -> None:
-    """Has kserve's servers listen on one address; it knows all interfaces alone."""
+class _Closed(NotImplementedError):
+    """The answer to gRPC calls that are not there."""
+
+    reason = "this server has one model, which calls cannot load or unload"
+
+
+class _ClosedRepository:
+    """Stands for kserve's extension that loads and unloads models."""
+
+    async def load(self, model_name: str) -> None:
+        raise _Closed
+
+    unload = load
+
+
+def _guard(host: str, most_mb: int) -> None:
+    """Has kserve's servers listen on one address, behind a `Door`."""
     from kserve import model_server
+    from kserve.errors import invalid_input_handler
+    from kserve.protocol.grpc import server as kserve_grpc
 
     class HTTP(model_server.RESTServer):
         def __init__(self, *args: Any, **given: Any) -> None:
             super().__init__(*args, **given)
             self.config.host = host
+
+        def create_application(self) -> None:
+            super().create_application()
+            app = model_server.app
+            # kserve takes a request apart without looking; what our model raises for
+            # other reasons is a RuntimeError.
+            for kind in (ValueError, KeyError, TypeError, AttributeError, IndexError):
+                app.add_exception_handler(kind, invalid_input_handler)
+            app.add_middleware(Door, most_bytes=(most_mb or 2048) << 20)
 
     class Listening:
         """Stands for a gRPC server that is being made, but for its address."""
@@ -190,9 +323,8 @@ def _listen_on(host: str) -> None:
             return getattr(grpc_aio, name)
 
         def server(self, *args: Any, **given: Any) -> Listening:
+            given["maximum_concurrent_rpcs"] = _MOST_REQUESTS
             return Listening(grpc_aio.server(*args, **given))
-
-    from kserve.protocol.grpc import server as kserve_grpc
 
     grpc_aio = kserve_grpc.aio
     kserve_grpc.aio = Aio()
@@ -215,6 +347,17 @@ def _model_class(kserve: Any) -> type:
             self._turn = asyncio.Lock()
             self.ready = True
 
+        def load(self) -> bool:
+            """Says whether it is ready; kserve's own would say that it is."""
+            return self.ready
+
+        async def healthy(self) -> bool:
+            """Whether it answers; after a failure it is tried before it says so."""
+            if not self.ready:
+                async with self._turn:
+                    self.ready = await asyncio.to_thread(self._upscaler.works)
+            return self.ready
+
         def get_input_types(self) -> list[dict[str, Any]]:
             return [self._type("image")]
 
@@ -232,7 +375,11 @@ def _model_class(kserve: Any) -> type:
                     # In a thread, so that the server goes on answering health checks.
                     sr = await asyncio.to_thread(self._upscaler, images)
                 except UserError as error:
+                    self.ready = await asyncio.to_thread(self._upscaler.works)
                     raise InvalidInput(str(error)) from error
+                except Exception as error:
+                    self.ready = False
+                    raise RuntimeError(f"the model failed: {error!r}") from error
             output = kserve.InferOutput("sr", list(sr.shape), self._datatype)
             output.set_data_from_numpy(sr, binary_data=True)
             return kserve.InferResponse(
@@ -253,7 +400,10 @@ def _model_class(kserve: Any) -> type:
                 raise InvalidInput(
                     f"`image` must be {self._datatype}. Received: {given.datatype}"
                 )
-            images = given.as_numpy()
+            try:
+                images = given.as_numpy()
+            except (ValueError, TypeError, OverflowError) as error:
+                raise InvalidInput(f"`image` cannot be read: {error}") from error
             if images.ndim != 4 or images.shape[3] != 3 or 0 in images.shape:
                 raise InvalidInput(
                     f"`image` must be [B, H, W, 3]. Received: {images.shape}"

@@ -139,6 +139,15 @@ def not_there(reason: str, asked: Asked) -> ServerError:
     )
 
 
+def unreadable(error: Exception) -> RequestError:
+    """Returns the error for an answer that was taken apart in vain."""
+    if isinstance(error, RequestError):
+        return error
+    return RequestError(
+        f"the server's answer cannot be read ({type(error).__name__}: {error})"
+    )
+
+
 def too_slow(asked: Asked) -> RequestError:
     """Returns the error for an answer that did not come in time."""
     return RequestError(

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from export.client import messages
-from export.client.errors import Asked, RequestError, ServerError
+from export.client.errors import Asked, RequestError, ServerError, unreadable
 from export.client.payload import (
     KSERVE_DTYPES,
     Payload,
@@ -131,15 +131,13 @@ class KserveRest:
                 _JSON_LENGTH: str(len(head)),
             },
         )
-        length = int(headers.get(_JSON_LENGTH.lower(), len(body)))
         try:
+            length = int(headers.get(_JSON_LENGTH.lower(), len(body)))
             output = json.loads(body[:length])["outputs"][0]
             values = output.get("data") or body[length:]
             dtype, shape = KSERVE_DTYPES[output["datatype"]], output["shape"]
         except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise RequestError(
-                f"the server's answer cannot be read ({type(error).__name__}: {error})"
-            ) from error
+            raise unreadable(error) from error
         return contract.png_of(shaped(values, dtype, shape), payload)
 
     def close(self) -> None:

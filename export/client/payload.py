@@ -6,6 +6,7 @@ depending on their settings: the raw bytes, or one number after the other in a t
 field. Both are read.
 """
 
+import math
 import sys
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -13,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from export.client import messages
-from export.client.errors import RequestError
+from export.client.errors import RequestError, unreadable
 from pdm_tf.core.errors import ImageError
 from pdm_tf.core.images import decode_rgb_u8, encode_png, to_u8
 
@@ -100,12 +101,15 @@ def shaped(values: Any, dtype: np.dtype, shape: list[int]) -> np.ndarray:
       RequestError: their number does not agree with the shape.
     """
     is_raw = isinstance(values, bytes)
-    array = np.frombuffer(values, dtype) if is_raw else np.asarray(values, dtype)
-    if array.size != int(np.prod(shape)):
-        raise RequestError(
-            f"the server's answer holds {array.size} numbers for the shape {shape}"
-        )
-    return array.reshape(shape)
+    try:
+        array = np.frombuffer(values, dtype) if is_raw else np.asarray(values, dtype)
+        if min(shape, default=0) < 0 or array.size != math.prod(shape):
+            raise RequestError(
+                f"the server's answer holds {array.size} numbers for the shape {shape}"
+            )
+        return array.reshape(shape)
+    except (TypeError, OverflowError, ValueError) as error:
+        raise unreadable(error) from error
 
 
 def raw_bytes(image: np.ndarray, dtype: np.dtype) -> bytes:

@@ -95,7 +95,7 @@ class HttpCaller:
         )
         try:
             with self._opener.open(request, timeout=self.asked.timeout) as answer:
-                self._check_size(int(answer.headers.get("Content-Length", 0)))
+                self._check_size(answer.length or 0)
                 found = {name.lower(): text for name, text in answer.headers.items()}
                 return self._read(answer), found
         except urllib.error.HTTPError as error:

@@ -30,6 +30,7 @@ _SRGB_TRANSFER, _LINEAR_TRANSFER = 13, 8
 _GAMMAS = {1: None, 4: 2.2, 5: 2.8, 6: None, _LINEAR_TRANSFER: 1.0, 14: None, 15: None}
 _USUAL_GAMMA = 1 / 0.45455
 _D50 = (0.9642, 1.0, 0.8249)
+_LARGEST_XYZ = 2.0**14  # half of what ICC's fixed-point numbers can hold
 # Bradford's cone responses, as ICC adapts white (ICC.1:2022, annex E).
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
@@ -142,8 +143,9 @@ def _profile(chromaticities: tuple[float, ...], gamma: float | None) -> bytes | 
     pairs = np.array(chromaticities).reshape(4, 2)
     if (is_srgb and gamma is None) or (pairs[:, 1] <= 0).any():
         return None
-    columns = _to_xyz(pairs)
-    if columns is None:
+    with np.errstate(all="ignore"):
+        columns = _to_xyz(pairs)
+    if columns is None or not (np.abs(columns) < _LARGEST_XYZ).all():
         return None
     if gamma is None:
         levels = np.arange(1024) / 1023

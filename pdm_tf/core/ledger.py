@@ -127,8 +127,11 @@ class Ledger:
         return set(self._entries)
 
     def _size(self, name: str) -> int | None:
-        path = self._folder / name
-        return path.stat().st_size if path.is_file() else None
+        try:  # a damaged line may name what no file can be called
+            path = self._folder / name
+            return path.stat().st_size if path.is_file() else None
+        except (OSError, ValueError, TypeError):
+            return None
 
     def _add(self, line: dict[str, Any], *, sync: bool) -> None:
         # One write at the end of the file: lines of other programs do not mix in. It

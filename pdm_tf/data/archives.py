@@ -88,7 +88,7 @@ def _of_zip(path: Path) -> list[StoredFile]:
     return [
         _stored(archive, info, path)
         for info in archive.infolist()
-        if not info.is_dir() and _is_image(_checked_name(info, path))
+        if not info.filename.endswith("/") and _is_image(_checked_name(info, path))
     ]
 
 

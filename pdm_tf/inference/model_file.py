@@ -6,6 +6,7 @@ one image of any height and width and return one; their scale is found by trying
 
 import hashlib
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,7 +224,8 @@ def _number(metadata: Mapping[str, str], key: str, path: Path) -> int | None:
     text = metadata.get(key)
     if text is None:
         return None
-    if not text.isdecimal():
+    # Four digits: the largest of these numbers is a radius of some hundred pixels.
+    if not re.fullmatch("[0-9]{1,4}", text) or (key == "scale" and not int(text)):
         raise UserError(
             f"The metadata of {path} must give `{key}` as a whole number. "
             f"Received: {text!r}."

@@ -6,9 +6,11 @@ HTTP and gRPC of the Open Inference Protocol. Local inference is the oracle.
 
 import json
 import signal
+import urllib.error
 import urllib.request
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
 
@@ -168,6 +170,111 @@ def test_a_server_with_a_limit_of_its_own(onnx_file, tmp_path):
         assert "above the server's limit of 1048576" in done.stderr
         process.send_signal(signal.SIGTERM)
         process.wait(20)
+
+
+@pytest.mark.kserve
+def test_nobody_can_unload_the_model(server):
+    from export.client import messages
+
+    base = f"http://127.0.0.1:{server['kserve_rest']}"
+    for action in ("unload", "load"):
+        assert _status(f"{base}/v2/repository/models/sr/{action}", b"") == 404
+    with grpc.insecure_channel(f"127.0.0.1:{server['kserve_grpc']}") as channel:
+        for action in ("Unload", "Load"):
+            method = channel.unary_unary(
+                f"/inference.GRPCInferenceService/RepositoryModel{action}",
+                request_serializer=lambda message: message.SerializeToString(),
+            )
+            # Its first field is the name, as in the repository's messages the second.
+            named = messages.ModelMetadataRequest(version="sr")
+            with pytest.raises(grpc.RpcError) as refused:
+                method(named, timeout=20)
+            assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    for path in ("/v2/models/sr", "/v2/models/sr/ready", "/v2/health/ready"):
+        assert _status(f"{base}{path}") == 200
+
+
+@pytest.mark.kserve
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b"[]",
+        b"no json",
+        b'{"inputs": 3}',
+        b'{"inputs": [{"name": "image", "shape": [1, 2, 2, 3], "datatype": "%s", '
+        b'"data": [1, 2]}]}',
+        b'{"inputs": [{"name": "image", "shape": [-1, 99999999999], "datatype": "%s", '
+        b'"data": ["x"]}]}',
+        b'{"inputs": [{"name": "image", "shape": [0, 2, 2, 3], "datatype": "%s", '
+        b'"data": []}]}',
+        b"[" * 100_000,
+    ],
+)
+@pytest.mark.parametrize("head", [None, "5", "-3", "x", "99999999999999999999"])
+def test_a_bad_request_is_called_one(server, body, head):
+    """400 or 422, never 500; the server goes on."""
+    datatype = b"UINT8" if server["dtype"] == "uint8" else b"FP32"
+    base = f"http://127.0.0.1:{server['kserve_rest']}"
+    kind = "application/json" if head is None else "application/octet-stream"
+    headers = {"Content-Type": kind}
+    if head is not None:
+        headers["Inference-Header-Content-Length"] = head
+    body = body.replace(b"%s", datatype)
+    assert _status(f"{base}/v2/models/sr/infer", body, headers) in (400, 422)
+    assert _status(f"{base}/v2/health/ready") == 200
+
+
+@pytest.mark.kserve
+def test_a_model_that_fails_is_not_ready(onnx_file):
+    """Without a server: its model, given a network that fails for a while."""
+    import asyncio
+
+    from export import kserve_server
+
+    config = kserve_server.KserveServerConfig(model=str(onnx_file))
+    kserve = kserve_server._import_kserve(config)
+
+    class Failing:
+        broken = False
+
+        def __call__(self, images):
+            if self.broken:
+                raise MemoryError
+            return images
+
+        def works(self):
+            return not self.broken
+
+    network = Failing()
+    model = kserve_server._model_class(kserve)(config, network)
+    image = kserve.InferInput("image", [1, 2, 2, 3], "FP32")
+    image.set_data_from_numpy(np.zeros([1, 2, 2, 3], np.float32))
+    request = kserve.InferRequest("sr", [image])
+
+    async def life():
+        yield await model.healthy()
+        network.broken = True
+        with pytest.raises(RuntimeError, match="MemoryError"):
+            await model.predict(request)
+        yield await model.healthy()
+        yield model.load()
+        network.broken = False
+        yield await model.healthy()
+
+    async def lived():
+        return [state async for state in life()]
+
+    assert asyncio.run(lived()) == [True, False, False, True]
+
+
+def _status(url, body=None, headers=None):
+    request = urllib.request.Request(url, body, headers or {})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def test_bad_flags_end_in_one_line(tmp_path, capfd):
