@@ -102,6 +102,7 @@ setup(
         "serve": SERVE,
         "benchmark": [*UPSCALE, "torch>=2.9,<2.15"],  # the other side of ratios
         "docs": DOCS,
+        "fuzz": ["atheris>=3.0,<3.1"],
         "dev": [
             TENSORBOARD,
             *EXPORT,

@@ -19,7 +19,7 @@ import numpy as np
 
 from export.signatures import check_name
 from pdm_tf.cli import program
-from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.cli.flag_set import ProgramSpec, flag, sha256_flag
 from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference.engine import Engine
@@ -40,6 +40,7 @@ class KserveServerConfig:
         section="Model",
         required=True,
     )
+    sha256: str = sha256_flag("--model")
     model_name: str = flag("sr", "Name under which clients ask for it.")
     dtype: Literal["float32", "uint8"] = flag(
         "float32",
@@ -223,7 +224,10 @@ async def _refuse(send: _Send, status: int, why: str) -> None:
 def main(config: KserveServerConfig) -> None:
     """Serves until a signal comes."""
     session = open_session(
-        config.model, provider=config.provider, threads=config.threads
+        config.model,
+        provider=config.provider,
+        threads=config.threads,
+        sha256=config.sha256,
     )
     upscaler = Upscaler(Engine(session, tile=config.tile))
     if not upscaler.works():

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pdm_tf import __version__
 from pdm_tf.cli import program
 from pdm_tf.cli.component import parse_args
-from pdm_tf.cli.flag_set import ProgramSpec, flag, progress_flag
+from pdm_tf.cli.flag_set import ProgramSpec, flag, progress_flag, sha256_flag
 from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.geometry import ASSUMED_GRID
@@ -36,6 +36,7 @@ class ImportConfig:
         section="What",
         required=True,
     )
+    sha256: str = sha256_flag("--input (for ncnn, of NAME.param and then NAME.bin)")
     output: str = flag(
         "", "Folder of the bundle to write; made if missing. Required.", required=True
     )
@@ -203,12 +204,13 @@ def _stages(show: Show) -> Iterator[Callable[[str], None]]:
 def _opened(config: ImportConfig) -> WeightFile:
     """Opens a file, or one of Keras's models."""
     if not config.input.startswith("keras:"):
-        return open_weights(config.input, config.entry)
-    if config.entry:
-        raise UserError(
-            "--entry is for files; Keras's models have none. "
-            f"Received: --input={config.input}, --entry={config.entry}."
-        )
+        return open_weights(config.input, config.entry, config.sha256)
+    for name in ("entry", "sha256"):
+        if value := getattr(config, name):
+            raise UserError(
+                f"--{name} is for files; Keras's models have none. "
+                f"Received: --input={config.input}, --{name}={value}."
+            )
     with quiet_start():
         from pdm_tf.interop.keras_applications import PREFIX, open_keras_weights
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pdm_tf import __version__
 from pdm_tf.cli import program
-from pdm_tf.cli.flag_set import ProgramSpec, flag, progress_flag
+from pdm_tf.cli.flag_set import ProgramSpec, flag, progress_flag, sha256_flag
 from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import write_json_atomic
@@ -44,6 +44,7 @@ class UpscaleConfig:
         section="What",
         required=True,
     )
+    sha256: str = sha256_flag("the ONNX file that runs")
     input: str = flag(
         "",
         "A photograph (PNG, JPEG, WebP, TIFF, BMP, still GIF, by content), or "
@@ -192,6 +193,7 @@ def main(config: UpscaleConfig) -> int:
         strict=config.strict,
         device_id=config.device,
         threads=config.threads,
+        sha256=config.sha256,
         tile=config.tile,
         overlap=config.overlap if config.overlap >= 0 else None,
         blend=config.blend if config.blend >= 0 else None,

@@ -99,6 +99,19 @@ def progress_flag(elsewhere: str = "") -> Any:
     return flag("auto", f"{text}terminal. {elsewhere}".strip())
 
 
+def sha256_flag(of: str) -> Any:
+    """The flag `sha256` of programs that open a file of weights.
+
+    Args:
+      of: what it is the hash of, after "of".
+    """
+    return flag(
+        "",
+        f"SHA-256, in hexadecimal, of {of}; another file is refused before anything in "
+        "it is read. Empty takes any.",
+    )
+
+
 class HelpRequested(Exception):
     """`--help` was among the flags; carries the text to print."""
 

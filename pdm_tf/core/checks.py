@@ -7,7 +7,10 @@ config itself checks rules on several fields, in `__post_init__`.
 
 import dataclasses
 import difflib
+import hashlib
 import math
+import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -157,6 +160,32 @@ def check_cut_tiles(tile: int, tile_step: int) -> None:
         raise UserError(
             "--tile_step must be 0 to --tile, or pixels between tiles would be "
             f"lost. Received: --tile={tile}, --tile_step={tile_step}."
+        )
+
+
+def sha256_of(*paths: str | os.PathLike[str]) -> str:
+    """The hash of a file, or of several, one after the other, in hexadecimal."""
+    digest = hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def check_sha256(wanted: str, *paths: str | os.PathLike[str]) -> None:
+    """Raises UserError unless files have the hash that --sha256 gives; "" takes any.
+
+    It is called before a file's format is looked at.
+    """
+    if not wanted:
+        return
+    if not re.fullmatch("[0-9a-fA-F]{64}", wanted):
+        raise UserError(f"--sha256 is 64 hexadecimal digits. Received: {wanted!r:.80}.")
+    if (found := sha256_of(*paths)) != wanted.lower():
+        raise UserError(
+            f"{' and '.join(map(str, paths))} must have the --sha256 {wanted}. "
+            f"Received: {found}, another file or a damaged one; nothing in it was read."
         )
 
 

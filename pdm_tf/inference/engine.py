@@ -208,6 +208,7 @@ def open_engine(
     strict: bool = False,
     device_id: int = 0,
     threads: int = 0,
+    sha256: str = "",
     **cutting: Any,
 ) -> Engine:
     """Opens a model's files and returns the engine with the network.
@@ -217,6 +218,7 @@ def open_engine(
       fp16: run the float16 file next to it; an image on which that overflows is redone
         with the model itself.
       provider, strict, device_id, threads: see `open_session`.
+      sha256: hash that the file that runs must have; "": any.
       **cutting: see `Engine`: tile, overlap, blend, batch_size, ensemble.
 
     Raises:
@@ -224,9 +226,10 @@ def open_engine(
     """
     path, fallback = model_files(model, fp16)
 
-    def opened(file: Path) -> SrSession:
+    def opened(file: Path, sha256: str = "") -> SrSession:
         return open_session(
             file,
+            sha256=sha256,
             provider=provider,
             strict=strict,
             device_id=device_id,
@@ -234,7 +237,7 @@ def open_engine(
         )
 
     return Engine(
-        opened(path),
+        opened(path, sha256),
         fallback=None if fallback is None else lambda: opened(fallback),
         **cutting,
     )

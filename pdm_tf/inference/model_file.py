@@ -4,7 +4,6 @@ Files written by `python -m export` carry metadata. Other files work too if they
 one image of any height and width and return one; their scale is found by trying.
 """
 
-import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from pdm_tf.core.checks import sha256_of
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.geometry import ASSUMED_GRID, GRIDS
 from pdm_tf.inference.foreign_model import UNIT, Habits, habits_of
@@ -208,7 +208,7 @@ def read_info(
         precision=metadata.get("precision", "float16" if half else "float32"),
         receptive_radius=_number(metadata, "receptive_radius", path),
         metadata=metadata,
-        sha256=_sha256(path),
+        sha256=sha256_of(path),
         batch=batch,
         overlap=_number(metadata, "overlap", path) or _overlap_of_old_file(metadata),
         grid=_grid(metadata, path),
@@ -241,8 +241,3 @@ def _grid(metadata: Mapping[str, str], path: Path) -> str | None:
             f"Received: {grid!r}."
         )
     return grid
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

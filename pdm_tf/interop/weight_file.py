@@ -6,7 +6,6 @@ and lists what it ignored. A network of ncnn's is two files, of which either is 
 """
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import ml_dtypes  # noqa: F401 - gives NumPy the bfloat16 that safetensors asks for
 from safetensors import SafetensorError, safe_open
 
-from pdm_tf.core.checks import suggest
+from pdm_tf.core.checks import check_sha256, sha256_of, suggest
 from pdm_tf.core.errors import UserError
 from pdm_tf.interop.ncnn_file import find_pair
 from pdm_tf.interop.ncnn_rrdbnet import read_rrdbnet
@@ -27,6 +26,7 @@ ENTRIES = (
     *("generator_ema", "generator", "network_g", "net_g", "netG"),
 )
 _PREFIX = "module."  # of DataParallel
+_ZIP = b"PK\x03\x04"
 # fmt: off
 _SAFETENSORS_TYPES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
@@ -57,21 +57,27 @@ class WeightFile:
     ignored: Mapping[str, str]
 
 
-def open_weights(path: Path | str, entry: str = "") -> WeightFile:
+def open_weights(path: Path | str, entry: str = "", sha256: str = "") -> WeightFile:
     """Reads names, shapes and places of all tensors, not yet their numbers.
 
     Args:
       path: a .pth, .pt, .ckpt or .safetensors file, or ncnn's .param or .bin.
       entry: key of the file that holds the weights; "" tries `ENTRIES`.
+      sha256: hash that it must have, for ncnn of NAME.param and then NAME.bin; "": any.
 
     Raises:
-      UserError: no such file, an unknown or damaged format, anything but plain weights,
-        or no weights under that key.
+      UserError: no such file, another hash, an unknown or damaged format, anything but
+        plain weights, or no weights under that key.
     """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"There is no file {path}.")
-    file_format, content, read = _read(path)
+    with open(path, "rb") as file:
+        head = file.read(64)
+    pair = None if head.startswith(_ZIP) else find_pair(path)
+    files = pair or (path,)
+    check_sha256(sha256, *files)
+    file_format, content = _read(path, head, pair)
     found, key, ignored = _chosen(content, entry, path)
     tensors = {}
     for name, value in found.items():
@@ -81,21 +87,19 @@ def open_weights(path: Path | str, entry: str = "") -> WeightFile:
             ignored[str(name)] = f"no tensor but a {type(value).__name__}"
     if tensors and all(name.startswith(_PREFIX) for name in tensors):
         tensors = {name[len(_PREFIX) :]: value for name, value in tensors.items()}
-    return WeightFile(path, file_format, _sha256(read), key, tensors, ignored)
+    return WeightFile(path, file_format, sha256_of(*files), key, tensors, ignored)
 
 
-def _read(path: Path) -> tuple[str, Any, tuple[Path, ...]]:
-    """Returns the format, the content, and the files that it is in."""
-    with open(path, "rb") as file:
-        head = file.read(64)
-    if head[:4] == b"PK\x03\x04":
-        return "PyTorch zip", read_zip(path), (path,)
-    if (pair := find_pair(path)) is not None:
-        return "ncnn", read_rrdbnet(*pair), pair
+def _read(path: Path, head: bytes, pair: tuple[Path, Path] | None) -> tuple[str, Any]:
+    """Returns format and content of a file with this beginning, or of ncnn's two."""
+    if head.startswith(_ZIP):
+        return "PyTorch zip", read_zip(path)
+    if pair is not None:
+        return "ncnn", read_rrdbnet(*pair)
     if head[8:9] == b"{":
-        return "safetensors", _read_safetensors(path), (path,)
+        return "safetensors", _read_safetensors(path)
     if head[:1] == b"\x80":
-        return "PyTorch legacy", read_legacy(path), (path,)
+        return "PyTorch legacy", read_legacy(path)
     hint = ""
     if head.lstrip()[:1] == b"<":
         hint = " It looks like a web page: the download went wrong."
@@ -190,12 +194,3 @@ def _holds_tensors(value: Any) -> bool:
     return isinstance(value, Mapping) and any(
         isinstance(item, Tensor) for item in value.values()
     )
-
-
-def _sha256(paths: tuple[Path, ...]) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        with open(path, "rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-    return digest.hexdigest()

@@ -10,6 +10,7 @@ PAGES = [
     ROOT / "README.md",
     ROOT / "BUILD_NOTES.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 # The rooms that a path may begin with, relative to the root or to pdm_tf/.

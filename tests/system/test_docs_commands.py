@@ -696,7 +696,8 @@ def test_the_run_folder_is_as_drawn(place):
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "BUILD_NOTES.md", "CONTRIBUTING.md", "CHANGELOG.md"]
+    "page",
+    ["README.md", "BUILD_NOTES.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"],
 )
 def test_links_lead_somewhere(page):
     """Those of docs/ are checked by building the site, which CI does."""

@@ -1,5 +1,6 @@
 """Opening files: what they say of themselves, what is refused, where it computes."""
 
+import hashlib
 import mmap
 import subprocess
 import sys
@@ -462,3 +463,15 @@ def test_one_arena_serves_sessions_of_a_process(tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("(1, 6, 6, 3)") == 2
     assert done.stderr == ""
+
+
+def test_a_file_of_another_hash_is_not_opened(tmp_path):
+    """It may be anything: what it holds is not looked at."""
+    path = write_sr(tmp_path / "a.onnx")
+    known = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    assert open_session(path, provider="cpu", sha256=known.upper()).info.scale == 2
+    Path(path).write_bytes(b"no ONNX")
+    with pytest.raises(UserError, match=f"--sha256 {known}"):
+        open_session(path, provider="cpu", sha256=known)
+    with pytest.raises(UserError, match="64 hexadecimal digits"):
+        open_session(path, provider="cpu", sha256=known[1:])

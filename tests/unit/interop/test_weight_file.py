@@ -4,6 +4,7 @@ The files are made by hand (`torch_writer`); that PyTorch's own have the same fo
 what `test_torch_parity` holds.
 """
 
+import hashlib
 import os
 import pickle
 import struct
@@ -14,6 +15,7 @@ import pytest
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.interop.weight_file import open_weights
+from tests.support.ncnn_writer import rrdbnet_arrays, write_rrdbnet
 from tests.unit.interop import torch_writer as w
 
 FORMATS = ("zip", "legacy", "safetensors")
@@ -271,3 +273,21 @@ def test_the_directory_of_an_archive_is_read_once_for_all_tensors(
     for name, array in arrays.items():
         np.testing.assert_array_equal(file.tensors[name].load(), array)
     assert len(opened) == 1
+
+
+def test_a_file_of_another_hash_is_not_read(tmp_path):
+    """A pickle that is no pickle: the hash is compared first."""
+    path = write(tmp_path / "x.pth", b"\x80\x02no pickle")
+    with pytest.raises(UserError, match="must have the --sha256 0{64}"):
+        open_weights(path, sha256="0" * 64)
+    known = hashlib.sha256(path.read_bytes()).hexdigest()
+    with pytest.raises(UserError, match="damaged"):
+        open_weights(path, sha256=known)
+    pair = write_rrdbnet(
+        tmp_path, "n", rrdbnet_arrays(filters=2, growth=1, blocks=1, doublings=1)
+    )
+    both = pair.read_bytes() + pair.with_suffix(".bin").read_bytes()
+    known = hashlib.sha256(both).hexdigest()
+    assert open_weights(pair, sha256=known).sha256 == known
+    with pytest.raises(UserError, match="n.param and .*n.bin must have"):
+        open_weights(pair, sha256=hashlib.sha256(pair.read_bytes()).hexdigest())
