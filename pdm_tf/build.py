@@ -29,6 +29,7 @@ from pdm_tf.core.checks import lookup
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.folder_places import check_places
 from pdm_tf.core.geometry import ASSUMED_GRID
+from pdm_tf.core.pair_names import PairRules
 from pdm_tf.core.progress import ProgressBar
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.data.hold_out import held_out
@@ -215,7 +216,11 @@ def build_validation(
     if not config.val_hr_dir or not config.validate_every:
         return None
     pair_set = load_pairs(
-        config.val_hr_dir, config.val_lr_dir, config.scale, config.val_max_images
+        config.val_hr_dir,
+        config.val_lr_dir,
+        config.scale,
+        config.val_max_images,
+        PairRules.of(config),
     )
     for path, reason in pair_set.problems:
         print(f"validation leaves out {path}: {reason}")
@@ -268,7 +273,9 @@ def _paired_batches(
       grid: where LR pixels lie; "auto" takes the grid recorded with the pairs.
       remark: called with a line on the assumption if nothing is recorded.
     """
-    pair_set = load_pairs(config.hr_dir, config.lr_dir, config.scale)
+    pair_set = load_pairs(
+        config.hr_dir, config.lr_dir, config.scale, rules=PairRules.of(config)
+    )
     if grid != "auto":
         pair_set = dataclasses.replace(pair_set, grid=grid)
     elif pair_set.grid is None and config.scale > 1:

@@ -67,6 +67,12 @@ class CompareConfig:
         section="For models that are not evaluated yet (as in pdm_tf.evaluate)",
     )
     lr_dir: str = flag("", "Folder of their LR images.")
+    hr_name: str = flag("", "How the HR images are named, e.g. {stem}_sharp.")
+    lr_name: str = flag("", "How the LR images are named, e.g. {stem}_camera.")
+    picture_name: str = flag("", "How finished pictures are named, e.g. {stem}_out.")
+    accept_folders: bool = flag(
+        False, "Also score pairs that seem to show different scenes."
+    )
     metrics: str = flag(
         "auto",
         "Metrics, separated by commas; auto is psnr,ssim,psnr_shift with HR images and "
@@ -154,6 +160,7 @@ _REPORT = "report.json"
 _NEEDED = ("model", "scale", "crop_border", "metrics", "mean", "images")
 _SHARED = ("hr_dir", "lr_dir", "metrics", "metric_arg", "weights", "scale")
 _SHARED += ("crop_border", "max_images", "tile", "overlap")
+_SHARED += ("hr_name", "lr_name", "picture_name", "accept_folders")
 
 
 def main(config: CompareConfig) -> None:

@@ -13,7 +13,9 @@ from pdm_tf.core.checks import check_flags, check_seed, named_paths
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_text_atomic
 from pdm_tf.core.images import write_png
+from pdm_tf.core.pair_names import PairRules, check_template
 from pdm_tf.core.quiet import quiet_start
+from pdm_tf.data.pair_check import displaced
 from pdm_tf.evaluation.baseline import baseline_grid
 from pdm_tf.evaluation.image_set import (
     ImageSet,
@@ -86,6 +88,24 @@ class EvaluateConfig:
         "Folder of LR images, matched to the HR images by file name; an LR "
         "name may end in x4, x4m or the like. Finished pictures do not need it, but "
         "without it bicubic is not scored.",
+    )
+    hr_name: str = flag(
+        "",
+        "How the HR images are named, without suffix, where it is not by the usual "
+        "endings: {stem}_sharp, with --lr_name={stem}_camera.",
+    )
+    lr_name: str = flag(
+        "",
+        "How the LR images are named; {stem} is the HR image's name, or what --hr_name "
+        "leaves of it.",
+    )
+    picture_name: str = flag(
+        "",
+        "How finished pictures of --model are named; {stem} is the name of their "
+        "image, as the results have it.",
+    )
+    accept_folders: bool = flag(
+        False, "Also score pairs that seem to show different scenes."
     )
     scale: int = flag(
         0,
@@ -202,7 +222,9 @@ class EvaluateConfig:
                 "--tile must be 0 or larger than twice --overlap, which is 0 or more. "
                 f"Received: --tile={self.tile}, --overlap={self.overlap}."
             )
-        _ = self.metric_files  # raises unless NAME=PATH
+        check_template(self.picture_name, "--picture_name")
+        # These raise unless they are NAME=PATH, and templates.
+        _ = self.metric_files, self.rules
 
     @property
     def metric_names(self) -> tuple[str, ...]:
@@ -210,6 +232,11 @@ class EvaluateConfig:
         if self.metrics.strip() == "auto":
             return WITH_REFERENCE if self.hr_dir else WITHOUT_REFERENCE
         return tuple(name.strip() for name in self.metrics.split(",") if name.strip())
+
+    @property
+    def rules(self) -> PairRules:
+        """What the person says of the pairs."""
+        return PairRules.of(self)
 
     @property
     def metric_files(self) -> dict[str, str]:
@@ -327,8 +354,10 @@ def run_evaluation(
     crops = CropWriter(output, config.crops)
     extremes = Extremes(metrics[0], config.examples, label=subject.label)
     saver = ImageSaver(output)
+    places = []
 
     def keep_pictures(image: EvaluatedImage) -> None:
+        places.append(image.displacement)
         panels(image)
         crops(image)
         extremes(image)
@@ -357,6 +386,8 @@ def run_evaluation(
         *({"name": name, "reason": reason} for name, reason in problems),
         *report["problems"],
     ]
+    if beside := displaced(places, subject.scale, images.grid):
+        report["displaced"] = beside
     report |= {
         "model_facts": dict(subject.facts),
         "set": {"hr": config.hr_dir, "lr": config.lr_dir},
@@ -382,7 +413,13 @@ def _request_of(config: EvaluateConfig) -> SubjectRequest:
 
 def _open_images(config: EvaluateConfig, subject: Subject) -> ImageSet:
     if config.hr_dir or config.lr_dir:
-        return open_set(config.hr_dir, config.lr_dir, subject.scale, config.max_images)
+        return open_set(
+            config.hr_dir,
+            config.lr_dir,
+            subject.scale,
+            config.max_images,
+            config.rules,
+        )
     assert isinstance(subject, PictureSubject)  # others need LR images
     return set_of_names(subject.pictures.stems, config.max_images)
 
@@ -406,6 +443,7 @@ def _degradation(
         lr_dir=config.lr_dir,
         real_lr=config.real_lr,
         seed=config.seed,
+        rules=config.rules,
         **kernels,
     )
 

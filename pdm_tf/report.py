@@ -301,7 +301,7 @@ def _add_sr(
     pairs = None
     if hr_dir and lr_dir:
         limit = 0 if config.val_hr_dir else run.max_pairs
-        pairs = open_pairs(hr_dir, lr_dir, scale, limit)
+        pairs = open_pairs(hr_dir, lr_dir, scale, limit, run.pair_rules)
     elif run.degradation is None and _makes_its_pairs(run):
         say(f"reducing {_SAMPLES}")
         pairs = _sample_pairs(page, run)

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pdm_tf.cli.flag_set import flag
 from pdm_tf.core.checks import check_flags, check_pairs
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.pair_names import PairRules
 
 _WITH_PATH = re.compile(r"([\w.]+[=:])(.*/.*)")
 # The default until the values became parts of the run.
@@ -56,6 +57,16 @@ class TrainConfig:
     val_lr_dir: str = flag(
         "", "Their low-resolution partners, matched by file name.", free_on_resume=True
     )
+    hr_name: str = flag(
+        "",
+        "How the HR images of pairs are named, without suffix, where it is not by the "
+        "usual endings: {stem}_sharp, with --lr_name={stem}_camera.",
+    )
+    lr_name: str = flag(
+        "",
+        "How their LR partners are named, without suffix; {stem} is the HR image's "
+        "name, or what --hr_name leaves of it.",
+    )
     val_max_images: int = flag(
         0,
         "Validate on at most this many pairs; 0 takes all.",
@@ -65,7 +76,8 @@ class TrainConfig:
     accept_folders: bool = flag(
         False,
         "Train on folders that look swapped, lie in one another or hold the same "
-        "files, instead of refusing them.",
+        "files, and on pairs that seem to show different scenes, instead of refusing "
+        "them.",
         free_on_resume=True,
     )
     cache_mb: int = flag(
@@ -344,6 +356,7 @@ class TrainConfig:
         self._require("ema_decay", 0 <= self.ema_decay < 1, "must be in [0, 1)")
         self._require("seed", self.seed < 2**63, "must fit in 63 bits")
         self._check_milestones()
+        PairRules.of(self)  # raises on templates that are none
         for field in dataclasses.fields(self):
             if field.name.endswith("_arg"):
                 for text in getattr(self, field.name):

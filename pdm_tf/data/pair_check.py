@@ -7,7 +7,7 @@ true pairs correlate by 0.45 or more, at a blur of 10 HR px and noise of 25 leve
 others by 0.14 at most.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def why_no_pair(hr_u8: np.ndarray, lr_u8: np.ndarray, hr_name: str) -> str:
         return ""
     return (
         f"does not show the scene of {hr_name} (correlation {found:.2f}; pairs have "
-        f"{_SAME_SCENE} or more)"
+        f"{_SAME_SCENE} or more, and --accept_folders takes others too)"
     )
 
 
@@ -92,21 +92,22 @@ def displacement(hr_u8: np.ndarray, lr_u8: np.ndarray) -> tuple[float, float] | 
 
 
 def displaced(
-    places: Sequence[tuple[float, float]], scale: int, grid: str | None
+    places: Iterable[tuple[float, float] | None], scale: int, grid: str | None
 ) -> str:
     """A sentence on pairs that lie half an LR pixel or more beside their grid.
 
     Args:
-      places: `displacement` of pairs.
+      places: `displacement` of each pair.
       scale: HR size / LR size.
       grid: where LR pixels are taken to lie, see `core.geometry.GRIDS`; None: unknown.
 
     Returns:
       "" where they lie as they should, or nothing is known.
     """
-    if not places:
+    known = [place for place in places if place]
+    if not known:
         return ""
-    place = np.median(np.array(places), axis=0)
+    place = np.median(np.array(known), axis=0)
     grids = [grid] if grid else GRIDS
     # Of the centres, those of "pixel0" lie up and left.
     besides = [place + reversal_shift(scale, one) / 2 for one in grids]
@@ -115,7 +116,7 @@ def displaced(
         return ""
     return (
         f"the LR images of the pairs lie {beside[0]:+.1f} HR px down and "
-        f"{beside[1]:+.1f} right of where they should (median of {len(places)}): what "
+        f"{beside[1]:+.1f} right of where they should (median of {len(known)}): what "
         "is learned or scored on them is displaced or blurred; align them first"
     )
 

@@ -27,7 +27,7 @@ import numpy as np
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import read_json
 from pdm_tf.core.geometry import GRIDS
-from pdm_tf.core.pair_names import ENDINGS, PairNames
+from pdm_tf.core.pair_names import ENDINGS, USUAL, PairNames, PairRules
 from pdm_tf.data.pair_check import why_no_pair
 from pdm_tf.data.preparation import SETTINGS_NAME
 from pdm_tf.data.sources import Entry, list_entries, place_of
@@ -48,6 +48,7 @@ class ImagePair:
       hr, lr: where they are.
       scale: hr size / lr size.
       lr_size: (height, width) in LR pixels of what both show.
+      accepted: whether it is a pair whatever the two images show.
     """
 
     name: str
@@ -55,6 +56,7 @@ class ImagePair:
     lr: Entry
     scale: int
     lr_size: tuple[int, int]
+    accepted: bool = False
 
     def load(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns (hr_u8, lr_u8), each [H, W, 3] uint8 RGB.
@@ -63,9 +65,15 @@ class ImagePair:
           ImageError: one of them cannot be read, or they show different scenes.
         """
         hr_u8, lr_u8 = self.cut(self.hr.read(), self.lr.read())
-        if reason := why_no_pair(hr_u8, lr_u8, Path(self.hr.name).name):
+        if reason := self.why_none(hr_u8, lr_u8):
             raise ImageError(place_of(self.lr), reason)
         return np.ascontiguousarray(hr_u8), np.ascontiguousarray(lr_u8)
+
+    def why_none(self, hr_u8: np.ndarray, lr_u8: np.ndarray) -> str:
+        """Why its images, as `cut`, are of different scenes; "" if they are not."""
+        if self.accepted:
+            return ""
+        return why_no_pair(hr_u8, lr_u8, Path(self.hr.name).name)
 
     def cut(
         self, hr_u8: np.ndarray, lr_u8: np.ndarray
@@ -95,7 +103,11 @@ class PairSet:
 
 
 def load_pairs(
-    hr_dir: str | Path, lr_dir: str | Path, scale: int, max_images: int = 0
+    hr_dir: str | Path,
+    lr_dir: str | Path,
+    scale: int,
+    max_images: int = 0,
+    rules: PairRules = USUAL,
 ) -> PairSet:
     """Matches the images of two folders by relative path without suffix.
 
@@ -106,6 +118,7 @@ def load_pairs(
       hr_dir, lr_dir: folders of images, searched recursively, or of shards.
       scale: hr size = scale * lr size, to the last whole LR pixel.
       max_images: at most so many pairs, the first by name; 0: all.
+      rules: what the person says of the pairs.
 
     Raises:
       UserError: no pair is left; the message explains the fate of the files.
@@ -113,7 +126,7 @@ def load_pairs(
     hr_files, problems = _by_stem(Path(hr_dir))
     lr_files, lr_problems = _by_stem(Path(lr_dir))
     problems += lr_problems
-    names = PairNames(hr_files, scale, has_draws(lr_dir))
+    names = PairNames(hr_files, scale, has_draws(lr_dir), rules)
     matches: dict[str, list[Entry]] = defaultdict(list)
     for stem, entry in lr_files.items():
         key = names.hr_of(stem)
@@ -132,7 +145,9 @@ def load_pairs(
             if reason:
                 problems.append(reason)
             else:
-                pairs.append(ImagePair(name, hr, lr, scale, lr_size))
+                pairs.append(
+                    ImagePair(name, hr, lr, scale, lr_size, rules.accept_folders)
+                )
     if not pairs:
         raise UserError(
             f"{hr_dir} and {lr_dir} must hold pairs of images with the same names, the "

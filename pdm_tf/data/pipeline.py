@@ -18,7 +18,7 @@ import tensorflow as tf
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.geometry import ASSUMED_GRID, reversal_shift
 from pdm_tf.data.crops import cutter, draw_samples, partners_of
-from pdm_tf.data.pair_check import displaced, displacement, why_no_pair
+from pdm_tf.data.pair_check import displaced, displacement
 from pdm_tf.data.pairs import PairSet
 from pdm_tf.data.parallel import OnProgress, in_threads
 from pdm_tf.data.sources import ImageSource, open_source, place_of, reasons
@@ -213,7 +213,7 @@ def open_pairs(
             sources[side].image(places[side][number]) for side in ("hr", "lr")
         )
         hr_u8, lr_u8 = pair.cut(hr_u8, lr_u8)
-        why = why_no_pair(hr_u8, lr_u8, Path(pair.hr.name).name)
+        why = pair.why_none(hr_u8, lr_u8)
         return why, None if why else displacement(hr_u8, lr_u8)
 
     looked = dict(zip(both, in_threads(look, both), strict=True))
@@ -236,7 +236,7 @@ def open_pairs(
         grid=pair_set.grid or ASSUMED_GRID,
         other_scenes=other_scenes,
         displaced=displaced(
-            [place for _, place in looked.values() if place],
+            [place for _, place in looked.values()],
             pair_set.scale,
             pair_set.grid,
         ),

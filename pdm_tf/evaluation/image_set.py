@@ -10,6 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.pair_names import USUAL, PairRules
 from pdm_tf.data.pairs import grid_of, load_pairs, stem_of
 from pdm_tf.data.sources import Entry, list_entries, place_of
 from pdm_tf.evaluation.results import Item
@@ -53,19 +54,26 @@ class ImageSet:
     grid: str | None = None
 
 
-def open_set(hr_dir: str, lr_dir: str, scale: int, max_images: int = 0) -> ImageSet:
+def open_set(
+    hr_dir: str,
+    lr_dir: str,
+    scale: int,
+    max_images: int = 0,
+    rules: PairRules = USUAL,
+) -> ImageSet:
     """Opens the images of one folder, or the pairs of two.
 
     Args:
       hr_dir, lr_dir: folders or shards; one may be "".
       scale: HR size / LR size.
       max_images: at most so many, the first by name; 0: all.
+      rules: what the person says of pairs.
 
     Raises:
       UserError: none there; if they make pairs at another scale, that is said.
     """
     if hr_dir and lr_dir:
-        return _open_pairs(hr_dir, lr_dir, scale, max_images)
+        return _open_pairs(hr_dir, lr_dir, scale, max_images, rules)
     side = "hr" if hr_dir else "lr"
     items: dict[str, LoneItem] = {}
     problems = []
@@ -103,25 +111,27 @@ def check_folders(folders: Sequence[str]) -> None:
         list_entries(folder)
 
 
-def find_scale(hr_dir: str, lr_dir: str) -> int:
+def find_scale(hr_dir: str, lr_dir: str, rules: PairRules = USUAL) -> int:
     """Finds the scale at which the images of two folders make pairs.
 
     Raises:
       UserError: they make none at any usual scale.
     """
-    scale = _scale_of(hr_dir, lr_dir, SCALES)
+    scale = _scale_of(hr_dir, lr_dir, SCALES, rules)
     if scale is None:
         # Says what keeps them apart (names or sizes) for the usual scale.
-        load_pairs(hr_dir, lr_dir, SCALES[0], 1)
+        load_pairs(hr_dir, lr_dir, SCALES[0], 1, rules)
         raise UserError(f"{hr_dir} and {lr_dir} hold no pairs of any usual scale.")
     return scale
 
 
-def _open_pairs(hr_dir: str, lr_dir: str, scale: int, max_images: int) -> ImageSet:
+def _open_pairs(
+    hr_dir: str, lr_dir: str, scale: int, max_images: int, rules: PairRules
+) -> ImageSet:
     try:
-        found = load_pairs(hr_dir, lr_dir, scale, max_images)
+        found = load_pairs(hr_dir, lr_dir, scale, max_images, rules)
     except UserError as error:
-        other = _scale_of(hr_dir, lr_dir, [s for s in SCALES if s != scale])
+        other = _scale_of(hr_dir, lr_dir, [s for s in SCALES if s != scale], rules)
         if other is None:
             raise
         raise UserError(
@@ -131,10 +141,12 @@ def _open_pairs(hr_dir: str, lr_dir: str, scale: int, max_images: int) -> ImageS
     return ImageSet(found.pairs, found.problems, found.grid)
 
 
-def _scale_of(hr_dir: str, lr_dir: str, scales: Sequence[int]) -> int | None:
+def _scale_of(
+    hr_dir: str, lr_dir: str, scales: Sequence[int], rules: PairRules
+) -> int | None:
     for scale in scales:
         try:
-            load_pairs(hr_dir, lr_dir, scale, 0)
+            load_pairs(hr_dir, lr_dir, scale, 0, rules)
         except UserError:
             continue  # not at this scale; the caller says so if at none
         return scale

@@ -7,7 +7,7 @@ degradation together with the SR network trained on it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from pdm_tf import samples
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import to_float
 from pdm_tf.core.kernel_shapes import kernel_moments
+from pdm_tf.core.pair_names import USUAL, PairRules
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.data.pairs import load_pairs
 from pdm_tf.run import (
@@ -70,6 +71,13 @@ class OpenedRun:
     def max_pairs(self) -> int:
         """How many pairs the run validates on at most; 0: all."""
         return int((self.run.settings if self.run else {}).get("val_max_images", 0))
+
+    @property
+    def pair_rules(self) -> PairRules:
+        """What the person who started the run said of its pairs."""
+        names = [field.name for field in fields(PairRules)]
+        said = self.run.settings if self.run else {}
+        return PairRules(**{name: said[name] for name in names if name in said})
 
     def to_json(self) -> dict[str, Any]:
         """Returns the facts for a page: JSON-ready but for values of settings.
@@ -185,6 +193,7 @@ def measure_run(
     pair_kernels: np.ndarray | None = None,
     real_lr: str = "",
     seed: int = 0,
+    rules: PairRules = USUAL,
 ) -> MeasuredDegradation:
     """Measures a run's degradation as `python -m pdm_tf.report` does.
 
@@ -199,6 +208,7 @@ def measure_run(
       pair_kernels: [P, K, K], one for each pair of the evaluation; or None.
       real_lr: folder or shards of observed LR photographs, or "".
       seed: of everything drawn.
+      rules: what the person says of the pairs.
 
     Raises:
       UserError: the model has no learned degradation, or there is too little to
@@ -213,7 +223,7 @@ def measure_run(
         raise _without_degradation(model)
     noise = ()
     if pair_kernels is not None:
-        noise = _true_noise(run, model, hr_dir, lr_dir, pair_kernels)
+        noise = _true_noise(run, model, (hr_dir, lr_dir), rules, pair_kernels)
     with quiet_start():
         from pdm_tf.evaluation.degradation import learned_kernels, measure_degradation
         from pdm_tf.evaluation.run_findings import read_photographs
@@ -280,7 +290,11 @@ def _by_width(kernels: np.ndarray) -> np.ndarray:
 
 
 def _true_noise(
-    run: OpenedRun, model: str, hr_dir: str, lr_dir: str, kernels: np.ndarray
+    run: OpenedRun,
+    model: str,
+    folders: tuple[str, str],
+    rules: PairRules,
+    kernels: np.ndarray,
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """(clean, noise) of each pair."""
     # Here, since it loads SciPy: not for --help.
@@ -292,13 +306,13 @@ def _true_noise(
             "--pair_kernels are for degradations with a noise module. "
             f"Received: {model}, which learned blur alone."
         )
-    if not (hr_dir and lr_dir):
+    if not all(folders):
         raise UserError(
             "--pair_kernels are those of the pairs in --hr_dir and --lr_dir. "
-            f"Received: {hr_dir!r} and {lr_dir!r}."
+            f"Received: {folders[0]!r} and {folders[1]!r}."
         )
     scale = run.degradation.scale
-    pairs = load_pairs(hr_dir, lr_dir, scale).pairs
+    pairs = load_pairs(*folders, scale, rules=rules).pairs
     if len(pairs) != len(kernels):
         raise UserError(
             "--pair_kernels must hold one kernel for each pair. "

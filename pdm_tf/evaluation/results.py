@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pdm_tf.core.geometry import ASSUMED_GRID
+from pdm_tf.data.pair_check import displacement
 from pdm_tf.evaluation.bootstrap import intervals_of
 from pdm_tf.metrics import MetricSpec
 from pdm_tf.metrics.base import crop_border as cropped
@@ -117,6 +118,13 @@ class EvaluatedImage:
     sr_u8: np.ndarray
     hr_u8: np.ndarray | None
     bicubic_u8: np.ndarray | None
+
+    @property
+    def displacement(self) -> tuple[float, float] | None:
+        """Where its LR image lies, see `data.pair_check`; None: nothing can be told."""
+        if self.lr_u8 is None or self.hr_u8 is None:
+            return None
+        return displacement(self.hr_u8, self.lr_u8)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from pdm_tf.bundles.bundle import Bundle
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.images import to_float, to_u8
 from pdm_tf.core.kernel_shapes import kernel_moments
+from pdm_tf.core.pair_names import USUAL, PairRules
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.data.pairs import load_pairs
 from pdm_tf.data.sources import list_entries
@@ -339,18 +340,25 @@ def compare_regions(
     ]
 
 
-def open_pairs(hr_dir: str, lr_dir: str, scale: int, limit: int = 0) -> Pairs:
+def open_pairs(
+    hr_dir: str,
+    lr_dir: str,
+    scale: int,
+    limit: int = 0,
+    rules: PairRules = USUAL,
+) -> Pairs:
     """Opens the pairs of two folders.
 
     Args:
       hr_dir, lr_dir: the folders.
       scale: HR size / LR size.
       limit: pairs at most, the first by name; 0: all.
+      rules: what the person says of the pairs.
 
     Raises:
       UserError: no pairs.
     """
-    found = load_pairs(hr_dir, lr_dir, scale)
+    found = load_pairs(hr_dir, lr_dir, scale, rules=rules)
     return Pairs(
         f"{hr_dir} and {lr_dir}",
         len(found.pairs),

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.data.pair_check import displaced
 from pdm_tf.evaluation.baseline import baseline_grid, bicubic_upscaler
 from pdm_tf.evaluation.results import BASELINE, Item
 from pdm_tf.evaluation.runner import (
@@ -94,9 +95,16 @@ class Validator:
             scale = self._settings["scale"]
             grid = baseline_grid(self._pairs, scale, recorded=self._grid)
             upscale = bicubic_upscaler(scale, grid)
+            places = []
             result = evaluate_pairs(
-                upscale, self._pairs, baseline=False, **self._settings
+                upscale,
+                self._pairs,
+                baseline=False,
+                on_image=lambda image: places.append(image.displacement),
+                **self._settings,
             )
+            if beside := displaced(places, scale, self._grid):
+                self._on_problem(f"warning: {beside}")
             for name, reason in result.problems:
                 self._on_problem(f"validation leaves out {name}: {reason}")
             self.problems = list(result.problems)

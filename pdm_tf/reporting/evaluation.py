@@ -139,7 +139,8 @@ def setting(report: Report) -> str:
 
 def notes_of(report: Report) -> list[str]:
     """Explains how to read the numbers, one sentence or more each."""
-    notes = [
+    notes = [f"Warning: {report['displaced']}."] if "displaced" in report else []
+    notes += [
         f"{name}: {spec['source']}."
         for name, spec in report["metrics"].items()
         if "source" in spec

@@ -17,6 +17,7 @@ from pdm_tf.models.features import LPIPSConfig
 from tests.oracles import psnr_oracle
 from tests.support.html_check import check_html
 from tests.support.programs import run_apart
+from tests.unit.data.folders import write_scenes
 from tests.unit.evaluation.fakes import bicubic_pair, photo
 
 
@@ -354,6 +355,26 @@ def test_pictures_that_are_missing_or_too_many_are_named(folders, capfd):
     assert [image["name"] for image in report["images"]] == ["p0", "p1"]
     assert {p["name"] for p in report["problems"]} == {"extra.png", "city/p2"}
     assert "extra.png: belongs to no image" in capfd.readouterr().err
+
+
+def test_what_a_person_says_of_pairs_and_pictures(tmp_path, capfd):
+    """Names by templates; displaced pairs are told; other scenes left out, or not."""
+    write_scenes(tmp_path, shift=(3, 2), lr_name="{}-cam.png")
+    for place in (tmp_path / "hr").iterdir():
+        write_png(tmp_path / f"sr/out {place.name}", read_rgb_u8(place))
+    names = ("--lr_name={stem}-cam", "--picture_name=out {stem}")
+    assert _call(tmp_path) == program.BAD_INPUT
+    assert "Others are told by --lr_name={stem}ENDING" in capfd.readouterr().err
+    assert _call(tmp_path, *names, model=tmp_path / "sr") == program.OK
+    report = _report(tmp_path)
+    assert report["mean"]["psnr"] is None  # identical
+    assert report["displaced"].startswith("the LR images of the pairs lie +")
+    assert "Warning: the LR images" in capfd.readouterr().out
+    write_scenes(tmp_path, turn=1, lr_name="{}-cam.png")
+    assert _call(tmp_path, *names) == program.BAD_INPUT
+    assert "and --accept_folders takes others too" in capfd.readouterr().err
+    assert _call(tmp_path, *names, "--accept_folders") == program.OK
+    capfd.readouterr()
 
 
 def test_degradation_of_a_run(tmp_path, capfd):

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.pair_names import USUAL, PairRules
 from pdm_tf.evaluation.baseline import baseline_grid, bicubic_upscaler
 from pdm_tf.evaluation.image_set import find_scale, open_set
 from pdm_tf.evaluation.results import BASELINE
@@ -54,6 +55,9 @@ class SubjectRequest:
       tile, overlap: for large images, see `inference/tiling.py`.
       scale: HR size / LR size if the user gave it, else 0.
       hr_dir, lr_dir: the set, from which kinds without a scale of their own find it.
+      rules: what the person says of its pairs.
+      picture_name: template of the names of finished pictures, see `core.pair_names`;
+        "": the usual endings count.
     """
 
     location: str
@@ -63,6 +67,8 @@ class SubjectRequest:
     scale: int = 0
     hr_dir: str = ""
     lr_dir: str = ""
+    rules: PairRules = USUAL
+    picture_name: str = ""
 
 
 @dataclass(frozen=True)
@@ -101,13 +107,13 @@ def open_bicubic(request: SubjectRequest) -> UpscalingSubject:
             "Received nothing."
         )
     if not scale and request.hr_dir and request.lr_dir:
-        scale = find_scale(request.hr_dir, request.lr_dir)
+        scale = find_scale(request.hr_dir, request.lr_dir, request.rules)
     if not scale:
         raise UserError(
             "--model=bicubic needs --scale where there are no pairs to find it from. "
             "Received: no --scale."
         )
-    images = open_set(request.hr_dir, request.lr_dir, scale)
+    images = open_set(request.hr_dir, request.lr_dir, scale, 0, request.rules)
     grid = baseline_grid(images.items, scale, recorded=images.grid)
     upscale = bicubic_upscaler(scale, grid)
     return UpscalingSubject(BICUBIC, BICUBIC, scale, upscale, grid)

@@ -3,7 +3,8 @@
 A picture belongs to the image of its own relative path, without suffix. The ending of
 an LR name (x4, x4m, ...) may be there or not, on either side, and so may an ending that
 all pictures share (_out, _SwinIR, _5000), by which other programs name theirs, also
-those that put each in a folder of its name (baby/baby_5000).
+those that put each in a folder of its name (baby/baby_5000). A template of the names,
+where one is given, decides alone.
 """
 
 import hashlib
@@ -18,7 +19,7 @@ import numpy as np
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import file_status
 from pdm_tf.core.images import list_images
-from pdm_tf.core.pair_names import common_ending, hr_scene, lr_scene
+from pdm_tf.core.pair_names import common_ending, hr_scene, lr_scene, stem_in
 from pdm_tf.data.pairs import stem_of
 from pdm_tf.data.sources import FileEntry, list_entries
 from pdm_tf.evaluation.image_set import SCALES, find_scale
@@ -28,17 +29,20 @@ from pdm_tf.evaluation.subjects.base import SubjectRequest
 class Pictures:
     """Pictures by the names of the images they belong to."""
 
-    def __init__(self, entries: Sequence[FileEntry], scale: int) -> None:
+    def __init__(
+        self, entries: Sequence[FileEntry], scale: int, template: str = ""
+    ) -> None:
         """Sorts them.
 
         Args:
           entries: the pictures.
           scale: SR size / LR size.
+          template: of their names, see `core.pair_names`; "": the usual endings count.
 
         Raises:
           UserError: two of one name.
         """
-        self._scale = scale
+        self._scale, self._template = scale, template
         self._by_stem: dict[str, FileEntry] = {}
         self._by_scene: dict[str, list[FileEntry]] = defaultdict(list)
         for entry in entries:
@@ -49,6 +53,9 @@ class Pictures:
                     f"{self._by_stem[stem].name} and {entry.name}."
                 )
             self._by_stem[stem] = entry
+        self._by_template = {
+            stem_in(template, stem): entry for stem, entry in self._by_stem.items()
+        }
         self.ending = common_ending(self.stems)
         for stem, entry in self._by_stem.items():
             bare = stem.removesuffix(self.ending)
@@ -65,6 +72,8 @@ class Pictures:
 
     def of(self, name: str) -> FileEntry | None:
         """The one picture of an image's name; None if none, or several, are near."""
+        if self._template:
+            return self._by_template.get(name)
         if name in self._by_stem:
             return self._by_stem[name]
         for scene_of in (lr_scene, hr_scene):
@@ -98,7 +107,8 @@ class PictureSubject:
             raise UserError(
                 f"There is no picture of its name in {self.label}. Names may carry an "
                 f"ending that all share (here {shared or 'none'}), or one of LR names "
-                f"(x{self.scale}, _x{self.scale}, ...). "
+                f"(x{self.scale}, _x{self.scale}, ...); others are told by "
+                "--picture_name={stem}ENDING. "
                 f"Received, e.g.: {', '.join(self.pictures.stems[:2])}."
             )
         return entry.read()
@@ -131,7 +141,7 @@ def open_pictures(request: SubjectRequest) -> PictureSubject:
         name=f"pictures in {label}",
         label=label,
         scale=scale,
-        pictures=Pictures(entries, scale),
+        pictures=Pictures(entries, scale, request.picture_name),
         facts={"kind": "pictures", "count": len(files), "sha256": _hash(files)},
     )
 
@@ -139,10 +149,10 @@ def open_pictures(request: SubjectRequest) -> PictureSubject:
 def _scale(request: SubjectRequest, entries: Sequence[FileEntry]) -> int:
     """Finds the scale from pairs, or from the LR images and the pictures."""
     if request.hr_dir and request.lr_dir:
-        return find_scale(request.hr_dir, request.lr_dir)
+        return find_scale(request.hr_dir, request.lr_dir, request.rules)
     images = list_entries(request.lr_dir) if request.lr_dir else ()
     for scale in SCALES if images else ():
-        pictures = Pictures(entries, scale)
+        pictures = Pictures(entries, scale, request.picture_name)
         for lr in images:
             picture = pictures.of(stem_of(lr))
             if picture is None:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from pdm_tf.core.images import write_png
+from pdm_tf.core.images import list_images, read_rgb_u8, write_png
+from pdm_tf.samples import PHOTOS_FOR_VALIDATION
 
 # All differ in both axes, so that a wrong row length or a swapped axis shows.
 SIZES = ((20, 33), (41, 18), (25, 25), (17, 29), (30, 22))
@@ -47,3 +48,19 @@ def add_bad_files(folder: Path) -> dict[str, str]:
         "bad-anim.png": "animation of 2 frames",
         "bad-glass.png": "transparent pixels",
     }
+
+
+def write_scenes(folder, shift=(0, 0), turn=0, lr_name="{}.png"):
+    """Three pairs x3 of photographs in hr/ and lr/.
+
+    LR ones lie `shift` HR px off, or show the scene `turn` on.
+    """
+    files = list_images(PHOTOS_FOR_VALIDATION)[:3]
+    scenes = [read_rgb_u8(path)[:160, :196].astype(np.float64) for path in files]
+    for index, scene in enumerate(scenes):
+        down, right = shift
+        other = scenes[(index + turn) % 3][down : down + 156, right : right + 192]
+        lr = other.reshape(52, 3, 64, 3, 3).mean(axis=(1, 3))
+        hr_file, lr_file = folder / f"hr/{index}.png", folder / "lr" / lr_name
+        write_png(hr_file, np.round(scene[:156, :192]).astype(np.uint8))
+        write_png(str(lr_file).format(index), np.round(lr).astype(np.uint8))

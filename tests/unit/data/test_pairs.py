@@ -11,12 +11,12 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.core.errors import ImageError, UserError
-from pdm_tf.core.images import list_images, read_rgb_u8, write_png
+from pdm_tf.core.images import read_rgb_u8, write_png
+from pdm_tf.core.pair_names import PairRules
 from pdm_tf.data.pairs import grid_of, load_pairs
 from pdm_tf.data.pipeline import Batching, make_pair_batches, open_pairs
 from pdm_tf.data.shards import make_shards
-from pdm_tf.samples import PHOTOS_FOR_VALIDATION
-from tests.unit.data.folders import fill, noise
+from tests.unit.data.folders import fill, noise, write_scenes
 
 SCALE = 3
 
@@ -107,17 +107,8 @@ def test_a_second_lr_image_of_one_name_is_named(tmp_path):
     assert [reason for _, reason in found.problems] == ["has the same name as t.bmp"]
 
 
-def _scenes(folder, shift=(0, 0), turn=0):
-    """Three pairs of photographs; LR `shift` HR px off, or of the scene `turn` on."""
-    files = list_images(PHOTOS_FOR_VALIDATION)[:3]
-    scenes = [read_rgb_u8(path)[:160, :196].astype(np.float64) for path in files]
-    for index, scene in enumerate(scenes):
-        down, right = shift
-        other = scenes[(index + turn) % 3][down : down + 156, right : right + 192]
-        lr = other.reshape(52, 3, 64, 3, 3).mean(axis=(1, 3))
-        for side, picture in (("hr", scene[:156, :192]), ("lr", lr)):
-            name = folder / side / f"{index}.png"
-            write_png(name, np.round(picture).astype(np.uint8))
+def _scenes(folder, **different):
+    write_scenes(folder, **different)
     return _load(folder)
 
 
@@ -132,6 +123,9 @@ def test_pictures_of_other_scenes_are_no_pairs(tmp_path):
         assert Path(path).name == "0.png" and "show the scene of 0.png" in reason
     with pytest.raises(ImageError, match=r"does not show the scene of 0\.png"):
         right.pairs[0].load()
+    told = _load(tmp_path / "right", rules=PairRules(accept_folders=True))
+    assert open_pairs(told, lr_patch=6, cache_mb=64).lr.count == 3
+    assert len(told.pairs[0].load()) == 2
     with pytest.raises(UserError, match=r"two usable images of one scene(?s:.)*0\.png"):
         open_pairs(_scenes(tmp_path / "wrong", turn=1), lr_patch=6, cache_mb=64)
 
@@ -361,3 +355,17 @@ def test_an_unknown_grid_on_record_is_refused(tmp_path):
     (tmp_path / "degrade.json").write_text('{"grid": "pixel7"}')
     with pytest.raises(UserError, match="one of pixel0, half_pixel. Received: pixel7"):
         grid_of(tmp_path / "lr")
+
+
+def test_a_template_of_names_decides_alone(tmp_path):
+    _pair(tmp_path, "0001_sharp.png", "cam/0001-f8.png")
+    _pair(tmp_path, "0002_sharp.png", "0002_sharp.png")
+    rules = PairRules("{stem}_sharp", "cam/{stem}-f8")
+    found = _load(tmp_path, rules=rules)
+    assert [(p.name, p.lr.name) for p in found.pairs] == [
+        ("0001_sharp", "cam/0001-f8.png")
+    ]
+    assert len(found.problems) == 2  # 0002, on both sides
+    assert [pair.name for pair in _load(tmp_path).pairs] == ["0002_sharp"]
+    with pytest.raises(UserError, match=r"--lr_name must have \{stem\} once"):
+        PairRules(lr_name="x4")
