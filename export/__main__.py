@@ -12,6 +12,7 @@ from export.certificate import Built, Limits
 from export.comparing import Record
 from export.parity import DEGRADATION_LATENTS, read_photo
 from export.publish import CERTIFICATE, FAILED_CERTIFICATE, MODEL_FP16, SAVED_MODEL
+from export.quick import NEEDED, told, write_quickly
 from export.serving_files import write_serving_files
 from export.signatures import check_name
 from export.stages import run_stage
@@ -44,6 +45,11 @@ class ExportConfig:
     )
     weights: Literal["ema", "raw"] = flag(
         "ema", "Weights of a run folder: the averaged (ema) or the last (raw)."
+    )
+    quick: bool = flag(
+        False,
+        "Write model.onnx alone, compared with Keras on two crops, in seconds: no "
+        "float16, SavedModel, degradation, files for servers or certificate.",
     )
     fp16: bool = flag(True, "Write model_fp16.onnx too, half the size, for GPUs.")
     degradation: bool = flag(
@@ -145,6 +151,7 @@ SPEC = ProgramSpec(
     "as a whole or not at all.",
     examples=(
         "python -m export --model=runs/bicubic --output=exported",
+        "python -m export --model=runs/bicubic --output=exported --quick",
         "python -m export --model=runs/bicubic/bundles/sr --output=exported "
         "--layout=nchw --nofp16",
         "python -m export --model=runs/translate/bundles/clean,runs/bicubic "
@@ -152,15 +159,17 @@ SPEC = ProgramSpec(
     ),
 )
 
-_NEEDED = ("tf2onnx", "onnx", "onnxruntime", "tensorflow_serving")
+_NEEDED = (*NEEDED, "tensorflow_serving")
 
 
 def main(config: ExportConfig) -> int:
     """Exports; returns the exit code."""
-    _check_extras()
+    _check_extras(NEEDED if config.quick else _NEEDED)
     _check_locations(config.locations)
     read_photo(config.photo)  # here too: before TensorFlow takes seconds to load
     output = Path(config.output)
+    if config.quick:
+        return _export_quickly(config, output)
     with publish.workspace(output) as folder:
         version = publish.choose_version(output, config.version)
         work = _Work(config, folder, version)
@@ -205,9 +214,40 @@ def main(config: ExportConfig) -> int:
     print(f"wrote {', '.join(publish.relative(written, output))} in")
     print(output)
     if built.networks:
-        upscale = how_to_start("pdm_tf.upscale")
-        print(f"next: {upscale} --model={output} --input=PHOTOS --output=UPSCALED")
+        print(_next(output))
     return program.OK
+
+
+def _export_quickly(config: ExportConfig, output: Path) -> int:
+    if (output / CERTIFICATE).exists():
+        raise UserError(
+            "--quick must not replace part of a whole export, whose certificate would "
+            f"no longer be true. Received: {output}. Choose another --output."
+        )
+    with publish.workspace(output) as folder:
+        stage = write_quickly(
+            config.locations,
+            folder / publish.MODEL,
+            limit=config.max_abs_diff,
+            weights=config.weights,
+            layout=config.layout.upper(),
+            photo=config.photo,
+        )
+        (folder / publish.MODEL).replace(output / publish.MODEL)
+    print(f"{told(stage)} (largest of two crops)")
+    print(
+        "float16, SavedModel, files for servers and the certificate: the same command "
+        "without --quick"
+    )
+    print(f"wrote {publish.MODEL} in")
+    print(output)
+    print(_next(output))
+    return program.OK
+
+
+def _next(output: Path) -> str:
+    upscale = how_to_start("pdm_tf.upscale")
+    return f"next: {upscale} --model={output} --input=PHOTOS --output=UPSCALED"
 
 
 class _Work:
@@ -321,13 +361,13 @@ def _failed(content: dict[str, object], output: Path) -> int:
     return LIMIT_BROKEN
 
 
-def _check_extras() -> None:
-    missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
+def _check_extras(needed: Sequence[str]) -> None:
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
         raise UserError(
             f"Exporting needs {', '.join(missing)}, which "
             f"{'is' if len(missing) == 1 else 'are'} not installed. "
-            "Run pip install -e '.[export]'."
+            "Run pip install 'pdm_tf[export]'."
         )
 
 

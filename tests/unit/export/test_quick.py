@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 
 from export import quick, stages
+from export.__main__ import SPEC, main
 from export.certificate import Limits
 from pdm_tf import upscale
 from pdm_tf.cli import program
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.images import read_rgb_u8, to_float, to_u8, write_png
+from pdm_tf.inference.session import open_session
 from pdm_tf.run import Run
 from tests.support.exporting import stages_here
 from tests.support.tiny_nets import sr_bundle
@@ -66,6 +68,24 @@ def test_a_file_that_differs_from_keras_is_not_kept(tmp_path, steps, monkeypatch
     with pytest.raises(UserError, match="must equal the Keras network"):
         quick.exported_run(Run(tmp_path), print)
     assert list((tmp_path / "exported").iterdir()) == []
+
+
+def test_a_quick_export_is_the_model_alone(tmp_path, steps, capsys):
+    networks = run_folder(tmp_path / "run")
+    flags = [f"--model={tmp_path / 'run'}", f"--output={tmp_path / 'out'}", "--quick"]
+    assert program.call(SPEC, main, [*flags, "--layout=nchw"]) == program.OK
+    assert steps == ["export.quick:write_compared"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["model.onnx"]
+    said = capsys.readouterr().out
+    assert "without --quick" in said and "differs from Keras by" in said
+    assert said.splitlines()[-1].startswith("next: ")
+    session = open_session(tmp_path / "out/model.onnx", provider="cpu")
+    image = np.full([1, 9, 7, 3], 0.3, np.float32)
+    wanted = networks["sr_ema"](image).numpy()
+    np.testing.assert_allclose(session.run(image), wanted, atol=1e-5)
+    (tmp_path / "out/certificate.json").write_text("{}")
+    assert program.call(SPEC, main, flags) == program.BAD_INPUT
+    assert "must not replace part of a whole export" in capsys.readouterr().err
 
 
 def test_a_run_without_a_network_is_told_so(tmp_path, steps):
