@@ -8,7 +8,6 @@
 
 import dataclasses
 import importlib.metadata
-import os
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from export.comparing import Record
 from export.parity import DEFAULT_PHOTO, LATENCY_CASE, Case
 from export.publish import sha256
 from pdm_tf import __version__
+from pdm_tf.core.memory import allowed_cpus
 from pdm_tf.core.text_table import aligned
 
 _DISTRIBUTIONS = (
@@ -148,7 +148,7 @@ def make_certificate(
         "versions": _versions(),
         "machine": {
             "processor": _processor(),
-            "cpus": len(os.sched_getaffinity(0)),
+            "cpus": len(allowed_cpus()),
             "system": platform.platform(),
         },
     }

@@ -27,6 +27,10 @@ _EXAMPLES = (
     "pdm_tf train --flagfile=camera --hr_dir=sharp --lr_dir=mine --run_dir=runs/mine",
     "pdm_tf upscale --model=runs/mine --input=mine --output=mine_x4",
 )
+_IN_PYTHON = (
+    "In Python:",
+    "  from pdm_tf import api  train, upscale, degrade, evaluate on NumPy arrays",
+)
 
 
 def help_text() -> str:
@@ -40,6 +44,7 @@ def help_text() -> str:
     for title, commands in GROUPS.items():
         lines += ["", f"{title}:"]
         lines += [f"  {name:<15} {one.summary}" for name, one in commands.items()]
+    lines += ["", *_IN_PYTHON]
     return "\n".join(
         [*lines, "", f"{DOOR} COMMAND --help explains its flags; {DOOR} --version."]
     )

@@ -48,8 +48,6 @@ PARTS = 7
 TRAIN_S, LEAST_STEPS = 240.0, 500
 # Seconds of a step in training over those of a step by itself: batches, averages, logs.
 _OVERHEAD = 1.2
-# Learning rates fall at these parts of a shortened run.
-_MILESTONES = (0.6, 0.8)
 # Packages for exporting and upscaling, beyond those for training.
 _NEEDED = ("tf2onnx", "onnx", "onnxruntime", "tensorflow_serving", "pyvips")
 
@@ -217,10 +215,6 @@ def summary(report: dict[str, Any]) -> list[str]:
 def _train_flags(
     config: QuickstartConfig, track: Track, flagfile: Path, precision: str, steps: int
 ) -> tuple[str, ...]:
-    sized = (f"--steps={steps}",)
-    if not config.steps:
-        places = ",".join(str(round(part * steps)) for part in _MILESTONES)
-        sized += (f"--lr_milestones={places}",)
     return (
         f"--flagfile={flagfile}",
         f"--hr_dir={track.hr}",
@@ -230,7 +224,7 @@ def _train_flags(
         f"--run_dir={Path(config.output) / 'run'}",
         f"--mixed_precision={precision}",
         "--report=off",  # made here, where the true kernels are known
-        *sized,
+        f"--steps={steps}",
         *config.train_flag,
     )
 

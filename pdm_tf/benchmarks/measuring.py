@@ -10,7 +10,6 @@ the least and the most are shown so that a ratio does not look steadier than it 
 import concurrent.futures
 import contextlib
 import multiprocessing
-import os
 import re
 import statistics
 import time
@@ -23,7 +22,7 @@ from typing import Any
 from pdm_tf.cli.flag_set import flag, sections_of
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import write_json_atomic
-from pdm_tf.core.memory import peak_bytes
+from pdm_tf.core.memory import allowed_cpus, peak_bytes
 from pdm_tf.core.quiet import quiet_start
 
 SECTION = "Measuring"
@@ -186,7 +185,7 @@ def describe_machine() -> dict[str, Any]:
             versions[name] = version(name)
     return {
         "processor": model.group(1) if model else "",
-        "processors": len(os.sched_getaffinity(0)),
+        "processors": len(allowed_cpus()),
         "versions": versions,
     }
 

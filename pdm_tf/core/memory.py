@@ -1,9 +1,17 @@
-"""How much memory there is to take, and how much was taken."""
+"""What this process may take of the machine: memory and processors."""
 
 import contextlib
+import os
 import resource
 import sys
 from pathlib import Path
+
+
+def allowed_cpus() -> set[int]:
+    """Returns the processors that this process may use, at least one."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
 
 
 def free_mb(meminfo: str = "/proc/meminfo") -> float:

@@ -6,11 +6,12 @@ error comes before the results of earlier tasks, too. Python 3.14's `Executor.ma
 `buffersize` will do.
 """
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from pdm_tf.core.memory import allowed_cpus
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -19,7 +20,7 @@ OnProgress = Callable[[int, int], None]
 
 def default_threads() -> int:
     """Returns one thread per processor, at most 8."""
-    return min(8, os.cpu_count() or 1)
+    return min(8, len(allowed_cpus()))
 
 
 def in_threads(

@@ -57,10 +57,9 @@ def advice_on(
       batch: patches a step.
     """
     steps = advised_steps(check, batch)
-    thirds = f"{steps * 3 // 5},{steps * 4 // 5}"
     flags = [
         (
-            f"--steps={steps} --lr_milestones={thirds}",
+            f"--steps={steps} --lr_milestones=0.6,0.8",
             f"every HR pixel is seen {PASSES} times or more at --batch_size={batch}",
         )
     ]

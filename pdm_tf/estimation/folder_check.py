@@ -20,6 +20,7 @@ import numpy as np
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.folder_places import evenly_picked, likely_larger, misplaced
 from pdm_tf.core.images import list_images, whole_file
+from pdm_tf.core.memory import allowed_cpus
 from pdm_tf.core.pair_names import hr_scene, lr_scene
 from pdm_tf.estimation.photograph_facts import PhotographFacts, photograph_facts
 from pdm_tf.estimation.two_groups import two_groups
@@ -248,7 +249,7 @@ def _in_order(
     look: Callable[[Any], PhotographFacts], items: Sequence[Any]
 ) -> Iterator[PhotographFacts]:
     """look(item) of each, some at once; those not begun are dropped at an error."""
-    threads = min(_THREADS, os.cpu_count() or 1)
+    threads = min(_THREADS, len(allowed_cpus()))
     with ThreadPoolExecutor(threads) as pool:
         waiting: collections.deque = collections.deque()
         try:

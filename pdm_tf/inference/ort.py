@@ -44,6 +44,7 @@ from types import ModuleType
 from typing import Any
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.memory import allowed_cpus
 from pdm_tf.core.quiet import captured_native
 
 # All of them write to site-packages/onnxruntime.
@@ -189,17 +190,12 @@ def usable_cores(root: Path | str = "/") -> int:
       root: where /sys and /proc lie, for tests.
     """
     root = Path(root)
-    allowed = _allowed_cpus()
-    cores = {_text(root, _TOPOLOGY.format(cpu)) or f"cpu{cpu}" for cpu in allowed}
+    cores = {
+        _text(root, _TOPOLOGY.format(cpu)) or f"cpu{cpu}" for cpu in allowed_cpus()
+    }
     quota = _quota(root)
     count = len(cores) if quota is None else min(len(cores), math.ceil(quota))
     return max(count, 1)
-
-
-def _allowed_cpus() -> set[int]:
-    if hasattr(os, "sched_getaffinity"):
-        return os.sched_getaffinity(0)
-    return set(range(os.cpu_count() or 1))
 
 
 def _quota(root: Path) -> float | None:

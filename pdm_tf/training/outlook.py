@@ -1,9 +1,8 @@
 """What a run says first: the machine it is on, and soon how long it will take."""
 
-import os
-
 import tensorflow as tf
 
+from pdm_tf.core.memory import allowed_cpus
 from pdm_tf.core.progress import about
 
 # Steps until the first word on time, and seconds of work below which none is needed.
@@ -13,13 +12,6 @@ _SHORT_S = 60.0
 _TODAY_S, _PROPOSED_S = 8 * 3600.0, 3 * 3600.0
 _FEWEST = 500  # steps that a proposal must have
 _SMALL = "a small network, --sr_arg=num_blocks=8 --sr_arg=filters=32"
-
-
-def usable_cpus() -> int | None:
-    """Returns how many processors this process may use; None if that is unknown."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count()
 
 
 def gpu_names() -> list[str]:
@@ -33,8 +25,8 @@ def gpu_names() -> list[str]:
 
 def machine_line() -> str:
     """Says what computes, e.g. "computing on 2 CPU cores; no GPU was found"."""
-    count = usable_cpus()
-    cores = "1 CPU core" if count == 1 else f"{count or 'some'} CPU cores"
+    count = len(allowed_cpus())
+    cores = "1 CPU core" if count == 1 else f"{count} CPU cores"
     if gpus := gpu_names():
         return f"computing on {', '.join(gpus)}; {cores} prepare the batches"
     return f"computing on {cores}; no GPU was found"

@@ -38,9 +38,10 @@ import pdm_tf
 from pdm_tf import run
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_json, write_json_atomic, write_text_atomic
+from pdm_tf.core.memory import allowed_cpus
 from pdm_tf.run import metric_lines
 from pdm_tf.training.checkpoint import complete_steps
-from pdm_tf.training.outlook import gpu_names, usable_cpus
+from pdm_tf.training.outlook import gpu_names
 
 if TYPE_CHECKING:
     from tensorboardX import SummaryWriter
@@ -240,7 +241,7 @@ def _record_environment(
                 "host": socket.gethostname(),
                 "system": platform.platform(),
                 # The number of threads decides the order of sums, and so the last bits.
-                "cpus": usable_cpus(),
+                "cpus": len(allowed_cpus()),
                 "gpus": gpu_names(),
             },
             "earlier": earlier,

@@ -152,7 +152,6 @@ def test_steps_follow_the_measured_speed(tmp_path, monkeypatch, milliseconds, st
         config, track, quickstart.FLAGFILE, "float32", found
     )
     assert f"--steps={steps}" in flags
-    assert f"--lr_milestones={steps * 6 // 10},{steps * 8 // 10}" in flags
 
 
 def test_a_training_that_began_keeps_its_steps(tmp_path, monkeypatch):

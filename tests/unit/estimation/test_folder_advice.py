@@ -50,7 +50,7 @@ def test_flags_without_an_estimate():
     assert "--scale=2" in flags(folders(scale=2))
     assert "--noise_arg=channels=1" in flags(folders(is_grey=True))
     assert "--cache_mb=17500" in flags(folders(side=17_466))
-    assert "--steps=2000 --lr_milestones=1200,1600" in quiet
+    assert "--steps=2000 --lr_milestones=0.6,0.8" in quiet
 
 
 def test_flags_of_an_estimate():

@@ -137,7 +137,7 @@ def check_by_hand(*findings):
         "findings": list(findings),
         "advice": {
             "flags": [
-                ["--steps=2000 --lr_milestones=1200,1600", "every HR pixel is seen"],
+                ["--steps=2000 --lr_milestones=0.6,0.8", "every HR pixel is seen"],
                 ["--nonoise", "no noise beyond rounding was found"],
             ],
             "steps": 2000,

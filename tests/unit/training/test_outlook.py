@@ -2,7 +2,8 @@
 
 import pytest
 
-from pdm_tf.training.outlook import machine_line, outlook, usable_cpus
+from pdm_tf.core.memory import allowed_cpus
+from pdm_tf.training.outlook import machine_line, outlook
 
 DAY = 86_400.0
 
@@ -28,4 +29,4 @@ def test_the_proposed_run_fits_into_a_few_hours():
 
 
 def test_the_machine_is_named():
-    assert str(usable_cpus()) in machine_line()
+    assert f"{len(allowed_cpus())} CPU core" in machine_line()
