@@ -2,18 +2,32 @@
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag, progress_flag
 from pdm_tf.core.checks import check_cut_tiles, check_flags, lookup
-from pdm_tf.core.images import list_images
+from pdm_tf.core.errors import ImageError
+from pdm_tf.core.files import write_bytes_atomic
+from pdm_tf.core.images import encode_png, list_images, read_rgb_u8
+from pdm_tf.core.ledger import Ledger, stamp
 from pdm_tf.core.progress import ProgressBar, Show
 from pdm_tf.core.quiet import quiet_start
-from pdm_tf.data.parallel import OnProgress
-from pdm_tf.data.preparation import SETTINGS_NAME, Outcome
+from pdm_tf.data.parallel import OnProgress, counted, in_threads
+from pdm_tf.data.preparation import (
+    SETTINGS_NAME,
+    Outcome,
+    open_output,
+    require_some,
+    written,
+)
 from pdm_tf.data.shards import make_shards
 
-TASKS = ("tfrecord", "bicubic_lr")
+LEDGER_NAME = ".grey.jsonl"
+TASKS = ("tfrecord", "bicubic_lr", "grey")
 
 
 @dataclass(frozen=True)
@@ -30,7 +44,8 @@ class PrepareConfig:
         "--hr_dir and --lr_dir of pdm_tf.train take like folders; worth it for many "
         "files, slow disks, or (with --tile) photographs that do not fit --cache_mb. "
         "`bicubic_lr`: HR photographs to pairs, OUTPUT/hr and OUTPUT/lr, by bicubic "
-        "downsampling as MATLAB's imresize does it. Required.",
+        "downsampling as MATLAB's imresize does it. `grey`: grey copies (PNG), for "
+        "HR photographs where all LR ones are grey. Required.",
         section="What",
         required=True,
     )
@@ -103,8 +118,8 @@ SPEC = ProgramSpec(
 def main(config: PrepareConfig) -> int:
     """Runs the task; returns the exit code."""
     with ProgressBar("", "image", config.progress) as bar:
-        make = _bicubic_pairs if config.task == "bicubic_lr" else _shards
-        outcome = make(config, bar.update)
+        tasks = {"tfrecord": _shards, "bicubic_lr": _bicubic_pairs, "grey": _grey}
+        outcome = tasks[config.task](config, bar.update)
     for path, reason in outcome.problems:
         print(f"left out: {path}: {reason}", file=sys.stderr)
     made = f"{outcome.written} images made"
@@ -134,6 +149,36 @@ def _bicubic_pairs(config: PrepareConfig, on_progress: OnProgress) -> Outcome:
         threads=config.threads,
         on_progress=on_progress,
     )
+
+
+def _grey(config: PrepareConfig, on_progress: OnProgress) -> Outcome:
+    """Copies of the luma (ITU-R BT.601), in all three channels."""
+    files = list_images(config.input)
+    with quiet_start():
+        from pdm_tf.data.degrading import names_of
+    names = names_of(files, Path(config.input), draws=1)
+    folder = open_output(config.input, config.output, {"task": config.task})
+    ledger = Ledger(folder, LEDGER_NAME)
+
+    def make(path: Path) -> bool | tuple[str, str]:
+        made_of, name = stamp(path), f"{names[path]}.png"
+        if ledger.is_finished(names[path], made_of):
+            return False
+        try:
+            luma = Image.fromarray(read_rgb_u8(path)).convert("L")
+        except ImageError as error:
+            return str(path), error.reason
+        png = encode_png(np.asarray(luma.convert("RGB")))
+        written(folder, lambda: write_bytes_atomic(folder / name, png))
+        written(folder, lambda: ledger.add(names[path], made_of, {name: len(png)}))
+        return True
+
+    results = list(
+        counted(in_threads(make, files, config.threads), len(files), on_progress)
+    )
+    problems = tuple(result for result in results if isinstance(result, tuple))
+    outcome = Outcome(results.count(True), results.count(False), problems)
+    return require_some(outcome, config.input)
 
 
 def _shards(config: PrepareConfig, on_progress: OnProgress) -> Outcome:

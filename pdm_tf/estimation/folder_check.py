@@ -563,7 +563,8 @@ def _colours(hr: Folder, lr: Folder) -> Iterator[Finding]:
             "warning",
             "grey",
             f"All {grey} photographs are grey, those of the other folder are not: the "
-            "discriminator tells them apart by colour alone. Make both grey.",
+            "discriminator tells them apart by colour alone. Make both grey "
+            "(pdm_tf prepare --task=grey).",
         )
 
 

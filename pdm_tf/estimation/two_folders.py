@@ -49,8 +49,8 @@ def check_two_folders(
         lines.append(
             "warning: the LR photographs are grey and the HR photographs are in "
             "colour: the discriminator tells them apart by colour alone. Make grey "
-            "copies of the HR photographs, and train on these with "
-            "--noise_arg=channels=1."
+            "copies of the HR photographs (pdm_tf prepare --task=grey), and train on "
+            "these with --noise_arg=channels=1."
         )
     return lines
 

@@ -347,6 +347,12 @@ def prepares_shards(place: Path, command: str) -> None:
     assert list((place / "photos" / "hr_shards").glob("*.tfrecord*"))
 
 
+def prepares_grey_copies(place: Path, command: str) -> None:
+    run(place, command)
+    made = [read_rgb_u8(path) for path in list_images(place / "photos/hr_grey")]
+    assert made and all((x == x[..., :1]).all() for x in made)
+
+
 def prepares_pairs(place: Path, command: str) -> None:
     run(place, command)
     for path in list_images(place / "photos" / "x4" / "lr"):
@@ -648,6 +654,9 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
     "--output=photos/hr_shards --tile=480 --tile_step=240": prepares_shards,
     "python -m pdm_tf.prepare --task=bicubic_lr --input=photos/hr "
     "--output=photos/x4 --scale=4": prepares_pairs,
+    "python -m pdm_tf.prepare --task=grey --input=photos/hr --output=photos/hr_grey": (
+        prepares_grey_copies
+    ),
     "python -m pdm_tf.benchmark train --preset=paper": measures(
         *("--batch_size=1", "--lr_patch=8", "--gemm_size=64", "--nomemory", *TINY_SR),
         *TINY_BLUR,

@@ -59,6 +59,19 @@ def test_bad_files_are_named_and_counted_in_the_exit_code(folder, capsys, task):
         assert "1 files left out" in told.out
 
 
+def test_grey_copies_and_a_second_start(folder, capsys):
+    (folder / "in" / "text.png").write_text("text")
+    for made in ("5 images made, 1 files", "0 images made, 5 kept from before"):
+        assert _call(folder, "grey") == program.SOME_LEFT_OUT
+        assert made in capsys.readouterr().out
+    source = open_source(folder / "out", patch=1, cache_mb=1)
+    assert source.count == len(SIZES)
+    for index, name in enumerate(source.names):
+        rgb_u8 = read_rgb_u8(folder / "in" / name)
+        luma = rgb_u8 @ np.array([0.299, 0.587, 0.114])
+        assert np.abs(source.image(index) - luma[..., None]).max() < 0.51
+
+
 def test_tiles(folder):
     assert _call(folder, "tfrecord", "--tile=20", "--tile_step=10") == program.OK
     source = open_source(folder / "out", patch=1, cache_mb=1)
