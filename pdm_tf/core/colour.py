@@ -82,6 +82,13 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
     return transform if apart > _ALIKE_255 else None
 
 
+def colours_of(profile: bytes | None, grey: bool = False) -> str:
+    """What a profile is called, for people; "" for sRGB and what is taken for it."""
+    if not profile or _transform(profile, "L" if grey else "RGB") is None:
+        return ""
+    return ImageCms.getProfileDescription(io.BytesIO(profile)).strip() or "unnamed"
+
+
 def png_profile(data: bytes) -> tuple[bytes | None, str]:
     """What the chunks of a PNG file say of its colours, where it has no profile.
 

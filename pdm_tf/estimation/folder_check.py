@@ -284,6 +284,7 @@ def _findings(hr: Folder, lr: Folder, scale: int) -> Iterator[Finding]:
     yield from _colours(hr, lr)
     yield from _two_sources(lr)
     for role, folder in (("HR", hr), ("LR", lr)):
+        yield from _converted(role, folder)
         yield from _outliers(role, folder)
         yield from _clipped(role, folder)
 
@@ -565,6 +566,21 @@ def _colours(hr: Folder, lr: Folder) -> Iterator[Finding]:
             f"All {grey} photographs are grey, those of the other folder are not: the "
             "discriminator tells them apart by colour alone. Make both grey "
             "(pdm_tf prepare --task=grey).",
+        )
+
+
+def _converted(role: str, folder: Folder) -> Iterator[Finding]:
+    """Photographs whose colours are others than sRGB, which all are read as."""
+    named = [one for one in folder.usable if one.colours]
+    if named:
+        kinds = _counts(one.colours for one in named)
+        listed = ", ".join(f"{number} {kind}" for kind, number in kinds.items())
+        yield Finding(
+            "note",
+            f"colours_{role.lower()}",
+            f"{_photographs(len(named), role)} not in sRGB ({listed}) and read as "
+            "sRGB: their colours are converted.",
+            tuple(one.name for one in named),
         )
 
 

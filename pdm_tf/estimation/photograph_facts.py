@@ -15,9 +15,10 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from pdm_tf.core.colour import colours_of, png_profile
 from pdm_tf.core.errors import ImageError
 from pdm_tf.core.images import decode_rgb_u8
-from pdm_tf.core.photographs import DAMAGE, kind_of, opened_bytes
+from pdm_tf.core.photographs import DAMAGE, kind_of, opened_bytes, profile_of
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Below a quarter of a level nothing but rounding is left of a picture.
@@ -47,6 +48,8 @@ class PhotographFacts:
       kind: "png", "jpeg", ...; "" for what is no image.
       width, height: px, upright.
       bits: 8 or 16 a sample.
+      colours: what they were before they were read as sRGB, e.g. "Display P3", "CMYK";
+        "" for sRGB.
       camera: maker and model as the file says; "".
       is_grey: whether R, G and B are equal everywhere.
       mean_255: of R, G and B, in levels.
@@ -66,6 +69,7 @@ class PhotographFacts:
     width: int = 0
     height: int = 0
     bits: int = 8
+    colours: str = ""
     camera: str = ""
     is_grey: bool = False
     mean_255: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -168,7 +172,15 @@ def _header(name: str, data: bytes) -> PhotographFacts:
     facts = PhotographFacts(name, kind=kind)
     if kind and kind != "bmp":
         with opened_bytes(data, name) as header:
-            facts = dataclasses.replace(facts, bits=header.bits)
+            profile = profile_of(header)
+            if kind == "png":
+                profile = png_profile(data)[0] or profile
+            colours = colours_of(profile, grey=header.colours == 1)
+            facts = dataclasses.replace(
+                facts,
+                bits=header.bits,
+                colours="CMYK" if header.colours == 4 else colours,
+            )
     if kind not in ("jpeg", "tiff", "webp"):
         return facts
     try:

@@ -4,6 +4,7 @@ import sys
 
 import numpy as np
 import pytest
+import pyvips
 from scipy import stats
 
 from pdm_tf.core.errors import UserError
@@ -234,3 +235,14 @@ def test_broken_files_are_left_out_by_reason(tmp_path):
 
 def test_sides_are_those_of_the_photographs():
     assert all(x.shape == (SIDE, SIDE, 3) for x in sharp())
+
+
+def test_colours_that_are_converted_are_named(tmp_path):
+    hr, lr = write_folders(tmp_path, sharp()[:4], good_lr())
+    scene = pyvips.Image.new_from_array(sharp()[5]).copy(interpretation="srgb")
+    for name, space in (("phone.png", "p3"), ("print.jpg", "cmyk")):
+        stored = scene.icc_transform(space, input_profile="srgb")
+        stored.write_to_file(str(hr / name))
+    one = found(check_folders(hr, lr, 4), "colours_hr")
+    assert one.level == "note" and one.names == ("phone.png", "print.jpg")
+    assert "P3" in one.text and "1 CMYK" in one.text
