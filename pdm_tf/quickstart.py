@@ -180,7 +180,7 @@ def check_extras() -> None:
     if missing:
         raise UserError(
             f"Exporting and upscaling need {', '.join(_NEEDED)}. Missing: "
-            f"{', '.join(missing)}. Install them: pip install -e '.[export,upscale]'."
+            f"{', '.join(missing)}. Install them: pip install 'pdm_tf[export,upscale]'."
         )
 
 

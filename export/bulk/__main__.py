@@ -133,7 +133,7 @@ SPEC = ProgramSpec(
     "machine, or on Dataflow, Flink or Spark. Every photograph becomes a row of the "
     "manifest: done, skipped (finished before) or failed, with the reason; one that "
     "fails does not stop the others. Started again with the same flags, the job goes "
-    'on where it was. Needs pip install -e ".[bulk]". Exit code: 0 when all were done, '
+    'on where it was. Needs pip install "pdm_tf[bulk]". Exit code: 0 when all were done, '
     "1 when some failed, 2 when the job cannot be started.",
     examples=(
         "python -m export.bulk --input=photos --output=photos_x4 "
@@ -234,7 +234,7 @@ def importing_beam() -> Iterator[None]:
             raise
         raise UserError(
             "python -m export.bulk needs Apache Beam, which is not installed. Install "
-            'it with pip install -e ".[bulk]".'
+            'it with pip install "pdm_tf[bulk]".'
         ) from error
     finally:
         logging.disable(logging.NOTSET)

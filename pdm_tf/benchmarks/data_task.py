@@ -34,7 +34,7 @@ class DataBenchmarkConfig(TrainConfig):
     compare: Literal["none", "torch"] = flag(
         "none",
         "`torch`: also PyTorch's DataLoader, with the same images in memory and the "
-        'same work; needs pip install -e ".[benchmark]".',
+        'same work; needs pip install "pdm_tf[benchmark]".',
         section=SECTION,
     )
     workers: int = flag(

@@ -84,8 +84,8 @@ class DegradeBenchmarkConfig(Measuring):
     compare: Literal["none", "torch"] = flag(
         "none",
         "`torch`: also PyTorch, eager, with the blur as `unfold`, which the published "
-        "code does, and as grouped convolution; needs pip install -e "
-        '".[benchmark]". Results are compared, so that equal work is timed.',
+        "code does, and as grouped convolution; needs "
+        'pip install "pdm_tf[benchmark]". Results are compared, so that equal work is timed.',
         section="Work",
     )
     rounds: int = flag(15, ROUNDS, section=SECTION, at_least=1)

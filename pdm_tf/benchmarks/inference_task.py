@@ -82,8 +82,8 @@ class InferenceBenchmarkConfig(Measuring):
     compare: Literal["none", "torch"] = flag(
         "none",
         "`torch`: also the same network in PyTorch, eager, in its default layout and "
-        "in channels_last, with the same weights; needs pip install -e "
-        '".[benchmark]". Ratios are to the faster of the two.',
+        "in channels_last, with the same weights; needs "
+        'pip install "pdm_tf[benchmark]". Ratios are to the faster of the two.',
     )
     bfloat16: bool = flag(
         False,

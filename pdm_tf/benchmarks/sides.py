@@ -103,7 +103,7 @@ def import_torch_side(name: str, threads: int = 0) -> ModuleType:
             raise
         raise UserError(
             "--compare=torch needs PyTorch, which is not installed. Install it with "
-            'pip install -e ".[benchmark]".'
+            'pip install "pdm_tf[benchmark]".'
         ) from error
     if threads:
         module.torch.set_num_threads(threads)

@@ -183,5 +183,5 @@ def missing_package(error: ModuleNotFoundError) -> UserError:
     """Returns the message for a missing package."""
     return UserError(
         f"pdm_tf.benchmark inference needs the package {error.name}, which is not "
-        'installed. Install it with pip install -e ".[benchmark]".'
+        'installed. Install it with pip install "pdm_tf[benchmark]".'
     )

@@ -90,7 +90,7 @@ class TrainBenchmarkConfig(Measuring):
         "none",
         "`torch`: also the same step in PyTorch, eager, in its default layout and in "
         "channels_last, from the same weights, in the order of the published code; "
-        'needs pip install -e ".[benchmark]". Ratios are to the faster layout of the '
+        'needs pip install "pdm_tf[benchmark]". Ratios are to the faster layout of the '
         "same precision.",
         section="Work",
     )

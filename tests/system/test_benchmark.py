@@ -27,7 +27,7 @@ TINY_NETS = (
 QUICK = ("--rounds=2", "--gemm_size=128")
 NEEDS_TORCH = pytest.mark.skipif(
     find_spec("torch") is None,
-    reason='needs PyTorch, the other side: pip install -e ".[benchmark]"',
+    reason='needs PyTorch, the other side: pip install "pdm_tf[benchmark]"',
 )
 
 
@@ -124,7 +124,7 @@ def test_without_torch_the_extra_is_named_and_the_rest_works(tmp_path, monkeypat
     data = ("data", "--hr_dir=a", "--lr_dir=b", "--run_dir=c")
     for task in (data, ("inference", *TINY), ("train",), ("degrade",)):
         printed = run(tmp_path, *task, "--compare=torch", code=2)
-        assert 'pip install -e ".[benchmark]"' in printed
+        assert 'pip install "pdm_tf[benchmark]"' in printed
         assert "Traceback" not in printed
     printed = run(tmp_path, "inference", *TINY, *QUICK, "--nomemory")
     assert "tensorflow" in printed and "torch" not in printed

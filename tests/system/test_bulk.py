@@ -103,7 +103,9 @@ def test_without_beam_the_extra_is_named(place):
         timeout=60,
     )
     assert done.returncode == 2
-    assert 'pip install -e ".[bulk]"' in done.stderr and "Traceback" not in done.stderr
+    assert (
+        'pip install "pdm_tf[bulk]"' in done.stderr and "Traceback" not in done.stderr
+    )
 
 
 def test_help_needs_no_beam(place):

@@ -32,7 +32,7 @@ TINY = DegradeBenchmarkConfig(
 
 def needs_torch():
     pytest.importorskip(
-        "torch", reason='needs PyTorch, the other side: pip install -e ".[benchmark]"'
+        "torch", reason='needs PyTorch, the other side: pip install "pdm_tf[benchmark]"'
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from tests.oracles.d4_oracle import d4
 
 pytest.importorskip(
-    "torch", reason='needs PyTorch, the other side: pip install -e ".[benchmark]"'
+    "torch", reason='needs PyTorch, the other side: pip install "pdm_tf[benchmark]"'
 )
 from pdm_tf.benchmarks import torch_data  # noqa: E402
 

@@ -10,7 +10,7 @@ from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from tests.support.tiny_nets import EDSR_TINY, RRDB_TINY, built
 
 pytest.importorskip(
-    "torch", reason='needs PyTorch, the other side: pip install -e ".[benchmark]"'
+    "torch", reason='needs PyTorch, the other side: pip install "pdm_tf[benchmark]"'
 )
 from pdm_tf.benchmarks import torch_networks  # noqa: E402
 

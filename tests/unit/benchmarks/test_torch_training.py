@@ -17,7 +17,7 @@ from pdm_tf.methods.base import FULL_BATCH
 from pdm_tf.methods.steps import step_seed
 
 pytest.importorskip(
-    "torch", reason='needs PyTorch, the other side: pip install -e ".[benchmark]"'
+    "torch", reason='needs PyTorch, the other side: pip install "pdm_tf[benchmark]"'
 )
 from pdm_tf.benchmarks import torch_training  # noqa: E402
 from pdm_tf.benchmarks.torch_networks import load_variables  # noqa: E402

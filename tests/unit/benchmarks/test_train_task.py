@@ -244,7 +244,7 @@ def test_patches_that_the_scale_does_not_divide():
 
 
 def test_memory_of_torch_is_measured_without_tensorflow():
-    pytest.importorskip("torch", reason='needs pip install -e ".[benchmark]"')
+    pytest.importorskip("torch", reason='needs pip install "pdm_tf[benchmark]"')
     training = tiny().training()
     method = train_sides.build_method(training)
     timed = train_sides.timed_step(method, training)

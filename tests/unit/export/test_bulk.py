@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest.importorskip("apache_beam", reason="needs apache_beam: pip install -e '.[bulk]'")
+pytest.importorskip(
+    "apache_beam", reason="needs apache_beam: pip install 'pdm_tf[bulk]'"
+)
 from apache_beam.io.filesystem import FileMetadata
 
 from export.bulk import __main__ as bulk

@@ -1,7 +1,7 @@
 """Files that PyTorch itself has saved give the networks that saved them.
 
 Random weights, real files (zip, legacy, safetensors), the program, and the outputs of
-both sides. Needs PyTorch: pip install -e ".[benchmark]".
+both sides. Needs PyTorch: pip install "pdm_tf[benchmark]".
 """
 
 import itertools
@@ -12,7 +12,7 @@ import pytest
 
 torch = pytest.importorskip(
     "torch",
-    reason='needs PyTorch, which saves the files: pip install -e ".[benchmark]"',
+    reason='needs PyTorch, which saves the files: pip install "pdm_tf[benchmark]"',
 )
 from pdm_tf.bundles.bundle import load_bundle  # noqa: E402
 from pdm_tf.cli import program  # noqa: E402
