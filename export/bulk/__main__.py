@@ -133,8 +133,8 @@ SPEC = ProgramSpec(
     "machine, or on Dataflow, Flink or Spark. Every photograph becomes a row of the "
     "manifest: done, skipped (finished before) or failed, with the reason; one that "
     "fails does not stop the others. Started again with the same flags, the job goes "
-    'on where it was. Needs pip install "pdm_tf[bulk]". Exit code: 0 when all were done, '
-    "1 when some failed, 2 when the job cannot be started.",
+    'on where it was. Needs pip install "pdm_tf[bulk]". Exit code: 0 when all were '
+    "done, 1 when some failed, 2 when the job cannot be started.",
     examples=(
         "python -m export.bulk --input=photos --output=photos_x4 "
         "--model=exported/model.onnx",

@@ -85,7 +85,8 @@ class DegradeBenchmarkConfig(Measuring):
         "none",
         "`torch`: also PyTorch, eager, with the blur as `unfold`, which the published "
         "code does, and as grouped convolution; needs "
-        'pip install "pdm_tf[benchmark]". Results are compared, so that equal work is timed.',
+        'pip install "pdm_tf[benchmark]". Results are compared, so that equal work is '
+        "timed.",
         section="Work",
     )
     rounds: int = flag(15, ROUNDS, section=SECTION, at_least=1)
