@@ -4,7 +4,8 @@ Names alone pair other photographs of a series, and a wrong folder pairs everyth
 structures of a picture tell: both are reduced to about 48 cells, of which neither the
 finest (noise, blur) nor the coarsest (dark ground, light sky) count. Of 18 photographs
 true pairs correlate by 0.45 or more, at a blur of 10 HR px and noise of 25 levels too;
-others by 0.14 at most.
+others by 0.14 at most. Of pictures of 24 to 48 px true pairs have 0.5 or more, and nine
+in ten others less than 0.2.
 """
 
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from pdm_tf.core.geometry import GRIDS, reversal_shift
 
 _SAME_SCENE = 0.2
 _CELLS = 48
-_LEAST_SIDE = _CELLS + 1  # LR px; smaller pictures have too few structures
+_LEAST_SIDE = 24  # LR px; smaller pictures have too few structures
 _FLAT_255 = 1.0  # levels: what is flat correlates with anything
 _FINE, _COARSE = 2, 24  # passes of a filter of 1, 2, 1: sigmas of 1 and 3.5 cells
 _FOLLOWED = 2.0  # LR px that a displacement is found within
