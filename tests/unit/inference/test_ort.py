@@ -132,7 +132,7 @@ SMT = ["0,4", "1,5", "2,6", "3,7"] * 2
 )
 def test_usable_cores(tmp_path, monkeypatch, siblings, allowed, files, expected):
     _machine(tmp_path, siblings, files)
-    monkeypatch.setattr(ort, "_allowed_cpus", lambda: set(allowed))
+    monkeypatch.setattr(ort, "allowed_cpus", lambda: set(allowed))
     assert ort.usable_cores(tmp_path) == expected
 
 
