@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag, progress_flag
@@ -25,6 +24,7 @@ from pdm_tf.data.preparation import (
     written,
 )
 from pdm_tf.data.shards import make_shards
+from pdm_tf.estimation.photograph_facts import LUMA
 
 LEDGER_NAME = ".grey.jsonl"
 TASKS = ("tfrecord", "bicubic_lr", "grey")
@@ -165,10 +165,10 @@ def _grey(config: PrepareConfig, on_progress: OnProgress) -> Outcome:
         if ledger.is_finished(names[path], made_of):
             return False
         try:
-            luma = Image.fromarray(read_rgb_u8(path)).convert("L")
+            luma = np.round(read_rgb_u8(path) @ LUMA).astype(np.uint8)
         except ImageError as error:
             return str(path), error.reason
-        png = encode_png(np.asarray(luma.convert("RGB")))
+        png = encode_png(np.stack([luma] * 3, axis=-1))
         written(folder, lambda: write_bytes_atomic(folder / name, png))
         written(folder, lambda: ledger.add(names[path], made_of, {name: len(png)}))
         return True
