@@ -9,6 +9,7 @@ size and gRPC messages of 8 MiB, and says that it is ready whatever the model do
 import asyncio
 import json
 import re
+import struct
 import sys
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
@@ -151,6 +152,14 @@ _OPEN = {
 }
 
 
+# What kserve raises while it takes a request apart, which it does without looking; our
+# model raises RuntimeError for what is not the request's fault.
+BAD_REQUEST = (
+    *(ValueError, LookupError, TypeError, AttributeError, OverflowError),
+    struct.error,
+)
+
+
 class Door:
     """What of the HTTP server can be reached: an ASGI application around another.
 
@@ -289,7 +298,7 @@ class _ClosedRepository:
 def _guard(host: str, most_mb: int) -> None:
     """Has kserve's servers listen on one address, behind a `Door`."""
     from kserve import model_server
-    from kserve.errors import invalid_input_handler
+    from kserve.errors import InferenceError, invalid_input_handler
     from kserve.protocol.grpc import server as kserve_grpc
 
     class HTTP(model_server.RESTServer):
@@ -300,9 +309,7 @@ def _guard(host: str, most_mb: int) -> None:
         def create_application(self) -> None:
             super().create_application()
             app = model_server.app
-            # kserve takes a request apart without looking; what our model raises for
-            # other reasons is a RuntimeError.
-            for kind in (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            for kind in (*BAD_REQUEST, InferenceError):
                 app.add_exception_handler(kind, invalid_input_handler)
             app.add_middleware(Door, most_bytes=(most_mb or 2048) << 20)
 

@@ -27,7 +27,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-_WATCHED = ["pdm_tf", "export", "pickletools", "zipfile"]
+_WATCHED = ["pdm_tf", "export", "kserve.protocol", "pickletools", "zipfile"]
 _LIMITS = ("-timeout=20", "-rss_limit_mb=2560", "-detect_leaks=0", "-verbosity=1")
 _LINE = re.compile(r"#(\d+)\s.*?cov: (\d+) ft: (\d+)")
 _DONE = re.compile(r"stat::number_of_executed_units:\s*(\d+)")

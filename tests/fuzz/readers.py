@@ -28,6 +28,7 @@ class Reader(NamedTuple):
       seeds: small valid inputs, made by code.
       longest: bytes of the longest input that is tried.
       words: what random changes would hardly find.
+      damaged: seeds that the default tests damage and read.
       package: that it needs, beside what every installation has.
     """
 
@@ -35,6 +36,7 @@ class Reader(NamedTuple):
     seeds: Callable[[], Sequence[bytes]]
     longest: int = 2048
     words: tuple[bytes, ...] = ()
+    damaged: int = 40
     package: str = ""
 
 
@@ -254,7 +256,8 @@ def _bundle(folder: Path) -> Read:
 
     def read(path: Path) -> None:
         index = bundle._read_index(path.parent)
-        bundle._config_from(index)
+        if index["network"] in bundle._CLASSES:  # else refused by its name
+            bundle._config_from(index)
         bundle._grid_of(index, path.parent)
 
     return _file(folder, "bundle.json", read)
@@ -472,7 +475,7 @@ def _estimate(folder: Path) -> Read:
     from pdm_tf.core.source_estimate import SourceEstimate
 
     return _file(
-        folder, "e.json", lambda path: SourceEstimate.from_json(read_json(path))
+        folder, "e.json", lambda path: read_json(path, make=SourceEstimate.from_json)
     )
 
 
@@ -683,8 +686,8 @@ def _requests(folder: Path) -> Read:
             request = kserve.InferRequest.from_bytes(
                 head + tail, len(head) if cut else None, "sr"
             )
-        except (InvalidInput, InferenceError):
-            return  # kserve answers 400
+        except (*kserve_server.BAD_REQUEST, InferenceError):
+            return  # answered by 400
         try:
             asyncio.run(server.predict(request))
         except InvalidInput:
@@ -738,10 +741,10 @@ READERS = {
     "metrics": Reader(_metrics, _metric_seeds, 512, _JSON_WORDS),
     "archive": Reader(_archive, _archive_seeds, 1024, (b"PK\1\2", b"PK\5\6")),
     "npz": Reader(_npz, _npz_seeds),
-    "mat": Reader(_mat, _mat_seeds),
+    "mat": Reader(_mat, _mat_seeds, damaged=4),  # a process for each
     "estimate": Reader(_estimate, _estimate_seeds, 2048, _JSON_WORDS),
     "onnx_facts": Reader(_onnx_facts, _onnx_fact_seeds, 1024, _JSON_WORDS),
     "onnx_file": Reader(_onnx_file, _onnx_file_seeds, 4096),
     "answers": Reader(_answers, _answer_seeds, 1024, _JSON_WORDS),
-    "requests": Reader(_requests, _request_seeds, 1024, _JSON_WORDS, "kserve"),
+    "requests": Reader(_requests, _request_seeds, 1024, _JSON_WORDS, package="kserve"),
 }
