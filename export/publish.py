@@ -10,12 +10,11 @@ set is mixed then, and the certificate's hashes say so.
 import contextlib
 import hashlib
 import os
-import shutil
-import socket
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import made_folder, sync, working_folder
 
 # Below the output folder.
 SAVED_MODEL = "saved_model"
@@ -27,7 +26,6 @@ DEGRADATION_SAVED_MODEL = f"{DEGRADATION}/{SAVED_MODEL}"
 CERTIFICATE = "certificate.json"
 FAILED_CERTIFICATE = "certificate.failed.json"
 
-_PREFIX = ".export-"
 _BASES = (SAVED_MODEL, DEGRADATION_SAVED_MODEL)
 _FILES = (MODEL, MODEL_FP16, DEGRADATION_ONNX)
 
@@ -36,28 +34,18 @@ _FILES = (MODEL, MODEL_FP16, DEGRADATION_ONNX)
 def workspace(output: Path) -> Iterator[Path]:
     """A temporary folder inside `output`, removed at the end.
 
-    `output` itself goes too if it was new and is empty then. Folders of exporters on
-    this machine that no longer run are removed first.
+    `output` itself goes too if it was new and is empty then.
 
     Raises:
       UserError: `output` cannot be made or written.
     """
-    folder = output / f"{_PREFIX}{socket.gethostname()}-{os.getpid()}"
     above = (output, *output.parents)
     new = [place for place in above if not place.exists()]
+    made_folder(output)
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(output)
-        folder.mkdir()
-    except OSError as error:
-        raise UserError(
-            "--output must be a folder that can be written. "
-            f"Received: {output} ({error.strerror})."
-        ) from error
-    try:
-        yield folder
+        with working_folder(output / "export") as folder:
+            yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
         with contextlib.suppress(OSError):  # not empty: something was published
             for place in new:
                 place.rmdir()
@@ -117,7 +105,7 @@ def publish(folder: Path, output: Path, version: int) -> list[Path]:
                 f"Version {version} must not be there yet. Received: {target}, which "
                 f"appeared while this export ran ({error.strerror}). Export again."
             ) from error
-        _flush_entry(target.parent)
+        sync(target.parent)
         written.append(target)
     for name in _FILES:
         source, target = folder / name, output / name
@@ -131,38 +119,10 @@ def publish(folder: Path, output: Path, version: int) -> list[Path]:
     return written
 
 
-def _remove_leftovers(output: Path) -> None:
-    stem = f"{_PREFIX}{socket.gethostname()}-"
-    for entry in output.glob(f"{stem}*"):
-        number = entry.name.removeprefix(stem)
-        if number.isdecimal() and not _runs(int(number)):
-            shutil.rmtree(entry, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # somebody else's
-    return process != os.getpid()
-
-
 def _flush(folder: Path) -> None:
     """Puts files on the disk before the rename that makes them count."""
-    for path in folder.rglob("*"):
-        if path.is_file():
-            with open(path, "rb") as file:
-                os.fsync(file.fileno())
-
-
-def _flush_entry(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    for path in _files(folder):
+        sync(path)
 
 
 def relative(paths: Sequence[Path], output: Path) -> list[str]:

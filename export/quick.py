@@ -6,7 +6,6 @@ the degradation and a certificate, which take most of its time.
 """
 
 import importlib.util
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from export.certificate import Limits
 from export.parity import Case, compare, crops, read_photo
 from pdm_tf import __version__
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json
+from pdm_tf.core.files import move_whole, read_json, working_folder
 from pdm_tf.core.images import to_float
 from pdm_tf.run import BUNDLE_INDEX, SHIPPED, Run
 
@@ -84,15 +83,13 @@ def write_quickly(
     Raises:
       UserError: see `write_compared`.
     """
-    made = path.with_name(f".{os.getpid()}_{path.name}")
     places = [str(place) for place in locations]
-    try:
+    with working_folder(path) as folder:
+        made = folder / path.name
         stage = stages.run_stage(
             "export.quick:write_compared", places, made, **settings
         )
-        os.replace(made, path)
-    finally:
-        made.unlink(missing_ok=True)
+        move_whole(made, path)
     return stage
 
 

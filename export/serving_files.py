@@ -10,14 +10,13 @@ mounted into the container. The TF Serving config names the version instead of t
 the newest, so that rolling back is a change of one number; a new export writes it anew.
 """
 
-import os
 import re
 import shutil
 from pathlib import Path
 
 from export.signatures import check_name
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import atomic_file, write_text_atomic
+from pdm_tf.core.files import atomic_file, link_atomic, write_text_atomic
 from pdm_tf.core.geometry import reversal_shift
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -85,19 +84,12 @@ def write_serving_files(
     for template, target in targets.items():
         write_text_atomic(target, _filled(template, values))
     linked = triton / str(version) / "model.onnx"
-    _link(onnx_file, linked)
+    if not link_atomic(onnx_file, linked):  # no hard links, or another disk
+        with atomic_file(linked) as temporary:
+            shutil.copyfile(onnx_file, temporary)
     return [*targets.values(), linked]
 
 
 def _filled(template: str, values: dict[str, str]) -> str:
     text = (TEMPLATES / template).read_text(encoding="utf-8")
     return re.sub(r"@([A-Z0-9_]+)@", lambda found: values[found[1]], text)
-
-
-def _link(source: Path, target: Path) -> None:
-    """Puts the file `source` under `target` too; an older `target` is replaced."""
-    with atomic_file(target) as temporary:
-        try:
-            os.link(source, temporary)
-        except OSError:  # no hard links here, or `source` is on another disk
-            shutil.copyfile(source, temporary)

@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import refused
 from pdm_tf.core.memory import peak_bytes
 
 
@@ -117,8 +118,9 @@ def _child(
         message = ("result", function(*args, **given))
     except UserError as error:
         message = ("error", str(error))
-    except Exception:  # noqa: BLE001 - handed to the parent, which reports and fails
-        message = ("defect", traceback.format_exc())
+    except Exception as error:  # noqa: BLE001 - the parent reports and fails
+        line = refused(error)  # by a disk
+        message = ("error", line) if line else ("defect", traceback.format_exc())
     connection.send((*message, peak_bytes()))
 
 

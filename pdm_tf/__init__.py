@@ -7,9 +7,10 @@ only asks TensorFlow, should it be loaded later, to keep its start-up lines to i
 
 import os
 
-from pdm_tf.core.quiet import hide_import_notes
+from pdm_tf.core.quiet import hide_import_notes, hold_streams
 
 __version__ = "0.1.0"
 
+hold_streams()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 hide_import_notes()

@@ -11,7 +11,7 @@ from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
 from pdm_tf.core.checks import check_flags, check_seed, named_paths
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json, write_text_atomic
+from pdm_tf.core.files import made_folder, read_json, write_text_atomic
 from pdm_tf.core.images import write_png
 from pdm_tf.core.pair_names import PairRules, check_template
 from pdm_tf.core.quiet import quiet_start
@@ -330,7 +330,7 @@ def run_evaluation(
     with quiet_start():  # LPIPS loads TensorFlow
         metrics = metric_specs(config.metric_names, config.metric_files)
     check_references(metrics, config.hr_dir)
-    output = _made(Path(config.output))
+    output = made_folder(config.output)
     subject = open_subject(_request_of(config))
     if subject.needs_lr and not config.lr_dir:
         raise UserError(
@@ -488,18 +488,6 @@ def _finished(output: Path, settings: dict[str, Any]) -> Evaluated | None:
     if report.get("settings") != settings or report["pdm_tf"] != __version__:
         return None
     return Evaluated(report, path, reused=True)
-
-
-def _made(folder: Path) -> Path:
-    """Makes the output folder at once, to fail before minutes of work."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"--output must be a folder that can be written. Received: {folder} "
-            f"({error.strerror})."
-        ) from error
-    return folder
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pdm_tf.cli.commands import how_to_start
 from pdm_tf.cli.component import from_json_dict, to_json_dict
 from pdm_tf.cli.flag_set import ProgramSpec, to_flags_text
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import is_disk_full
+from pdm_tf.core.files import refused
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.run import DATA, SHIPPED, Run
 from pdm_tf.train_config import TrainConfig, as_begun, changed_on_resume
@@ -150,7 +150,6 @@ def _check_data(config: TrainConfig, run: "RunFolder") -> None:
 
 def _train(config: TrainConfig, run: "RunFolder", replicas: "Replicas") -> int:
     """Trains as far as the folder lacks it; returns the exit code."""
-    import tensorflow as tf
 
     from pdm_tf import build
     from pdm_tf.training.nan_monitor import NonFiniteLossError
@@ -180,13 +179,12 @@ def _train(config: TrainConfig, run: "RunFolder", replicas: "Replicas") -> int:
         run.log(message)
         print(message, file=sys.stderr)
         return program.NON_FINITE_LOSS
-    except (OSError, tf.errors.OpError) as error:
-        if not is_disk_full(error):
+    except Exception as error:
+        if not (line := refused(error)):
             raise
         print(
-            "error: the disk is full: "
-            f"{str(error).partition(chr(10))[0]}. The checkpoints that are complete "
-            "are intact: make room, and the same command goes on from the last one.",
+            f"error: {line}. The checkpoints that are complete are intact: mend this, "
+            "and the same command goes on from the last one.",
             file=sys.stderr,
         )
         return program.INTERRUPTED

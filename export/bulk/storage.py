@@ -28,6 +28,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import atomic_file
 from pdm_tf.core.ledger import Entry, State, digest
 from pdm_tf.inference.files import FileTask
 
@@ -155,9 +156,11 @@ def copy_out(source: Path, path: str) -> None:
 
 
 def _write(source: object, path: str) -> None:
-    folder, _, name = path.rpartition("/")
     if is_local(path):
-        os.makedirs(folder, exist_ok=True)
+        with atomic_file(path) as temporary, open(temporary, "wb") as target:
+            shutil.copyfileobj(source, target, 2**20)
+        return
+    folder, _, name = path.rpartition("/")
     part = f"{folder}/.{name}.{uuid.uuid4().hex[:8]}.part"
     try:
         with FileSystems.create(part, compression_type=_RAW) as file:

@@ -20,7 +20,6 @@ Bundles of format 1 have a `.weights.h5` file instead; they load as before.
 
 import dataclasses
 import hashlib
-import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,7 +28,12 @@ from typing import Any
 from pdm_tf.bundles.chain import Chain
 from pdm_tf.bundles.networks import CLASSES
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json, write_json_atomic
+from pdm_tf.core.files import (
+    move_whole,
+    read_json,
+    working_folder,
+    write_json_atomic,
+)
 from pdm_tf.core.geometry import GRIDS
 from pdm_tf.models.network import Network
 from pdm_tf.run import BUNDLE_INDEX
@@ -104,11 +108,11 @@ def save_bundle(
         )
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f".writing-{os.getpid()}.keras"
-    network.save(temporary)
     digest = _weights_digest(network)
     weights = f"{digest[:12]}.keras"
-    os.replace(temporary, folder / weights)
+    with working_folder(folder / weights) as place:
+        network.save(place / weights)
+        move_whole(place / weights, folder / weights)
     index = {
         "format": FORMAT,
         "role": network.role,

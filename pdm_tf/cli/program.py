@@ -7,9 +7,9 @@
     if __name__ == "__main__":
         program.run(SPEC, main)
 
-Bad flags and bad data end in one line `error: ...` and code 2; only a defect of ours
-prints a traceback. Output lines are flushed as they come, so that a log file or a pipe
-shows them in time.
+Bad flags, bad data, and disks that are full or may not be written end in one line
+`error: ...` and code 2; only a defect of ours prints a traceback. Output lines are
+flushed as they come, so that a log file or a pipe shows them in time.
 
 The exit codes are constants of this module: what a script that starts a program can
 rely on.
@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 
 from pdm_tf.cli.flag_set import HelpRequested, ProgramSpec, parse
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import is_disk_full
+from pdm_tf.core.files import refused
 
 OK = 0
 UNEXPECTED = 1  # a defect of ours; the traceback is printed
@@ -72,18 +72,15 @@ def call(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNEXPECTED
     except Exception as error:  # noqa: BLE001 - the one place: it reports and fails
-        if is_disk_full(error):
-            print(f"error: the disk is full: {_first_line(error)}", file=sys.stderr)
+        if line := refused(error):
+            print(
+                f"error: {line}. What was finished is kept: mend this, and start the "
+                "same command again.",
+                file=sys.stderr,
+            )
             return BAD_INPUT
         traceback.print_exc()
         return UNEXPECTED
-
-
-def _first_line(error: Exception) -> str:
-    return (
-        f"{str(error).partition(chr(10))[0]}. What was finished is kept: make room, "
-        "and start the same command again."
-    )
 
 
 def _call(

@@ -22,6 +22,7 @@ import threading
 from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import BinaryIO
 
 # glog lines of severity I, their pre-initialisation banner, and the one continuation.
 _NOTE = re.compile(
@@ -37,6 +38,13 @@ class NativeLog:
     text = ""
 
 
+def _scratch() -> BinaryIO:
+    """A file without a name: in memory, which a full disk does not touch, on Linux."""
+    if hasattr(os, "memfd_create"):
+        return open(os.memfd_create("captured"), "w+b")
+    return tempfile.TemporaryFile()
+
+
 @contextlib.contextmanager
 def captured_native() -> Iterator[NativeLog]:
     """Captures everything written to file descriptor 2 in the log.
@@ -45,7 +53,7 @@ def captured_native() -> Iterator[NativeLog]:
     it ends, also after an exception.
     """
     log = NativeLog()
-    with _descriptor_lock, tempfile.TemporaryFile() as captured:
+    with _descriptor_lock, _scratch() as captured:
         sys.stderr.flush()
         saved = os.dup(2)
         os.dup2(captured.fileno(), 2)
@@ -110,6 +118,24 @@ class _QuietFinder:
 
             loader.exec_module = exec_module  # of this loader, not of its class
         return spec
+
+
+def hold_streams() -> None:
+    """Gives closed standard streams to the null device; daemons and cron close them.
+
+    Without it, Python's `sys.stderr` is None, and the next file that anything opens
+    becomes descriptor 2, to which native libraries write their messages.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free, which is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, "w" if number else "r")  # noqa: SIM115 - stays
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
 
 
 def hide_import_notes() -> None:

@@ -23,7 +23,6 @@ the two folders. A shard is planned from names and file sizes, and finished in b
 folders or made again; the ledger keeps the rows of the manifest meanwhile.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,7 +31,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from pdm_tf.core.errors import ImageError
-from pdm_tf.core.files import write_bytes_atomic
+from pdm_tf.core.files import link_atomic, write_bytes_atomic
 from pdm_tf.core.images import encode_png, list_images
 from pdm_tf.core.ledger import Ledger, stamp
 from pdm_tf.data.degrading import (
@@ -147,20 +146,8 @@ def _write_same(paths: Sequence[Path], data: bytes, link: bool) -> None:
     """Writes one file under several names."""
     _write(paths[0], data)
     for path in paths[1:]:
-        if not (link and _link(paths[0], path)):
+        if not (link and link_atomic(paths[0], path)):
             _write(path, data)
-
-
-def _link(first: Path, path: Path) -> bool:
-    """Replaces `path` by a hard link to `first`; returns whether that worked."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.link")
-    try:
-        temporary.unlink(missing_ok=True)
-        os.link(first, temporary)
-        os.replace(temporary, path)
-    except OSError:
-        return False  # a file system without links
-    return True
 
 
 def make_degraded_shards(

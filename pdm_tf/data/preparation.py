@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json, write_json_atomic
+from pdm_tf.core.files import read_json, refusal, write_json_atomic
 
 SETTINGS_NAME = "prepare.json"
 
@@ -78,15 +78,18 @@ def _listed(settings: dict[str, Any]) -> str:
 
 
 def written(path: Path, write: Callable[[], Value]) -> Value:
-    """Returns write(), its I/O errors (disk full, no permission) being the user's.
+    """Returns write(), what the disk refuses (`core.files`) being the user's.
 
     Raises:
       UserError: the file cannot be written.
     """
     try:
         return write()
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror}.") from error
+    except Exception as error:
+        reason = refusal(error)
+        if not reason:
+            raise
+        raise UserError(f"{path} cannot be written: {reason}.") from error
 
 
 def require_some(outcome: Outcome, input_dir: str | Path) -> Outcome:

@@ -6,6 +6,7 @@ them gives the place of each image file's bytes in its shard; this package reads
 these bytes, in any order, with their checksum, and needs no TensorFlow for it.
 """
 
+import contextlib
 import os
 import zlib
 from collections.abc import Iterable, Iterator
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.core.errors import ImageError, UserError
-from pdm_tf.core.files import read_json
+from pdm_tf.core.files import move_whole, read_json, unfinished_file
 from pdm_tf.core.images import decode_rgb_u8
 
 INDEX_NAME = "index.json"
@@ -92,9 +93,8 @@ class ShardWriter:
         import tensorflow as tf  # seconds to import, and only writing needs it
 
         self._path = Path(path)
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        name = f".{self._path.name}.{os.getpid()}.tmp"
-        self._temporary = self._path.with_name(name)
+        self._making = contextlib.ExitStack()
+        self._temporary = self._making.enter_context(unfinished_file(self._path))
         self._writer = tf.io.TFRecordWriter(str(self._temporary))
         self._position = 0
         self._rows: list[dict[str, Any]] = []
@@ -103,8 +103,10 @@ class ShardWriter:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._writer.close()
-        self._temporary.unlink(missing_ok=True)
+        try:
+            self._writer.close()
+        finally:
+            self._making.close()
 
     def add(self, image: StoredImage) -> None:
         """Appends an image."""
@@ -130,7 +132,7 @@ class ShardWriter:
           The shard's part of the index: {"file", "bytes", "images": [...]}.
         """
         self._writer.close()
-        os.replace(self._temporary, self._path)
+        move_whole(self._temporary, self._path)
         rows = self._rows
         return {"file": self._path.name, "bytes": self._position, "images": rows}
 

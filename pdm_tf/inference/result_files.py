@@ -13,14 +13,11 @@ the chroma sampled at its sharpest. EXIF is kept in all but TIFF, where libvips
 writes none.
 
 A result appears in full or not at all, with one writer at a time. The content goes into
-`.NAME.part` in the same folder, is flushed to the disk and renamed. The hidden file
+a hidden file in the same folder, is flushed to the disk and renamed. The hidden file
 is locked while it is written, so two programs that work on the same folder do not mix
-their bytes; leftovers of a killed program have no lock, and are overwritten.
+their bytes; leftovers of a killed program have no lock (`core.files`).
 """
 
-import contextlib
-import errno
-import fcntl
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.files import hidden_name, hold
 from pdm_tf.core.photographs import import_pyvips, in_brackets
 from pdm_tf.inference.pictures import EXIF, Metadata, Picture
 
@@ -203,11 +201,11 @@ class TargetFile:
     def __init__(self, path: Path) -> None:
         """Raises ImageError: another program is writing it, or it cannot be written."""
         self._path = path
-        self._part = path.with_name(f".{path.name}.part")
+        self._part = hidden_name(path, 0)
         self._descriptor: int | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._descriptor = _locked(self._part)
+            self._descriptor = hold(self._part, wait=False)
         except BlockingIOError as error:
             raise ImageError(path, "is being written by another program") from error
         except OSError as error:
@@ -251,30 +249,3 @@ class TargetFile:
 def cannot_write(error: OSError) -> str:
     """Returns the reason that follows a file's name."""
     return f"cannot be written ({error.strerror or error})"
-
-
-def _locked(path: Path) -> int:
-    """Opens and locks the file `path`, empty; BlockingIOError if it is locked."""
-    while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:  # some network disks know no locks: go on without
-                if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-                    raise
-            # Between the two calls the owner may have renamed it: then it is the result
-            # of someone else that is locked here, and must not be touched.
-            if _is_named(descriptor, path):
-                os.ftruncate(descriptor, 0)
-                return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
-
-
-def _is_named(descriptor: int, path: Path) -> bool:
-    with contextlib.suppress(FileNotFoundError):
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
-    return False

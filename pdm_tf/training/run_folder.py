@@ -37,7 +37,13 @@ import numpy as np
 import pdm_tf
 from pdm_tf import run
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json, write_json_atomic, write_text_atomic
+from pdm_tf.core.files import (
+    made_folder,
+    read_json,
+    remove_leftovers,
+    write_json_atomic,
+    write_text_atomic,
+)
 from pdm_tf.core.memory import allowed_cpus
 from pdm_tf.run import metric_lines
 from pdm_tf.training.checkpoint import complete_steps
@@ -102,16 +108,11 @@ class RunFolder:
             self.log_path = self.root / f"log_worker{worker}.txt"
         above = (self.root, *self.root.parents)
         self._new = [folder for folder in above if not folder.exists()]
-        try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            self._lock = open(self.root / lock, "a+")  # noqa: SIM115 - held
-        except OSError as error:
-            raise UserError(
-                f"--run_dir must be a folder that can be written. "
-                f"Received: {root} ({error.strerror})."
-            ) from error
+        made_folder(self.root, "--run_dir")
+        self._lock = open(self.root / lock, "a+")  # noqa: SIM115 - held
         try:
             _take(self._lock, self.root)
+            remove_leftovers(self.root, deep=True)
             done = complete_steps(self.checkpoints)
             self.start_step = done[-1] if done else 0
             if self.start_step and worker == 0:

@@ -255,7 +255,7 @@ def again(first):
     )
     process = start(*flags)
     made = "saved_model/2/saved_model.pb"
-    wait_for(lambda: list(folder.glob(f".export-*/{made}")), 120.0)
+    wait_for(lambda: list(folder.glob(f".export.*.tmp/{made}")), 120.0)
     steps = children(process.pid)
     process.kill()
     process.communicate()

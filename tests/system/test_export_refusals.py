@@ -54,7 +54,7 @@ def test_a_broken_limit_publishes_nothing_and_ends_with_4(bundle, published, cap
 def test_ctrl_c_leaves_existing_files_alone(bundle, published):
     before = tree(published)
     process = start(f"--model={bundle}", f"--output={published}")
-    wait_for(lambda: list(published.glob(".export-*")), 60.0)
+    wait_for(lambda: list(published.glob(".export.*.tmp")), 60.0)
     steps = wait_for(lambda: children(process.pid))
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)

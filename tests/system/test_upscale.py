@@ -349,7 +349,7 @@ def test_one_file_that_is_stopped_leaves_nothing(models, tmp_path, repository):
         "--memory_mb=0",
     )
     end = time.monotonic() + 60
-    while not (tmp_path / ".b.png.part").exists():
+    while not (tmp_path / ".b.png.0.tmp").exists():
         assert process.poll() is None and time.monotonic() < end
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)

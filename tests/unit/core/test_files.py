@@ -3,6 +3,8 @@
 import errno
 import json
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -47,15 +49,70 @@ def test_read_json_says_what_is_wrong(tmp_path):
         files.read_json(tmp_path / "cut.json")
 
 
-def test_a_full_disk_is_told_from_other_errors():
-    full = (
+def test_what_the_disk_refuses_is_told_from_defects(tmp_path):
+    refused = (
         OSError(errno.ENOSPC, "No space left on device"),
         OSError(errno.EDQUOT, "Disk quota exceeded"),
+        OSError(errno.EROFS, "Read-only file system"),
         RuntimeError("state.data: No space left on device"),  # as TensorFlow says it
     )
-    assert all(files.is_disk_full(error) for error in full)
-    others = (OSError(errno.EIO, "Input/output error"), ValueError("No space"))
-    assert not any(files.is_disk_full(error) for error in others)
+    assert all(files.refusal(error) for error in refused)
+    others = (OSError(errno.EBADF, "Bad descriptor"), ValueError("No space"))
+    assert not any(files.refusal(error) for error in others)
+    with pytest.raises(OSError) as caught, files.atomic_file(tmp_path / "a.json"):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    line = f"the disk is full: {tmp_path}/a.json: No space left on device"
+    assert files.refused(caught.value) == line
+
+
+# What a killed program leaves: the process is gone, and with it its lock.
+_KILLED = """
+import os, signal, sys
+from pdm_tf.core import files
+with files.unfinished_file(sys.argv[1] + "/a.json"):
+    with files.working_folder(sys.argv[1] + "/b") as folder:
+        (folder / "half").write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_leftovers_go_and_what_is_held_or_not_ours_stays(tmp_path, monkeypatch):
+    subprocess.run([sys.executable, "-c", _KILLED, str(tmp_path)], check=False)
+    left = sorted(os.listdir(tmp_path))
+    assert len(left) == 2 and all(name.endswith(".tmp") for name in left)
+    kept = (".notes.tmp", "a.1.tmp", ".a.1.tmp2")
+    for name in kept:
+        (tmp_path / name).write_text("somebody's")
+    monkeypatch.setattr(files, "_swept", set())  # as in a new process
+    with files.unfinished_file(tmp_path / "held") as held:
+        assert sorted(os.listdir(tmp_path)) == sorted([*kept, held.name])
+        monkeypatch.setattr(files, "_swept", set())
+        files.remove_leftovers(tmp_path)
+        assert held.exists()
+    assert sorted(os.listdir(tmp_path)) == sorted(kept)
+
+
+def test_a_long_name_is_made_under_a_short_one(tmp_path):
+    path = tmp_path / ("ä" * 125 + ".json")
+    files.write_json_atomic(path, 1)
+    assert files.read_json(path) == 1
+
+
+def test_one_writer_at_a_time_where_that_is_meant(tmp_path):
+    name = files.hidden_name(tmp_path / "a.png", 0)
+    first = files.hold(name, wait=False)
+    with pytest.raises(BlockingIOError):
+        files.hold(name, wait=False)
+    os.close(first)
+
+
+def test_a_link_is_atomic_and_leaves_nothing(tmp_path):
+    (tmp_path / "a").write_text("a")
+    (tmp_path / "b").write_text("old")
+    for _ in range(2):
+        assert files.link_atomic(tmp_path / "a", tmp_path / "b")
+    assert os.path.samefile(tmp_path / "a", tmp_path / "b")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
 
 
 def test_names_that_are_not_utf8_are_written_and_read_back(tmp_path):

@@ -100,3 +100,26 @@ def test_native_output_is_caught_and_the_terminal_given_back(capfd):
     os.write(2, b"seen\n")
     assert log.text == "from the depths\n"
     assert capfd.readouterr().err == "seen\n"
+
+
+_WRITES = """
+import os, sys
+import pdm_tf
+print("out"), print("err", file=sys.stderr), sys.stdin.read(0)
+from pdm_tf.core.quiet import captured_native
+with captured_native() as log:
+    os.write(2, b"native")
+assert log.text == "native"
+file = open(sys.argv[1], "w")
+assert file.fileno() > 2, file.fileno()
+file.write("done")
+"""
+
+
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_closed_streams_are_no_hindrance(closed, tmp_path, repository):
+    path = tmp_path / "result"
+    shell = f'exec "$0" -c "$1" "$2" {closed}'
+    words = ["sh", "-c", shell, sys.executable, _WRITES, str(path)]
+    assert subprocess.run(words, cwd=repository, check=False).returncode == 0
+    assert path.read_text() == "done"

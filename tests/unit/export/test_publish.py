@@ -1,16 +1,11 @@
 """Publishing: what others wrote stays, what is unfinished is never seen."""
 
 import os
-import socket
-import subprocess
-import sys
 
 import pytest
 
 from export.publish import choose_version, publish, relative, workspace
 from pdm_tf.core.errors import UserError
-
-HOST = socket.gethostname()
 
 
 def write(folder, *names, text="new"):
@@ -27,13 +22,6 @@ def tree(folder):
         for path in folder.rglob("*")
         if path.is_file()
     }
-
-
-def ended_process():
-    """The number of a process that ran until a moment ago."""
-    process = subprocess.Popen([sys.executable, "-S", "-c", ""])
-    process.wait()
-    return process.pid
 
 
 def test_workspace_is_hidden_inside_the_output_and_goes_away(tmp_path):
@@ -60,15 +48,14 @@ def test_workspace_goes_away_after_a_failure(tmp_path, error):
     assert not list(tmp_path.iterdir())
 
 
-def test_leftovers_of_exporters_that_still_run_or_ran_elsewhere_stay(tmp_path):
-    dead = f".export-{HOST}-{ended_process()}"
-    kept = (f".export-{HOST}-{os.getppid()}", f".export-{HOST}x-1", ".export-notes")
-    for name in (dead, *kept, "saved_model"):
-        write(tmp_path, f"{name}/file")
+def test_leftovers_of_killed_exporters_go_and_those_in_use_stay(tmp_path):
+    write(tmp_path, ".export.1.tmp/file", ".export-notes/file", "saved_model/file")
     with workspace(tmp_path) as folder:
-        there = {entry.name for entry in tmp_path.iterdir()}
-        assert there == {*kept, "saved_model", folder.name}
-    assert {entry.name for entry in tmp_path.iterdir()} == {*kept, "saved_model"}
+        kept = {".export-notes", "saved_model"}
+        assert {entry.name for entry in tmp_path.iterdir()} == {*kept, folder.name}
+        with workspace(tmp_path / "other"):
+            assert folder.is_dir()
+    assert {entry.name for entry in tmp_path.iterdir()} == kept
 
 
 def test_output_that_is_no_folder_is_refused(tmp_path):

@@ -74,7 +74,7 @@ def test_an_error_of_the_engine_fails_its_file_alone(tmp_path):
     assert [r.status for r in results] == ["done", "done", "failed", "done", "done"]
     assert results[2].reason == "ValueError: out of memory on the device"
     assert names(tmp_path / "out") == ["0.png", "1.png", "3.png", "4.png"]
-    assert os.listdir(tmp_path / "out").count(".2.png.part") == 0
+    assert os.listdir(tmp_path / "out").count(".2.png.0.tmp") == 0
 
 
 def test_all_lr_pixels_are_counted_once(tmp_path):

@@ -46,7 +46,7 @@ def test_without_commit_nothing_remains_and_the_old_file_stays(tmp_path):
 
 
 def test_leftovers_of_a_killed_program_are_overwritten(tmp_path):
-    (tmp_path / ".a.png.part").write_bytes(b"half of a longer file")
+    (tmp_path / ".a.png.0.tmp").write_bytes(b"half of a longer file")
     with TargetFile(tmp_path / "a.png") as target:
         os.write(target.descriptor, b"whole")
         target.commit()
@@ -75,7 +75,7 @@ def test_two_programs_do_not_write_the_same_file(tmp_path):
 
 
 def test_a_result_renamed_meanwhile_is_not_touched(tmp_path, monkeypatch):
-    """Opened as .part, renamed by its writer, then locked: it is a result now."""
+    """Opened, renamed by its writer, then locked: it is a result now."""
     import fcntl
 
     path = tmp_path / "a.png"

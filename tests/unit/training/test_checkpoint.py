@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -88,15 +89,71 @@ def test_altered_bytes_of_the_right_number_are_noticed(tmp_path):
     assert store.restore_latest()[0] == 1
 
 
+def _zero_tail(file):
+    content = file.read_bytes()
+    file.write_bytes(content[:-48] + bytes(48))
+
+
+def _edit(path, **changes):
+    manifest = json.loads((path / "manifest.json").read_text())
+    (path / "manifest.json").write_text(json.dumps(manifest | changes))
+
+
+DAMAGE = {
+    "index": lambda path: _zero_tail(path / "state.index"),
+    "data": lambda path: _zero_tail(path / "state.data-00000-of-00001"),
+    "another step": lambda path: _edit(path, step=7),
+    "no variables": lambda path: _edit(path, variables=None),
+    "other variables": lambda path: _edit(path, variables={"a": ["float64[3]"]}),
+    "files of another place": lambda path: _edit(path, files={"../../etc/passwd": 1}),
+    "a list": lambda path: (path / "manifest.json").write_text("[1]"),
+    "a number": lambda path: _edit(path, files={"state.index": "many"}),
+    "no files": lambda path: [file.unlink() for file in path.iterdir()],
+    "a file of that name": lambda path: (shutil.rmtree(path), path.write_text("")),
+    "a loop": lambda path: (shutil.rmtree(path), path.symlink_to(path)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_any_damage_is_set_aside_before_tensorflow_reads(tmp_path, damage):
+    store, variables = store_of(tmp_path, np.zeros(100))
+    for name in ("step_1", "step_000000011", "step_00000012.bak", "notes"):
+        (tmp_path / name).mkdir()  # stray names are nobody's checkpoints
+    store.save(1)
+    variables[0].assign(np.ones(100))
+    for again in range(2):  # the same step is damaged a second time
+        store.save(2)
+        damage(tmp_path / "step_00000002")
+        step, (warning,) = store.restore_latest()
+        aside = "damaged_step_00000002" + ("_2" if again else "")
+        assert step == 1 and f"set aside as {aside}: " in warning
+        assert os.path.lexists(tmp_path / aside)
+        assert variables[0].numpy().sum() == 0
+
+
+def test_checkpoints_without_checksums_are_read_too(tmp_path):
+    """Those of earlier versions: what TensorFlow finds damaged is set aside."""
+    store, _ = store_of(tmp_path, np.zeros(100))
+    for step in (1, 2):
+        path = store.save(step)
+        manifest = json.loads((path / "manifest.json").read_text())
+        sizes = {name: one["bytes"] for name, one in manifest["files"].items()}
+        del manifest["sha256"]
+        (path / "manifest.json").write_text(json.dumps(manifest | {"files": sizes}))
+    assert store.restore_latest() == (2, [])
+    _zero_tail(path / "state.index")
+    assert store.restore_latest()[0] == 1
+
+
 def test_torn_manifest_and_leftovers_of_a_kill(tmp_path):
     store, _ = store_of(tmp_path, 1.0)
     store.save(1)
     store.save(2)
     (tmp_path / "step_00000002/manifest.json").write_text('{"step": 2, "fi')
-    (tmp_path / ".step_00000003").mkdir()
-    (tmp_path / ".step_00000003/state.index").write_text("half")
+    (tmp_path / ".step_00000003.1.tmp").mkdir()
+    (tmp_path / ".step_00000003.1.tmp/state.index").write_text("half")
     store, _ = store_of(tmp_path, 1.0)
-    assert not (tmp_path / ".step_00000003").exists()
+    assert not (tmp_path / ".step_00000003.1.tmp").exists()
     assert store.restore_latest()[0] == 1
 
 

@@ -1,0 +1,340 @@
+"""Kills programs while they write, starts them again, and compares with no kill at all.
+
+    python -m tests.faults.kills --program=train --kills=200 --seed=1
+
+One process loads a program's libraries and divides itself (fork) for every start, which
+saves the seconds that loading TensorFlow takes; each start then runs the program's own
+`main` in a process of its own, until it ends or is killed. Nothing of TensorFlow may
+run before the division; `Starter` checks that there is one thread only.
+
+A round takes a new folder and starts the program again and again. Each start but the
+last is disturbed, by what the round's seed draws:
+
+* `operation`: SIGKILL right before the k-th file operation (open for writing, flush,
+  rename, link, remove, make or remove a folder), k over all there are, so that every
+  moment between two operations comes up;
+* `moment`: SIGKILL at a random moment of its time;
+* `term`, `int`: SIGTERM or SIGINT at a random operation.
+
+Between two starts the files' times may be moved by a year, back or forth (`clock`). The
+last start is left alone and must end well. Then every result must be, bit for bit, that
+of a start that nothing ever disturbed, no hidden file of ours may be left, and no start
+may have printed a traceback. A start that ends before its kill counts as none.
+
+The other faults of a folder are in `folder_faults.py`.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import importlib
+import json
+import multiprocessing
+import os
+import random
+import select
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.faults.programs import PROGRAMS, Program, make_inputs, snapshot
+
+_HIDDEN = ".*.[0-9]*.tmp"
+_YEAR_S = 365 * 86400
+_STARTS = 8  # at most, of a round
+_PATIENCE_S = 900.0  # a start that takes longer hangs
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+_EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate")
+# Killed, by SIGTERM too where a program does not catch it; or stopped in an orderly way.
+_STOPPED = (-signal.SIGKILL, -signal.SIGTERM, 75, 130)
+KINDS = ("operation", "moment", "term", "int")
+
+
+@dataclasses.dataclass(frozen=True)
+class Disturbance:
+    """What happens to one start: `kind`, at the operation or after the seconds `at`."""
+
+    kind: str
+    at: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Ended:
+    """How a start ended: its exit code, negative for a signal; and what it took."""
+
+    code: int
+    seconds: float
+    operations: int
+    printed: str
+
+
+class Starter:
+    """Starts one program in processes divided from this one."""
+
+    def __init__(self, program: Program, inputs: Path) -> None:
+        import pdm_tf  # noqa: F401 - hides TensorFlow's notes
+
+        for name in (*program.needs, program.module):
+            importlib.import_module(
+                "export.__main__" if name == "export" else name
+            )
+        threads = len(os.listdir("/proc/self/task"))
+        assert threads == 1, f"{threads} threads: a division would lose some"
+        self._program, self._inputs = program, inputs
+
+    def __call__(self, output: Path, wanted: Disturbance | None = None) -> Ended:
+        """Starts the program once; returns how it ended."""
+        log = output.with_name(f"{output.name}.log")
+        counter = multiprocessing.get_context("fork").RawValue("q", 0)
+        start = time.monotonic()
+        number = os.fork()
+        if not number:
+            self._be_the_program(output, log, counter, wanted)
+        handle = os.pidfd_open(number)
+        after = wanted.at if wanted and wanted.kind == "moment" else _PATIENCE_S
+        done = select.select([handle], [], [], after)[0]
+        if not done:
+            os.kill(number, signal.SIGKILL)
+        os.close(handle)
+        code = os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
+        assert done or after != _PATIENCE_S, f"hangs: {log.read_text()}"
+        seconds = time.monotonic() - start
+        return Ended(code, seconds, counter.value, log.read_text(errors="replace"))
+
+    def _be_the_program(
+        self, output: Path, log: Path, counter: object, wanted: Disturbance | None
+    ) -> None:
+        code = 70
+        try:
+            descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+            os.dup2(descriptor, 1)
+            os.dup2(descriptor, 2)
+            # Steps of an export are processes too; they may be divided like this one.
+            real = multiprocessing.get_context
+            multiprocessing.get_context = lambda kind=None: real("fork")
+            _watch(output, counter, wanted)
+            code = _main(self._program, self._inputs, output)
+        finally:
+            with contextlib.suppress(Exception):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+
+
+def _main(program: Program, inputs: Path, output: Path) -> int:
+    from pdm_tf.cli import program as frame
+
+    name = "export.__main__" if program.module == "export" else program.module
+    module = importlib.import_module(name)
+    flags = [str(flag) for flag in program.flags(inputs, output)]
+    sys.argv = [program.module, *flags]
+    return frame.call(module.SPEC, module.main, flags)
+
+
+def _watch(output: Path, counter: object, wanted: Disturbance | None) -> None:
+    """Counts file operations below `output`; sends the signal before the wanted one."""
+    place, me = str(output), os.getpid()
+    numbers = {"term": signal.SIGTERM, "int": signal.SIGINT}
+    at = int(wanted.at) if wanted and wanted.kind != "moment" else 0
+
+    def count(path: object) -> None:
+        text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
+        if not text.startswith(place) or os.getpid() != me:
+            return
+        counter.value += 1
+        if counter.value == at:
+            os.kill(me, numbers.get(wanted.kind, signal.SIGKILL))
+
+    def hook(event: str, args: tuple) -> None:
+        if event == "open" and isinstance(args[2], int) and args[2] & _WRITES:
+            count(args[0])
+        elif event in _EVENTS:
+            count(args[0])
+
+    flush = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        count(os.readlink(f"/proc/self/fd/{descriptor}"))
+        flush(descriptor)
+
+    os.fsync = fsync
+    sys.addaudithook(hook)
+
+
+@dataclasses.dataclass
+class Round:
+    """One folder: its disturbances, what became of them, and whether all was right."""
+
+    seed: str
+    kills: Counter
+    fault: str = ""
+
+
+class Harness:
+    """Rounds of one program, in a scratch folder."""
+
+    def __init__(self, name: str, scratch: Path) -> None:
+        self.name, self._scratch = name, scratch
+        inputs = scratch / "inputs"
+        program = PROGRAMS[name]
+        if not inputs.exists():
+            make_inputs(inputs)
+        self.start = Starter(program, inputs)
+        _add_bundle(inputs, program)
+        # Every start works at this place: results may name it.
+        self.place = scratch / "place" / "out"
+        self.place.parent.mkdir(exist_ok=True)
+        whole = self.start(self.place)
+        assert whole.code == 0, whole.printed
+        self.whole = whole
+        self.wanted = snapshot(self.place)
+        assert self.wanted, f"{name} has written nothing"
+        self.clear()
+
+    def clear(self) -> None:
+        """Removes what the last round made."""
+        shutil.rmtree(self.place.parent)
+        self.place.parent.mkdir()
+
+    def round(self, seed: str, kinds: tuple[str, ...], first: int = 0) -> Round:
+        """Does one round; `first` is the operation of its first kill, 0: any."""
+        draw, kills = random.Random(seed), Counter()
+        problems = []
+        for index in range(draw.randint(1, _STARTS - 1)):
+            disturbance = self._draw(draw, kinds)
+            if first and not index:
+                disturbance = Disturbance("operation", first)
+            ended = self.start(self.place, disturbance)
+            if ended.code in _STOPPED:
+                kills[disturbance.kind] += 1
+            elif ended.code:
+                problems.append(f"{disturbance}: exit code {ended.code}")
+            problems += _traceback(ended)
+            if draw.random() < 0.2:
+                _move_times(self.place, draw.choice((-_YEAR_S, _YEAR_S)))
+            if not ended.code:
+                break
+        problems += self.end()
+        return Round(seed, kills, "; ".join(problems))
+
+    def end(self) -> list[str]:
+        """Starts undisturbed, compares, and clears; returns what is wrong."""
+        last = self.start(self.place)
+        problems = _traceback(last)
+        if last.code:
+            problems.append(f"the last start: {last.code}: {last.printed[-400:]}")
+        left = [str(path) for path in self.place.rglob(_HIDDEN)]
+        if left:
+            problems.append(f"left behind: {left}")
+        found = snapshot(self.place) if self.place.exists() else {}
+        different = {name for name, _ in found.items() ^ self.wanted.items()}
+        if different:
+            problems.append(f"differ: {sorted(different)}")
+        self.clear()
+        return problems
+
+    def _draw(self, draw: random.Random, kinds: tuple[str, ...]) -> Disturbance:
+        kind = draw.choice(kinds)
+        if kind == "moment":
+            return Disturbance(kind, draw.uniform(0.0, self.whole.seconds))
+        return Disturbance(kind, draw.randint(1, self.whole.operations))
+
+
+def _add_bundle(inputs: Path, program: Program) -> None:
+    """Makes the bundle that some programs take, in a process of its own."""
+    if (inputs / "bundle").exists() or "tensorflow" not in program.needs:
+        return
+    number = os.fork()
+    if not number:
+        from pdm_tf.bundles.bundle import save_bundle
+        from pdm_tf.models.sr.edsr import EDSRConfig
+
+        network = EDSRConfig(scale=2, num_blocks=1, filters=4).build()
+        save_bundle(network, inputs / "bundle", step=1, grid="half_pixel")
+        os._exit(0)
+    assert os.waitpid(number, 0)[1] == 0
+
+
+def _traceback(ended: Ended) -> list[str]:
+    found = ended.printed.find("Traceback")
+    return [ended.printed[found : found + 2000]] if found >= 0 else []
+
+
+def _move_times(folder: Path, seconds: int) -> None:
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            stat = path.stat()
+            os.utime(path, (stat.st_atime + seconds, stat.st_mtime + seconds))
+
+
+@contextlib.contextmanager
+def scratch_folder(given: str = "") -> Iterator[Path]:
+    """Yields `given`, or a new folder that is removed at the end."""
+    if given:
+        Path(given).mkdir(parents=True, exist_ok=True)
+        yield Path(given).resolve()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder).resolve()
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--program", choices=PROGRAMS, required=True)
+    parser.add_argument("--kills", type=int, default=20, help="stop after so many")
+    parser.add_argument("--seconds", type=float, default=1e9, help="or after so long")
+    parser.add_argument("--seed", default="0", help="of the first round")
+    parser.add_argument("--round", type=int, default=-1, help="only this one")
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--scratch", default="")
+    parser.add_argument("--output", default="", help="JSON lines, one a round")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Does rounds until there are enough kills; returns 1 if a round was not right."""
+    given = _arguments()
+    with scratch_folder(given.scratch) as scratch:
+        harness = Harness(given.program, scratch)
+        operations = harness.whole.operations
+        print(
+            f"{given.program}: {operations} file operations, "
+            f"{harness.whole.seconds:.2f} s undisturbed, seed {given.seed}",
+            flush=True,
+        )
+        kills, wrong, end = Counter(), 0, time.monotonic() + given.seconds
+        numbers = iter(range(10**9) if given.round < 0 else [given.round])
+        for number in numbers:
+            if sum(kills.values()) >= given.kills or time.monotonic() > end:
+                break
+            first = number % operations + 1 if "operation" in given.kinds else 0
+            seed = f"{given.seed}/{given.program}/{number}"
+            done = harness.round(seed, tuple(given.kinds.split(",")), first)
+            kills += done.kills
+            wrong += bool(done.fault)
+            row = {"program": given.program, "seed": given.seed, "round": number}
+            row |= {"kills": done.kills, "fault": done.fault}
+            if done.fault:
+                print(f"round {number}: {done.fault}", flush=True)
+            if given.output:
+                with open(given.output, "a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+        print(
+            f"{given.program}: {sum(kills.values())} kills ({dict(kills)}) in "
+            f"{number + (given.round >= 0)} rounds, {wrong} of them not right",
+            flush=True,
+        )
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":  # NumPy's, of loading it
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
+        words = [sys.executable, "-m", "tests.faults.kills", *sys.argv[1:]]
+        os.execv(sys.executable, words)
+    sys.exit(main())

@@ -1,0 +1,177 @@
+"""The programs that the faults harness runs, and what of their results must agree.
+
+Pictures and networks are tiny, so that starting and writing is most of the work: a kill
+at a random moment then hits what it is meant to hit.
+"""
+
+import dataclasses
+import hashlib
+import json
+import re
+import zipfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tests.support.programs import ROOT
+
+# Files that say when and where, and the records that only decide what is made again.
+_NOT_COMPARED = re.compile(
+    r"(^|/)(log\.txt|env\.json|lock|\.lock|config\.json|flags\.txt|\.[^/]*\.jsonl"
+    r"|tensorboard/.*|[^/]*\.html|timing\.json|stage\.json)$"
+)
+_TIMES = re.compile(
+    r"^(time|date|started|made|seconds|perf/.*|.*_seconds|lr_megapixels_per_second"
+    r"|command|created|machine|peak_bytes|elapsed.*|run_dir)$"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """One program at work on the inputs of `make_inputs`.
+
+    Attributes:
+      module: what `python -m` starts.
+      flags: (inputs, output) -> its arguments.
+      needs: modules that a process loads before it is divided; none may start a thread.
+    """
+
+    module: str
+    flags: Callable[[Path, Path], Sequence[str]]
+    needs: tuple[str, ...] = ()
+
+
+_TF = ("tensorflow", "keras")
+_TRAIN = (
+    *_TF,
+    *("pdm_tf.build", "pdm_tf.source_first.stages", "pdm_tf.training.trainer"),
+    *("pdm_tf.training.nan_monitor", "pdm_tf.training.outlook", "tensorboardX"),
+)
+_SMOKE = ROOT / "pdm_tf" / "configs" / "smoke"
+
+
+def _training(config: str, *more: str) -> Program:
+    def flags(inputs: Path, output: Path) -> list[str]:
+        return [
+            f"--flagfile={_SMOKE / config}.flags",
+            f"--hr_dir={inputs / 'hr'}",
+            f"--run_dir={output}",
+            *("--steps=6", "--save_every=1", "--preview_every=3", "--progress=off"),
+            *(flag.format(inputs=inputs) for flag in more),
+        ]
+
+    return Program("pdm_tf.train", flags, _TRAIN)
+
+
+def _made(module: str, *flags: str, needs: tuple[str, ...] = ()) -> Program:
+    def all_flags(inputs: Path, output: Path) -> list[str]:
+        return [
+            f"--output={output}",
+            *(flag.format(inputs=inputs) for flag in flags),
+        ]
+
+    return Program(module, all_flags, needs)
+
+
+_IN_HR, _IN_LR = "--input={inputs}/hr", "--input={inputs}/lr"
+_PAIRS = ("--hr_dir={inputs}/hr", "--lr_dir={inputs}/lr")
+PROGRAMS = {
+    "upscale": _made(
+        "pdm_tf.upscale",
+        *("--model={inputs}/tiny.onnx", _IN_LR, "--threads=1", "--memory_mb=0"),
+        needs=("onnxruntime", "pyvips", "pdm_tf.inference.engine"),
+    ),
+    "degrade": _made(
+        "pdm_tf.degrade",
+        *("--degradation=bicubic", _IN_HR, "--draws=2"),
+        needs=(*_TF, "pdm_tf.data.degraded_pairs", "pdm_tf.build"),
+    ),
+    "degrade to shards": _made(
+        "pdm_tf.degrade",
+        *("--degradation=bicubic", _IN_HR, "--format=tfrecord", "--shard_mb=0.004"),
+        needs=(*_TF, "pdm_tf.data.degraded_pairs", "pdm_tf.build"),
+    ),
+    "prepare": _made(
+        "pdm_tf.prepare",
+        *("--task=bicubic_lr", "--scale=2", _IN_HR),
+        needs=("pdm_tf.data.shards", "pdm_tf.data.degraded_pairs", "tqdm"),
+    ),
+    "prepare shards": _made(
+        "pdm_tf.prepare",
+        *("--task=tfrecord", "--shard_mb=0.004", _IN_HR),
+        needs=(*_TF, "pdm_tf.data.shards"),
+    ),
+    "noise_pool": _made("pdm_tf.noise_pool", _IN_HR, "--patch_size=8"),
+    "evaluate": _made(
+        "pdm_tf.evaluate",
+        *("--model=bicubic", *_PAIRS, "--metrics=psnr,ssim"),
+        needs=(*_TF, "pdm_tf.evaluation.subjects.networks", "pdm_tf.reporting.page"),
+    ),
+    "interpolate": _made(
+        "pdm_tf.interpolate",
+        *("--model_a={inputs}/bundle", "--model_b={inputs}/bundle"),
+        *("--alpha=0.2,0.5,0.8", "--overwrite"),
+        needs=(*_TF, "pdm_tf.bundles.bundle"),
+    ),
+    "export": _made(
+        "export",
+        *("--model={inputs}/bundle", "--nofp16", "--overwrite_version"),
+        needs=(*_TF, "export.write_models", "tf2onnx", "onnx"),
+    ),
+    "estimate": _made(
+        "pdm_tf.estimate", *_PAIRS, "--check_only", "--progress=off", needs=_TF
+    ),
+    "kernelgan": _made(
+        "pdm_tf.kernelgan",
+        *(_IN_HR, "--seeds=1", "--steps=4", "--crop_size=32", "--progress=off"),
+        needs=(*_TF, "pdm_tf.estimation.kernel_pool"),
+    ),
+    "train": _training("supervised_bicubic"),
+    "train pdm_sr": _training("pdm_sr_joint", "--lr_dir={inputs}/lr"),
+}
+
+
+def make_inputs(folder: Path) -> None:
+    """Writes the pictures, the exported network and the bundle."""
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for kind, side in (("hr", 48), ("lr", 24)):
+        (folder / kind).mkdir(parents=True)
+        for index in range(3):
+            coarse = rng.integers(0, 255, (6, 6, 3), dtype=np.uint8)
+            picture = Image.fromarray(coarse).resize((side, side), Image.BICUBIC)
+            picture.save(folder / kind / f"{index}.png")
+    from tests.support.onnx_files import write_sr
+
+    write_sr(folder / "tiny.onnx")
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Relative name -> hash of what must agree in each file below a folder."""
+    return {
+        name: hashlib.sha256(_content(path)).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and not _NOT_COMPARED.search(name := path.relative_to(folder).as_posix())
+    }
+
+
+def _content(path: Path) -> bytes:
+    data = path.read_bytes()
+    if path.suffix in (".json", ".jsonl"):
+        lines = data.decode().splitlines() if path.suffix == ".jsonl" else [data]
+        return json.dumps([_timeless(json.loads(line)) for line in lines]).encode()
+    if zipfile.is_zipfile(path):  # .keras and .npz say when their parts were made
+        with zipfile.ZipFile(path) as archive:
+            parts = {name: archive.read(name) for name in sorted(archive.namelist())}
+        parts.pop("metadata.json", None)  # of Keras: the date
+        return repr(parts).encode()
+    return data
+
+
+def _timeless(value: object) -> object:
+    if isinstance(value, dict):
+        return {k: _timeless(v) for k, v in value.items() if not _TIMES.match(k)}
+    return [_timeless(x) for x in value] if isinstance(value, list) else value
