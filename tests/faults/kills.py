@@ -50,7 +50,7 @@ _STARTS = 8  # at most, of a round
 _PATIENCE_S = 900.0  # a start that takes longer hangs
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate")
-# Killed, by SIGTERM too where a program does not catch it; or stopped in an orderly way.
+# Killed, by SIGTERM too where a program does not catch it; or stopped after saving.
 _STOPPED = (-signal.SIGKILL, -signal.SIGTERM, 75, 130)
 KINDS = ("operation", "moment", "term", "int")
 
@@ -79,22 +79,43 @@ class Starter:
     def __init__(self, program: Program, inputs: Path) -> None:
         import pdm_tf  # noqa: F401 - hides TensorFlow's notes
 
-        for name in (*program.needs, program.module):
-            importlib.import_module(
-                "export.__main__" if name == "export" else name
-            )
+        self._program, self._inputs = program, inputs
+        importlib.import_module(_main_module(program))
+        self._load_what_it_loads()
         threads = len(os.listdir("/proc/self/task"))
         assert threads == 1, f"{threads} threads: a division would lose some"
-        self._program, self._inputs = program, inputs
 
-    def __call__(self, output: Path, wanted: Disturbance | None = None) -> Ended:
-        """Starts the program once; returns how it ended."""
+    def _load_what_it_loads(self) -> None:
+        """Imports all that one start, in a process of its own, has imported."""
+        place = self._inputs.with_name("first") / "out"
+        place.parent.mkdir()
+        names = place.with_name("modules")
+        first = self(place, names=names)
+        assert first.code == 0, first.printed
+        for name in names.read_text().split():
+            with contextlib.suppress(Exception):  # parts that cannot be asked for alone
+                importlib.import_module(name)
+        shutil.rmtree(place.parent)
+
+    def __call__(
+        self,
+        output: Path,
+        wanted: Disturbance | None = None,
+        names: Path | None = None,
+    ) -> Ended:
+        """Starts the program once; returns how it ended.
+
+        Args:
+          output: its folder.
+          wanted: what disturbs it.
+          names: gets the names of the modules that it has loaded.
+        """
         log = output.with_name(f"{output.name}.log")
         counter = multiprocessing.get_context("fork").RawValue("q", 0)
         start = time.monotonic()
         number = os.fork()
         if not number:
-            self._be_the_program(output, log, counter, wanted)
+            self._be_the_program(output, log, counter, wanted, names)
         handle = os.pidfd_open(number)
         after = wanted.at if wanted and wanted.kind == "moment" else _PATIENCE_S
         done = select.select([handle], [], [], after)[0]
@@ -107,7 +128,12 @@ class Starter:
         return Ended(code, seconds, counter.value, log.read_text(errors="replace"))
 
     def _be_the_program(
-        self, output: Path, log: Path, counter: object, wanted: Disturbance | None
+        self,
+        output: Path,
+        log: Path,
+        counter: object,
+        wanted: Disturbance | None,
+        names: Path | None,
     ) -> None:
         code = 70
         try:
@@ -119,6 +145,8 @@ class Starter:
             multiprocessing.get_context = lambda kind=None: real("fork")
             _watch(output, counter, wanted)
             code = _main(self._program, self._inputs, output)
+            if names:
+                names.write_text(" ".join(sys.modules))
         finally:
             with contextlib.suppress(Exception):
                 sys.stdout.flush()
@@ -126,11 +154,14 @@ class Starter:
             os._exit(code)
 
 
+def _main_module(program: Program) -> str:
+    return "export.__main__" if program.module == "export" else program.module
+
+
 def _main(program: Program, inputs: Path, output: Path) -> int:
     from pdm_tf.cli import program as frame
 
-    name = "export.__main__" if program.module == "export" else program.module
-    module = importlib.import_module(name)
+    module = importlib.import_module(_main_module(program))
     flags = [str(flag) for flag in program.flags(inputs, output)]
     sys.argv = [program.module, *flags]
     return frame.call(module.SPEC, module.main, flags)
@@ -184,8 +215,9 @@ class Harness:
         program = PROGRAMS[name]
         if not inputs.exists():
             make_inputs(inputs)
+        if not (inputs / "bundle").exists():
+            _add_bundle(inputs)
         self.start = Starter(program, inputs)
-        _add_bundle(inputs, program)
         # Every start works at this place: results may name it.
         self.place = scratch / "place" / "out"
         self.place.parent.mkdir(exist_ok=True)
@@ -245,10 +277,8 @@ class Harness:
         return Disturbance(kind, draw.randint(1, self.whole.operations))
 
 
-def _add_bundle(inputs: Path, program: Program) -> None:
+def _add_bundle(inputs: Path) -> None:
     """Makes the bundle that some programs take, in a process of its own."""
-    if (inputs / "bundle").exists() or "tensorflow" not in program.needs:
-        return
     number = os.fork()
     if not number:
         from pdm_tf.bundles.bundle import save_bundle

@@ -34,20 +34,12 @@ class Program:
     Attributes:
       module: what `python -m` starts.
       flags: (inputs, output) -> its arguments.
-      needs: modules that a process loads before it is divided; none may start a thread.
     """
 
     module: str
     flags: Callable[[Path, Path], Sequence[str]]
-    needs: tuple[str, ...] = ()
 
 
-_TF = ("tensorflow", "keras")
-_TRAIN = (
-    *_TF,
-    *("pdm_tf.build", "pdm_tf.source_first.stages", "pdm_tf.training.trainer"),
-    *("pdm_tf.training.nan_monitor", "pdm_tf.training.outlook", "tensorboardX"),
-)
 _SMOKE = ROOT / "pdm_tf" / "configs" / "smoke"
 
 
@@ -61,17 +53,17 @@ def _training(config: str, *more: str) -> Program:
             *(flag.format(inputs=inputs) for flag in more),
         ]
 
-    return Program("pdm_tf.train", flags, _TRAIN)
+    return Program("pdm_tf.train", flags)
 
 
-def _made(module: str, *flags: str, needs: tuple[str, ...] = ()) -> Program:
+def _made(module: str, *flags: str) -> Program:
     def all_flags(inputs: Path, output: Path) -> list[str]:
         return [
             f"--output={output}",
             *(flag.format(inputs=inputs) for flag in flags),
         ]
 
-    return Program(module, all_flags, needs)
+    return Program(module, all_flags)
 
 
 _IN_HR, _IN_LR = "--input={inputs}/hr", "--input={inputs}/lr"
@@ -80,52 +72,41 @@ PROGRAMS = {
     "upscale": _made(
         "pdm_tf.upscale",
         *("--model={inputs}/tiny.onnx", _IN_LR, "--threads=1", "--memory_mb=0"),
-        needs=("onnxruntime", "pyvips", "pdm_tf.inference.engine"),
     ),
     "degrade": _made(
         "pdm_tf.degrade",
         *("--degradation=bicubic", _IN_HR, "--draws=2"),
-        needs=(*_TF, "pdm_tf.data.degraded_pairs", "pdm_tf.build"),
     ),
     "degrade to shards": _made(
         "pdm_tf.degrade",
-        *("--degradation=bicubic", _IN_HR, "--format=tfrecord", "--shard_mb=0.004"),
-        needs=(*_TF, "pdm_tf.data.degraded_pairs", "pdm_tf.build"),
+        *("--degradation=bicubic", _IN_HR, "--format=tfrecord"),
     ),
     "prepare": _made(
         "pdm_tf.prepare",
         *("--task=bicubic_lr", "--scale=2", _IN_HR),
-        needs=("pdm_tf.data.shards", "pdm_tf.data.degraded_pairs", "tqdm"),
     ),
     "prepare shards": _made(
         "pdm_tf.prepare",
-        *("--task=tfrecord", "--shard_mb=0.004", _IN_HR),
-        needs=(*_TF, "pdm_tf.data.shards"),
+        *("--task=tfrecord", _IN_HR),
     ),
     "noise_pool": _made("pdm_tf.noise_pool", _IN_HR, "--patch_size=8"),
     "evaluate": _made(
         "pdm_tf.evaluate",
         *("--model=bicubic", *_PAIRS, "--metrics=psnr,ssim"),
-        needs=(*_TF, "pdm_tf.evaluation.subjects.networks", "pdm_tf.reporting.page"),
     ),
     "interpolate": _made(
         "pdm_tf.interpolate",
         *("--model_a={inputs}/bundle", "--model_b={inputs}/bundle"),
         *("--alpha=0.2,0.5,0.8", "--overwrite"),
-        needs=(*_TF, "pdm_tf.bundles.bundle"),
     ),
     "export": _made(
         "export",
         *("--model={inputs}/bundle", "--nofp16", "--overwrite_version"),
-        needs=(*_TF, "export.write_models", "tf2onnx", "onnx"),
     ),
-    "estimate": _made(
-        "pdm_tf.estimate", *_PAIRS, "--check_only", "--progress=off", needs=_TF
-    ),
+    "estimate": _made("pdm_tf.estimate", *_PAIRS, "--check_only", "--progress=off"),
     "kernelgan": _made(
         "pdm_tf.kernelgan",
         *(_IN_HR, "--seeds=1", "--steps=4", "--crop_size=32", "--progress=off"),
-        needs=(*_TF, "pdm_tf.estimation.kernel_pool"),
     ),
     "train": _training("supervised_bicubic"),
     "train pdm_sr": _training("pdm_sr_joint", "--lr_dir={inputs}/lr"),
@@ -163,6 +144,8 @@ def _content(path: Path) -> bytes:
     if path.suffix in (".json", ".jsonl"):
         lines = data.decode().splitlines() if path.suffix == ".jsonl" else [data]
         return json.dumps([_timeless(json.loads(line)) for line in lines]).encode()
+    if path.suffix == ".csv":  # the last column is that of the seconds
+        return b"\n".join(line.rpartition(b",")[0] for line in data.splitlines())
     if zipfile.is_zipfile(path):  # .keras and .npz say when their parts were made
         with zipfile.ZipFile(path) as archive:
             parts = {name: archive.read(name) for name in sorted(archive.namelist())}
