@@ -193,7 +193,7 @@ def serve(out: Path, seconds: int, window_s: int) -> dict[str, object]:
     ) as one:
         while time.monotonic() - begun < seconds and one.poll() is None:
             window, took, asked = time.monotonic(), [], 0
-            while time.monotonic() - window < window_s:
+            while time.monotonic() - window < window_s or not took:
                 if asked % 7 == 6:
                     asking.ask_badly()
                 else:
