@@ -187,10 +187,10 @@ def serve(out: Path, seconds: int, window_s: int) -> dict[str, object]:
     )
     command = server_command(model, http, rpc, "--dtype=uint8", "--threads=1")
     ready = f"http://127.0.0.1:{http}/v2/health/ready"
-    begun = time.monotonic()
     with server_process(
         command, out / "server.log", ready_url=ready, seconds=300
     ) as one:
+        begun = time.monotonic()
         while time.monotonic() - begun < seconds and one.poll() is None:
             window, took, asked = time.monotonic(), [], 0
             while time.monotonic() - window < window_s or not took:
