@@ -149,10 +149,12 @@ def load_pairs(
                     ImagePair(name, hr, lr, scale, lr_size, rules.accept_folders)
                 )
     if not pairs:
+        unmatched = any(reason.endswith("of its name") for _, reason in problems)
+        endings = f"\n  {ENDINGS}." if unmatched else ""
         raise UserError(
             f"{hr_dir} and {lr_dir} must hold pairs of images with the same names, the "
             f"HR image {scale} times the size of the LR image. Received: no such pair."
-            f"{_grouped(problems)}\n  {ENDINGS}."
+            f"{_grouped(problems)}{endings}"
         )
     pairs.sort(key=lambda pair: pair.name)
     few = tuple(pairs[: max_images or None])
