@@ -240,6 +240,11 @@ def _steps_for(output: Path, flagfile: Path, precision: str) -> int:
     training = ProgramSpec("pdm_tf.train", TrainConfig, intro="", examples=())
     wanted = parse_flags(training, [f"--flagfile={flagfile}"])
     place = output / "speed.json"
+    print(
+        "timing a training step on this machine: as many are taken as fit into "
+        f"{TRAIN_S / 60:.0f} minutes",
+        flush=True,
+    )
     code = _run_program(
         "pdm_tf.benchmark",
         "train",
@@ -253,6 +258,7 @@ def _steps_for(output: Path, flagfile: Path, precision: str) -> int:
         "--rounds=3",
         "--gemm_size=256",
         f"--output={place}",
+        quiet=True,
     )
     if code != program.OK:
         return wanted.steps
@@ -294,8 +300,10 @@ def precision_for(cpuinfo: Path) -> tuple[str, str]:
     return "float32", "this CPU has no bfloat16 units"
 
 
-def _run_program(module: str, *flags: str) -> int:
+def _run_program(module: str, *flags: str, quiet: bool = False) -> int:
     """Runs a program of the project in its own session; returns its exit code.
+
+    Only its standard error is shown where it is to be `quiet`.
 
     In a session of its own it gets a Ctrl-C once, from here, and not a second time from
     the terminal, which it would take for "stop without saving".
@@ -305,6 +313,7 @@ def _run_program(module: str, *flags: str) -> int:
     process = subprocess.Popen(
         [sys.executable, "-m", module, *flags],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        stdout=subprocess.DEVNULL if quiet else None,
         start_new_session=True,
     )
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

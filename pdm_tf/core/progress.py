@@ -53,7 +53,7 @@ class ProgressBar:
 
         self.is_shown = show == "on" or (show == "auto" and _has_terminal())
         self.done, self.total = done, total
-        self._unit, self._done_before = unit, done
+        self._stage, self._unit, self._done_before = stage, unit, done
         self._line_every_s = line_every_s if show == "auto" else 0.0
         self._start = self._line_at = time.monotonic()
         self._bar = tqdm(
@@ -114,10 +114,8 @@ class ProgressBar:
         self._line_at = now
         speed = (self.done - self._done_before) / (now - self._start)
         left = clock((self.total - self.done) / speed) if speed else "unknown"
-        print(
-            f"[{self.done}/{self.total}] {speed:.3g} {self._unit}s/s, eta {left}",
-            file=sys.stderr,
-        )
+        counts = f"[{self.done}/{self.total}] {speed:.3g} {self._unit}s/s, eta {left}"
+        print(f"{self._stage} {counts}".strip(), file=sys.stderr)
 
 
 def say_above_bars(line: str) -> None:

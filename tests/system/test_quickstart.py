@@ -71,8 +71,9 @@ def finished(output: Path, *flags: str) -> str:
 def finished_here(output: Path, *flags: str) -> str:
     """As `finished`, with the quickstart and all that it starts in this process."""
 
-    def run_program(module: str, *more: str) -> int:
-        print(run_here(module, *more))
+    def run_program(module: str, *more: str, quiet: bool = False) -> int:
+        text = run_here(module, *more)
+        print("" if quiet else text)
         return program.OK
 
     printed = io.StringIO()

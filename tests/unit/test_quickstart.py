@@ -136,8 +136,10 @@ def test_a_missing_flag_file_is_named(tmp_path):
 def test_steps_follow_the_measured_speed(tmp_path, monkeypatch, milliseconds, steps):
     """A step of 198 ms, measured on one core at 2.8 GHz, makes 1,000 steps."""
 
-    def measured(module, *flags):
-        assert module == "pdm_tf.benchmark" and "--sr_arg=num_blocks=8" in flags
+    def measured(module, *flags, quiet):
+        assert (
+            quiet and module == "pdm_tf.benchmark" and "--sr_arg=num_blocks=8" in flags
+        )
         path = next(x for x in flags if x.startswith("--output=")).partition("=")[2]
         side = {"ms": {"least": milliseconds}}
         write_json_atomic(Path(path), {"sides": {"tensorflow": side}})

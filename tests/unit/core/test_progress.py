@@ -94,14 +94,14 @@ def test_without_a_bar_lines_are_printed_all_the_same(capsys):
 
 def test_where_there_is_no_terminal_a_line_comes_now_and_then(monkeypatch, capsys):
     watch = Clock(monkeypatch)
-    bar = ProgressBar("", "photo", done=10, line_every_s=30.0)
+    bar = ProgressBar("reading", "photo", done=10, line_every_s=30.0)
     watch.now += 20.0
     bar.update(30, 110)
     watch.now += 20.0
     bar.update(50)
     watch.now += 20.0
     bar.update(70)
-    assert capsys.readouterr().err == "[50/110] 1 photos/s, eta 0:01:00\n"
+    assert capsys.readouterr().err == "reading [50/110] 1 photos/s, eta 0:01:00\n"
 
 
 def test_auto_means_no_bar_where_there_is_no_terminal():
