@@ -101,7 +101,10 @@ class HttpCaller:
                 return self._read(answer), found
         except urllib.error.HTTPError as error:
             code = HTTP_CODES.get(error.code, "INTERNAL")
-            text = _error_text(error.read(_MOST_ERROR)) or f"HTTP {error.code} {error.reason}"
+            text = (
+                _error_text(error.read(_MOST_ERROR))
+                or f"HTTP {error.code} {error.reason}"
+            )
             raise explain(code, text, self.asked, loaded) from error
         except TimeoutError as error:
             raise too_slow(self.asked) from error
