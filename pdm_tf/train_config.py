@@ -230,8 +230,9 @@ class TrainConfig:
         (), "A setting of the estimate, e.g. samples=20000 to train it on more."
     )
     refine_steps: int = flag(
-        2_000,
-        "Steps of refining the estimate against the photographs; 0: keep it as it is.",
+        0,
+        "Steps of refining the estimate against the photographs (50 or more), of which "
+        "the better degradation is kept; 0: keep the estimate as it is.",
         at_least=0,
     )
     batch_size: int = flag(32, "Patches per step.", section="Optimisation", at_least=1)

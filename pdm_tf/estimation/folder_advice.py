@@ -127,11 +127,11 @@ def _lines(check: FolderCheck) -> list[str]:
         lines.append(f"{lr} LR photographs: take {SOME_LR} or more if you have them.")
     elif lr < MANY_LR:
         lines.append(
-            f"{lr} LR photographs are enough for an estimate; from {MANY_LR} on "
-            "training can refine it."
+            f"{lr} LR photographs are enough for an estimate; {MANY_LR} or more make "
+            "it surer."
         )
     else:
-        lines.append(f"{lr} LR photographs are enough to estimate and to refine.")
+        lines.append(f"{lr} LR photographs are enough to estimate the source.")
     if hr < _GOOD_HR:
         lines.append(
             f"{hr} HR photographs work; more scenes, {_GOOD_HR} or more, give the "

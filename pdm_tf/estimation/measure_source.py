@@ -449,7 +449,7 @@ class _Measuring:
             "noise": noise and dataclasses.asdict(noise),
             "rounds": self.settings.rounds,
             "draws": self.settings.draws,
-            "forms": "as the prior's",  # not Gaussians alone, as in earlier versions
+            "forms": 2,  # of kernels that are simulated; earlier: Gaussians alone
             "seed": self.seed,
         }
         stored = self._stage("population", asked, fit)

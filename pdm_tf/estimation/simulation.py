@@ -44,10 +44,12 @@ class Simulated(NamedTuple):
 
     Attributes:
       theta: [N, 3] the shapes of their kernels, near those that were asked for.
+      other: [N] bool, the kernel is no Gaussian.
       said: what the regressor says of them.
     """
 
     theta: np.ndarray
+    other: np.ndarray
     said: Prediction
 
 
@@ -91,7 +93,7 @@ class Simulation:
         Raises:
           TrainingStopped: `stop` said so.
         """
-        theta, kernels = self._kernels(theta, np.random.default_rng(seed))
+        theta, other, kernels = self._kernels(theta, np.random.default_rng(seed))
 
         def one(index: int) -> tuple[np.ndarray, int]:
             if stop():
@@ -103,23 +105,20 @@ class Simulation:
             made = list(pool.map(one, range(len(theta))))
         images, qualities = zip(*made, strict=True)
         said = self._regressor.predict(images, qualities, threads=_THREADS)
-        return Simulated(theta, said)
+        return Simulated(theta, other, said)
 
     def _kernels(
         self, theta: np.ndarray, random: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Kernels of all forms about as wide as asked: (theta [N, 3], [N, K, K])."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Kernels of all forms about as wide as asked: as `Simulated`, [N, K, K]."""
         theta, kernels = theta.copy(), kernels_of_theta(theta, self._prior.side)
-        for index in np.flatnonzero(
-            random.uniform(size=len(theta)) >= self._prior.gaussians
-        ):
+        other = random.uniform(size=len(theta)) >= self._prior.gaussians
+        for index in np.flatnonzero(other):
             away = np.square(self._other_theta - theta[index]).sum(1)
             nearest = int(away.argmin())
-            theta[index], kernels[index] = (
-                self._other_theta[nearest],
-                self._others[nearest],
-            )
-        return theta, kernels
+            theta[index] = self._other_theta[nearest]
+            kernels[index] = self._others[nearest]
+        return theta, other, kernels
 
     def _photograph(
         self, kernel: np.ndarray, index: int, random: np.random.Generator

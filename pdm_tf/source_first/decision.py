@@ -75,7 +75,7 @@ class Decision:
 def why_not_refined(photographs: int, refine_steps: int) -> str:
     """Why there is to be no refinement, as a sentence; "" if there is to be one."""
     if not refine_steps:
-        return "--refine_steps=0 keeps it."
+        return "it is not to be refined (--refine_steps=0)."
     if photographs < LEAST_PHOTOGRAPHS:
         return (
             f"{photographs} photographs say more by measuring than by a game; from "

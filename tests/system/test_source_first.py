@@ -268,7 +268,8 @@ def test_other_steps_of_refinement_are_another_question(
     run(photographs, tmp_path / "run", "--refine_steps=6", code=program.BAD_INPUT)
     forget(tmp_path / "run")
     made = run(photographs, tmp_path / "run", "--refine_steps=0")
-    assert Decision.load(made.decision).why == "--refine_steps=0 keeps it."
+    why = Decision.load(made.decision).why
+    assert why == "it is not to be refined (--refine_steps=0)."
 
 
 def test_a_run_from_before_goes_on_as_it_began(photographs, tmp_path, given, capsys):

@@ -68,8 +68,8 @@ def test_flags_of_an_estimate():
     ("hr", "lr", "words"),
     [
         (7, 3, "3 LR photographs: take 20 or more"),
-        (7, 28, "28 LR photographs are enough for an estimate; from 50"),
-        (160, 100, "100 LR photographs are enough to estimate and to refine."),
+        (7, 28, "28 LR photographs are enough for an estimate; 50 or"),
+        (160, 100, "100 LR photographs are enough to estimate the source."),
         (7, 28, "7 HR photographs work; more scenes"),
         (160, 100, "160 HR photographs are enough."),
     ],

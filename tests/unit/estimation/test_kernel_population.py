@@ -33,7 +33,8 @@ class Regressor:
     def simulate(self, theta, seed, scenes=SCENES):
         held_out = self.scenes(scenes, 77)
         scene = held_out[np.arange(len(theta)) % scenes]
-        return Simulated(theta, self.answer(theta, scene, seed))
+        gaussian = np.zeros(len(theta), bool)
+        return Simulated(theta, gaussian, self.answer(theta, scene, seed))
 
 
 def photographs(regressor, count, seed=0, std=STD, mean=MEAN, of_a_scene=1):
@@ -164,7 +165,7 @@ def test_one_held_out_scene_is_not_believed():
     def uncertain(theta, seed):
         covariance = np.tile(wide.covariance[:1], (len(theta), 1, 1))
         said = simulate(theta, seed)._replace(covariance=covariance)
-        return Simulated(theta, said)
+        return Simulated(theta, np.zeros(len(theta), bool), said)
 
     population, _ = fit_population(wide, uncertain, scenes=1)
     assert population.mean[0] == pytest.approx(MEAN[0], abs=0.15)
@@ -191,3 +192,24 @@ def test_bad_arguments(changed, message):
     real, _ = photographs(regressor, 5)
     with pytest.raises(ValueError, match=message):
         fit(real, regressor, **changed)
+
+
+@pytest.mark.parametrize("others", [0.0, 0.4])
+def test_forms_that_read_narrower_move_the_mean_and_not_the_spread(others):
+    """The source's kernels are Gaussians; of the simulated ones some are not."""
+    regressor, means, stds = Regressor(), [], []
+
+    def simulate(theta, seed):
+        plain = regressor.simulate(theta, seed)
+        other = np.random.default_rng(seed).uniform(size=len(theta)) < others
+        read = plain.said.mean - np.array([0.5, 0.0, 0.0]) * other[:, None]
+        return Simulated(theta, other, plain.said._replace(mean=read))
+
+    for seed in range(4):
+        real, _ = photographs(regressor, 100, seed=10 * seed)
+        population, _ = fit_population(real, simulate, scenes=SCENES, seed=seed)
+        means.append(population.mean[0])
+        stds.append(np.sqrt(population.covariance[0][0]))
+    # 0.5 of an output is 0.5 / 0.8 of theta.
+    assert np.mean(means) == pytest.approx(MEAN[0] + others * 0.5 / 0.8, abs=0.07)
+    assert np.mean(stds) == pytest.approx(STD[0], abs=0.05)

@@ -91,6 +91,7 @@ def test_forms_are_mixed_as_in_the_prior_and_theta_is_that_of_the_kernels():
     found = log_covariances(second_moments(kernels))
     np.testing.assert_array_equal(asked, shapes(*np.linspace(1.0, 3.0, 200)))
     gaussian = np.isclose(made.theta, asked).all(1)
+    np.testing.assert_array_equal(made.other, ~gaussian)
     assert 0.3 < np.mean(~gaussian) < 0.5
     np.testing.assert_allclose(made.theta[~gaussian], found[~gaussian])
     assert np.abs(made.theta - asked).max() < 0.5
