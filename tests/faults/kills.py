@@ -14,14 +14,18 @@ last is disturbed, by what the round's seed draws:
   rename, link, remove, make or remove a folder), k over all there are, so that every
   moment between two operations comes up;
 * `moment`: SIGKILL at a random moment of its time;
-* `term`, `int`: SIGTERM or SIGINT at a random operation.
+* `term`, `int`: SIGTERM or SIGINT at a random operation;
+* `full`, `inodes`: a disk with room for a part of the results, or of the files;
+  `read_only`: a disk that may not be written (these need root: a tmpfs is mounted);
+* `two`: two at once in one folder;
+* `damage`: a byte of the newest checkpoint is altered before the start, or a file of it
+  cut, where there is an older one.
 
-Between two starts the files' times may be moved by a year, back or forth (`clock`). The
-last start is left alone and must end well. Then every result must be, bit for bit, that
-of a start that nothing ever disturbed, no hidden file of ours may be left, and no start
-may have printed a traceback. A start that ends before its kill counts as none.
-
-The other faults of a folder are in `folder_faults.py`.
+Between two starts the files' times may be moved by a year, back or forth. The last
+start is left alone and must end well. Then every result must be, bit for bit, that of a
+start that nothing ever disturbed, no hidden file of ours may be left, no start may have
+printed a traceback, and each must have ended with 0, 1 (files left out, named), 2, 75,
+130, or by its signal. A start that ends well before its disturbance counts as none.
 """
 
 import argparse
@@ -35,12 +39,14 @@ import random
 import select
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from tests.faults.programs import PROGRAMS, Program, make_inputs, snapshot
 
@@ -51,8 +57,11 @@ _PATIENCE_S = 900.0  # a start that takes longer hangs
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _EVENTS = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate")
 # Killed, by SIGTERM too where a program does not catch it; or stopped after saving.
-_STOPPED = (-signal.SIGKILL, -signal.SIGTERM, 75, 130)
-KINDS = ("operation", "moment", "term", "int")
+_KILLED = (-signal.SIGKILL, -signal.SIGTERM, 75, 130)
+_REFUSED = (1, 2, 75)
+KILLS = ("operation", "moment", "term", "int")
+DISKS = ("full", "inodes", "read_only")
+KINDS = (*KILLS, *DISKS, "two", "damage")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +82,14 @@ class Ended:
     printed: str
 
 
+class _Begun(NamedTuple):
+    number: int
+    start: float
+    after: float
+    counter: Any
+    log: Path
+
+
 class Starter:
     """Starts one program in processes divided from this one."""
 
@@ -80,6 +97,7 @@ class Starter:
         import pdm_tf  # noqa: F401 - hides TensorFlow's notes
 
         self._program, self._inputs = program, inputs
+        self._starts = 0
         importlib.import_module(_main_module(program))
         self._load_what_it_loads()
         threads = len(os.listdir("/proc/self/task"))
@@ -110,22 +128,37 @@ class Starter:
           wanted: what disturbs it.
           names: gets the names of the modules that it has loaded.
         """
-        log = output.with_name(f"{output.name}.log")
+        return self.end(self.begin(output, wanted, names))
+
+    def begin(
+        self,
+        output: Path,
+        wanted: Disturbance | None = None,
+        names: Path | None = None,
+    ) -> "_Begun":
+        """Starts the program; see `__call__`."""
+        self._starts += 1
+        log = self._inputs.with_name(f"log_{self._starts % 2}.txt")
         counter = multiprocessing.get_context("fork").RawValue("q", 0)
         start = time.monotonic()
         number = os.fork()
         if not number:
             self._be_the_program(output, log, counter, wanted, names)
-        handle = os.pidfd_open(number)
         after = wanted.at if wanted and wanted.kind == "moment" else _PATIENCE_S
-        done = select.select([handle], [], [], after)[0]
+        return _Begun(number, start, after, counter, log)
+
+    def end(self, begun: "_Begun") -> Ended:
+        """Waits until it ends, or kills it at its moment."""
+        handle = os.pidfd_open(begun.number)
+        done = select.select([handle], [], [], begun.after)[0]
         if not done:
-            os.kill(number, signal.SIGKILL)
+            os.kill(begun.number, signal.SIGKILL)
         os.close(handle)
-        code = os.waitstatus_to_exitcode(os.waitpid(number, 0)[1])
-        assert done or after != _PATIENCE_S, f"hangs: {log.read_text()}"
-        seconds = time.monotonic() - start
-        return Ended(code, seconds, counter.value, log.read_text(errors="replace"))
+        code = os.waitstatus_to_exitcode(os.waitpid(begun.number, 0)[1])
+        printed = begun.log.read_text(errors="replace")
+        assert done or begun.after != _PATIENCE_S, f"hangs: {printed}"
+        seconds = time.monotonic() - begun.start
+        return Ended(code, seconds, begun.counter.value, printed)
 
     def _be_the_program(
         self,
@@ -171,7 +204,8 @@ def _watch(output: Path, counter: object, wanted: Disturbance | None) -> None:
     """Counts file operations below `output`; sends the signal before the wanted one."""
     place, me = str(output), os.getpid()
     numbers = {"term": signal.SIGTERM, "int": signal.SIGINT}
-    at = int(wanted.at) if wanted and wanted.kind != "moment" else 0
+    by_operation = wanted and wanted.kind in ("operation", "term", "int")
+    at = int(wanted.at) if by_operation else 0
 
     def count(path: object) -> None:
         text = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else ""
@@ -199,7 +233,7 @@ def _watch(output: Path, counter: object, wanted: Disturbance | None) -> None:
 
 @dataclasses.dataclass
 class Round:
-    """One folder: its disturbances, what became of them, and whether all was right."""
+    """One folder: how many disturbances of each kind it had, and what was not right."""
 
     seed: str
     kills: Counter
@@ -207,10 +241,13 @@ class Round:
 
 
 class Harness:
-    """Rounds of one program, in a scratch folder."""
+    """Rounds of one program, in a scratch folder.
 
-    def __init__(self, name: str, scratch: Path) -> None:
-        self.name, self._scratch = name, scratch
+    With `small_disk` they work on a tmpfs, which `close` unmounts.
+    """
+
+    def __init__(self, name: str, scratch: Path, *, small_disk: bool) -> None:
+        self.name, self._small_disk = name, small_disk
         inputs = scratch / "inputs"
         program = PROGRAMS[name]
         if not inputs.exists():
@@ -221,17 +258,27 @@ class Harness:
         # Every start works at this place: results may name it.
         self.place = scratch / "place" / "out"
         self.place.parent.mkdir(exist_ok=True)
+        if small_disk:
+            _mount("tmpfs", "-t", "tmpfs", self.place.parent)
         whole = self.start(self.place)
         assert whole.code == 0, whole.printed
         self.whole = whole
         self.wanted = snapshot(self.place)
         assert self.wanted, f"{name} has written nothing"
+        made = [path for path in self.place.rglob("*")]
+        self.files = len(made)
+        self.bytes = sum(path.stat().st_size for path in made if path.is_file())
         self.clear()
+
+    def close(self) -> None:
+        """Gives the small disk back."""
+        if self._small_disk:
+            subprocess.run(["umount", str(self.place.parent)], check=True)
 
     def clear(self) -> None:
         """Removes what the last round made."""
-        shutil.rmtree(self.place.parent)
-        self.place.parent.mkdir()
+        if self.place.exists():
+            shutil.rmtree(self.place)
 
     def round(self, seed: str, kinds: tuple[str, ...], first: int = 0) -> Round:
         """Does one round; `first` is the operation of its first kill, 0: any."""
@@ -241,12 +288,15 @@ class Harness:
             disturbance = self._draw(draw, kinds)
             if first and not index:
                 disturbance = Disturbance("operation", first)
-            ended = self.start(self.place, disturbance)
-            if ended.code in _STOPPED:
-                kills[disturbance.kind] += 1
-            elif ended.code:
-                problems.append(f"{disturbance}: exit code {ended.code}")
-            problems += _traceback(ended)
+            for ended in self._disturbed(disturbance, draw):
+                codes = _KILLED if disturbance.kind in KILLS else _REFUSED
+                if ended.code in codes or (
+                    disturbance.kind == "damage" and "set aside" in ended.printed
+                ):
+                    kills[disturbance.kind] += 1
+                if ended.code not in (0, *codes):
+                    problems.append(f"{disturbance}: {ended.code}: {ended.printed}")
+                problems += _traceback(ended)
             if draw.random() < 0.2:
                 _move_times(self.place, draw.choice((-_YEAR_S, _YEAR_S)))
             if not ended.code:
@@ -270,10 +320,37 @@ class Harness:
         self.clear()
         return problems
 
+    def _disturbed(self, wanted: Disturbance, draw: random.Random) -> list[Ended]:
+        if wanted.kind == "two":
+            begun = [self.start.begin(self.place) for _ in range(2)]
+            return [self.start.end(one) for one in begun]
+        if wanted.kind == "damage":
+            _damage_newest(self.place / "checkpoints", draw)
+            return [self.start(self.place)]
+        if wanted.kind not in DISKS:
+            return [self.start(self.place, wanted)]
+        disk = os.statvfs(self.place.parent)
+        used = (disk.f_blocks - disk.f_bfree) * disk.f_frsize
+        size = used + int(wanted.at * self.bytes)
+        nodes = disk.f_files - disk.f_ffree + int(wanted.at * self.files)
+        options = {
+            "full": f"size={max(size, 4096)}",
+            "inodes": f"nr_inodes={nodes}",
+            "read_only": "ro",
+        }
+        _mount("-o", f"remount,{options[wanted.kind]}", self.place.parent)
+        try:
+            return [self.start(self.place)]
+        finally:
+            again = "remount,rw,size=1g,nr_inodes=100000"
+            _mount("-o", again, self.place.parent)
+
     def _draw(self, draw: random.Random, kinds: tuple[str, ...]) -> Disturbance:
         kind = draw.choice(kinds)
         if kind == "moment":
             return Disturbance(kind, draw.uniform(0.0, self.whole.seconds))
+        if kind in DISKS:
+            return Disturbance(kind, draw.random())
         return Disturbance(kind, draw.randint(1, self.whole.operations))
 
 
@@ -288,6 +365,24 @@ def _add_bundle(inputs: Path) -> None:
         save_bundle(network, inputs / "bundle", step=1, grid="half_pixel")
         os._exit(0)
     assert os.waitpid(number, 0)[1] == 0
+
+
+def _damage_newest(folder: Path, draw: random.Random) -> None:
+    steps = sorted(folder.glob("step_*")) if folder.exists() else []
+    if len(steps) < 2:
+        return
+    file = draw.choice(sorted(path for path in steps[-1].iterdir()))
+    content = bytearray(file.read_bytes())
+    at = draw.randrange(len(content))
+    if draw.random() < 0.5:
+        content = content[:at]
+    else:
+        content[at] ^= draw.randint(1, 255)
+    file.write_bytes(content)
+
+
+def _mount(*words: str | Path) -> None:
+    subprocess.run(["mount", *map(str, words)], check=True)
 
 
 def _traceback(ended: Ended) -> list[str]:
@@ -320,7 +415,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1e9, help="or after so long")
     parser.add_argument("--seed", default="0", help="of the first round")
     parser.add_argument("--round", type=int, default=-1, help="only this one")
-    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--kinds", default=",".join(KILLS), help=f"of {KINDS}")
     parser.add_argument("--scratch", default="")
     parser.add_argument("--output", default="", help="JSON lines, one a round")
     return parser.parse_args()
@@ -330,7 +425,10 @@ def main() -> int:
     """Does rounds until there are enough kills; returns 1 if a round was not right."""
     given = _arguments()
     with scratch_folder(given.scratch) as scratch:
-        harness = Harness(given.program, scratch)
+        kinds = tuple(given.kinds.split(","))
+        harness = Harness(
+            given.program, scratch, small_disk=not {*DISKS}.isdisjoint(kinds)
+        )
         operations = harness.whole.operations
         print(
             f"{given.program}: {operations} file operations, "
@@ -342,9 +440,9 @@ def main() -> int:
         for number in numbers:
             if sum(kills.values()) >= given.kills or time.monotonic() > end:
                 break
-            first = number % operations + 1 if "operation" in given.kinds else 0
+            first = number % operations + 1 if "operation" in kinds else 0
             seed = f"{given.seed}/{given.program}/{number}"
-            done = harness.round(seed, tuple(given.kinds.split(",")), first)
+            done = harness.round(seed, kinds, first)
             kills += done.kills
             wrong += bool(done.fault)
             row = {"program": given.program, "seed": given.seed, "round": number}
@@ -354,6 +452,7 @@ def main() -> int:
             if given.output:
                 with open(given.output, "a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
+        harness.close()
         print(
             f"{given.program}: {sum(kills.values())} kills ({dict(kills)}) in "
             f"{number + (given.round >= 0)} rounds, {wrong} of them not right",

@@ -19,7 +19,7 @@ from tests.support.programs import ROOT
 # Files that say when and where, and the records that only decide what is made again.
 _NOT_COMPARED = re.compile(
     r"(^|/)(log\.txt|env\.json|lock|\.lock|config\.json|flags\.txt|\.[^/]*\.jsonl"
-    r"|tensorboard/.*|[^/]*\.html|timing\.json|stage\.json)$"
+    r"|tensorboard/.*|checkpoints/damaged_.*|[^/]*\.html|timing\.json|stage\.json)$"
 )
 _TIMES = re.compile(
     r"^(time|date|started|made|seconds|perf/.*|.*_seconds|lr_megapixels_per_second"
