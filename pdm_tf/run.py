@@ -4,6 +4,7 @@ config.json flags.txt env.json   what was asked for, on which software and machi
 data.json                        the photographs when it began: name -> bytes and hash
 log.txt metrics.jsonl            what was printed; every logged number
 tensorboard/ previews/           scalars and pictures; the same pictures as PNG
+diverged/                        batches of steps at which training went wrong
 checkpoints/ bundles/<name>/     to go on; to use
 report.html                      what was learned, for people (reporting/)
 exported/                        the network as an ONNX file, once somebody upscales
@@ -43,6 +44,7 @@ REPORT = "report.html"
 EXPORTED = "exported"
 TENSORBOARD = "tensorboard"
 PREVIEWS = "previews"
+DIVERGED = "diverged"
 CHECKPOINTS = "checkpoints"
 BUNDLES = "bundles"
 LOCK = "lock"

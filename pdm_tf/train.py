@@ -8,7 +8,6 @@ between the folder and `build.py`.
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdm_tf.cli import program
@@ -18,7 +17,7 @@ from pdm_tf.cli.flag_set import ProgramSpec, to_flags_text
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import refused
 from pdm_tf.core.quiet import quiet_start
-from pdm_tf.run import DATA, SHIPPED, Run
+from pdm_tf.run import DATA, DIVERGED, SHIPPED, Run
 from pdm_tf.train_config import TrainConfig, as_begun, changed_on_resume
 
 if TYPE_CHECKING:
@@ -152,7 +151,7 @@ def _train(config: TrainConfig, run: "RunFolder", replicas: "Replicas") -> int:
     """Trains as far as the folder lacks it; returns the exit code."""
 
     from pdm_tf import build
-    from pdm_tf.training.nan_monitor import NonFiniteLossError
+    from pdm_tf.training.nan_monitor import DivergedError
     from pdm_tf.training.replicas import WorkerLostError
     from pdm_tf.training.signals import GracefulStop
 
@@ -174,8 +173,8 @@ def _train(config: TrainConfig, run: "RunFolder", replicas: "Replicas") -> int:
                 save_bundles=build.bundle_saver(config, run.bundles, setup.grid),
             )
             outcome = trainer.run()
-    except NonFiniteLossError as error:
-        message = f"error: {error} {_advice(run.checkpoints)}"
+    except DivergedError as error:
+        message = f"error: {error} {_advice(run)}"
         run.log(message)
         print(message, file=sys.stderr)
         return program.NON_FINITE_LOSS
@@ -241,7 +240,7 @@ def make_trainer(
       UserError, WorkerLostError: see `Trainer`.
     """
     from pdm_tf.training.recorder import Intervals, Outputs
-    from pdm_tf.training.trainer import Trainer
+    from pdm_tf.training.trainer import Recovery, Trainer
 
     return Trainer(
         step_function,
@@ -258,7 +257,13 @@ def make_trainer(
         batch_size=config.batch_size,
         keep_checkpoints=config.keep_checkpoints,
         outputs=Outputs(
-            collapse_alarm=config.collapse_alarm, progress=config.progress, **outputs
+            collapse_alarm=config.collapse_alarm,
+            stop_on_alarm=config.on_alarm == "act",
+            progress=config.progress,
+            **outputs,
+        ),
+        recovery=Recovery(
+            config.rollbacks if config.on_divergence == "rollback" else 0
         ),
     )
 
@@ -303,16 +308,18 @@ def _sayer(run: "RunFolder") -> Callable[[str], None]:
     return say
 
 
-def _advice(checkpoints: Path) -> str:
+def _advice(run: "RunFolder") -> str:
     from pdm_tf.training.checkpoint import complete_steps
 
+    checkpoints = run.checkpoints
     steps = complete_steps(checkpoints)
     last = f"the last good checkpoint is that of step {steps[-1]}" if steps else ""
     return (
         f"In {checkpoints}: {last or 'no checkpoint yet'}. The same command would "
         "diverge again at the same step. Try a lower --learning_rate or --clip_norm, "
         "or --mixed_precision=float32, with another --run_dir (and --init_sr, to start "
-        "from a trained network)."
+        "from a trained network); or --on_divergence=rollback. The batch of that step "
+        f"is in {run.root / DIVERGED}."
     )
 
 

@@ -328,9 +328,30 @@ class TrainConfig:
         True,
         "Check every --log_every steps whether the learned degradation has "
         "collapsed (kernels all alike, a single tap or at their window's border; noise "
-        "gone, a colour cast, or replacing the image), and report once what it is and "
-        "what helps. It does not stop the run. Numbers: alarm/... .",
+        "gone, a colour cast, or replacing the image), whether a discriminator has "
+        "won, and whether gradients explode; and report once what it is and what "
+        "helps. Numbers: alarm/... .",
         free_on_resume=True,
+    )
+    on_alarm: Literal["report", "act"] = flag(
+        "report",
+        "`report`: an alarm does not stop the run; `act`: it is treated as divergence, "
+        "see --on_divergence.",
+        free_on_resume=True,
+    )
+    on_divergence: Literal["stop", "rollback"] = flag(
+        "stop",
+        "When a loss or a weight is no longer finite. `stop`: end with exit code 3; "
+        "`rollback`: go back to the newest checkpoint and on with half the learning "
+        "rate, at most --rollbacks times (not with several workers). The batch of that "
+        "step is kept in diverged/ of the run folder either way.",
+        free_on_resume=True,
+    )
+    rollbacks: int = flag(
+        3,
+        "How often --on_divergence=rollback goes back, each time with half the rate.",
+        free_on_resume=True,
+        at_least=1,
     )
     progress: Literal["auto", "on", "off"] = flag(
         "auto",

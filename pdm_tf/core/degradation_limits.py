@@ -49,6 +49,14 @@ REPEATED_VARIANCE = 0.5
 # Standard deviation of the noise over that of the clean images: it is the stronger one.
 SWALLOWED_CONTRAST = 1.0
 
+# Length of a gradient over the median of the last ones: noise from batch to batch stays
+# within ten, jumps by orders of magnitude come before divergence.
+EXPLODED_GRADIENT = 1_000.0
+# Loss of a discriminator: with least squares its answers are then off by a tenth, where
+# neither side winning gives 0.25; with cross-entropy it is sure to 99 %. What is left
+# of the generator's gradient says little.
+WON_GAME_LOSS = 0.01
+
 # --- Verdict: measured over many images, some of it against the true degradation.
 
 # Standard deviation of the kernels' major width. Collapsed runs measured 0.02 to 0.05;

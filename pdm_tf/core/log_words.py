@@ -68,6 +68,8 @@ WORDS = {
     "stat/learning_rate": "Step size of the optimisers; it falls at the milestones.",
     "stat/grad_norm_*": "Length of a network's gradient before it is clipped "
     "(--clip_norm). Jumps by orders of magnitude come before divergence.",
+    "stat/rollbacks": "How often training went back to a checkpoint "
+    "(--on_divergence=rollback); each time the learning rate was halved for good.",
     "perf/steps_per_second": "Speed, without pauses for saving and validation.",
     "perf/train_seconds": "Seconds of all starts of the run so far.",
     "perf/peak_memory_mb": "Largest memory of the process so far, MB.",

@@ -22,7 +22,7 @@ from pdm_tf.core.progress import ProgressBar, Rate, Show, clock
 from pdm_tf.methods.base import Batch, Finding, Health
 from pdm_tf.run import read_metrics
 from pdm_tf.training.checkpoint import CheckpointStore
-from pdm_tf.training.nan_monitor import check_weights
+from pdm_tf.training.nan_monitor import DivergedError, Trends, check_weights
 from pdm_tf.training.outlook import AFTER_STEPS, outlook
 from pdm_tf.training.run_folder import EventWriter, MetricsFile, RunFolder
 from pdm_tf.training.signals import GracefulStop
@@ -35,6 +35,7 @@ _REFRESH_S = 1.0  # between looks at the losses for the bar and the loss monitor
 # be alike on purpose, and the moving statistics of inference have not settled.
 GRACE_STEPS = 200
 _ACTIVE = "alarm/active"
+ROLLBACKS = "stat/rollbacks"
 _SECONDS, _MEMORY = "perf/train_seconds", "perf/peak_memory_mb"
 
 
@@ -83,7 +84,8 @@ class Outputs:
         no bundles.
       show_photographs: pictures the network "sr", and the step, at work on real
         photographs: [H, W, 3] uint8, or None if there are none. None: no pictures.
-      collapse_alarm: whether to look for collapse.
+      collapse_alarm: whether to look for collapse, and for what `Trends` sees.
+      stop_on_alarm: whether a new finding ends training.
       progress: whether a bar is shown.
     """
 
@@ -91,6 +93,7 @@ class Outputs:
     save_bundles: Callable[[Mapping[str, keras.Model], int], None] | None = None
     show_photographs: Callable[[keras.Model, int], np.ndarray | None] | None = None
     collapse_alarm: bool = True
+    stop_on_alarm: bool = False
     progress: Show = "auto"
 
 
@@ -131,6 +134,7 @@ class Recorder:
         self._alarm: CollapseAlarm | None = None
         if outputs.collapse_alarm:
             self._alarm = CollapseAlarm(read_metrics(run.metrics_path))
+        self._trends = Trends()
         self._events = EventWriter(run.tensorboard, start)  # makes no file yet
         self._rate = Rate(start)
         self._bar = ProgressBar(
@@ -202,6 +206,10 @@ class Recorder:
         self._write_bundles(step)
         self._rate.pause_over()
 
+    def rolled_back(self, step: int, count: int) -> None:
+        """Notes that training went back to `step`, the `count`-th time."""
+        self._metrics.write(step, {ROLLBACKS: count})
+
     def say(self, line: str) -> None:
         """Prints a line, and adds it to the log."""
         self._run.log(line)
@@ -231,7 +239,7 @@ class Recorder:
         speed = self._rate.per_second()
         timed = {} if speed is None else {"perf/steps_per_second": speed}
         timed |= self._cost.so_far()
-        health, warnings = self._look_for_collapse(step)
+        health, warnings = self._look_for_collapse(step, scalars)
         self._metrics.write(step, {**scalars, **timed, **health})
         numbers = {k: v for k, v in health.items() if not isinstance(v, str)}
         self._events.scalars(step, {**scalars, **timed, **numbers})
@@ -245,6 +253,8 @@ class Recorder:
             self._bar.say(line)
         for warning in warnings:
             self.say(warning)
+        if warnings and self._outputs.stop_on_alarm and health[_ACTIVE]:
+            raise DivergedError(warnings[0], health[_ACTIVE].partition(",")[0], step)
 
     def _status(
         self, step: int, speed: float | None, scalars: Mapping[str, float]
@@ -256,16 +266,20 @@ class Recorder:
         eta = "" if left is None else f"eta {clock(left)}  "
         return f"step {step}/{steps}  {fast}{eta}{short_losses(scalars)}"
 
-    def _look_for_collapse(self, step: int) -> tuple[dict[str, Any], list[str]]:
+    def _look_for_collapse(
+        self, step: int, scalars: Mapping[str, float]
+    ) -> tuple[dict[str, Any], list[str]]:
         """Returns numbers to write, and lines to print, of the collapse alarm."""
         if self._alarm is None:
             return {}, []
-        health = self._method.health(self._fixed_batch)
-        if health is None:
-            self._alarm = None
+        trends = self._trends.update(scalars)
+        own = self._method.health(self._fixed_batch)
+        if own is None and not trends.findings and not self._alarm.is_active:
             return {}, []
+        own = own or Health({}, ())
         self._rate.pause_over()
-        return self._alarm.update(step, health)
+        findings = own.findings + trends.findings
+        return self._alarm.update(step, Health(own.numbers, findings))
 
     def _write_bundles(self, step: int) -> None:
         if self._outputs.save_bundles is None:
@@ -362,7 +376,7 @@ class _Cost:
 
 
 class CollapseAlarm:
-    """Reports a collapse once, and once that it has cleared. It stops no run.
+    """Reports a collapse once, and once that it has cleared.
 
     The method knows what can collapse, how it shows and what helps (`Method.health`);
     this class only decides when to report it.
@@ -379,6 +393,11 @@ class CollapseAlarm:
         for record in records:
             active = record.get(_ACTIVE, active)
         self._active = {cause for cause in active.split(",") if cause}
+
+    @property
+    def is_active(self) -> bool:
+        """Whether there was a finding at the last look."""
+        return bool(self._active)
 
     def update(self, step: int, health: Health) -> tuple[dict[str, Any], list[str]]:
         """Takes the method's findings after `step` steps.

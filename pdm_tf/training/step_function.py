@@ -74,6 +74,7 @@ class StepFunction:
       method: gives the step; its networks are trained.
       ema: the averages of its weights.
       monitor: watches its losses.
+      rate_scale: float32 variable; every learning rate is multiplied by it.
       settings: how a step is computed.
       replicas: the devices.
     """
@@ -87,6 +88,7 @@ class StepFunction:
         self.method, self.settings, self.replicas = method, settings, replicas
         self.ema = EMA(method.ema_networks(), settings.ema_decay, method.unaveraged())
         self.monitor = LossMonitor()
+        self.rate_scale = tf.Variable(1.0, dtype=tf.float32, trainable=False)
         self._phases: dict[TrainStep, _Phase] = {}
         self._last: tuple[_Phase, StepValues] | None = None
 
@@ -188,6 +190,7 @@ class _Phase:
         rate = piecewise_learning_rate(
             step, settings.learning_rate, settings.lr_milestones, settings.lr_decay
         )
+        rate *= owner.rate_scale
         for name, optimizer in owner.method.optimizers.items():
             # The inner optimiser's rate, if loss-scaled.
             optimizer.learning_rate = rate * self._rate_factors.get(name, 1.0)

@@ -19,8 +19,10 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from pdm_tf.training.checkpoint import CheckpointStore, collect_state
-from pdm_tf.training.recorder import Intervals, Outputs, Recorder
+from pdm_tf.run import DIVERGED, read_metrics
+from pdm_tf.training.checkpoint import CheckpointStore, collect_state, complete_steps
+from pdm_tf.training.nan_monitor import DivergedError, save_batch
+from pdm_tf.training.recorder import ROLLBACKS, Intervals, Outputs, Recorder
 from pdm_tf.training.run_folder import RunFolder
 from pdm_tf.training.signals import GracefulStop, StopRequested
 from pdm_tf.training.step_function import StepFunction
@@ -39,6 +41,20 @@ class Outcome:
     interrupted: str = ""
 
 
+@dataclasses.dataclass(frozen=True)
+class Recovery:
+    """What is done when training goes wrong.
+
+    Attributes:
+      rollbacks: how often to go back to the newest checkpoint and on from there with a
+        lower learning rate; 0: never, the error is raised.
+      rate_factor: of the learning rate, each time.
+    """
+
+    rollbacks: int = 0
+    rate_factor: float = 0.5
+
+
 class Trainer:
     """Does one process's part of a run: takes the remaining steps, and records them."""
 
@@ -53,6 +69,7 @@ class Trainer:
         batch_size: int,
         keep_checkpoints: int = 3,
         outputs: Outputs | None = None,
+        recovery: Recovery = Recovery(),
     ) -> None:
         """Restores the newest checkpoint if there is one.
 
@@ -68,6 +85,7 @@ class Trainer:
           batch_size: of the global batch.
           keep_checkpoints: number of the newest ones to keep.
           outputs: the other results; None: none.
+          recovery: what is done when training goes wrong, with one worker.
 
         Raises:
           UserError: the checkpoints in the folder cannot be used.
@@ -77,6 +95,7 @@ class Trainer:
         self._step_function, self._make_batches = step_function, make_batches
         self._run, self._stop, self._replicas = run, stop, replicas
         self._intervals, self._batch_size = intervals, batch_size
+        self._outputs, self._recovery = outputs or Outputs(), recovery
         self._store = CheckpointStore(
             run.checkpoints,
             collect_state(method, step_function.ema),
@@ -85,31 +104,51 @@ class Trainer:
         )
         self._start, damaged = self._restore()
         self._step = self._start
-        self._recorder: Recorder | None = None
-        if replicas.is_chief:
-            self._recorder = Recorder(
-                step_function,
-                self._store,
-                run,
-                self._start,
-                intervals,
-                outputs or Outputs(),
-                # The other workers would wait in vain for a step that the chief has
-                # given up.
-                stop=stop if replicas.workers == 1 else None,
-                preview_batch=lambda: next(iter(make_batches(0))),
-            )
+        self._recorder = self._new_recorder()
+        self._rollbacks = 0
+        for record in read_metrics(run.metrics_path):
+            self._rollbacks = record.get(ROLLBACKS, self._rollbacks)
+        self._lower_rate()
         for line in damaged:
             self._say(f"warning: {line}")
+
+    def _new_recorder(self) -> Recorder | None:
+        """Opens the files of a start, or of going on after a rollback."""
+        if not self._replicas.is_chief:
+            return None
+        return Recorder(
+            self._step_function,
+            self._store,
+            self._run,
+            self._start,
+            self._intervals,
+            self._outputs,
+            # The other workers would wait in vain for a step that the chief has given
+            # up.
+            stop=self._stop if self._replicas.workers == 1 else None,
+            preview_batch=lambda: next(iter(self._make_batches(0))),
+        )
 
     def run(self) -> Outcome:
         """Trains until the last step or a signal; returns where it ended.
 
         Raises:
-          NonFiniteLossError: training diverged; older checkpoints are intact.
+          DivergedError: training went wrong, and there are no rollbacks left; older
+            checkpoints are intact, and the batch of that step is in `diverged/`.
           WorkerLostError: another worker died or left.
           RuntimeError: `make_batches` ran out.
         """
+        if self._recovery.rollbacks and not self._start and self._recorder is not None:
+            self._store.save(0)  # to go back to
+        while True:
+            try:
+                return self._train()
+            except DivergedError as error:
+                self._keep_batch(error)
+                if not self._roll_back(error):
+                    raise
+
+    def _train(self) -> Outcome:
         steps, recorder = self._intervals.steps, self._recorder
         cut_short = False
         with recorder or contextlib.nullcontext():
@@ -132,6 +171,37 @@ class Trainer:
             # saving.
             self._replicas.from_chief(0)
             return Outcome(self._step)
+
+    def _keep_batch(self, error: DivergedError) -> None:
+        """Saves the batch of the step that went wrong; it follows from the step."""
+        if self._recorder is None:
+            return
+        batch = next(iter(self._make_batches(max(error.step - 1, 0))))
+        path = save_batch(self._run.root / DIVERGED, batch, error)
+        self._run.log(f"{error} Its batch: {path}.")
+
+    def _roll_back(self, error: DivergedError) -> bool:
+        """Goes back to the newest checkpoint, if there are rollbacks left."""
+        left = self._recovery.rollbacks - self._rollbacks
+        steps = complete_steps(self._run.checkpoints)
+        if left < 1 or not steps or self._replicas.workers > 1:
+            return False
+        self._step = self._start = self._store.restore_latest()[0]
+        self._step_function.monitor.reset()
+        self._rollbacks += 1
+        self._lower_rate()
+        self._recorder = self._new_recorder()
+        self._recorder.rolled_back(self._start, self._rollbacks)
+        rate = float(self._step_function.rate_scale)
+        self._say(
+            f"warning: {error} Back to step {self._start}, with the learning rate "
+            f"times {rate:g} from here on; this can be done {left - 1} more times."
+        )
+        return True
+
+    def _lower_rate(self) -> None:
+        scale = self._recovery.rate_factor**self._rollbacks
+        self._step_function.rate_scale.assign(scale)
 
     def _advance(self, batches: object) -> None:
         """Makes one call of the step function, then what is due after it."""

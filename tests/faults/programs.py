@@ -101,7 +101,7 @@ PROGRAMS = {
     ),
     "export": _made(
         "export",
-        *("--model={inputs}/bundle", "--nofp16", "--overwrite_version"),
+        *("--model={inputs}/bundle", "--quick"),
     ),
     "estimate": _made("pdm_tf.estimate", *_PAIRS, "--check_only", "--progress=off"),
     "kernelgan": _made(

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pdm_tf.training.nan_monitor import LossMonitor, NonFiniteLossError, check_weights
+from pdm_tf.training.nan_monitor import (
+    LossMonitor,
+    NonFiniteLossError,
+    Trends,
+    check_weights,
+)
 from tests.unit.training.toy import make_network
 
 
@@ -46,6 +51,26 @@ def test_a_later_phase_has_its_own_names():
     late(tf.constant(1, tf.int64))
     with pytest.raises(NonFiniteLossError, match="loss/worse .* step 2"):
         monitor.check()
+
+
+def test_a_gradient_that_explodes_is_named_until_it_is_as_usual():
+    trends = Trends()
+    found = [
+        [
+            finding.cause
+            for finding in trends.update({"stat/grad_norm_sr": norm}).findings
+        ]
+        for norm in (1.0, 2.0, 0.5, 1.0, 30.0, 900.0, 1e4, np.inf, np.nan, 1.0)
+    ]
+    exploded = ["gradients_explode_sr"]
+    assert found == [[]] * 6 + [exploded] * 3 + [[]]
+
+
+def test_a_discriminator_has_won_after_some_logs_in_a_row():
+    trends = Trends()
+    losses = [0.25, *[0.001] * 4, 0.2, *[0.001] * 5]
+    found = [bool(trends.update({"loss/d_lr": loss}).findings) for loss in losses]
+    assert found == [False] * 10 + [True]
 
 
 def test_weights_are_looked_at_too():

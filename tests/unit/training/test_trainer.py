@@ -1,5 +1,6 @@
 """The loop calls the right things at the right steps, and nothing twice."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,10 +8,16 @@ import pytest
 import tensorflow as tf
 
 from pdm_tf.core.images import read_rgb_u8
+from pdm_tf.methods.base import FULL_BATCH
 from pdm_tf.run import read_metrics
 from pdm_tf.train import open_run_folder
 from pdm_tf.training.checkpoint import complete_steps
-from pdm_tf.training.nan_monitor import NonFiniteLossError
+from pdm_tf.training.nan_monitor import (
+    DivergedError,
+    NonFiniteLossError,
+    load_batch,
+)
+from pdm_tf.training.recorder import ROLLBACKS
 from pdm_tf.training.trainer import Outcome
 from tests.unit.training.toy import (
     ToyMethod,
@@ -218,6 +225,66 @@ def test_non_finite_loss_is_caught_at_its_step_though_logged_rarely(tmp_path):
         train_toy(config, ToyMethod(nan_at=4), save_bundles=calls.save_bundles)
     assert complete_steps(tmp_path / "run/checkpoints") == [2, 4]
     assert max(step for _, step, _ in calls.saved) == 4
+
+
+class DivergesAtFullRate(ToyMethod):
+    """Its loss is nan at step 5 unless the learning rate was lowered."""
+
+    def _step(self, batch, step, share=FULL_BATCH):
+        learned = super()._step(batch, step, share)
+        rate = tf.convert_to_tensor(self.optimizers["critic"].learning_rate)
+        is_bad = (step == 4) & (rate > 1.5e-4)
+        loss = tf.where(is_bad, np.nan, learned.scalars["loss/critic"])
+        return learned._replace(scalars={**learned.scalars, "loss/critic": loss})
+
+
+@pytest.mark.parametrize("save_every", [2, 100])
+def test_a_run_that_diverges_goes_back_and_on_with_a_lower_rate(tmp_path, save_every):
+    settings = {"save_every": save_every, "lr_milestones": ()}
+    config = toy_config(tmp_path / "run", on_divergence="rollback", **settings)
+    assert train_toy(config, DivergesAtFullRate())[0] == Outcome(6)
+    found = records(config)
+    back = 4 if save_every == 2 else 0  # or to the start, which is kept for that
+    rollbacks = [(r["step"], r["stat/rollbacks"]) for r in found if ROLLBACKS in r]
+    assert rollbacks == [(back, 1)]
+    assert [r["step"] for r in found if "loss/sr" in r] == [1, 2, 3, 4, 5, 6]
+    rates = [r["stat/learning_rate"] for r in found if "loss/sr" in r]
+    assert rates == [2e-4] * back + [1e-4] * (6 - back)
+    batch = load_batch(tmp_path / "run/diverged/step_00000005.npz")
+    (wanted,) = make_batches(4).take(1)
+    np.testing.assert_array_equal(batch["hr"], wanted["hr"])
+    # The lower rate is that of later starts too, whatever their policy.
+    longer = dataclasses.replace(config, steps=8, on_divergence="stop")
+    train_toy(longer, DivergesAtFullRate())
+    assert records(longer)[-2]["stat/learning_rate"] == 1e-4
+
+
+def test_rollbacks_end(tmp_path, capsys):
+    config = toy_config(tmp_path / "run", on_divergence="rollback", rollbacks=2)
+    with pytest.raises(NonFiniteLossError, match="loss/critic .* at step 5"):
+        train_toy(config, ToyMethod(nan_at=4))
+    warnings = [x for x in capsys.readouterr().out.splitlines() if "Back to" in x]
+    assert ["times 0.5" in x for x in warnings] == [True, False]
+    assert "times 0.25 from here on; this can be done 0 more times" in warnings[1]
+
+
+def test_an_alarm_is_divergence_where_that_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr("pdm_tf.training.recorder.GRACE_STEPS", 0)
+
+    class Won(ToyMethod):
+        def _step(self, batch, step, share=FULL_BATCH):
+            learned = super()._step(batch, step, share)
+            scalars = {**learned.scalars, "loss/d_lr": tf.constant(1e-4)}
+            return learned._replace(scalars=scalars)
+
+    config = toy_config(tmp_path / "reported", steps=7)
+    assert train_toy(config, Won())[0] == Outcome(7)
+    log = (tmp_path / "reported/log.txt").read_text()
+    assert log.count("step 5  collapse alarm: d_lr_has_won") == 1
+    config = toy_config(tmp_path / "acted", steps=7, on_alarm="act")
+    with pytest.raises(DivergedError, match="d_lr_has_won") as caught:
+        train_toy(config, Won())
+    assert (caught.value.name, caught.value.step) == ("d_lr_has_won", 5)
 
 
 def test_weights_that_are_spoilt_while_the_loss_is_fine_are_not_saved(tmp_path):
