@@ -36,7 +36,7 @@ def exported_run(run: Run, say: Callable[[str], None]) -> Path:
         the file differs from the Keras network.
     """
     bundle = run.find(SHIPPED) or run.bundle()
-    weights = read_json(bundle / BUNDLE_INDEX)["sha256"][:12]
+    weights = read_json(bundle / BUNDLE_INDEX, {"sha256": str})["sha256"][:12]
     path = run.exported / f"model_{weights}_{__version__}.onnx"
     if path.is_file():
         return path

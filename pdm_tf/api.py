@@ -113,7 +113,7 @@ def estimate(output: PathLike, **flags: Any) -> SourceEstimate:
         )
     # Code 1: photographs were left out by name, and the others measured.
     _run_program(SPEC, main, {"output": output, **flags}, also_good=(1,))
-    return SourceEstimate.from_json(read_json(Path(output) / ESTIMATE))
+    return read_json(Path(output) / ESTIMATE, make=SourceEstimate.from_json)
 
 
 def export(model: PathLike, output: PathLike, **flags: Any) -> Path:

@@ -158,6 +158,13 @@ SPEC = ProgramSpec(
 
 _REPORT = "report.json"
 _NEEDED = ("model", "scale", "crop_border", "metrics", "mean", "images")
+_FORM = {
+    "model?": dict,
+    "scale?": int,
+    "metrics?": list,
+    "mean?": {str: (float, None, dict)},
+    "images?": [{"name": str}],
+}
 _SHARED = ("hr_dir", "lr_dir", "metrics", "metric_arg", "weights", "scale")
 _SHARED += ("crop_border", "max_images", "tile", "overlap")
 _SHARED += ("hr_name", "lr_name", "picture_name", "accept_folders")
@@ -261,7 +268,7 @@ def read_report(folder: Path) -> Mapping[str, Any]:
     Raises:
       UserError: it is not one of pdm_tf.evaluate.
     """
-    report = read_json(folder / _REPORT)
+    report = read_json(folder / _REPORT, _FORM, remedy="Run pdm_tf.evaluate again.")
     missing = [key for key in _NEEDED if key not in report]
     if missing or not report["images"]:
         raise UserError(

@@ -1,6 +1,7 @@
 """Scores an SR model, or its pictures, on a set: `python -m pdm_tf.evaluate --help`."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,7 +213,7 @@ class EvaluateConfig:
                 f"Received: {self.crop_border}."
             )
         saved = Path(self.output) / SAVED
-        if self.save_images and saved.resolve() == Path(self.model).resolve():
+        if self.save_images and os.path.realpath(saved) == os.path.realpath(self.model):
             raise UserError(
                 "--save_images must not write into the folder of --model. "
                 f"Received: --output={self.output}, --model={self.model}."
@@ -484,8 +485,8 @@ def _finished(output: Path, settings: dict[str, Any]) -> Evaluated | None:
     path = output / "report.json"
     if not path.is_file():
         return None
-    report = read_json(path)
-    if report.get("settings") != settings or report["pdm_tf"] != __version__:
+    report = read_json(path, remedy="Remove it to have it made again.")
+    if report.get("settings") != settings or report.get("pdm_tf") != __version__:
         return None
     return Evaluated(report, path, reused=True)
 

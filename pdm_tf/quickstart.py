@@ -29,7 +29,7 @@ from pdm_tf.cli.flag_set import CONFIGS, ProgramSpec, flag
 from pdm_tf.cli.flag_set import parse as parse_flags
 from pdm_tf.core import draw
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json
+from pdm_tf.core.files import read_arrays, read_json
 from pdm_tf.core.images import read_rgb_u8, write_png
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.reporting.kernel_section import kernel_comparison
@@ -190,8 +190,8 @@ def _export(output: Path) -> int:
     bundle = Run(output / "run").index("sr_ema")
     certificate = output / "export" / "certificate.json"
     if certificate.is_file():
-        exported = read_json(certificate)["networks"]["weights_sha256"]
-        if exported == bundle["sha256"]:
+        stored = read_json(certificate, {"networks": {"weights_sha256": str}})
+        if stored["networks"]["weights_sha256"] == bundle["sha256"]:
             print(f"{certificate} is of these weights; nothing to do")
             return program.OK
     return _run_program(
@@ -262,7 +262,7 @@ def _steps_for(output: Path, flagfile: Path, precision: str) -> int:
     )
     if code != program.OK:
         return wanted.steps
-    return fitting_steps(read_json(place), wanted.steps)
+    return read_json(place, make=lambda speed: fitting_steps(speed, wanted.steps))
 
 
 def fitting_steps(speed: dict[str, Any], most: int) -> int:
@@ -340,7 +340,7 @@ def _picture(output: Path, track: Track, report: dict[str, Any]) -> Path:
 
     pdm = load_bundle(Run(output / "run").bundle(DEGRADATION, "raw")).network
     learned = np.asarray(pdm.sample_kernels(KERNELS_DRAWN, seed=0))
-    true = np.load(track.true_kernels)
+    true = read_arrays(track.true_kernels)[""]
     gallery = kernel_comparison(
         [("learned kernels", learned), ("true kernels, unknown to training", true)]
     )

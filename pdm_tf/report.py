@@ -184,7 +184,7 @@ def page_on_estimate(run_dir: Path | str) -> Path | None:
             from pdm_tf.bundles.bundle import load_bundle
         network = load_bundle(folder / "bundle").network
         text = estimate_page.estimate_page(
-            SourceEstimate.from_json(read_json(folder / ESTIMATE_FILE)),
+            read_json(folder / ESTIMATE_FILE, make=SourceEstimate.from_json),
             read_json(folder / "check.json"),
             np.asarray(network.sample_kernels(_DRAWN, seed=0)),
             made_by(),
@@ -252,9 +252,9 @@ def _measured_before(run: OpenedRun) -> dict[str, Any]:
     """What the run measured of its source before training, for the page."""
     if run.run is None or not run.run.decision.is_file():
         return {}
-    stored = read_json(run.run.estimate / ESTIMATE_FILE)
+    path = run.run.estimate / ESTIMATE_FILE
     return {
-        "estimate": SourceEstimate.from_json(stored),
+        "estimate": read_json(path, make=SourceEstimate.from_json),
         "decision": read_json(run.run.decision),
     }
 

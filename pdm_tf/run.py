@@ -24,7 +24,6 @@ version can be looked at.
 """
 
 import fcntl
-import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
@@ -32,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json
+from pdm_tf.core.files import parse_json, read_json, why_not
 
 SETTINGS = "config.json"
 FLAGS = "flags.txt"
@@ -233,15 +232,21 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def metric_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The whole lines of a metrics.jsonl, each with the record that it is."""
-    with open(path, encoding="utf-8") as file:
+    """The whole lines of a metrics.jsonl, each with the record that it is.
+
+    Others are left out: the last one may be torn by a kill, and its steps are done
+    again; one before it is damaged, which costs the numbers of that step.
+    """
+    with open(path, "rb") as file:
         for line in file:
             try:
-                record = json.loads(line)
-            except json.JSONDecodeError:  # torn by a kill; the steps are done again
+                record = parse_json(line)
+                text = line.decode("utf-8")
+            except ValueError:
                 continue
-            if line.endswith("\n") and isinstance(record, dict) and "step" in record:
-                yield line, record
+            whole = text.endswith("\n") and not why_not(record, {"step": int})
+            if whole:
+                yield text, record
 
 
 def is_bundle(location: Path | str) -> bool:

@@ -130,7 +130,7 @@ def _check_data(config: TrainConfig, run: "RunFolder") -> None:
     now = {x: inventory(at) for x in read if (at := getattr(config, x))}
     place = run.root / DATA
     if run.start_step and place.is_file():
-        before = read_json(place)
+        before = read_json(place, {str: {str: str}}, remedy="Remove it to go on.")
         found = [
             f"--{name}: {words}"
             for name, held in now.items()
@@ -151,6 +151,7 @@ def _train(config: TrainConfig, run: "RunFolder", replicas: "Replicas") -> int:
     """Trains as far as the folder lacks it; returns the exit code."""
 
     from pdm_tf import build
+    from pdm_tf.data.crops import why_stopped
     from pdm_tf.training.nan_monitor import DivergedError
     from pdm_tf.training.replicas import WorkerLostError
     from pdm_tf.training.signals import GracefulStop
@@ -178,15 +179,6 @@ def _train(config: TrainConfig, run: "RunFolder", replicas: "Replicas") -> int:
         run.log(message)
         print(message, file=sys.stderr)
         return program.NON_FINITE_LOSS
-    except Exception as error:
-        if not (line := refused(error)):
-            raise
-        print(
-            f"error: {line}. The checkpoints that are complete are intact: mend this, "
-            "and the same command goes on from the last one.",
-            file=sys.stderr,
-        )
-        return program.INTERRUPTED
     except WorkerLostError as error:
         message = (
             f"error: {error}. What was saved is intact: start all workers again, "
@@ -194,6 +186,17 @@ def _train(config: TrainConfig, run: "RunFolder", replicas: "Replicas") -> int:
         )
         run.log(message)
         print(message, file=sys.stderr, flush=True)
+        return program.INTERRUPTED
+    except Exception as error:
+        if (reason := why_stopped()) is not None:
+            raise reason from error
+        if not (line := refused(error)):
+            raise
+        print(
+            f"error: {line}. The checkpoints that are complete are intact: mend this, "
+            "and the same command goes on from the last one.",
+            file=sys.stderr,
+        )
         return program.INTERRUPTED
     return program.INTERRUPTED if outcome.interrupted else program.OK
 

@@ -33,7 +33,8 @@ from apache_beam.utils.shared import Shared
 
 from export.bulk import LOCAL_RUNNER, storage
 from export.bulk.storage import Facts, ResultRecord, Search
-from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import fitting_name
 from pdm_tf.core.images import IMAGE_SUFFIXES
 from pdm_tf.inference.engine import Engine
 from pdm_tf.inference.file_pipeline import upscale_file
@@ -168,9 +169,9 @@ def result_name(name: PurePosixPath, file_format: str) -> str:
         is_written = name.suffix.lower() in known
         return str(name if is_written else name.with_suffix(".png"))
     suffixes = FORMATS[file_format].suffixes
-    return str(
-        name if name.suffix.lower() in suffixes else name.with_suffix(suffixes[0])
-    )
+    if name.suffix.lower() in suffixes:
+        return str(name)
+    return str(name.with_name(fitting_name(f"{name.stem}{suffixes[0]}")))
 
 
 def read_manifest(manifest: str) -> Outcome:
@@ -295,8 +296,8 @@ class UpscaleFn(beam.DoFn):
                     )
             with tempfile.TemporaryDirectory() as scratch:
                 return self._made(record, source, target, Path(scratch))
-        except (ImageError, OSError, BeamIOError) as error:
-            return _failed(str(error).removesuffix("."))
+        except Exception as error:  # noqa: BLE001 - this photograph's, whatever it is
+            return _failed(str(error).removesuffix(".") or type(error).__name__)
 
     def _made(
         self, record: ResultRecord, source: Facts, target: str, scratch: Path

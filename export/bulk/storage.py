@@ -28,7 +28,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import atomic_file
+from pdm_tf.core.files import atomic_file, fitting_name, parse_json
 from pdm_tf.core.ledger import Entry, State, digest
 from pdm_tf.inference.files import FileTask
 
@@ -193,7 +193,9 @@ class ResultRecord:
     @property
     def path(self) -> str:
         """The record's own file."""
-        return join(self.output, f"{RECORDS}/{self.name}.json")
+        folder, slash, name = self.name.rpartition("/")
+        file = f"{folder}{slash}{fitting_name(name, '.json')}"
+        return join(self.output, f"{RECORDS}/{file}")
 
     def of(self, size: int) -> State:
         """Returns the state of the result, which has `size` bytes now."""
@@ -228,7 +230,7 @@ class ResultRecord:
         if facts(self.path) is None:
             return None
         try:
-            line = json.loads(read_bytes(self.path))
+            line = parse_json(read_bytes(self.path))
             size = line.pop("bytes")
         except (AttributeError, KeyError, TypeError, ValueError):
             return None  # damaged by something else; it vouches for nothing

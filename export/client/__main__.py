@@ -4,6 +4,7 @@ Imports neither TensorFlow nor onnxruntime: a client machine needs NumPy, Pillow
 and protobuf.
 """
 
+import os
 import re
 import sys
 import time
@@ -21,7 +22,7 @@ from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
 from pdm_tf.core.checks import check_flags, lookup
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import write_bytes_atomic
+from pdm_tf.core.files import fitting_name, write_bytes_atomic
 from pdm_tf.core.images import (
     IMAGE_SUFFIXES,
     encode_png,
@@ -198,10 +199,11 @@ def plan(source: Path, target: Path) -> list[Task]:
                 f"The client writes PNG: --output=NAME.png. Received: {target}."
             )
         targets = [target if _is_picture(target) else target / f"{source.stem}.png"]
-    inputs = {photograph.resolve() for photograph in photographs}
+    targets = [target.with_name(fitting_name(target.name)) for target in targets]
+    inputs = {os.path.realpath(photograph) for photograph in photographs}
     made: dict[Path, Path] = {}
     for photograph, path in zip(photographs, targets, strict=True):
-        if path.resolve() in inputs:
+        if os.path.realpath(path) in inputs:
             raise UserError(f"--output would overwrite the input {path}.")
         other = made.setdefault(path, photograph)
         if other != photograph:

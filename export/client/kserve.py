@@ -22,6 +22,7 @@ from export.client.payload import (
     shaped,
 )
 from export.client.transport import GrpcCaller, HttpCaller
+from pdm_tf.core.files import parse_json
 from pdm_tf.core.images import to_float
 
 _JSON_LENGTH = "Inference-Header-Content-Length"
@@ -87,7 +88,7 @@ class KserveRest:
     def check(self) -> str:
         body, _ = self._caller.call(self._path)
         try:
-            found = json.loads(body)
+            found = parse_json(body)
             inputs = [
                 (one["name"], one["datatype"], one["shape"]) for one in found["inputs"]
             ]

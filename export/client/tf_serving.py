@@ -23,6 +23,7 @@ from export.client.payload import (
 )
 from export.client.transport import GrpcCaller, HttpCaller
 from export.signatures import SIGNATURES
+from pdm_tf.core.files import parse_json
 from pdm_tf.core.images import to_float
 
 # TF Serving's ModelVersionStatus.State.
@@ -116,7 +117,7 @@ class TfServingRest:
         try:
             found = {
                 int(status["version"]): str(status["state"])
-                for status in json.loads(body)["model_version_status"]
+                for status in parse_json(body)["model_version_status"]
             }
         except (ValueError, KeyError, TypeError) as error:
             raise ServerError(
@@ -142,7 +143,7 @@ class TfServingRest:
             {"Content-Type": "application/json"},
         )
         try:
-            answer = json.loads(body)
+            answer = parse_json(body)
             if signature.dtype == "string":
                 data = base64.b64decode(answer["predictions"][0]["b64"], validate=True)
             else:

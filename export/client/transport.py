@@ -6,7 +6,6 @@ standard library's.
 """
 
 import http.client
-import json
 import urllib.error
 import urllib.request
 from typing import Any
@@ -21,6 +20,7 @@ from export.client.errors import (
     not_there,
     too_slow,
 )
+from pdm_tf.core.files import parse_json
 
 _MOST_ERROR = 1 << 16  # bytes of an error that are read
 _LOOPBACK = ("localhost:", "127.", "[::1]:")
@@ -143,8 +143,8 @@ def _error_text(body: bytes) -> str:
     """The words in an error's body: JSON {"error": ...} or {"detail": ...}, or text."""
     text = body.decode("utf-8", errors="replace")
     try:
-        answer = json.loads(text)
-    except json.JSONDecodeError:
+        answer = parse_json(text)
+    except ValueError:
         return text
     if isinstance(answer, dict):
         return str(answer.get("error") or answer.get("detail") or text)

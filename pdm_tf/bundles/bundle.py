@@ -31,6 +31,7 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import (
     move_whole,
     read_json,
+    why_not,
     working_folder,
     write_json_atomic,
 )
@@ -41,7 +42,15 @@ from pdm_tf.run import BUNDLE_INDEX
 FORMAT = 2
 _FORMATS = (1, 2)
 _WEIGHTS = "model.weights.h5"  # what Keras calls the weights in a .keras file
-_KEYS = ("format", "network", "config", "step", "weights", "sha256", "notes")
+_INDEX = {  # what bundle.json must hold, see `core.files.why_not`
+    "format": int,
+    "network": str,
+    "config": dict,
+    "step": int,
+    "weights": str,
+    "sha256": str,
+    "notes": dict,
+}
 
 _CLASSES: Mapping[str, type[Network]] = {**CLASSES, Chain.__name__: Chain}
 
@@ -160,7 +169,7 @@ def load_bundle(folder: Path | str, dtype: str = "float32") -> Bundle:
     network = config.build(dtype)
     try:
         network.load_weights(weights)
-    except (ValueError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - h5py and Keras raise nearly anything
         raise UserError(
             f"The bundle's weights must be those of its config. Received: {weights}, "
             f"{type(error).__name__}: {error}"
@@ -209,7 +218,7 @@ def _check_file(path: Path, digest: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             archive.read(_WEIGHTS)
-    except (zipfile.BadZipFile, KeyError) as error:
+    except Exception as error:  # noqa: BLE001 - of odd features of zip, anything
         raise _damaged(error, path) from error
 
 
@@ -234,17 +243,15 @@ def _read_index(folder: Path) -> dict[str, Any]:
     if not (folder / BUNDLE_INDEX).is_file():
         raise UserError(f"No bundle here: {folder / BUNDLE_INDEX} is missing.")
     index = read_json(folder / BUNDLE_INDEX)
-    keys = index if isinstance(index, dict) else {}
-    if keys.get("format", FORMAT) not in _FORMATS:
+    if index.get("format", FORMAT) not in _FORMATS:
         raise UserError(
             f"This version reads bundles of formats {_FORMATS[0]} to {FORMAT}. "
-            f"Received: {folder}, format {keys['format']}."
+            f"Received: {folder}, format {index['format']}."
         )
-    missing = [key for key in _KEYS if key not in keys]
-    if missing:
+    if reason := why_not(index, _INDEX):
         raise UserError(
-            f"{folder / BUNDLE_INDEX} must be the index of a bundle. "
-            f"Received: a file without {', '.join(missing)}."
+            f"{folder / BUNDLE_INDEX} must be the index of a bundle. Received: a file "
+            f"of which {reason}. Restore it from a copy, or save the network again."
         )
     return index
 
@@ -257,7 +264,7 @@ def _config_from(index: Mapping[str, Any]) -> Any:
     }
     try:
         return config_class(**fields)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # noqa: BLE001 - of wrong types, nearly anything
         raise UserError(
             f"The bundle's config does not fit {config_class.__name__}: {error}."
         ) from error

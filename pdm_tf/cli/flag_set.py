@@ -159,6 +159,7 @@ def parse(spec: ProgramSpec, argv: Sequence[str], fill: Fill | None = None) -> A
     if any(arg.text in _HELP_FLAGS for arg in arguments):
         raise HelpRequested(help_text(spec))
     values = flag_values(spec)
+    _refuse_values_of_no(arguments, values)
     origins = {arg.text: f" ({arg.origin})" for arg in arguments if arg.origin}
     try:
         rest = values([spec.module, *(arg.text for arg in arguments)])[1:]
@@ -389,6 +390,21 @@ def _renamed(arguments: Sequence[Argument], config: type) -> list[Argument]:
     for remark in remarks.values():
         print(f"{remark}release no longer knows the earlier name.", file=sys.stderr)
     return result
+
+
+def _refuse_values_of_no(
+    arguments: Sequence[Argument], values: flags.FlagValues
+) -> None:
+    """Refuses --noNAME=VALUE, which says no twice, or no and yes."""
+    for arg in arguments:
+        name, separator, _ = arg.text.lstrip("-").partition("=")
+        meant = name.removeprefix("no")
+        if separator and name not in values and meant != name and meant in values:
+            where = f" ({arg.origin})" if arg.origin else ""
+            raise UserError(
+                f"--{name} takes no value: write --{meant}=false, or --{meant}=true. "
+                f"Received: {arg.text}{where}."
+            )
 
 
 def _found(arg: Argument, config: type) -> Argument:

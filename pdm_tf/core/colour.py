@@ -68,7 +68,7 @@ def _transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
             renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
             flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
         )
-    except (ImageCms.PyCMSError, OSError):
+    except Exception:  # noqa: BLE001 - of a broken profile, anything
         return None
     levels = np.arange(0, 256, 17, dtype=np.uint8)
     if mode == "L":

@@ -19,15 +19,24 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from pdm_tf.core.errors import UserError
 
 PathLike = str | os.PathLike[str]
 
 _LEFTOVER = re.compile(r"^\..+\.[0-9]+\.tmp$", re.DOTALL)
+_JSON_NAMES = {
+    dict: "an object",
+    list: "a list",
+    str: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    type(None): "null",
+}
 _NAME_BYTES = 255  # of one file, on all usual file systems
 _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # of some network disks
 # What a disk or its owner refuses; anything else is a defect of ours.
@@ -54,6 +63,22 @@ def why_missing(path: PathLike) -> str:
     """Describes a file that was not found."""
     lost = os.path.islink(path)
     return "is a link that leads nowhere" if lost else "does not exist"
+
+
+def fitting_name(name: str, more: str = "") -> str:
+    """Returns `name` + `more` as a file name that disks take: 255 bytes at most.
+
+    Of a longer one the start and the suffix stay, with a hash of the whole name between
+    them, so that two names never meet. `more` stays as it is, instead of the suffix.
+    """
+    if len(os.fsencode(name + more)) <= _NAME_BYTES:
+        return name + more
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:12]
+    suffix = os.path.splitext(name)[1] if not more else ""
+    end = f"~{digest}{suffix if len(os.fsencode(suffix)) < 32 else ''}{more}"
+    while len(os.fsencode(name + end)) > _NAME_BYTES:
+        name = name[:-1]
+    return name + end
 
 
 def hidden_name(path: PathLike, number: int | None = None) -> Path:
@@ -301,18 +326,111 @@ def made_folder(folder: PathLike, flag: str = "--output") -> Path:
     return Path(folder)
 
 
-def read_json(path: PathLike) -> Any:
-    """Returns the content of a JSON file.
+def parse_json(text: str | bytes) -> Any:
+    """Returns what JSON says; raises ValueError for any other text, however deep."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def read_json(
+    path: PathLike,
+    form: Any = dict,
+    make: Callable[[Any], Any] = lambda content: content,
+    *,
+    remedy: str = "Restore it from a copy, or have it written again.",
+) -> Any:
+    """Returns the content of a JSON file, whose parts have the types that they must.
+
+    Args:
+      path: the file.
+      form: what it must hold, see `why_not`.
+      make: what is made of the content; its errors are the file's.
+      remedy: what to do about a damaged file, a whole sentence.
 
     Raises:
-      UserError: no such file, or it is not JSON.
+      UserError: no such file, or it is not JSON of this form.
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
     except FileNotFoundError as error:
         raise UserError(f"There is no file {path}.") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise UserError(f"{path} must be JSON. Received: {error}.") from error
+    except ValueError as error:
+        raise UserError(f"{path} must be JSON. Received: {error}. {remedy}") from error
+    if reason := why_not(content, form):
+        raise UserError(f"{path} is damaged, or another file: {reason}. {remedy}")
+    try:
+        return make(content)
+    except UserError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{path} is damaged, or another file: {type(error).__name__} ({error}). "
+            f"{remedy}"
+        ) from error
+
+
+def why_not(content: Any, form: Any, place: str = "it") -> str:
+    """Why content of JSON does not have a form, as part of a sentence; "" if it has.
+
+    Args:
+      content: of JSON.
+      form: a type (int is also a float, and a boolean is neither); None for null; a
+        tuple of forms, any of them; [form] of each entry of a list; {key: form}, where
+        a key that ends in "?" may be missing; {str: form} of each value.
+      place: what `content` is called.
+    """
+    if isinstance(form, tuple):
+        reasons = [why_not(content, one, place) for one in form]
+        return "" if "" in reasons else reasons[0]
+    kind = form if isinstance(form, type) else type(form)
+    kinds = (int, float) if kind is float else (kind,)
+    if type(content) not in kinds:
+        return f"{place} must be {_JSON_NAMES[kind]}, and is {str(content)[:40]!r}"
+    if isinstance(form, list):
+        parts = [(part, form[0], f"{place}[{at}]") for at, part in enumerate(content)]
+    elif isinstance(form, dict) and str in form:
+        parts = [(part, form[str], f"{place}.{key}") for key, part in content.items()]
+    elif isinstance(form, dict):
+        wanted = {key.rstrip("?"): one for key, one in form.items()}
+        missing = [key for key in wanted if key not in content and key in form]
+        if missing:
+            return f"{place} lacks {', '.join(missing)}"
+        parts = [
+            (content[key], one, f"{place}.{key}")
+            for key, one in wanted.items()
+            if key in content
+        ]
+    else:
+        return ""
+    return next(filter(None, (why_not(*part) for part in parts)), "")
+
+
+def read_arrays(path: PathLike | IO[bytes]) -> dict[str, Any]:
+    """Returns the arrays of a .npz file by name; that of a .npy file as "".
+
+    Nothing in it is executed: objects (pickles) are refused.
+
+    Raises:
+      UserError: no such file, or it is none of these.
+    """
+    import numpy as np
+
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"": loaded}
+        with loaded:
+            return dict(loaded)
+    except FileNotFoundError as error:
+        raise UserError(f"There is no file {path}.") from error
+    except Exception as error:  # noqa: BLE001 - of a damaged file, nearly anything
+        told = str(error) or type(error).__name__
+        raise UserError(
+            "Arrays of numbers as NumPy writes them (.npy, .npz) are required. "
+            f"Received: {path} ({told})."
+        ) from error

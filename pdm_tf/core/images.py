@@ -26,19 +26,20 @@ from pdm_tf.core.colour import png_profile, to_srgb
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import write_bytes_atomic
 from pdm_tf.core.photographs import (
-    DAMAGE,
     UNREAD_SUFFIXES,
     Header,
     PathLike,
     animation,
+    check_claim,
     cmyk_to_srgb,
     kind_of,
     open_file,
     opened,
     opened_bytes,
-    pillow_reasons,
+    picture_reasons,
     profile_of,
-    too_large,
+    whole_file,
+    why_closed,
     why_not_read,
 )
 
@@ -68,18 +69,23 @@ def list_images(folder: PathLike) -> list[Path]:
 
     An image is a file with one of `IMAGE_SUFFIXES`, in small or capital letters. The
     search is recursive, through links to folders too; hidden ones are left out. Links
-    that lead nowhere are kept, and so are photographs of kinds that are not read (HEIC,
-    raw, ...), unless an image of their name lies beside them: reading them names them.
+    that lead nowhere or in circles are kept, sub-folders that may not be searched too,
+    and so are photographs of kinds that are not read (HEIC, raw, ...), unless an image
+    of their name lies beside them: reading them names them, and the rest goes on.
 
     Raises:
-      UserError: no such folder, a file instead of a folder, or no image inside.
+      UserError: no such folder, a file instead of a folder, one that may not be
+        searched, or no image inside.
     """
     folder = Path(folder)
     if not folder.exists():
         raise UserError(f"There is no folder {folder}.")
     if not folder.is_dir():
         raise UserError(f"A folder of images is required. Received the file {folder}.")
-    files = list(_walk(folder, set()))
+    closed: list[Path] = []
+    files = list(_walk(folder, set(), closed))
+    if folder in closed:
+        raise UserError(f"{folder} {why_closed(folder)}.")
     found = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
     # Raw files often lie beside the camera's own JPEG of the photograph.
     read = {path.with_suffix("") for path in found}
@@ -91,9 +97,10 @@ def list_images(folder: PathLike) -> list[Path]:
     if not found:
         raise UserError(
             f"A folder with images ({', '.join(IMAGE_SUFFIXES)}) is required. "
-            f"Received: {folder}, which holds none, its sub-folders included."
+            f"Received: {folder}, which holds none, its sub-folders included"
+            f"{''.join(f'; {path} {why_closed(path)}' for path in closed[:3])}."
         )
-    return sorted(found, key=lambda path: path.relative_to(folder).as_posix())
+    return sorted(found + closed, key=lambda path: path.relative_to(folder).as_posix())
 
 
 def read_rgb_u8(path: PathLike) -> np.ndarray:
@@ -120,15 +127,6 @@ def decode_rgb_u8(data: bytes, name: PathLike) -> np.ndarray:
     return _decode(data, name)
 
 
-def whole_file(path: PathLike) -> bytes:
-    """Returns the bytes of an image file; raises ImageError when it can't be read."""
-    with open_file(path) as file:
-        try:
-            return file.read()
-        except OSError as error:
-            raise ImageError(path, f"cannot be read ({error.strerror})") from error
-
-
 def image_size(path: PathLike) -> tuple[int, int]:
     """Returns (height, width) as `read_rgb_u8` would give it, from the header alone.
 
@@ -136,14 +134,16 @@ def image_size(path: PathLike) -> tuple[int, int]:
       ImageError: the header cannot be read.
     """
     with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
         kind = _kind_of(file.read(16), path)
         if kind in _OTHER_KINDS:
             with opened(path) as header:
-                _check_size(header, path)
+                check_claim(path, kind, header.height, header.width, size)
                 return header.height, header.width
         file.seek(0)
-        with pillow_reasons(path), Image.open(file, formats=_FORMATS) as image:
+        with picture_reasons(path), Image.open(file, formats=_FORMATS) as image:
             width, height = image.size
+            check_claim(path, kind, height, width, size)
             turned = orientation_of(image) >= 5
             return (width, height) if turned else (height, width)
 
@@ -195,7 +195,7 @@ def orientation_of(image: Image.Image) -> int:
         return 1  # asking Pillow for EXIF would decode the whole file
     try:
         value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except DAMAGE:
+    except Exception:  # noqa: BLE001
         return 1  # the pixels are fine; viewers ignore broken EXIF too
     return value if value in range(1, 9) else 1
 
@@ -211,16 +211,23 @@ def _encoded(rgb_u8: np.ndarray, **settings: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _walk(folder: Path, seen: set[str]) -> Iterator[Path]:
+def _walk(folder: Path, seen: set[str], closed: list[Path]) -> Iterator[Path]:
+    """Yields the files below a folder; those that can't be searched go to `closed`."""
     real = os.path.realpath(folder)
     if real in seen:  # a link back to a folder above
         return
     seen.add(real)
-    for entry in sorted(folder.iterdir()):
+    try:
+        entries = sorted(folder.iterdir())
+        kinds = [entry.is_dir() for entry in entries]
+    except OSError:
+        closed.append(folder)
+        return
+    for entry, is_folder in zip(entries, kinds, strict=True):
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
-            yield from _walk(entry, seen)
+        if is_folder:
+            yield from _walk(entry, seen, closed)
         # A link that leads nowhere is an image that cannot be read: to be named.
         elif entry.is_file() or (entry.is_symlink() and not entry.exists()):
             yield entry
@@ -230,14 +237,14 @@ def _decode(data: bytes, name: PathLike) -> np.ndarray:
     kind = _kind_of(data, name)
     if kind in _OTHER_KINDS:
         with opened_bytes(data, name) as header:
-            _check_size(header, name)
             colour, opaque = _vips_pixels(header)
             profile = profile_of(header)
             return _finished(colour, opaque, header.orientation, name, profile)
     with (
-        pillow_reasons(name),
+        picture_reasons(name),
         Image.open(io.BytesIO(data), formats=_FORMATS) as image,
     ):
+        check_claim(name, kind, image.height, image.width, len(data))
         # A JPEG of several pictures (MPO), which phones write, gives its first.
         if image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
             raise ImageError(name, animation(image.n_frames))
@@ -257,11 +264,6 @@ def _kind_of(head: bytes, name: PathLike) -> str:
     if reason := why_not_read(name, head[:16]):
         raise ImageError(name, reason)
     return kind_of(head)
-
-
-def _check_size(header: Header, name: PathLike) -> None:
-    if header.height * header.width > 2 * Image.MAX_IMAGE_PIXELS:
-        raise ImageError(name, too_large())
 
 
 def _vips_pixels(header: Header) -> tuple[np.ndarray, bool]:

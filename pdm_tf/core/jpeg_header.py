@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from pdm_tf.core.images import orientation_of
-from pdm_tf.core.photographs import PathLike, kind_of, open_file, pillow_reasons
+from pdm_tf.core.photographs import PathLike, kind_of, open_file, picture_reasons
 
 # EXIF orientation -> the stored sides (0: height, 1: width) whose end becomes the top
 # and the left of the upright picture; None where a beginning does.
@@ -52,7 +52,7 @@ def read_jpeg_header(path: PathLike) -> JpegHeader | None:
         if kind_of(file.read(16)) != "jpeg":
             return None
         file.seek(0)
-        with pillow_reasons(path), Image.open(file, formats=("JPEG",)) as image:
+        with picture_reasons(path), Image.open(file, formats=("JPEG",)) as image:
             tables = {
                 name: np.array(table, np.int64)
                 for name, table in image.quantization.items()

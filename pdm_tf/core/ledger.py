@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pdm_tf.core.files import file_status
+from pdm_tf.core.files import file_status, parse_json
 
 # missing: none of its files exists. old: made by this program, but from other inputs,
 # or not to the end. foreign: a file that this program did not make in its present form.
@@ -158,7 +158,7 @@ def _read(path: Path) -> dict[str, Entry]:
         return entries
     for line in text.splitlines():
         try:
-            _enter(entries, json.loads(line))
+            _enter(entries, parse_json(line))
         except (AttributeError, KeyError, TypeError, ValueError):
             continue
     return entries

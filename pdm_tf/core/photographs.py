@@ -18,16 +18,20 @@ that a picture of any height passes in bounded memory. It is asked
 Files are opened by Python and handed over as descriptors. So every file name works
 (libvips takes names as UTF-8 only), and the reasons of the system (no such file, no
 permission) are reported as such.
+
+What a header claims is checked before anything is decoded or allocated: against the
+limits of `set_limits`, and against what so many bytes can hold at all (`_PER_BYTE`).
 """
 
+import contextlib
 import io
+import itertools
 import logging
 import os
 import re
 import stat
 import struct
 import warnings
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,8 +91,13 @@ _COLOURS = {"b-w": 1, "grey16": 1, "srgb": 3, "rgb16": 3, "rgb": 3, "cmyk": 4}
 # Pillow refuses above twice its limit; between the limit and that it only warns, which
 # does not help people with large photographs.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-# Errors of Pillow and the libraries below it for damaged files.
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error)
+# The most pixels that one byte of a file can stand for, by the rules of its kind. JPEG:
+# a bit for each 8 x 8 block of a grey picture, with room for odd sampling; PNG: 1032
+# bytes by deflate, of 8 pixels each; GIF: 4096 pixels for each code of 12 bits; BMP: an
+# escape of 4 bytes skips 255 x 255. WebP and TIFF (fax, sparse) have no such bound.
+_PER_BYTE = {"jpeg": 4096, "png": 8256, "gif": 2731, "bmp": 16257}
+_WHOLE_BYTES = 1 << 32  # of a file that is read whole: more than its pixels may take
+_MB = 10**6
 
 _SILENCE = logging.NullHandler()
 _NOISE = re.compile(r"^(unable to call \w+|unable to write to memory)$")
@@ -119,6 +128,52 @@ class Header:
     orientation: int
     image: Any
     note: str = ""
+
+
+class _Limits:
+    """What `set_limits` allows; 0: what the reader can take."""
+
+    pixels = 0
+    size = 0
+
+
+def set_limits(max_pixels: int = 0, max_file_mb: float = 0) -> None:
+    """Refuses larger pictures from now on, by their headers, before they are decoded.
+
+    Args:
+      max_pixels: of one picture; 0: those that can be decoded whole (179 million), and
+        any number where rows are read one after the other.
+      max_file_mb: size of one file in MB; 0: no limit, 4 GiB for files that are read
+        whole.
+    """
+    _Limits.pixels, _Limits.size = max_pixels, round(max_file_mb * _MB)
+
+
+def check_claim(
+    name: PathLike, kind: str, height: int, width: int, size: int, *, whole: bool = True
+) -> None:
+    """Refuses a picture by its header.
+
+    Args:
+      name: for messages.
+      kind: key of `LOADERS`.
+      height, width: as the header says.
+      size: of the file in bytes.
+      whole: whether all pixels are to be in memory at once.
+
+    Raises:
+      ImageError: more pixels than are allowed, or than `size` bytes can hold.
+    """
+    pixels = height * width
+    limit = _Limits.pixels or (2 * Image.MAX_IMAGE_PIXELS if whole else 0)
+    if limit and pixels > limit:
+        raise ImageError(name, too_large())
+    if pixels > _PER_BYTE.get(kind, pixels) * size:
+        raise ImageError(
+            name,
+            f"is truncated or damaged (its header claims {width}x{height} pixels, more "
+            f"than {size} bytes can hold)",
+        )
 
 
 def import_pyvips() -> ModuleType:
@@ -190,17 +245,21 @@ def opened(path: PathLike) -> Iterator[Header]:
         if reason := why_not_read(path, head):
             raise ImageError(path, reason)
         kind = kind_of(head)
+        size = os.fstat(file.fileno()).st_size
         if kind == "bmp":
-            with pillow_reasons(path), Image.open(path, formats=("BMP",)) as image:
+            with picture_reasons(path), Image.open(path, formats=("BMP",)) as image:
                 width, height = image.size
+                check_claim(path, kind, height, width, size)
             yield Header(kind, height, width, 3, False, 8, 1, None)
             return
         if kind == "png" and (frames := _png_frames(file)) > 1:
             raise ImageError(path, animation(frames))
         os.lseek(file.fileno(), 0, os.SEEK_SET)
         source = import_pyvips().Source.new_from_descriptor(file.fileno())
-        with _vips_reasons(path):
-            yield _header(path, kind, source, lambda: open(path, "rb"))
+        with picture_reasons(path, writing=True):
+            header = _header(path, kind, source, lambda: open(path, "rb"))
+            check_claim(path, kind, header.height, header.width, size, whole=False)
+            yield header
 
 
 @contextmanager
@@ -212,8 +271,11 @@ def opened_bytes(data: bytes, name: PathLike) -> Iterator[Header]:
       name: for the messages.
     """
     source = import_pyvips().Source.new_from_memory(data)
-    with _vips_reasons(name):
-        yield _header(name, kind_of(data), source, lambda: io.BytesIO(data))
+    kind = kind_of(data)
+    with picture_reasons(name):
+        header = _header(name, kind, source, lambda: io.BytesIO(data))
+        check_claim(name, kind, header.height, header.width, len(data))
+        yield header
 
 
 def read_size(path: PathLike) -> tuple[int, int]:
@@ -233,9 +295,13 @@ def open_file(path: PathLike) -> BinaryIO:
       ImageError: there is none, or it is no file, or may not be read.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
-            is_folder = os.path.isdir(path)
-            raise ImageError(path, "is a folder" if is_folder else "is no regular file")
+        status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            raise ImageError(path, why_closed(path) or "is a folder")
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(path, "is no regular file")
+        if _Limits.size and status.st_size > _Limits.size:
+            raise ImageError(path, _too_many_bytes(status.st_size, _Limits.size))
         return open(path, "rb")
     except FileNotFoundError as error:
         raise ImageError(path, why_missing(path)) from error
@@ -243,6 +309,29 @@ def open_file(path: PathLike) -> BinaryIO:
         raise ImageError(path, "may not be read (permissions)") from error
     except OSError as error:
         raise ImageError(path, f"cannot be read ({error.strerror})") from error
+
+
+def why_closed(folder: PathLike) -> str:
+    """Why a folder can't be searched, in words that follow its name; "" if it can."""
+    try:
+        os.listdir(folder)
+        os.stat(os.path.join(folder, "."))
+    except OSError as error:
+        return f"is a folder that cannot be searched ({error.strerror})"
+    return ""
+
+
+def whole_file(path: PathLike) -> bytes:
+    """Returns the bytes of an image file; raises ImageError when it can't be read."""
+    with open_file(path) as file, picture_reasons(path):
+        size = os.fstat(file.fileno()).st_size
+        if size > _WHOLE_BYTES and not _Limits.size:
+            raise ImageError(path, _too_many_bytes(size, _WHOLE_BYTES))
+        return file.read()
+
+
+def _too_many_bytes(size: int, limit: int) -> str:
+    return f"has {size / _MB:.0f} MB, more than {limit / _MB:.0f} MB (--max_file_mb)"
 
 
 def animation(frames: int) -> str:
@@ -260,7 +349,7 @@ def upright(image: Any, orientation: int) -> Any:
 
 def profile_of(header: Header) -> bytes | None:
     """The ICC profile of grey or RGB pixels; None without one."""
-    if header.colours == 4 or "icc-profile-data" not in header.image.get_fields():
+    if header.colours == 4 or not says(header.image, "icc-profile-data"):
         return None
     return header.image.get("icc-profile-data")
 
@@ -273,19 +362,54 @@ def cmyk_to_srgb(header: Header) -> Any:
     """
     return header.image.icc_transform(
         "srgb",
-        embedded="icc-profile-data" in header.image.get_fields(),
+        embedded=says(header.image, "icc-profile-data"),
         input_profile="cmyk",
         black_point_compensation=True,
         depth=header.bits,
     )
 
 
+def says(image: Any, field: str) -> bool:
+    """Whether a pyvips image has a field.
+
+    Its list of fields would not do: names in files need not be UTF-8 (keywords of PNG
+    texts are Latin-1), and pyvips can't list them then.
+    """
+    return image.get_typeof(field) != 0
+
+
+def texts_of(image: Any, start: str) -> dict[str, str]:
+    """The text fields of a pyvips image whose names begin so, where they are UTF-8."""
+    pyvips = import_pyvips()
+    array, found = pyvips.vips_lib.vips_image_get_fields(image.pointer), {}
+    for at in itertools.count():
+        if array[at] == pyvips.ffi.NULL:
+            break
+        name = pyvips.ffi.string(array[at]).decode("utf-8", "replace")
+        pyvips.glib_lib.g_free(array[at])
+        if name.startswith(start):
+            with contextlib.suppress(UnicodeDecodeError, pyvips.Error):
+                found[name] = image.get(name)
+    pyvips.glib_lib.g_free(array)
+    return found
+
+
 @contextmanager
-def pillow_reasons(name: PathLike) -> Iterator[None]:
-    """Turns Pillow's errors on a file of a known kind into an ImageError."""
+def picture_reasons(name: PathLike, writing: bool = False) -> Iterator[None]:
+    """Turns whatever goes wrong with one image file of a known kind into an ImageError.
+
+    The one boundary around decoders. They raise nearly anything on files from
+    elsewhere, and each surprise is to cost its picture alone. Errors of the user, which
+    are not the picture's, pass.
+
+    Args:
+      name: of the file, for messages.
+      writing: whether pixels are written to a disk meanwhile, so that the system's
+        errors are not the picture's: they pass too.
+    """
     try:
         yield
-    except ImageError:
+    except UserError:
         raise
     except UnidentifiedImageError as error:  # it begins like an image
         raise ImageError(name, "is truncated or damaged") from error
@@ -293,14 +417,24 @@ def pillow_reasons(name: PathLike) -> Iterator[None]:
         raise ImageError(name, too_large()) from error
     except MemoryError as error:
         raise ImageError(name, "needs more memory than there is") from error
-    except DAMAGE as error:
-        raise ImageError(name, f"is truncated or damaged ({error})") from error
+    except Exception as error:  # noqa: BLE001 - see above
+        if isinstance(error, OSError) and error.errno is not None:
+            if writing:
+                raise
+            reason = f"cannot be read ({error.strerror or error})"
+        elif hasattr(error, "detail"):  # of libvips
+            reason = f"is truncated or damaged{in_brackets(error)}"
+        else:
+            told = str(error).partition("\n")[0] or type(error).__name__
+            reason = f"is truncated or damaged ({told})"
+        raise ImageError(name, reason) from error
 
 
 def too_large() -> str:
     """Returns why a picture is refused that is too large to be decoded at once."""
-    limit = 2 * Image.MAX_IMAGE_PIXELS // 1_000_000
-    return f"has more than {limit} million pixels; cut it into smaller files"
+    limit = _Limits.pixels or 2 * Image.MAX_IMAGE_PIXELS
+    words = f"{limit // 1_000_000} million" if limit >= 10**7 else f"{limit}"
+    return f"has more than {words} pixels (--max_pixels); cut it into smaller files"
 
 
 def _header(
@@ -308,8 +442,7 @@ def _header(
 ) -> Header:
     load = getattr(import_pyvips().Image, LOADERS[kind])
     image = load(source, access="sequential", fail_on="error")
-    fields = image.get_fields()
-    pages = image.get("n-pages") if "n-pages" in fields else 1
+    pages = image.get("n-pages") if says(image, "n-pages") else 1
     if pages > 1:
         raise ImageError(path, _pages(pages) if kind == "tiff" else animation(pages))
     colours = _COLOURS.get(image.interpretation, 0)
@@ -326,7 +459,7 @@ def _header(
             "has a further channel that is not said to be transparency; it is left "
             "out, and the colours are kept"
         )
-    orientation = image.get("orientation") if "orientation" in fields else 1
+    orientation = image.get("orientation") if says(image, "orientation") else 1
     orientation = orientation if orientation in range(1, 9) else 1
     turned = orientation >= 5
     return Header(
@@ -347,7 +480,7 @@ def _says_alpha(again: Callable[[], BinaryIO]) -> bool:
     try:
         with again() as file, Image.open(file, formats=("TIFF",)) as image:
             extra = image.tag_v2.get(_EXTRA_SAMPLES, ())
-    except DAMAGE:  # of a kind that Pillow does not read: as libvips takes it
+    except Exception:  # noqa: BLE001 - Pillow does not read it: as libvips takes it
         return True
     return any(sample in _ALPHA_SAMPLES for sample in extra)
 
@@ -367,18 +500,3 @@ def _png_frames(file: BinaryIO) -> int:
 
 def _pages(pages: int) -> str:
     return f"has {pages} pages; split it into files of one picture"
-
-
-@contextmanager
-def _vips_reasons(name: PathLike) -> Iterator[None]:
-    """Turns libvips' errors on one image file into an ImageError."""
-    try:
-        yield
-    except ImageError:
-        raise
-    except MemoryError as error:
-        raise ImageError(name, "needs more memory than there is") from error
-    except import_pyvips().Error as error:
-        raise ImageError(
-            name, f"is truncated or damaged{in_brackets(error)}"
-        ) from error

@@ -10,7 +10,6 @@ published.
 import re
 import stat
 import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -79,7 +78,7 @@ def _of_zip(path: Path) -> list[StoredFile]:
     try:
         # Stays open as long as one of its files may be read.
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - of odd features of zip, anything
         raise UserError(
             f"{path} must be a whole zip file. Received: a file of "
             f"{path.stat().st_size} bytes that is truncated or something else "
@@ -96,7 +95,7 @@ def _stored(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> Stor
     def read() -> bytes:
         try:
             return archive.read(info)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
+        except Exception as error:  # noqa: BLE001 - as above
             raise UserError(
                 f"{info.filename} in {path} is damaged ({error}). Download it again."
             ) from error

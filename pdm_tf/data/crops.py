@@ -33,13 +33,15 @@ costs nothing when its order is the identity, does the rest.
 
 import atexit
 import functools
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.geometry import D4_COUNT, d4_parts, reversal_shift
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.data.sources import ImageSource
@@ -147,21 +149,54 @@ def cutter(source: ImageSource) -> Cut:
 
     It returns [n, side, side, 3] uint8, each patch under its drawn symmetry.
     """
-    regions = _memory_regions(source) if source.cached else _disk_regions(source)
+    cut = joint_cutter([source])
+    return lambda draws, side: cut([draws], [side])[0]
 
-    def cut(draws: Draw, side: int) -> tf.Tensor:
-        patches = regions(draws.image, draws.top, draws.left, side)
-        views, orders = steps_of(draws.symmetry, side, _CHANNELS)
-        turned = [
-            apply_steps(patch, Steps(view, order), side)
-            for patch, view, order in zip(
-                patches, tf.unstack(views), tf.unstack(orders), strict=True
-            )
+
+def joint_cutter(
+    sources: Sequence[ImageSource],
+) -> Callable[[Sequence[Draw], Sequence[int]], list[tf.Tensor]]:
+    """Returns cut(draws, sides): as `cutter`, for images that belong together.
+
+    Images of one index belong together. Where one of them can't be read any more, the
+    next ones take their place, in all sources.
+
+    Args:
+      sources: as many images in each, larger by the same factors.
+    """
+    if all(source.cached for source in sources):
+        readers = [_memory_regions(source) for source in sources]
+    else:
+        readers = []
+    from_disk = _disk_regions(sources)
+
+    def cut(draws: Sequence[Draw], sides: Sequence[int]) -> list[tf.Tensor]:
+        patches = (
+            [
+                read(draw.image, draw.top, draw.left, side)
+                for read, draw, side in zip(readers, draws, sides, strict=True)
+            ]
+            if readers
+            else from_disk(draws, sides)
+        )
+        return [
+            _turned(part, draw.symmetry, side)
+            for part, draw, side in zip(patches, draws, sides, strict=True)
         ]
-        stacked = tf.stack(turned)
-        return tf.ensure_shape(stacked, [len(turned), side, side, _CHANNELS])
 
     return cut
+
+
+def _turned(patches: list[tf.Tensor], symmetry: tf.Tensor, side: int) -> tf.Tensor:
+    views, orders = steps_of(symmetry, side, _CHANNELS)
+    turned = [
+        apply_steps(patch, Steps(view, order), side)
+        for patch, view, order in zip(
+            patches, tf.unstack(views), tf.unstack(orders), strict=True
+        )
+    ]
+    stacked = tf.stack(turned)
+    return tf.ensure_shape(stacked, [len(turned), side, side, _CHANNELS])
 
 
 def partners_of(draws: Draw, scale: int, grid: str) -> Draw:
@@ -249,18 +284,23 @@ def _slabs(
     return slabs, firsts - slabs
 
 
-def _disk_regions(source: ImageSource) -> _Regions:
-    read = _patch_reader(source.image)
+def _disk_regions(
+    sources: Sequence[ImageSource],
+) -> Callable[[Sequence[Draw], Sequence[int]], list[list[tf.Tensor]]]:
+    read = _patch_reader(sources)
 
-    def regions(
-        images: tf.Tensor, tops: tf.Tensor, lefts: tf.Tensor, side: int
-    ) -> list[tf.Tensor]:
-        places = zip(*map(tf.unstack, (images, tops, lefts)), strict=True)
-        sides = tf.constant(side, tf.int64)
-        return [
-            tf.numpy_function(read, [*place, sides], tf.uint8, stateful=False)
-            for place in places
+    def regions(draws: Sequence[Draw], sides: Sequence[int]) -> list[list[tf.Tensor]]:
+        # [n, sources, 2]
+        places = tf.stack([tf.stack([d.top, d.left], axis=1) for d in draws], axis=1)
+        given = zip(tf.unstack(draws[0].image), tf.unstack(places), strict=True)
+        wanted = tf.constant(sides, tf.int64)
+        patches = [
+            tf.numpy_function(
+                read, [image, place, wanted], [tf.uint8] * len(sides), stateful=False
+            )
+            for image, place in given
         ]
+        return [list(of_source) for of_source in zip(*patches, strict=True)]
 
     return regions
 
@@ -290,23 +330,100 @@ atexit.register(_EXIT.wait)
 
 
 def _patch_reader(
-    read_image: Callable[[int], np.ndarray],
-) -> Callable[[int, int, int, int], np.ndarray]:
-    """Returns read(image, top, left, side) -> [side, side, 3] uint8.
+    sources: Sequence[ImageSource],
+) -> Callable[[int, np.ndarray, np.ndarray], list[np.ndarray]]:
+    """Returns read(image, places, sides) -> [side, side, 3] uint8 of each source.
 
-    Args:
-      read_image: index -> [H, W, 3] uint8.
+    Args of the returned function:
+      image: index.
+      places: [sources, 2], top and left of the patches.
+      sides: [sources], of the patches.
     """
 
-    def read(image: int, top: int, left: int, side: int) -> np.ndarray:
+    def read(image: int, places: np.ndarray, sides: np.ndarray) -> list[np.ndarray]:
         if _EXIT.begun:
             _EXIT.reads += 1
-            return np.zeros((side, side, 3), np.uint8)
-        pixels = read_image(int(image))
+            return [np.zeros((side, side, 3), np.uint8) for side in sides]
+        pictures, places = _pictures(sources, int(image), places, sides)
         _EXIT.reads += 1
-        return pixels[top : top + side, left : left + side].copy()
+        return [
+            picture[top : top + side, left : left + side].copy()
+            for picture, (top, left), side in zip(pictures, places, sides, strict=True)
+        ]
 
     return read
+
+
+def _pictures(
+    sources: Sequence[ImageSource], image: int, places: np.ndarray, sides: np.ndarray
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Reads images `image`, or the next ones that can be read and are large enough.
+
+    Returns:
+      (the images, the places in them).
+    """
+    count, lost = sources[0].count, sources[0].lost
+    for at in (np.arange(count) + image) % count:
+        name = sources[0].entries[at].name
+        if name in lost:
+            continue
+        try:
+            pictures = [source.image(at) for source in sources]
+        except ImageError as error:
+            lost[name] = error.reason
+            _tell(error, len(lost), count)
+            continue
+        sizes = np.array([picture.shape[:2] for picture in pictures])
+        moved = places if at == image else _moved(places, sides, sizes)
+        if moved is not None:
+            return pictures, moved
+    raise UserError("No picture is left that can be read.")
+
+
+def _moved(
+    places: np.ndarray, sides: np.ndarray, sizes: np.ndarray
+) -> np.ndarray | None:
+    """The places nearest to `places` in images of other sizes; None: there are none.
+
+    All move together, by whole pixels of the smallest images.
+    """
+    factors = (sides // sides.min())[:, None]
+    least = np.max(-(places // factors), axis=0)
+    most = np.min((sizes - sides[:, None] - places) // factors, axis=0)
+    if (least > most).any():
+        return None
+    return places + np.clip(0, least, most) * factors
+
+
+_LOG = logging.getLogger(__name__)
+_STOPS: list[UserError] = []
+
+
+def _tell(error: ImageError, lost: int, count: int) -> None:
+    """Names a picture that was lost; refuses to go on without most of them."""
+    _LOG.warning(
+        "warning: %s The next picture is taken in its place (%d of %d are lost).",
+        error,
+        lost,
+        count,
+    )
+    if 2 * lost > count:
+        _STOPS.append(
+            UserError(
+                "Photographs must stay as they are while a run reads them. Received: "
+                f"{lost} of {count} that cannot be read any more, the last one {error} "
+                "Put them back; the same command goes on from the last checkpoint."
+            )
+        )
+        raise _STOPS[-1]
+
+
+def why_stopped() -> UserError | None:
+    """Why a stream gave up, since TensorFlow passes errors on as text; None: it didn't.
+
+    Asked once: the reason is forgotten then.
+    """
+    return _STOPS.pop() if _STOPS else None
 
 
 class Steps(NamedTuple):

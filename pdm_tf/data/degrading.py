@@ -12,13 +12,13 @@ import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from pdm_tf.core.errors import ImageError, UserError
-from pdm_tf.core.files import write_bytes_atomic, write_text_atomic
+from pdm_tf.core.files import fitting_name, write_bytes_atomic, write_text_atomic
 from pdm_tf.core.images import decode_rgb_u8, whole_file
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.data.pairs import DEGRADE_RECORD as RECORD_NAME
@@ -131,7 +131,9 @@ def lr_names(name: str, draws: int) -> list[str]:
     """Returns the names of a photograph's LR images, without suffix."""
     if draws == 1:
         return [name]
-    return [f"{name}_d{draw}" for draw in range(draws)]
+    place = PurePosixPath(name)
+    files = [fitting_name(place.name, f"_d{draw}.png") for draw in range(draws)]
+    return [place.with_name(file).with_suffix("").as_posix() for file in files]
 
 
 def image_seed(seed: int, name: str, draw: int) -> tuple[int, int]:

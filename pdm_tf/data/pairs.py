@@ -203,7 +203,9 @@ def _record_of(lr_dir: str | Path) -> Path | None:
 
 def _recorded_grid(path: Path) -> str | None:
     """Finds the grid in a degradation's settings: its own entry, or an argument."""
-    record = read_json(path)
+    words = (str, None)
+    form = {"degradation?": words, "task?": words, "degradation_arg?": str}
+    record = read_json(path, form | {"grid?": words})
     if record.get("degradation") == "bicubic" or record.get("task") == "bicubic_lr":
         return "half_pixel"
     argument = re.search(r"\bgrid=(\w+)", record.get("degradation_arg", ""))

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from pdm_tf.core.errors import UserError
+from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.geometry import ASSUMED_GRID, reversal_shift
-from pdm_tf.data.crops import cutter, draw_samples, partners_of
+from pdm_tf.data.crops import cutter, draw_samples, joint_cutter, partners_of
 from pdm_tf.data.pair_check import displaced, displacement
 from pdm_tf.data.pairs import PairSet
 from pdm_tf.data.parallel import OnProgress, in_threads
@@ -209,9 +209,12 @@ def open_pairs(
 
     def look(number: str) -> tuple[str, tuple[float, float] | None]:
         pair = pair_set.pairs[int(number)]
-        hr_u8, lr_u8 = (
-            sources[side].image(places[side][number]) for side in ("hr", "lr")
-        )
+        try:
+            hr_u8, lr_u8 = (
+                sources[side].image(places[side][number]) for side in ("hr", "lr")
+            )
+        except ImageError as error:
+            return error.reason, None
         hr_u8, lr_u8 = pair.cut(hr_u8, lr_u8)
         why = pair.why_none(hr_u8, lr_u8)
         return why, None if why else displacement(hr_u8, lr_u8)
@@ -253,7 +256,7 @@ def make_pair_batches(
       3]} float32 in [0, 1], both under the same symmetry; under any of them, LR pixels
       lie on the HR patch as those of whole images lie on theirs.
     """
-    cut_hr, cut_lr = cutter(pairs.hr), cutter(pairs.lr)
+    cut = joint_cutter([pairs.hr, pairs.lr])
     # Only where both images have pixels: see `data.pairs`.
     sizes = np.minimum(pairs.lr.sizes, pairs.hr.sizes // pairs.scale)
 
@@ -267,10 +270,8 @@ def make_pair_batches(
             one_before=reversal_shift(pairs.scale, pairs.grid) > 0,
         )
         hr_draws = partners_of(draws, pairs.scale, pairs.grid)
-        return {
-            "hr": cut_hr(hr_draws, lr_patch * pairs.scale),
-            "lr": cut_lr(draws, lr_patch),
-        }
+        hr, lr = cut([hr_draws, draws], [lr_patch * pairs.scale, lr_patch])
+        return {"hr": hr, "lr": lr}
 
     cached = pairs.hr.cached and pairs.lr.cached
     batches = _batches(samples, how, together=_TOGETHER if cached else 1)

@@ -8,7 +8,7 @@ the batches.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -83,6 +83,7 @@ class ImageSource:
       pixels: all images behind one another, uint8, or None when they are decoded on
         demand.
       offsets: [count] int64, where in `pixels` each image starts.
+      lost: name -> reason of each image that was usable and can't be read any more.
     """
 
     label: str
@@ -92,6 +93,7 @@ class ImageSource:
     skipped: tuple[tuple[str, str], ...]
     pixels: np.ndarray | None
     offsets: np.ndarray
+    lost: dict[str, str] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -114,10 +116,18 @@ class ImageSource:
         return 0.0 if self.pixels is None else self.pixels.nbytes / _MB
 
     def image(self, index: int) -> np.ndarray:
-        """Returns image `index`, [H, W, 3] uint8 RGB."""
+        """Returns image `index`, [H, W, 3] uint8 RGB.
+
+        Raises:
+          ImageError: it is read on demand, and was damaged, changed or removed since.
+        """
         height, width = self.sizes[index]
         if self.pixels is None:
-            return self.entries[index].read()
+            image = self.entries[index].read()
+            if image.shape[:2] != (height, width):
+                where = place_of(self.entries[index])
+                raise ImageError(where, "has another size than at the start")
+            return image
         start = self.offsets[index]
         flat = self.pixels[start : start + height * width * _CHANNELS]
         return flat.reshape(height, width, _CHANNELS)

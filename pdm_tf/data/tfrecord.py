@@ -17,12 +17,21 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.core.errors import ImageError, UserError
-from pdm_tf.core.files import move_whole, read_json, unfinished_file
+from pdm_tf.core.files import move_whole, read_json, unfinished_file, why_not
 from pdm_tf.core.images import decode_rgb_u8
 
 INDEX_NAME = "index.json"
 INDEX_FORMAT = "pdm_tf image shards, version 1"
 SHARD_SUFFIX = ".tfrecord"
+
+_ROW = {"name": str} | dict.fromkeys(
+    ("height", "width", "offset", "length", "crc32"), int
+)
+_INDEX = {
+    "complete": bool,
+    "shards": [{"file": str, "bytes": int, "images": [_ROW]}],
+}
+_REMEDY = "Run the program that wrote it (pdm_tf.prepare, pdm_tf.degrade) again."
 
 # A record: length (8 bytes), its checksum (4), the payload, its checksum (4).
 _HEADER_BYTES = 12
@@ -160,12 +169,14 @@ def read_index(location: str | Path) -> list[RecordEntry]:
     folder = path.parent if one else path
     if one and not path.is_file():
         raise UserError(f"There is no file {path}.")
-    index = read_json(folder / INDEX_NAME)
-    if not isinstance(index, dict) or index.get("format") != INDEX_FORMAT:
+    index = read_json(folder / INDEX_NAME, remedy=_REMEDY)
+    if index.get("format") != INDEX_FORMAT:
         raise UserError(
             f"{folder / INDEX_NAME} must be the index that pdm_tf.prepare and "
             f"pdm_tf.degrade write ({INDEX_FORMAT}). Received: another file."
         )
+    if reason := why_not(index, _INDEX):
+        raise UserError(f"{folder / INDEX_NAME} is damaged: {reason}. {_REMEDY}")
     if not index["complete"]:
         raise UserError(
             f"{folder} is not finished: the program that writes it (pdm_tf.prepare or "
@@ -187,10 +198,10 @@ def index_of_shards(location: str | Path) -> dict[str, Any]:
     """Returns the index of shards, as far as it can be read; {} without one."""
     path = Path(location)
     index = (path.parent if path.suffix == SHARD_SUFFIX else path) / INDEX_NAME
-    known = read_json(index) if index.is_file() else None
-    if not isinstance(known, dict) or known.get("format") != INDEX_FORMAT:
+    if not index.is_file():
         return {}
-    return known
+    known = read_json(index, {"grid?": (str, None), "draws?": bool}, remedy=_REMEDY)
+    return known if known.get("format") == INDEX_FORMAT else {}
 
 
 def is_whole(folder: Path, shard: dict[str, Any]) -> bool:
@@ -207,7 +218,9 @@ def _shard_entries(folder: Path, shard: dict[str, Any]) -> Iterator[RecordEntry]
             "that wrote it (pdm_tf.prepare, pdm_tf.degrade) again."
         )
     for row in shard["images"]:
-        yield RecordEntry(shard=folder / shard["file"], **row)
+        yield RecordEntry(
+            shard=folder / shard["file"], **{key: row[key] for key in _ROW}
+        )
 
 
 def _example(image: StoredImage) -> bytes:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import read_arrays
 from pdm_tf.core.images import list_images, read_rgb_u8
 from pdm_tf.core.kernel_shapes import kernel_moments, normalised
 
@@ -147,19 +148,11 @@ def _pictures(folder: str) -> tuple[np.ndarray, tuple[str, ...]]:
 
 def _array(path: str, setting: str) -> np.ndarray:
     try:
-        array = np.load(path, allow_pickle=False)
-    except FileNotFoundError as error:
-        raise UserError(
-            f"`{setting}` of pool must be a .npy file. "
-            f"Received: {path}, which does not exist."
-        ) from error
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(
-            f"`{setting}` of pool must be a .npy file. Received: {path}, which cannot "
-            f"be read as one ({error})."
-        ) from error
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
-        kind = getattr(array, "dtype", type(array).__name__)
+        array = read_arrays(path).get("")
+    except UserError as error:
+        raise UserError(f"`{setting}` of pool must be a .npy file. {error}") from error
+    if array is None or array.dtype.kind not in "fiu":
+        kind = "several arrays (.npz)" if array is None else array.dtype
         raise UserError(
             f"`{setting}` of pool must be a .npy file of numbers. "
             f"Received: {path}, which holds {kind}."

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.core.draw import kernel_tile, tile_grid, with_label, with_title
-from pdm_tf.core.errors import ImageError
-from pdm_tf.core.files import write_bytes_atomic, write_json_atomic
+from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.files import read_arrays, write_bytes_atomic, write_json_atomic
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.core.ledger import Ledger, stamp
 from pdm_tf.core.photographs import read_size
@@ -236,17 +236,22 @@ def _packed(estimates: Sequence[Estimate]) -> bytes:
 
 def read_estimates(path: Path) -> list[Estimate]:
     """Returns what was found for one photograph, from its file below `ESTIMATES`."""
-    with np.load(path) as stored:
-        columns = {name: stored[name] for name in stored.files}
-    return [
-        Estimate(kernel, float(separation), float(loss))
-        for kernel, separation, loss in zip(
-            columns["kernel"],
-            columns["separation"],
-            columns["bicubic_loss"],
-            strict=True,
-        )
-    ]
+    columns = read_arrays(path)
+    try:
+        return [
+            Estimate(kernel, float(separation), float(loss))
+            for kernel, separation, loss in zip(
+                columns["kernel"],
+                columns["separation"],
+                columns["bicubic_loss"],
+                strict=True,
+            )
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path} must hold what was found for one photograph. Received: {error}. "
+            "Remove it to have it made again."
+        ) from error
 
 
 def _write_pool(

@@ -15,7 +15,6 @@ import functools
 import io
 import json
 import os
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple, TypeVar
@@ -23,7 +22,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import write_bytes_atomic
+from pdm_tf.core.files import parse_json, read_arrays, write_bytes_atomic
 from pdm_tf.core.kernel_shapes import second_moments
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.core.source_estimate import axes_of, log_covariances
@@ -223,10 +222,11 @@ class KernelRegressor:
         Raises:
           UserError: no such file, another one, or one of another version.
         """
+        if not os.path.exists(path):
+            raise UserError(f"There is no regressor {os.fspath(path)}.")
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                arrays = {name: stored[name] for name in stored.files}
-            about = json.loads(str(arrays.pop("about")))
+            arrays = read_arrays(path)
+            about = parse_json(str(arrays.pop("about")))
             found = (about["format"], about["features"])
             weights = {
                 name.removeprefix("weights/"): value
@@ -241,9 +241,7 @@ class KernelRegressor:
                 about["widening"],
                 about["facts"],
             )
-        except FileNotFoundError:
-            raise UserError(f"There is no regressor {os.fspath(path)}.") from None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, LookupError, TypeError) as error:
             raise UserError(
                 f"{os.fspath(path)} is not a regressor's file. Received: {error}."
             ) from error

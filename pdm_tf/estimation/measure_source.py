@@ -72,6 +72,7 @@ CHECK, ESTIMATE, REGRESSOR, STAGES = (
 # All photographs together in memory, pixels: 190 MB of HR and 60 MB of LR ones.
 _HR_PIXELS, _LR_PIXELS = 64_000_000, 20_000_000
 # Traces that nobody found may have been there: resizing destroys them.
+_STAGE = {"inputs": str, "found": (dict, list, float, str, None), "seconds?": float}
 _UNSEEN_JPEG = 0.1
 # Seconds on two cores for 160 HR and 100 LR photographs, for the time left.
 _WEIGHTS = {
@@ -368,7 +369,8 @@ class _Measuring:
                     f"{folder}, which has none."
                 )
             return None
-        before = read_json(path)
+        form = {"asked": dict, "seconds?": float}
+        before = read_json(path, form, remedy="Remove it to have it made again.")
         other = [x for x in asked if before["asked"].get(x) != asked[x]]
         if not other:
             self.clock.took(before.get("seconds", 0.0))
@@ -463,7 +465,7 @@ class _Measuring:
         with self.clock.stage(name) as advance:
             path = self.folder / STAGES / f"{name}.json"
             if path.is_file():
-                before = read_json(path)
+                before = read_json(path, _STAGE, remedy="Remove it to go on.")
                 if before["inputs"] == digest(asked):
                     # Not there in results of earlier versions.
                     self.clock.took(before.get("seconds", 0.0))

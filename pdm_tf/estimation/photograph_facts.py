@@ -18,7 +18,7 @@ from PIL import Image
 from pdm_tf.core.colour import colours_of, png_profile
 from pdm_tf.core.errors import ImageError
 from pdm_tf.core.images import decode_rgb_u8
-from pdm_tf.core.photographs import DAMAGE, kind_of, opened_bytes, profile_of
+from pdm_tf.core.photographs import kind_of, opened_bytes, profile_of
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Below a quarter of a level nothing but rounding is left of a picture.
@@ -188,7 +188,7 @@ def _header(name: str, data: bytes) -> PhotographFacts:
             exif = image.getexif()
             words = (str(exif.get(tag, "")).strip("\0 ") for tag in _CAMERA_TAGS)
             return dataclasses.replace(facts, camera=" ".join(filter(None, words)))
-    except DAMAGE:
+    except Exception:  # noqa: BLE001
         return facts  # reading the pixels says what is wrong, if anything
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from pdm_tf import samples
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import read_arrays
 from pdm_tf.core.images import to_float
 from pdm_tf.core.kernel_shapes import kernel_moments
 from pdm_tf.core.pair_names import USUAL, PairRules
@@ -258,13 +259,11 @@ def read_kernels(path: str, flag: str = "true_kernels") -> np.ndarray:
       UserError: no such file, or not kernels.
     """
     try:
-        kernels = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(
-            f"--{flag} must be a .npy file. Received: {path} ({error})."
-        ) from error
+        kernels = read_arrays(path).get("")
+    except UserError as error:
+        raise UserError(f"--{flag} must be a .npy file. {error}") from error
     good = (
-        isinstance(kernels, np.ndarray)
+        kernels is not None
         and kernels.ndim == 3
         and len(kernels) > 0
         and kernels.shape[1] == kernels.shape[2]

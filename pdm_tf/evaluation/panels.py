@@ -31,7 +31,7 @@ import numpy as np
 
 from pdm_tf.core import draw
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json, write_json_atomic
+from pdm_tf.core.files import fitting_name, read_json, write_json_atomic
 from pdm_tf.core.images import read_rgb_u8, write_png
 from pdm_tf.evaluation.results import EvaluatedImage, Scores
 from pdm_tf.metrics import METRICS, MetricSpec
@@ -228,11 +228,14 @@ class PanelWriter:
     def __call__(self, image: EvaluatedImage) -> None:
         if 0 <= self._limit <= len(self.written):
             return
-        # Names may hold sub-folders; the panels lie in one folder.
-        flat = image.row.name.replace("/", "__")
-        path = self._folder / f"{flat}.png"
+        path = self._folder / _flat(image.row.name, ".png")
         write_png(path, panel(image, model=self._label))
         self.written.append(path)
+
+
+def _flat(name: str, ending: str) -> str:
+    """The file for an image whose name may hold sub-folders, all in one folder."""
+    return fitting_name(name.replace("/", "__"), ending)
 
 
 class CropWriter:
@@ -253,14 +256,13 @@ class CropWriter:
         if 0 <= self._limit <= len(self._images):
             return
         region = region_of(image)
-        flat = image.row.name.replace("/", "__")
         files = {}
         for view in views(image):
             part = cut(view.picture_u8, region)
             if view.key == "lr":
                 step = scale_of(image)
                 part = part[::step, ::step]  # the pixels as they were
-            files[view.key] = f"{flat}.{view.key}.png"
+            files[view.key] = _flat(image.row.name, f".{view.key}.png")
             write_png(self._folder / files[view.key], part)
         self._images[image.row.name] = {"region": list(region), "files": files}
 

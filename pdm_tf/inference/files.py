@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import fitting_name
 from pdm_tf.core.images import list_images
 from pdm_tf.core.ledger import Ledger, State, digest, stamp
 from pdm_tf.inference.result_files import FORMATS, format_of
@@ -167,7 +168,7 @@ def plan_files(source: Path, target: Path, file_format: str = SAME) -> FilePlan:
             f"--output must be another folder than --input. Received: {target}."
         )
     tasks = []
-    for path in _images(source):
+    for path in list_images(source):
         if not Path(os.path.realpath(path)).is_relative_to(inside):
             name = path.relative_to(source)
             tasks.append(FileTask(path, target / _named(name, file_format)))
@@ -177,16 +178,6 @@ def plan_files(source: Path, target: Path, file_format: str = SAME) -> FilePlan:
         )
     tasks, problems = _without_conflicts(tasks, file_format)
     return FilePlan(tuple(tasks), tuple(problems), target)
-
-
-def _images(folder: Path) -> list[Path]:
-    try:
-        return list_images(folder)
-    except OSError as error:
-        raise UserError(
-            f"--input must be a folder that can be searched. Received: "
-            f"{error.filename or folder} ({error.strerror})."
-        ) from error
 
 
 def _one(source: Path, target: Path, file_format: str) -> FileTask:
@@ -210,11 +201,14 @@ def _named(name: Path, file_format: str) -> Path:
         try:
             format_of(name)
         except UserError:  # a kind that is read only
-            return name.with_suffix(FORMATS["png"].suffixes[0])
-        return name
+            file_format = "png"
+        else:
+            return name
     if name.suffix.lower() in FORMATS[file_format].suffixes:
         return name
-    return name.with_suffix(FORMATS[file_format].suffixes[0])
+    return name.with_name(
+        fitting_name(f"{name.stem}{FORMATS[file_format].suffixes[0]}")
+    )
 
 
 def _without_conflicts(

@@ -24,7 +24,15 @@ import numpy as np
 
 from pdm_tf.core.colour import png_profile
 from pdm_tf.core.images import read_rgb_u8
-from pdm_tf.core.photographs import Header, PathLike, cmyk_to_srgb, opened, upright
+from pdm_tf.core.photographs import (
+    Header,
+    PathLike,
+    cmyk_to_srgb,
+    opened,
+    says,
+    texts_of,
+    upright,
+)
 from pdm_tf.inference.stores import (
     MemoryBudget,
     MemoryStore,
@@ -245,15 +253,14 @@ def _has_transparency(store: PixelStore) -> bool:
 
 def _metadata(header: Header) -> Metadata:
     image = header.image
-    fields = image.get_fields()
-    blobs = {name: image.get(name) for name in _KEPT if name in fields}
+    blobs = {name: image.get(name) for name in _KEPT if says(image, name)}
     if header.orientation != 1 and XMP in blobs:
         # Same length, so that nothing else in the packet moves.
         blobs[XMP] = _XMP_ORIENTATION.sub(rb"\g<1>1", blobs[XMP])
     exif = {
-        name: image.get(name)
-        for name in fields
-        if name.startswith("exif-ifd") and not name.endswith("-Orientation")
+        name: text
+        for name, text in texts_of(image, "exif-ifd").items()
+        if not name.endswith("-Orientation")
     }
     return Metadata(blobs, exif, (image.xres, image.yres))
 

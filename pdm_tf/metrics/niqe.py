@@ -28,17 +28,18 @@ to; 0 if unknown) and `format`.
 
 import dataclasses
 import io
+import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import ndimage, special
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import write_bytes_atomic
+from pdm_tf.core.files import read_arrays, write_bytes_atomic
 from pdm_tf.core.imresize import imresize
 from pdm_tf.metrics.base import Metric, Opener, luma
 
@@ -312,28 +313,26 @@ def load_model(path: Path | str) -> NiqeModel:
     """
     advice = "Fit or convert one with python -m pdm_tf.fit_niqe."
     try:
-        with np.load(path, allow_pickle=False) as file:
-            values = {key: file[key] for key in _KEYS if key in file.files}
-    except FileNotFoundError as error:
-        raise UserError(f"There is no file {path}. {advice}") from error
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
-        # TypeError: an .npy file, which holds one array.
+        values = read_arrays(path)
+    except UserError as error:
         raise UserError(
-            f"A parameter set of NIQE is an .npz file. Received: {path} ({error}). "
-            f"{advice}"
+            f"A parameter set of NIQE is an .npz file. {error} {advice}"
         ) from error
     missing = [key for key in _KEYS if key not in values]
-    if missing or int(values["format"]) != FORMAT:
+    try:
+        if not missing and int(values["format"]) == FORMAT:
+            return NiqeModel(
+                str(values["name"]),
+                values["mean"].astype(np.float64),
+                values["covariance"].astype(np.float64),
+                int(values["blocks"]),
+            )
         held = f"without {', '.join(missing)}" if missing else values["format"]
-        raise UserError(
-            f"A parameter set of NIQE has {', '.join(_KEYS)}, format {FORMAT}. "
-            f"Received: {path}, {held}. {advice}"
-        )
-    return NiqeModel(
-        str(values["name"]),
-        values["mean"].astype(np.float64),
-        values["covariance"].astype(np.float64),
-        int(values["blocks"]),
+    except (TypeError, ValueError) as error:
+        held = str(error)
+    raise UserError(
+        f"A parameter set of NIQE has {', '.join(_KEYS)}, format {FORMAT}. "
+        f"Received: {path}, {held}. {advice}"
     )
 
 
@@ -353,7 +352,7 @@ def read_published(path: Path | str, name: str) -> NiqeModel:
     if not path.is_file():
         raise UserError(f"There is no file {path}.")
     if zipfile.is_zipfile(path):
-        tables, names = [_arrays(path)], (_BASICSR,)
+        tables, names = [read_arrays(path)], (_BASICSR,)
     else:
         content = _variables(path)
         structs = [value for value in content.values() if isinstance(value, dict)]
@@ -361,8 +360,16 @@ def read_published(path: Path | str, name: str) -> NiqeModel:
     for table in tables:
         for mean, covariance in names:
             if mean in table and covariance in table:
-                mu, cov = (np.asarray(table[n], np.float64) for n in (mean, covariance))
-                model = NiqeModel(name, mu.reshape(-1), cov)
+                try:
+                    mu, cov = (
+                        np.asarray(table[n], np.float64) for n in (mean, covariance)
+                    )
+                    model = NiqeModel(name, mu.reshape(-1), cov)
+                except (TypeError, ValueError) as error:
+                    raise UserError(
+                        f"A published set must be arrays of numbers. Received: {path} "
+                        f"({error})."
+                    ) from error
                 _refuse_video_bliinds(path, model)
                 return model
     held = [key for key in tables[0] if not key.startswith("__")]
@@ -374,24 +381,56 @@ def read_published(path: Path | str, name: str) -> NiqeModel:
     )
 
 
+# Prints the numbers of a .mat file as .npz: the fields of structs as "struct/field".
+_MAT_READER = """
+import io, resource, sys
+resource.setrlimit(resource.RLIMIT_AS, (1 << 32, 1 << 32))
+import numpy, scipy.io
+found = {}
+for name, value in scipy.io.loadmat(sys.argv[1], simplify_cells=True).items():
+    table = value if isinstance(value, dict) else {"": value}
+    for field, numbers in table.items():
+        if not name.startswith("__") and numpy.asarray(numbers).dtype.kind in "fiub":
+            found[f"{name}/{field}".rstrip("/")] = numpy.asarray(numbers)
+buffer = io.BytesIO()
+numpy.savez(buffer, **found)
+sys.stdout.buffer.write(buffer.getvalue())
+"""
+_MAT_SECONDS = 60
+
+
 def _variables(path: Path) -> dict[str, Any]:
+    """The numbers of a .mat file; of structs a dict.
+
+    SciPy reads it in a process of its own: its reader is native, and a damaged file can
+    end a process.
+    """
     try:
-        return loadmat(path, simplify_cells=True)
-    except (OSError, ValueError, TypeError, MatReadError, NotImplementedError) as error:
+        done = subprocess.run(
+            [sys.executable, "-c", _MAT_READER, os.fspath(path.absolute())],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_MAT_SECONDS,
+            # Threads of a linear algebra library reserve memory that the limit counts.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        )
+        words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["", ""]
+        why = f"SciPy ended with code {done.returncode}. {words[-1]}".strip()
+    except subprocess.TimeoutExpired:
+        done, why = None, f"SciPy does not come to an end in {_MAT_SECONDS} s"
+    if done is None or done.returncode:
         raise UserError(
             "A .mat file up to version 7, or BasicSR's .npz file, is required. "
-            f"Received: {path} ({error})."
-        ) from error
-
-
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise UserError(
-            f"A published set must be arrays of numbers. Received: {path} ({error})."
-        ) from error
+            f"Received: {path} ({why})."
+        )
+    content: dict[str, Any] = {}
+    for name, values in read_arrays(io.BytesIO(done.stdout)).items():
+        name, is_field, field = name.partition("/")
+        if is_field:
+            content.setdefault(name, {})[field] = values
+        else:
+            content[name] = values
+    return content
 
 
 def _refuse_video_bliinds(path: Path, model: NiqeModel) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from pdm_tf.bundles.bundle import load_bundle
-from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.errors import ImageError
 from pdm_tf.core.files import read_json, write_json_atomic
 from pdm_tf.data.hold_out import held_out
 from pdm_tf.data.sources import list_entries
@@ -64,12 +64,7 @@ class Decision:
         """
         if not path.is_file():
             return None
-        try:
-            return cls(**read_json(path))
-        except TypeError as error:
-            raise UserError(
-                f"{path} must hold a decision of this version. Received: {error}."
-            ) from error
+        return read_json(path, make=lambda stored: cls(**stored))
 
 
 def why_not_refined(photographs: int, refine_steps: int) -> str:

@@ -61,7 +61,7 @@ def check(
     """
     folder = plan.request.folder
     memory = folder / _MEMORY
-    known = read_json(memory) if memory.is_file() else {}
+    known = _known(memory)
     first = plan.request.seeds[0]
     wanted = [run for run in runs if run.seed == first]
     keys = {run.name: _key(run) for run in wanted}
@@ -97,7 +97,7 @@ def check(
     parameters |= result["parameters"]
     found = {keys[name]: counted for name, counted in parameters.items()}
     with locked(memory.with_suffix(".lock")):  # other studies may share the folder
-        known = read_json(memory) if memory.is_file() else {}
+        known = _known(memory)
         write_json_atomic(memory, known | found)
     return [Fault(*fault) for fault in result["faults"]]
 
@@ -115,10 +115,16 @@ def start(asked: Path, answer: Path) -> str:
     return done.stdout
 
 
+def _known(memory: Path) -> dict[str, dict[str, int]]:
+    """What earlier checks found, by what was checked."""
+    form = {str: {str: int}}
+    return read_json(memory, form, remedy="Remove it.") if memory.is_file() else {}
+
+
 def parameters_of(study: Path, run: StudyRun) -> Mapping[str, int]:
     """What an earlier `check` found of a run's networks; empty if nothing."""
     memory = study / _MEMORY
-    return read_json(memory).get(_key(run), {}) if memory.is_file() else {}
+    return _known(memory).get(_key(run), {})
 
 
 def _is_there(run: StudyRun) -> bool:

@@ -272,7 +272,9 @@ def add_time(study: Path, what: str, seconds: float) -> dict[str, float]:
     """Adds to the time that a study's starts took for something; returns all."""
     path = study / "states" / "times.json"
     with locked(path.with_suffix(".lock")):
-        times = read_json(path) if path.is_file() else {}
+        times: dict[str, float] = {}
+        if path.is_file():
+            times = read_json(path, {str: float}, remedy="Remove it.")
         times[what] = round(times.get(what, 0.0) + seconds, 1)
         write_json_atomic(path, times)
     return times

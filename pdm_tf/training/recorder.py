@@ -131,6 +131,10 @@ class Recorder:
         self._intervals, self._outputs = intervals, outputs
         self._fixed_batch = functools.cache(preview_batch)
         self._metrics = MetricsFile(run.metrics_path, start)
+        if lost := self._metrics.damaged:
+            told = f"warning: {lost} damaged lines of {run.metrics_path} are left out"
+            run.log(told)
+            print(told, flush=True)
         self._alarm: CollapseAlarm | None = None
         if outputs.collapse_alarm:
             self._alarm = CollapseAlarm(read_metrics(run.metrics_path))

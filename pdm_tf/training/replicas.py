@@ -11,7 +11,6 @@ its rows r*B/n to (r+1)*B/n, in the same order that one device would see.
 """
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -19,6 +18,7 @@ from typing import Any
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import parse_json
 
 _TF_CONFIG = "TF_CONFIG"
 # Errors of a reduction when a peer is gone; which one depends on how it ended.
@@ -178,7 +178,7 @@ def cluster_from_environment(
         '"host1:2222"]}, "task": {"type": "worker", "index": 0}}. Received: '
     )
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         workers = content["cluster"]["worker"]
         task = content["task"]
         kinds, index = set(content["cluster"]), int(task["index"])

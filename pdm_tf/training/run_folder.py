@@ -21,6 +21,7 @@ import fcntl
 import functools
 import importlib.metadata
 import json
+import logging
 import math
 import os
 import platform
@@ -60,6 +61,7 @@ Changes = Callable[[dict[str, Any]], Mapping[str, tuple[Any, Any]]]
 _PACKAGES = ("tensorflow", "keras", "numpy", "pillow", "absl-py", "tqdm")
 # What a start writes before it is known whether it can work.
 _REQUEST = (run.SETTINGS, run.FLAGS, run.ENVIRONMENT, run.DATA, run.LOG, run.LOCK)
+_KEPT = "Checkpoints and networks are not affected."
 _FLUSH_S = 1  # a thread writes events; the last second of a killed run is lost
 
 
@@ -123,6 +125,9 @@ class RunFolder:
         except BaseException:
             self._lock.close()
             raise
+        self._handler = logging.Handler(logging.WARNING)
+        self._handler.emit = lambda record: self._warn(record.getMessage())
+        logging.getLogger("pdm_tf").addHandler(self._handler)
         if worker:
             return
         write_json_atomic(self.root / run.SETTINGS, dict(settings))
@@ -156,6 +161,7 @@ class RunFolder:
 
     def close(self) -> None:
         """Releases the lock."""
+        logging.getLogger("pdm_tf").removeHandler(self._handler)
         self._log.close()
         self._lock.close()
 
@@ -165,6 +171,11 @@ class RunFolder:
             return False
         records = run.read_metrics(self.metrics_path)
         return any(r["step"] == self.start_step and r.get("finished") for r in records)
+
+    def _warn(self, line: str) -> None:
+        """Takes the warnings of our loggers, from any thread."""
+        print(line, file=sys.stderr, flush=True)
+        self.log(line)
 
     def log(self, line: str) -> None:
         """Appends a line, with the time, to log.txt."""
@@ -190,7 +201,8 @@ def _take(lock: IO[str], root: Path) -> None:
 
 
 def _check_same_run(root: Path, changes: Changes, step: int) -> None:
-    changed = changes(read_json(root / run.SETTINGS))
+    remedy = f"Restore it from a copy, or start anew in another --run_dir. {_KEPT}"
+    changed = read_json(root / run.SETTINGS, make=changes, remedy=remedy)
     if not changed:
         return
     lines = [
@@ -221,7 +233,7 @@ def _record_environment(
     """
     earlier: list[dict] = []
     if path.exists():
-        last = read_json(path)
+        last = read_json(path, {"earlier?": list}, remedy=f"Remove it. {_KEPT}")
         earlier = [*last.pop("earlier", []), last]
     write_json_atomic(
         path,
@@ -277,9 +289,15 @@ class MetricsFile:
     """Appends records; each is flushed to disk before `write` returns."""
 
     def __init__(self, path: Path, last_step: int) -> None:
-        """Opens `path`, dropping records of steps beyond `last_step` and torn lines."""
+        """Opens `path`, dropping records of steps beyond `last_step` and torn lines.
+
+        Attributes:
+          damaged: whole lines that were dropped because they could not be read.
+        """
+        self.damaged = 0
         if path.exists():
-            lines = metric_lines(path)
+            lines = list(metric_lines(path))
+            self.damaged = path.read_bytes().count(b"\n") - len(lines)
             kept = [line for line, record in lines if record["step"] <= last_step]
             write_text_atomic(path, "".join(kept))
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - held

@@ -198,11 +198,18 @@ def remove_weights(folder):
         (lambda f: (f / "bundle.json").unlink(), "No bundle here: .*bundle.json"),
         (lambda f: (f / "bundle.json").write_text("{"), "bundle.json must be JSON"),
         (lambda f: (f / "bundle.json").write_bytes(b"\xff\xfe"), "must be JSON"),
-        (lambda f: (f / "bundle.json").write_text("[]"), "a file without format"),
+        (lambda f: (f / "bundle.json").write_text("[]"), "must be an object"),
         (
             lambda f: (f / "bundle.json").write_text('{"format": 1}'),
-            "without network, con",
+            "it lacks network, con",
         ),
+        (
+            lambda f: (f / "bundle.json").write_text("[" * 100_000),
+            "nested too deeply.*Restore it from a copy",
+        ),
+        (lambda f: edit_index(f, step="7"), "it.step must be a whole number.*'7'"),
+        (lambda f: edit_index(f, network=[]), "it.network must be a text"),
+        (lambda f: edit_index(f, config={"filters": "a"}), "does not fit EDSRConfig"),
         (
             lambda f: edit_index(f, format=99),
             "1 to 2. Received: .*format 99",

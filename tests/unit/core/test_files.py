@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from pdm_tf.core import files
@@ -95,7 +96,7 @@ def test_leftovers_go_and_what_is_held_or_not_ours_stays(tmp_path, monkeypatch):
 def test_a_long_name_is_made_under_a_short_one(tmp_path):
     path = tmp_path / ("ä" * 125 + ".json")
     files.write_json_atomic(path, 1)
-    assert files.read_json(path) == 1
+    assert files.read_json(path, int) == 1
 
 
 def test_one_writer_at_a_time_where_that_is_meant(tmp_path):
@@ -120,3 +121,65 @@ def test_names_that_are_not_utf8_are_written_and_read_back(tmp_path):
     files.write_json_atomic(tmp_path / "a.json", held)
     assert files.read_json(tmp_path / "a.json") == held
     assert b"gr\\udcfcn.png" in (tmp_path / "a.json").read_bytes()
+
+
+FORM = {
+    "step": int,
+    "rate?": (float, None),
+    "files": [{"name": str}],
+    "seen": {str: bool},
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("[]", "it must be an object"),
+        ('{"step": 1}', "it lacks files, seen"),
+        ('{"step": true, "files": [], "seen": {}}', "it.step must be a whole number"),
+        ('{"step": 1, "files": [{}], "seen": {}}', r"it.files\[0\] lacks name"),
+        ('{"step": 1, "files": [], "seen": {"a": 1}}', "it.seen.a must be true or"),
+        ('{"step": 1, "files": [], "seen": {}, "rate": "x"}', "it.rate must be a num"),
+        ("[" * 100_000, "must be JSON. Received: it is nested too deeply"),
+        ("1" * 5000, "must be JSON"),
+        (b"\xff\xfe{}", "must be JSON"),
+    ],
+)
+def test_what_is_damaged_in_a_file_is_named_with_what_to_do(tmp_path, content, words):
+    path = tmp_path / "a.json"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(UserError, match=rf"a\.json .*{words}.* Remove it\."):
+        files.read_json(path, FORM, remedy="Remove it.")
+
+
+def test_a_file_of_the_right_form_is_read_and_made(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"step": 1, "files": [{"name": "b"}], "seen": {}, "rate": 2}')
+    assert files.read_json(path, FORM, make=lambda x: x["files"][0]["name"]) == "b"
+    with pytest.raises(UserError, match=r"KeyError \('other'\)"):
+        files.read_json(path, make=lambda x: x["other"])
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"PK\3\4 no zip", b"text"])
+def test_damaged_arrays_are_named(tmp_path, content):
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(UserError, match=r"Arrays of numbers.*a\.npz"):
+        files.read_arrays(tmp_path / "a.npz")
+
+
+def test_arrays_that_hold_objects_are_not_opened(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([{}]), allow_pickle=True)
+    with pytest.raises(UserError, match="Object arrays"):
+        files.read_arrays(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("name", ["n" * 300 + ".jpeg", "ä" * 200 + ".png", "a" * 255])
+def test_names_fit_and_never_meet(tmp_path, name):
+    other = name[:-6] + "#" + name[-5:]
+    for more in ("", ".sr.png"):
+        made = {files.fitting_name(one, more) for one in (name, other)}
+        assert len(made) == 2
+        for one in made:
+            (tmp_path / one).touch()
+            assert one.endswith(more or os.path.splitext(name)[1])
+    assert files.fitting_name("short.png") == "short.png"

@@ -1,6 +1,8 @@
 """Image files: what every kind becomes, and that the bad ones are refused by name."""
 
+import os
 import struct
+import time
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from PIL import Image, ImageOps
 
 from pdm_tf.core import images
 from pdm_tf.core.errors import ImageError, UserError
-from pdm_tf.core.photographs import read_size
+from pdm_tf.core.photographs import read_size, set_limits
 from tests.support import png
 
 
@@ -281,3 +283,90 @@ def test_kinds_that_are_not_read_are_named(tmp_path):
             with pytest.raises(ImageError, match=f"{reason}, which is not read; save"):
                 look(tmp_path / name)
     assert images.read_rgb_u8(tmp_path / "i.heic").shape == (4, 4, 3)
+
+
+def test_any_surprise_of_a_decoder_is_an_error_of_its_picture(tmp_path, monkeypatch):
+    Image.fromarray(_noise()).save(tmp_path / "a.png")
+    surprises = (RecursionError("deep"), KeyError("x"), SyntaxError("odd"), TypeError())
+    for surprise in surprises:
+
+        def broken(*args, surprise=surprise):
+            raise surprise
+
+        monkeypatch.setattr(images, "_pillow_pixels", broken)
+        with pytest.raises(ImageError, match=r"a\.png: is truncated or damaged \(.+\)"):
+            images.read_rgb_u8(tmp_path / "a.png")
+
+
+def test_what_a_header_claims_is_held_against_the_bytes_there_are(tmp_path):
+    """1.5 kB of JPEG that claim 65500 x 65500: nothing is decoded or allocated."""
+    Image.fromarray(_noise(40, 40)).save(tmp_path / "a.jpg")
+    data = (tmp_path / "a.jpg").read_bytes()
+    at = data.find(b"\xff\xc0") + 5
+    lie = data[:at] + struct.pack(">HH", 65500, 65500) + data[at + 4 :]
+    (tmp_path / "lie.jpg").write_bytes(lie)
+    for read in (images.read_rgb_u8, images.image_size, read_size):
+        begin = time.perf_counter()
+        with pytest.raises(ImageError, match=r"65500x65500|million pixels"):
+            read(tmp_path / "lie.jpg")
+        assert time.perf_counter() - begin < 0.5
+    # The emptiest genuine pictures are well within what their bytes can hold.
+    empty = Image.new("L", (6000, 6000))
+    empty.save(tmp_path / "empty.png", optimize=True)
+    empty.save(tmp_path / "empty.jpg", quality=1, progressive=True, optimize=True)
+    empty.save(tmp_path / "empty.gif", optimize=True)
+    empty.convert("1").save(tmp_path / "bits.png", optimize=True)
+    for name in ("empty.png", "empty.jpg", "empty.gif", "bits.png"):
+        assert images.image_size(tmp_path / name) == (6000, 6000), name
+        assert read_size(tmp_path / name) == (6000, 6000), name
+
+
+def test_limits_are_held_before_decoding(tmp_path):
+    Image.fromarray(_noise(40, 50)).save(tmp_path / "a.png")
+    try:
+        set_limits(max_pixels=1999)
+        for read in (images.read_rgb_u8, images.image_size, read_size):
+            with pytest.raises(ImageError, match="more than 1999 pixels"):
+                read(tmp_path / "a.png")
+        set_limits(max_pixels=2000)
+        assert read_size(tmp_path / "a.png") == (40, 50)
+        set_limits(max_file_mb=0.001)
+        with pytest.raises(ImageError, match="--max_file_mb"):
+            images.read_rgb_u8(tmp_path / "a.png")
+    finally:
+        set_limits()
+    assert images.read_rgb_u8(tmp_path / "a.png").shape == (40, 50, 3)
+
+
+def test_a_folder_that_may_not_be_searched_is_named_and_the_rest_goes_on(
+    tmp_path, monkeypatch
+):
+    for name in ("a.png", "closed/b.png", "open/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.fromarray(_noise()).save(tmp_path / name)
+    listed = os.listdir
+
+    def guarded(folder="."):
+        if os.fspath(folder).endswith("closed"):
+            raise PermissionError(13, "Permission denied", os.fspath(folder))
+        return listed(folder)
+
+    monkeypatch.setattr(os, "listdir", guarded)
+    found = images.list_images(tmp_path)
+    names = [path.relative_to(tmp_path).as_posix() for path in found]
+    assert names == ["a.png", "closed", "open/c.png"]
+    with pytest.raises(ImageError, match="closed: is a folder that cannot be searched"):
+        images.read_rgb_u8(found[1])
+    with pytest.raises(UserError, match="cannot be searched .Permission denied"):
+        images.list_images(tmp_path / "closed")
+
+
+def test_links_in_a_circle_are_named(tmp_path):
+    Image.fromarray(_noise()).save(tmp_path / "a.png")
+    (tmp_path / "x.png").symlink_to("y.png")
+    (tmp_path / "y.png").symlink_to("x.png")
+    (tmp_path / "loop").symlink_to(".")
+    names = [path.name for path in images.list_images(tmp_path)]
+    assert names == ["a.png", "x.png", "y.png"]
+    with pytest.raises(ImageError, match=r"x\.png: cannot be read"):
+        images.read_rgb_u8(tmp_path / "x.png")

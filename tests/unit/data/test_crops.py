@@ -3,12 +3,14 @@
 Draws: each image once per epoch, uniform, a function of the index alone.
 """
 
+import dataclasses
 import itertools
 from collections import Counter
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from pdm_tf.core.geometry import D4_COUNT
 from pdm_tf.core.seeds import stream_seed
@@ -19,8 +21,15 @@ from pdm_tf.data.crops import (
     draw_samples,
     partners_of,
     steps_of,
+    why_stopped,
 )
-from pdm_tf.data.pipeline import Batching, make_batches
+from pdm_tf.data.pairs import load_pairs
+from pdm_tf.data.pipeline import (
+    Batching,
+    make_batches,
+    make_pair_batches,
+    open_pairs,
+)
 from pdm_tf.data.sources import open_source
 from tests.oracles import draw_oracle
 from tests.oracles.d4_oracle import d4
@@ -207,3 +216,48 @@ def test_batches_are_those_of_the_oracle(tmp_path, batch_size, shard, start_step
             np.testing.assert_array_equal(
                 patch, crop.astype(np.float32) / np.float32(255)
             )
+
+
+def lose(path, how):
+    """Makes a picture that was read before unreadable, or another one."""
+    if how == "gone":
+        path.unlink()
+    elif how == "cut":
+        path.write_bytes(path.read_bytes()[:-90])
+    else:
+        Image.new("RGB", (70, 70)).save(path)
+
+
+@pytest.mark.parametrize("how", ["gone", "cut", "another"])
+def test_a_picture_lost_after_the_start_is_replaced_by_the_next(tmp_path, caplog, how):
+    """On every side of a pair, where it lies as the drawn one did on the grid."""
+    rng = np.random.default_rng(0)
+    for index in range(4):
+        hr = rng.integers(0, 256, (32 + 8 * index, 64, 3), np.uint8)
+        for name, part in (("hr", hr), ("lr", hr[::4, ::4])):
+            (tmp_path / name).mkdir(exist_ok=True)
+            Image.fromarray(part).save(tmp_path / name / f"{index}.png")
+    pairs = open_pairs(
+        load_pairs(tmp_path / "hr", tmp_path / "lr", 4), lr_patch=8, cache_mb=0
+    )
+    pairs = dataclasses.replace(pairs, grid="pixel0")
+    lose(tmp_path / "lr" / "1.png", how)
+    for batch in make_pair_batches(pairs, 8, Batching(4, seed=3)).take(6):
+        for hr, lr in zip(batch["hr"].numpy(), batch["lr"].numpy(), strict=True):
+            np.testing.assert_array_equal(hr[::4, ::4], lr)
+    assert list(pairs.hr.lost) == ["1:1.png"]
+    [told] = [record.getMessage() for record in caplog.records]
+    assert "lr/1.png" in told and "next picture" in told and "1 of 4" in told
+
+
+def test_without_most_pictures_the_stream_gives_up_and_says_why(tmp_path):
+    fill(tmp_path, SIZES)
+    source = open_source(tmp_path, patch=8, cache_mb=0)
+    for path in list(tmp_path.iterdir())[:3]:
+        path.unlink()
+    batches = make_batches({"hr": source}, {"hr": 8}, Batching(4, seed=3))
+    with pytest.raises(tf.errors.OpError):
+        list(batches.take(3))
+    reason = why_stopped()
+    assert "3 of 4" in str(reason) and str(tmp_path) in str(reason)
+    assert why_stopped() is None

@@ -194,13 +194,6 @@ def test_make_batches_refuses_other_names(folder):
         make_batches({"hr": _source(folder)}, {"lr": 8}, Batching(BATCH, 0))
 
 
-def test_a_file_that_vanishes_stops_the_stream(folder):
-    source = _source(folder, cache_mb=0)
-    (folder / "0002.png").unlink()
-    with pytest.raises(tf.errors.OpError, match=r"0002\.png"):
-        _batches(source)
-
-
 _LEFT_OPEN = """
 import sys
 from pdm_tf.data.pipeline import Batching, make_batches

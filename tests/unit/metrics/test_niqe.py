@@ -5,6 +5,7 @@ import pytest
 from scipy.io import savemat
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.metrics import niqe
 from pdm_tf.metrics.niqe import (
     NiqeModel,
     fit_aggd,
@@ -218,6 +219,19 @@ def test_mat_files_of_something_else(tmp_path):
         read_published(tmp_path / "q.mat", "x")
     with pytest.raises(UserError, match="no file"):
         read_published(tmp_path / "r.mat", "x")
+
+
+def test_a_damaged_mat_cannot_take_the_process_down(tmp_path, monkeypatch):
+    """Nor one that ends SciPy's native reader by a signal, as some do."""
+    savemat(tmp_path / "a.mat", {"Mean": MEAN, "Covariance": np.eye(36)})
+    whole = (tmp_path / "a.mat").read_bytes()
+    (tmp_path / "b.mat").write_bytes(whole[:140])
+    with pytest.raises(UserError, match=r"version 7.*b\.mat .SciPy ended with"):
+        read_published(tmp_path / "b.mat", "x")
+    ended = "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)"
+    monkeypatch.setattr(niqe, "_MAT_READER", ended)
+    with pytest.raises(UserError, match="SciPy ended with code -11"):
+        read_published(tmp_path / "a.mat", "x")
 
 
 def test_files_that_are_no_set(tmp_path):
