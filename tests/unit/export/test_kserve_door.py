@@ -85,3 +85,36 @@ def test_a_body_above_the_limit_is_not_read(bodies, stated, status, most_taken):
     got, error, taken = _called("POST", INFER, *bodies, stated=stated)
     assert got == status and taken <= most_taken
     assert ("--max_message_mb" in error) == (status == 413)
+
+
+def test_only_so_many_requests_wait():
+    """Each may hold a body; health is asked for all the same, and the queue drains."""
+
+    async def crowd():
+        goes_on, statuses = asyncio.Event(), []
+
+        async def application(scope, receive, send):
+            if scope["method"] == "POST":
+                await goes_on.wait()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+        async def send(message):
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        door = Door(application, LIMIT)
+
+        def asked(method, path):
+            scope = {"type": "http", "method": method, "path": path, "headers": []}
+            return door(scope, None, send)
+
+        waiting = [asyncio.create_task(asked("POST", INFER)) for _ in range(40)]
+        await asyncio.sleep(0)
+        await asked("GET", "/v2/health/ready")
+        goes_on.set()
+        await asyncio.gather(*waiting)
+        await asked("POST", INFER)
+        return statuses
+
+    statuses = asyncio.run(crowd())
+    assert statuses[:9] == [503] * 8 + [200] and statuses[9:] == [200] * 33
