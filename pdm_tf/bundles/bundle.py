@@ -29,6 +29,7 @@ from pdm_tf.bundles.chain import Chain
 from pdm_tf.bundles.networks import CLASSES
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import (
+    FileName,
     move_whole,
     read_json,
     why_not,
@@ -47,7 +48,7 @@ _INDEX = {  # what bundle.json must hold, see `core.files.why_not`
     "network": str,
     "config": dict,
     "step": int,
-    "weights": str,
+    "weights": FileName,
     "sha256": str,
     "notes": dict,
 }

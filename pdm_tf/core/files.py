@@ -374,6 +374,10 @@ def read_json(
         ) from error
 
 
+class FileName(str):
+    """In a form of `why_not`: the name of a file in the folder of the JSON file."""
+
+
 def why_not(content: Any, form: Any, place: str = "it") -> str:
     """Why content of JSON does not have a form, as part of a sentence; "" if it has.
 
@@ -387,6 +391,11 @@ def why_not(content: Any, form: Any, place: str = "it") -> str:
     if isinstance(form, tuple):
         reasons = [why_not(content, one, place) for one in form]
         return "" if "" in reasons else reasons[0]
+    if form is FileName:
+        is_name = type(content) is str and Path(content).name == content
+        if is_name and content and "\0" not in content:
+            return ""
+        return f"{place} must be the name of a file beside it, and is {content!r:.40}"
     kind = form if isinstance(form, type) else type(form)
     kinds = (int, float) if kind is float else (kind,)
     if type(content) not in kinds:

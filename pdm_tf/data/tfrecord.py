@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.core.errors import ImageError, UserError
-from pdm_tf.core.files import move_whole, read_json, unfinished_file, why_not
+from pdm_tf.core.files import FileName, move_whole, read_json, unfinished_file, why_not
 from pdm_tf.core.images import decode_rgb_u8
 
 INDEX_NAME = "index.json"
@@ -29,7 +29,7 @@ _ROW = {"name": str} | dict.fromkeys(
 )
 _INDEX = {
     "complete": bool,
-    "shards": [{"file": str, "bytes": int, "images": [_ROW]}],
+    "shards": [{"file": FileName, "bytes": int, "images": [_ROW]}],
 }
 _REMEDY = "Run the program that wrote it (pdm_tf.prepare, pdm_tf.degrade) again."
 
@@ -218,6 +218,11 @@ def _shard_entries(folder: Path, shard: dict[str, Any]) -> Iterator[RecordEntry]
             "that wrote it (pdm_tf.prepare, pdm_tf.degrade) again."
         )
     for row in shard["images"]:
+        if not 0 <= row["offset"] <= row["offset"] + row["length"] <= shard["bytes"]:
+            raise UserError(
+                f"{folder / INDEX_NAME} is damaged: {row['name']!r:.80} must lie "
+                f"within {shard['file']}. {_REMEDY}"
+            )
         yield RecordEntry(
             shard=folder / shard["file"], **{key: row[key] for key in _ROW}
         )

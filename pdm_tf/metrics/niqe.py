@@ -31,7 +31,6 @@ import io
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -351,7 +350,9 @@ def read_published(path: Path | str, name: str) -> NiqeModel:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"There is no file {path}.")
-    if zipfile.is_zipfile(path):
+    with open(path, "rb") as file:
+        is_npz = file.read(2) == b"PK"
+    if is_npz:
         tables, names = [read_arrays(path)], (_BASICSR,)
     else:
         content = _variables(path)

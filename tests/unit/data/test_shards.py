@@ -179,6 +179,27 @@ def test_damage_is_found(folders):
         list_entries(folders[1])
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda shard: shard.update(file="../hr/0001.png"), "a file beside it"),
+        (lambda shard: shard.update(file="/etc/passwd"), "a file beside it"),
+        (lambda shard: shard.update(file=""), "a file beside it"),
+        (lambda shard: shard["images"][0].update(length=10**18), "must lie within"),
+        (lambda shard: shard["images"][0].update(offset=-1), "must lie within"),
+    ],
+)
+def test_an_index_leads_nowhere_else(folders, change, says):
+    fill(folders[0])
+    _made(folders)
+    path = folders[1] / "index.json"
+    index = json.loads(path.read_text())
+    change(index["shards"][0])
+    path.write_text(json.dumps(index))
+    with pytest.raises(UserError, match=says):
+        list_entries(folders[1])
+
+
 def test_shards_without_their_index_are_refused(folders):
     fill(folders[0])
     _made(folders)
