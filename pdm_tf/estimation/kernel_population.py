@@ -163,41 +163,41 @@ def fit_population(
 def _answer(made: Sequence[Simulated], shown: np.ndarray) -> _Map:
     """The map from theta to outputs, by least squares within scenes `shown` [M].
 
-    Where few scenes are held out, prior knowledge counts beside theirs. What kernels
-    read differently for not being Gaussians belongs to the offset on average, and else
-    to nothing: taken as an error of the regressor's, it would narrow the populations of
-    sources that have one form alone.
+    Where few scenes are held out, prior knowledge counts beside theirs.
+
+    Slopes and scatter are those of Gaussians. What other forms read differently moves
+    the offset, as often as they are drawn; taken for scatter of the regressor's, it
+    would narrow the population of a source that has one form alone.
 
     Coordinates are taken one by one: by symmetry of the simulated scenes none depends
     on another.
     """
-    theta = np.concatenate([one.theta for one in made])
-    other = np.concatenate([one.other for one in made]).astype(np.float64)[:, None]
-    outputs = np.concatenate([one.said.mean for one in made])
+    theta, other, outputs = (
+        np.concatenate(parts)
+        for parts in zip(*((m.theta, m.other, m.said.mean) for m in made), strict=True)
+    )
     claimed = np.concatenate([one.said.covariance for one in made])
     claimed = np.diagonal(claimed, axis1=1, axis2=2).mean(0)
-    number = int(shown.max()) + 1
-    count = np.bincount(shown, minlength=number)[:, None]
+    plain = ~other
+    scenes = np.unique(shown[plain])
+    scene_of = np.searchsorted(scenes, shown[plain])
+    number = len(scenes)
+    count = np.bincount(scene_of)[:, None]
 
     def means(values: np.ndarray) -> np.ndarray:
-        sums = np.zeros([number, values.shape[1]])
-        np.add.at(sums, shown, values)
+        sums = np.zeros([number, 3])
+        np.add.at(sums, scene_of, values)
         return sums / count
 
-    x, y, form = (one - means(one)[shown] for one in (theta, outputs, other))
-    # As if forms were alike, then what is left of the outputs between forms.
-    varied = np.square(form).sum()
-    apart = x - form * (form * x).sum(0) / max(varied, _LEAST_VARIANCE)
-    slope = (apart * y).sum(0) / (apart * x).sum(0)
-    shift = (form * (y - slope * x)).sum(0) / max(varied, _LEAST_VARIANCE)
-    outputs = outputs - shift * (other - other.mean())
-    y = y - shift * form
-    left = len(theta) - number - 2
+    centre, level = means(theta[plain]), means(outputs[plain])
+    x, y = theta[plain] - centre[scene_of], outputs[plain] - level[scene_of]
+    slope = (x * y).sum(0) / np.square(x).sum(0)
+    left = len(x) - number - 1
     rest = np.square(y - slope * x).sum(0) / max(left, 1) + _LEAST_VARIANCE
     error = rest / np.square(x).sum(0) + _SLOPE_SCENE_STD**2 / number
     share = _SLOPE_STD**2 / (_SLOPE_STD**2 + error)
     slope = share * slope + (1.0 - share) * _SLOPE
-    own = means(outputs) - slope * means(theta)  # each scene's offset
+    own = level - slope * centre  # each scene's offset
     prior = _SCENE_SHARE * claimed
     # What the rest leaves in a scene's mean is not the scene's.
     spread = (np.square(own - own.mean(0)) - rest / count).sum(0).clip(0.0)
@@ -208,6 +208,8 @@ def _answer(made: Sequence[Simulated], shown: np.ndarray) -> _Map:
     error = scene / number
     share = _OFFSET_STD**2 / (_OFFSET_STD**2 + error)
     offset = share * bias - (slope - 1.0) * middle
+    apart = outputs - slope * theta - own.mean(0)
+    offset += np.where(other[:, None], apart, 0.0).mean(0)
     return _Map(offset, slope, share * error, scene, rest)
 
 
