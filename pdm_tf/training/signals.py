@@ -1,14 +1,18 @@
 """Stopping a run gracefully: SIGTERM and Ctrl-C finish the step, save, and exit.
 
-The first signal only sets a flag, which the loop checks after each step. A second one
-aborts at once (the checkpoints on disk stay usable: they are written atomically).
+The first signal sets a flag, which the loop checks after each step, and says so, since
+the work in hand may take minutes. A second one aborts at once (the checkpoints on disk
+stay usable: they are written atomically).
 """
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
+
+_STDERR = 2  # of the process
 
 
 class StopRequested(Exception):  # noqa: N818 - not an error
@@ -63,5 +67,9 @@ class GracefulStop:
         if self.received:
             raise KeyboardInterrupt
         self.received = signal.Signals(number).name
+        # Not by print: the signal may have come while something is printed.
+        line = f"{self.received}: stopping, once the work in hand is saved\n"
+        with contextlib.suppress(OSError):
+            os.write(_STDERR, line.encode())
         if self._interruptible:
             raise StopRequested(self.received)

@@ -10,11 +10,13 @@ from pdm_tf.training.signals import GracefulStop, StopRequested
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
-def test_first_signal_only_sets_the_flag(name):
+def test_first_signal_sets_the_flag_and_is_told(name, capfd):
     with GracefulStop() as stop:
         assert stop.received == ""
         os.kill(os.getpid(), getattr(signal, name))
         assert stop.received == name
+    told = f"{name}: stopping, once the work in hand is saved\n"
+    assert capfd.readouterr().err == told
 
 
 def test_second_signal_aborts():
