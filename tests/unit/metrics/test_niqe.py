@@ -193,7 +193,7 @@ def test_basicsr_file(tmp_path):
     with pytest.raises(UserError, match="mu_pris_param and cov_.*with mu_pris_param"):
         read_published(tmp_path / "q.npz", "LIVE")
     np.savez(tmp_path / "r.npz", mu_pris_param=np.array([{}], dtype=object))
-    with pytest.raises(UserError, match="must be arrays of numbers"):
+    with pytest.raises(UserError, match="Arrays of numbers"):
         read_published(tmp_path / "r.npz", "LIVE")
 
 

@@ -1,0 +1,201 @@
+"""Bad and odd pictures through every program that reads some: done right, or named.
+
+`python -m pytest -m slow tests/system/test_odd_pictures.py -s` takes 520 files and
+prints the table of docs/measurements/robustness.md.
+"""
+
+import re
+import time
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pdm_tf.core.errors import ImageError
+from pdm_tf.core.files import read_json
+from pdm_tf.core.images import read_rgb_u8
+from pdm_tf.data.sources import list_entries, open_source
+from tests.support import odd_pictures
+from tests.support.onnx_resize import write_resize
+from tests.support.programs import run_here
+
+SOME_LEFT_OUT = 1
+# Whole files that are refused by rule: only one still picture of 8 or 16 bits is read.
+BY_RULE = ("moving.png", "moving.webp", "moving.gif", "pages.tif", "float.tif")
+
+
+def upscale(source, output):
+    """By a network that repeats each pixel: what it read can be seen in the result."""
+    write_resize(output / "nearest.onnx", scale=2, mode="nearest")
+    run_here(
+        "pdm_tf.upscale",
+        f"--model={output / 'nearest.onnx'}",
+        f"--input={source}",
+        f"--output={output / 'made'}",
+        f"--report={output / 'report.json'}",
+        "--format=png",
+        code=SOME_LEFT_OUT,
+    )
+    rows = read_json(output / "report.json")["files"]
+    names = {row["source"].rpartition("/")[2]: row for row in rows}
+    return {
+        name: np.asarray(Image.open(row["target"]))[::2, ::2]
+        if row["status"] == "done"
+        else row["reason"]
+        for name, row in names.items()
+    }
+
+
+def degrade(source, output):
+    printed = run_here(
+        "pdm_tf.degrade",
+        "--degradation=bicubic",
+        "--scale=1",
+        f"--input={source}",
+        f"--output={output}",
+        code=SOME_LEFT_OUT,
+    )
+    made = {path.stem: path for path in (output / "hr").iterdir()}
+    return left_out(printed) | {
+        path.name: read_rgb_u8(made[path.stem])
+        for path in source.iterdir()
+        if path.stem in made
+    }
+
+
+def prepare(source, output):
+    printed = run_here(
+        "pdm_tf.prepare",
+        "--task=tfrecord",
+        f"--input={source}",
+        f"--output={output}",
+        code=SOME_LEFT_OUT,
+    )
+    made = {entry.name: entry.read() for entry in list_entries(output)}
+    return left_out(printed) | made
+
+
+def left_out(printed):
+    found = re.findall(r"^left out: \S*/([^/\s]+): (.+)$", printed, re.M)
+    return dict(found)
+
+
+def evaluate(source, output):
+    run_here(
+        "pdm_tf.evaluate",
+        "--model=bicubic",
+        "--scale=1",
+        "--panels=0",
+        f"--hr_dir={source}",
+        f"--lr_dir={source}",
+        f"--output={output}",
+    )
+    report = read_json(output / "report.json")
+    stems = {path.stem: path for path in source.iterdir()}
+    read = {
+        stems[row["name"]].name: read_rgb_u8(stems[row["name"]])
+        for row in report["images"]
+        # A picture against itself: the same twice.
+        if row["infinite"]
+    }
+    refused = {}
+    for row in report["problems"]:  # of a file, or of a picture without its suffix
+        name = row["name"].rpartition("/")[2]
+        refused[stems[name].name if name in stems else name] = row["reason"]
+    return refused | read
+
+
+def estimate(source, output):
+    run_here(
+        "pdm_tf.estimate",
+        "--check_only",
+        f"--hr_dir={source}",
+        f"--lr_dir={write_again(source, output / 'lr')}",
+        f"--output={output / 'made'}",
+        code=2,  # the pictures are too small to be learned from
+    )
+    rows = read_json(output / "made" / "check.json")["hr"]["photographs"]
+    return {
+        row["name"]: read_rgb_u8(source / row["name"])
+        if row["left_out"].startswith(("is smaller", "has transparent"))
+        and row.get("width")
+        else row["left_out"] or read_rgb_u8(source / row["name"])
+        for row in rows
+    }
+
+
+def write_again(source, folder):
+    folder.mkdir()
+    Image.new("RGB", (64, 64)).save(folder / f"{source.name}.png")
+    return folder
+
+
+def train(source, output):
+    """What a run opens before its first step, in memory and on demand."""
+    del output
+    kept, on_demand = (open_source(source, patch=1, cache_mb=mb) for mb in (99, 0))
+    assert kept.names == on_demand.names
+    read = {name: kept.image(index) for index, name in enumerate(kept.names)}
+    return {path.rpartition("/")[2]: why for path, why in kept.skipped} | read
+
+
+def judged(data, result):
+    """ "right", "refused", or what is wrong."""
+    if isinstance(result, str):
+        return "refused" if result.strip() else "refused without a reason"
+    clear = None
+    if result.ndim == 3 and result.shape[2] in (2, 4):  # of clear pixels no colour
+        clear = result[..., -1:] < np.iinfo(result.dtype).max
+    found = odd_pictures.rgb_u8(result)
+    for wanted in odd_pictures.seen(data):
+        if wanted.shape == found.shape:
+            apart = np.abs(wanted.astype(int) - found)
+            if not (apart if clear is None else np.where(clear, 0, apart)).any():
+                return "right"
+    return "read as no independent reader does"
+
+
+@pytest.mark.parametrize(
+    "count", [64, pytest.param(520, marks=pytest.mark.slow)], ids=["some", "all"]
+)
+def test_every_odd_picture_is_done_right_or_named(tmp_path, count):
+    source = tmp_path / "odd"
+    files = dict(odd_pictures.corpus(count))
+    assert odd_pictures.write(source, count) == list(files)
+    for program in (upscale, degrade, prepare, evaluate, estimate, train):
+        output = tmp_path / program.__name__
+        output.mkdir()
+        results = program(source, output)
+        assert results.keys() == files.keys(), program.__name__
+        outcomes = {name: judged(files[name], results[name]) for name in files}
+        counts = Counter(
+            (name.rpartition(".")[2], outcome) for name, outcome in outcomes.items()
+        )
+        wrong = {
+            name: outcome
+            for name, outcome in outcomes.items()
+            if outcome not in ("right", "refused")
+        }
+        assert not wrong, program.__name__
+        for name, result in results.items():
+            whole = name.partition("_")[2] in odd_pictures.whole_files()
+            if whole and not name.endswith(BY_RULE) and "glass" not in name:
+                assert not isinstance(result, str), (program.__name__, name, result)
+        kinds = sorted({kind for kind, _ in counts})
+        cells = [f"{counts[k, 'right']} / {counts[k, 'refused']}" for k in kinds]
+        print(f"| {program.__name__} | {' | '.join(cells)} |", kinds)
+
+
+def test_lies_are_refused_by_the_header_within_moments(tmp_path):
+    """But for a canvas of GIF that its picture does not fill, and more rows than come.
+
+    Decoders leave these empty, as viewers show them.
+    """
+    for name, data in odd_pictures.lies().items():
+        (tmp_path / name).write_bytes(data)
+        if not name.endswith(".gif") and not name.startswith("tall"):
+            begin = time.perf_counter()
+            with pytest.raises(ImageError, match=name):
+                read_rgb_u8(tmp_path / name)
+            assert time.perf_counter() - begin < 1, name
