@@ -1,0 +1,57 @@
+"""A short part of the faults harness, and that it would see a fault."""
+
+import os
+import re
+import subprocess
+import sys
+
+from tests.faults.kills import DISKS, KILLS
+from tests.support.programs import ROOT
+
+_CARELESS = """
+import sys
+from pathlib import Path
+from pdm_tf.inference import result_files
+from tests.faults import kills
+result_files.hidden_name = lambda path, number: Path(path)  # written in place
+sys.exit(kills.main())
+"""
+
+
+def run(*words):
+    return subprocess.run(
+        [sys.executable, *words, "--program=upscale", "--seed=short"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def can_mount(folder):
+    words = ["mount", "-t", "tmpfs", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(words, capture_output=True, check=False)
+    except FileNotFoundError:
+        return False
+    if done.returncode == 0:
+        subprocess.run(["umount", str(folder)], check=True)
+    return done.returncode == 0
+
+
+def test_upscale_survives_kills_full_disks_and_a_second_one(tmp_path):
+    kinds = (*KILLS, "two", *(DISKS if can_mount(tmp_path) else ()))
+    words = ("-m", "tests.faults.kills", "--kills=20", f"--kinds={','.join(kinds)}")
+    done = run(*words, f"--scratch={tmp_path}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert int(re.search(r"(\d+) kills", done.stdout)[1]) >= 20
+
+
+def test_results_that_are_written_in_place_are_seen(tmp_path):
+    done = run(
+        "-c", _CARELESS, "--kills=8", "--kinds=operation", f"--scratch={tmp_path}"
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert re.search(r"[1-9]\d* of them not right", done.stdout)
