@@ -76,12 +76,13 @@ def test_every_other_field_counts_as_a_change():
     }
     choices = {"preset": "paper", "mixed_precision": "bfloat16", "estimate": "on"}
     choices |= {"lr_held_out": 5, "lr_milestones": (0.5,)}
+    choices |= {"hr_name": "{stem}_hr", "lr_name": "{stem}_lr"}
     meaningful = [
         f
         for f in dataclasses.fields(TrainConfig)
         if not f.metadata.get("free_on_resume")
     ]
-    assert len(meaningful) == 38  # a new field must be placed on one side on purpose
+    assert len(meaningful) == 40  # a new field must be placed on one side on purpose
     for field in meaningful:
         old = getattr(GOOD, field.name)
         new = choices.get(field.name) or other[type(old)](old)
