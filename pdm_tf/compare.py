@@ -159,9 +159,9 @@ SPEC = ProgramSpec(
 _REPORT = "report.json"
 _NEEDED = ("model", "scale", "crop_border", "metrics", "mean", "images")
 _FORM = {
-    "model?": dict,
+    "model?": str,
     "scale?": int,
-    "metrics?": list,
+    "metrics?": dict,
     "mean?": {str: (float, None, dict)},
     "images?": [{"name": str}],
 }
