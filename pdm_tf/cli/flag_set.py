@@ -53,6 +53,7 @@ _SUFFIX = ".flags"
 # taken with a remark until the next release.
 _RENAMED = {"input_dir": "input", "output_dir": "output"}
 
+_LIMITS = ("max_pixels", "max_file_mb")  # of pictures, see `photographs.set_limits`
 _HELP_FLAGS = ("--help", "-help", "-h", "--helpfull", "--helpshort")
 
 
@@ -144,6 +145,8 @@ class ProgramSpec:
 def parse(spec: ProgramSpec, argv: Sequence[str], fill: Fill | None = None) -> Any:
     """Returns the `spec.config` that the arguments (without the program name) describe.
 
+    The limits on pictures, which every program takes, are set if they are among them.
+
     Args:
       spec: of the program.
       argv: its arguments.
@@ -173,6 +176,11 @@ def parse(spec: ProgramSpec, argv: Sequence[str], fill: Fill | None = None) -> A
     except flags.Error as error:
         origin = next((o for text, o in origins.items() if text in str(error)), "")
         raise UserError(f"{error}{origin}") from error
+    limits = {name: values[name].value for name in _LIMITS}
+    if any(limits.values()):
+        from pdm_tf.core.photographs import set_limits
+
+        set_limits(**limits)
     if rest:
         raise UserError(
             f"flags are written --name=value. Received: {' '.join(rest)!r}."
@@ -206,6 +214,8 @@ def flag_values(spec: ProgramSpec) -> flags.FlagValues:
         else:
             parser = _Parser(annotation, field.name)
             flags.DEFINE(parser, flag_values=values, serializer=_Serializer(), **args)
+    flags.DEFINE_integer("max_pixels", 0, "", lower_bound=0, flag_values=values)
+    flags.DEFINE_float("max_file_mb", 0.0, "", lower_bound=0.0, flag_values=values)
     return values
 
 
@@ -253,6 +263,10 @@ def help_text(spec: ProgramSpec) -> str:
         "--flagfile=FILE includes another (relative to the file), or one that comes",
         "with the package by its name, e.g. --flagfile=camera. Later flags win: put",
         "overrides after it. Flags named *_arg may be repeated and add up.",
+        "",
+        "Every program takes --max_pixels=N and --max_file_mb=X: larger pictures are",
+        "refused by their headers, before anything is decoded. By default pictures of",
+        "179 million pixels are read, and any number where rows pass one by one.",
     ]
     return "\n".join(parts)
 

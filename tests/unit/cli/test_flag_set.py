@@ -18,7 +18,8 @@ from pdm_tf.cli.flag_set import (
     to_flags_text,
 )
 from pdm_tf.core.checks import check_flags
-from pdm_tf.core.errors import UserError
+from pdm_tf.core.errors import ImageError, UserError
+from pdm_tf.core.photographs import check_claim, set_limits
 from pdm_tf.train import SPEC
 from pdm_tf.train_config import TrainConfig
 
@@ -363,3 +364,26 @@ def test_a_flag_of_an_earlier_name_is_taken_with_one_remark(tmp_path, capsys):
     with pytest.raises(UserError, match="unknown flag --input_dir"):
         parse(SPEC, [*REQUIRED, "--input_dir=in"])  # it never had this flag
     assert capsys.readouterr().err == ""
+
+
+def test_every_program_takes_limits_on_pictures():
+    try:
+        parse(SPEC, [*REQUIRED, "--max_pixels=7", "--max_file_mb=0.5"])
+        with pytest.raises(ImageError, match="more than 7 pixels"):
+            check_claim("a.png", "png", 2, 4, 10_000)
+        check_claim("a.png", "png", 1, 7, 10_000)
+        parse(
+            SPEC, REQUIRED
+        )  # of another program in this process: nothing is forgotten
+        with pytest.raises(ImageError, match="--max_pixels"):
+            check_claim("a.png", "png", 2, 4, 10_000)
+    finally:
+        set_limits()
+    with pytest.raises(UserError, match="max_pixels"):
+        parse(SPEC, [*REQUIRED, "--max_pixels=-1"])
+
+
+@pytest.mark.parametrize("value", ["true", "false", ""])
+def test_a_value_of_a_no_flag_is_refused_and_what_is_meant_is_said(value):
+    with pytest.raises(UserError, match="write --noise=false, or --noise=true"):
+        parse(SPEC, [*REQUIRED, f"--nonoise={value}"])
