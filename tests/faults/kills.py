@@ -325,7 +325,10 @@ class Harness:
             begun = [self.start.begin(self.place) for _ in range(2)]
             return [self.start.end(one) for one in begun]
         if wanted.kind == "damage":
-            _damage_newest(self.place / "checkpoints", draw)
+            numbers = self.place / "metrics.jsonl"
+            if numbers.exists() and '"finished"' not in numbers.read_text():
+                # Of a finished run none is read.
+                _damage_newest(self.place / "checkpoints", draw)
             return [self.start(self.place)]
         if wanted.kind not in DISKS:
             return [self.start(self.place, wanted)]

@@ -103,10 +103,10 @@ PROGRAMS = {
         "export",
         *("--model={inputs}/bundle", "--quick"),
     ),
-    "estimate": _made("pdm_tf.estimate", *_PAIRS, "--check_only", "--progress=off"),
-    "kernelgan": _made(
-        "pdm_tf.kernelgan",
-        *(_IN_HR, "--seeds=1", "--steps=4", "--crop_size=32", "--progress=off"),
+    "estimate": _made(
+        "pdm_tf.estimate",
+        *("--hr_dir={inputs}/big", "--lr_dir={inputs}/lr"),
+        *("--check_only", "--progress=off"),
     ),
     "train": _training("supervised_bicubic"),
     "train pdm_sr": _training("pdm_sr_joint", "--lr_dir={inputs}/lr"),
@@ -118,7 +118,7 @@ def make_inputs(folder: Path) -> None:
     from PIL import Image
 
     rng = np.random.default_rng(0)
-    for kind, side in (("hr", 48), ("lr", 24)):
+    for kind, side in (("hr", 96), ("lr", 48), ("big", 160)):
         (folder / kind).mkdir(parents=True)
         for index in range(3):
             coarse = rng.integers(0, 255, (6, 6, 3), dtype=np.uint8)
@@ -146,12 +146,34 @@ def _content(path: Path) -> bytes:
         return json.dumps([_timeless(json.loads(line)) for line in lines]).encode()
     if path.suffix == ".csv":  # the last column is that of the seconds
         return b"\n".join(line.rpartition(b",")[0] for line in data.splitlines())
+    if path.suffix == ".onnx":
+        return _nameless(path)
     if zipfile.is_zipfile(path):  # .keras and .npz say when their parts were made
         with zipfile.ZipFile(path) as archive:
             parts = {name: archive.read(name) for name in sorted(archive.namelist())}
         parts.pop("metadata.json", None)  # of Keras: the date
         return repr(parts).encode()
     return data
+
+
+def _nameless(path: Path) -> bytes:
+    """A model with its tensors numbered: of equal constants tf2onnx keeps any name."""
+    import onnx
+
+    graph = onnx.load(path).graph
+    stored = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
+    numbers: dict[str, int] = {}
+    found = []
+    for node in graph.node:
+        inputs = []
+        for name in node.input:
+            value = stored.get(name)
+            number = numbers.setdefault(name, len(numbers))
+            inputs.append(number if value is None else (value.shape, value.tobytes()))
+        outputs = [numbers.setdefault(name, len(numbers)) for name in node.output]
+        attributes = [one.SerializeToString() for one in node.attribute]
+        found.append((node.op_type, inputs, outputs, attributes))
+    return repr(found).encode()
 
 
 def _timeless(value: object) -> object:
