@@ -451,7 +451,7 @@ class _Measuring:
             "noise": noise and dataclasses.asdict(noise),
             "rounds": self.settings.rounds,
             "draws": self.settings.draws,
-            "forms": 2,  # of kernels that are simulated; earlier: Gaussians alone
+            "fit": 3,  # its version; 1 simulated Gaussians alone
             "seed": self.seed,
         }
         stored = self._stage("population", asked, fit)
