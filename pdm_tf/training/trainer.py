@@ -140,37 +140,35 @@ class Trainer:
         """
         if self._recovery.rollbacks and not self._start and self._recorder is not None:
             self._store.save(0)  # to go back to
+        steps = self._intervals.steps
         while True:
-            try:
-                return self._train()
-            except DivergedError as error:
-                self._keep_batch(error)
-                if not self._roll_back(error):
-                    raise
-
-    def _train(self) -> Outcome:
-        steps, recorder = self._intervals.steps, self._recorder
-        cut_short = False
-        with recorder or contextlib.nullcontext():
-            self._say(f"{self._run.root}: {self._opening()}")
-            try:
-                if recorder is not None:
-                    recorder.catch_up(self._step)
-                if self._step < steps:
-                    dataset = self._make_batches(self._step)
-                    batches = self._replicas.iterator(dataset, self._batch_size)
-                    while self._step < steps and not self._is_stopping():
-                        self._advance(batches)
-            except StopRequested:
-                cut_short = True
-            if self._step < steps or cut_short:
-                return self._leave()
-            if recorder is not None:
-                recorder.finish(self._step)
-            # A worker that leaves takes the others with it; the chief may still be
-            # saving.
-            self._replicas.from_chief(0)
-            return Outcome(self._step)
+            cut_short, diverged = False, None
+            with self._recorder or contextlib.nullcontext() as recorder:
+                self._say(f"{self._run.root}: {self._opening()}")
+                try:
+                    if recorder is not None:
+                        recorder.catch_up(self._step)
+                    if self._step < steps:
+                        dataset = self._make_batches(self._step)
+                        batches = self._replicas.iterator(dataset, self._batch_size)
+                        while self._step < steps and not self._is_stopping():
+                            self._advance(batches)
+                except StopRequested:
+                    cut_short = True
+                except DivergedError as error:
+                    diverged = error
+                if diverged is None and (self._step < steps or cut_short):
+                    return self._leave()
+                if diverged is None:
+                    if recorder is not None:
+                        recorder.finish(self._step)
+                    # A worker that leaves takes the others with it; the chief may still
+                    # be saving.
+                    self._replicas.from_chief(0)
+                    return Outcome(self._step)
+            self._keep_batch(diverged)
+            if not self._roll_back(diverged):
+                raise diverged
 
     def _keep_batch(self, error: DivergedError) -> None:
         """Saves the batch of the step that went wrong; it follows from the step."""
