@@ -23,15 +23,21 @@ from tests.support import golden
 SMOKE = sorted(
     path.relative_to(CONFIGS) for path in (CONFIGS / "smoke").rglob("*.flags")
 )
-# About 20 s each, and their steps are tested elsewhere: the forms of the model, the
-# JPEG module, chains of many operations in the input pipeline, and second settings of
-# methods with two stages of many networks.
+# About 20 s each, and their steps are tested elsewhere: the forms of the model, noise
+# and the JPEG module, chains of many operations in the input pipeline, large networks,
+# and second settings of methods.
 LONG = (
+    "bulat_paper",
     "cincgan_paper",
     "cyclesr_paper",
+    "dsgan_sr_paper",
+    "dsgan_sr_sdsr",
+    "maeda_paper",
     "pdm_sr_jpeg",
+    "pdm_sr_noise",
     "supervised_bsrgan",
     "supervised_gan_real_esrgan",
+    "supervised_rrdbnet",
 )
 SLOW = [path for path in SMOKE if "forms" in path.parts or path.stem in LONG]
 # A second start costs as much as the first, and that each method goes on bit for bit

@@ -131,6 +131,7 @@ def test_without_torch_the_extra_is_named_and_the_rest_works(tmp_path, monkeypat
 
 
 @NEEDS_TORCH
+@pytest.mark.slow
 def test_data_against_torch(tmp_path):
     fill(tmp_path / "hr", [(70, 90), (90, 70)])
     fill(tmp_path / "lr", [(20, 30)])

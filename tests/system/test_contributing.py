@@ -86,7 +86,7 @@ def printed(copy):
         timeout=600,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    results = read_json(got)
+    results = read_json(got, list)
     for line, (code, text) in zip(lines, results, strict=True):
         assert code == 0, f"{line}\n{text}"
     return {line: text for line, (_, text) in zip(lines, results, strict=True)}
@@ -124,6 +124,7 @@ def test_what_is_added_keeps_to_style_and_to_the_import_table(copy, monkeypatch)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_conformance_tests_take_it_up_by_themselves(kind, printed):
     """pytest fails where nothing is selected."""
@@ -135,6 +136,7 @@ def test_conformance_tests_take_it_up_by_themselves(kind, printed):
     assert int(passed[1]) >= least[kind], printed[command]
 
 
+@pytest.mark.slow
 def test_network_trains_and_is_exported(copy, printed):
     index = Run(copy / "runs/espcn").index("sr_ema")
     assert (index["network"], index["role"], index["scale"]) == ("ESPCN", "sr", 2)
@@ -146,6 +148,7 @@ def test_network_trains_and_is_exported(copy, printed):
     assert session.info.overlap == 4
 
 
+@pytest.mark.slow
 def test_degradation_makes_pairs(copy, printed):
     folder = copy / "results/box_blur"
     assert np.load(folder / "kernels.npy").shape == (2, 5, 5)
@@ -156,6 +159,7 @@ def test_degradation_makes_pairs(copy, printed):
     assert settings["grid"] == "pixel0"
 
 
+@pytest.mark.slow
 def test_method_trains(copy, printed):
     run = Run(copy / "runs/l2")
     losses = [r["loss/sr_l2"] for r in run.metrics if "loss/sr_l2" in r]
@@ -165,6 +169,7 @@ def test_method_trains(copy, printed):
     assert index["grid"] == "pixel0"
 
 
+@pytest.mark.slow
 def test_metric_is_reported(copy, printed):
     report = read_json(copy / "results/mae/report.json")
     assert 0 < report["mean"]["mae"] < 255
@@ -172,6 +177,7 @@ def test_metric_is_reported(copy, printed):
         assert "mae" in (copy / "results/mae" / name).read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_flag_is_used_kept_and_free_on_resume(copy, printed):
     run = copy / "runs/noted"
     log = (run / "log.txt").read_text(encoding="utf-8")

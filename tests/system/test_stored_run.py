@@ -53,6 +53,7 @@ def test_it_evaluates_as_it_was_validated(place, tmp_path):
         f"--output={tmp_path}",
         "--metrics=psnr",
         "--panels=0",
+        "--accept_folders",  # noise is like nothing, its own LR neither
     )
     assert program.call(evaluate.SPEC, evaluate.main, flags) == program.OK
     records = [json.loads(line) for line in open(place / "run" / "metrics.jsonl")]
@@ -67,7 +68,7 @@ def test_it_resumes_with_the_losses_of_the_code_that_wrote_it(tmp_path, monkeypa
 
     place = shutil.copytree(STORED, tmp_path / "place")
     monkeypatch.chdir(place)
-    flags = ("--flagfile=run/flags.txt", "--steps=4")
+    flags = ("--flagfile=run/flags.txt", "--steps=4", "--accept_folders")
     assert program.call(train.SPEC, train.main, flags) == program.OK
     found: dict[str, dict[str, float]] = {}
     for line in open("run/metrics.jsonl"):
