@@ -21,8 +21,11 @@ from pdm_tf.core.errors import UserError
 from pdm_tf.core.pair_names import PairRules
 
 _WITH_PATH = re.compile(r"([\w.]+[=:])(.*/.*)")
-# The default until the values became parts of the run.
-_EARLIER_MILESTONES = (50_000, 100_000, 150_000)
+# Defaults of earlier versions, which runs that began with them keep.
+_EARLIER_DEFAULTS: dict[str, Any] = {
+    "lr_milestones": (50_000, 100_000, 150_000),
+    "refine_steps": 2_000,
+}
 _PATHS = ("hr_dir", "lr_dir", "init_sr", "init_degradation", "features")
 
 
@@ -424,11 +427,13 @@ def as_begun(config: TrainConfig, stored: Mapping[str, Any]) -> TrainConfig:
       config: the request.
       stored: the settings of the run folder; empty if it is new.
     """
-    began = tuple(stored.get("lr_milestones", ()))
-    default = TrainConfig.lr_milestones
-    if began == _EARLIER_MILESTONES and config.lr_milestones == default:
-        return dataclasses.replace(config, lr_milestones=began)
-    return config
+    kept = {}
+    for name, before in _EARLIER_DEFAULTS.items():
+        began = stored.get(name)
+        began = tuple(began) if isinstance(began, list) else began
+        if began == before and getattr(config, name) == getattr(TrainConfig, name):
+            kept[name] = before
+    return dataclasses.replace(config, **kept)
 
 
 def changed_on_resume(old: TrainConfig, new: TrainConfig) -> dict[str, tuple]:

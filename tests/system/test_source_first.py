@@ -287,7 +287,7 @@ def test_a_run_from_before_goes_on_as_it_began(photographs, tmp_path, given, cap
         tmp_path / "run",
         *flags[2:],
         f"--estimate={DEFAULT.estimate}",
-        "--refine_steps=2000",
+        f"--refine_steps={DEFAULT.refine_steps}",
     )
     assert given["asked"] == 0
     assert "goes on from step 2" in capsys.readouterr().out

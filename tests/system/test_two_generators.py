@@ -45,6 +45,7 @@ def trained(run_dir, steps):
         "--validate_every=4",
         "--preview_every=0",
         "--report=off",
+        "--accept_folders",  # noise is like nothing, its own LR neither
     )
     assert program.call(train.SPEC, train.main, flags) == program.OK
     return Run(run_dir)
@@ -93,6 +94,7 @@ def test_the_chain_is_validated_and_evaluated(run, tmp_path):
         f"--output={tmp_path}",
         "--metrics=psnr",
         "--panels=0",
+        "--accept_folders",
     )
     assert program.call(evaluate.SPEC, evaluate.main, flags) == program.OK
     report = read_json(tmp_path / "report.json")

@@ -159,5 +159,6 @@ def test_a_run_of_an_earlier_version_keeps_its_milestones():
     assert as_begun(GOOD, stored).lr_milestones == (50_000, 100_000, 150_000)
     assert as_begun(GOOD, {}) == GOOD
     assert as_begun(GOOD, {"lr_milestones": [900, 1_200]}) == GOOD
+    assert as_begun(GOOD, {"refine_steps": 2_000}).refine_steps == 2_000
     asked = dataclasses.replace(GOOD, lr_milestones=(0.5,))
     assert as_begun(asked, stored) == asked
