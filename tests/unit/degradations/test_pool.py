@@ -179,7 +179,7 @@ def test_kernels_that_cannot_be_used_are_refused(tmp_path, kernels, message):
 def test_files_and_settings_that_cannot_be_used_are_refused(tmp_path):
     for settings, message in [
         ({}, "pool needs `kernels` or noise .*Received neither"),
-        ({"kernels": str(tmp_path / "no.npy")}, "which does not exist"),
+        ({"kernels": str(tmp_path / "no.npy")}, "There is no file"),
         ({"kernels": __file__}, "cannot be read as one"),
         ({"noise": KERNELS}, "one patch, .N, P, P, 3.. Received: .*3, 9, 9"),
         ({"noise": str(tmp_path)}, "A folder with images"),
