@@ -439,6 +439,8 @@ def read_arrays(path: PathLike | IO[bytes]) -> dict[str, Any]:
         raise UserError(f"There is no file {path}.") from error
     except Exception as error:  # noqa: BLE001 - of a damaged file, nearly anything
         told = str(error) or type(error).__name__
+        if "pickle" in told:  # NumPy's words advise to read it unsafely
+            told = "it is another kind of file, or holds objects"
         raise UserError(
             "Arrays of numbers as NumPy writes them (.npy, .npz) are required. "
             f"Received: {path} ({told})."

@@ -180,7 +180,7 @@ def test_files_and_settings_that_cannot_be_used_are_refused(tmp_path):
     for settings, message in [
         ({}, "pool needs `kernels` or noise .*Received neither"),
         ({"kernels": str(tmp_path / "no.npy")}, "There is no file"),
-        ({"kernels": __file__}, "cannot be read as one"),
+        ({"kernels": __file__}, "it is another kind of file"),
         ({"noise": KERNELS}, "one patch, .N, P, P, 3.. Received: .*3, 9, 9"),
         ({"noise": str(tmp_path)}, "A folder with images"),
         ({"noise": NOISE, "read_max": 0.1}, "not from both"),
