@@ -169,7 +169,7 @@ def test_damaged_arrays_are_named(tmp_path, content):
 
 def test_arrays_that_hold_objects_are_not_opened(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}]), allow_pickle=True)
-    with pytest.raises(UserError, match="Object arrays"):
+    with pytest.raises(UserError, match="holds objects"):
         files.read_arrays(tmp_path / "a.npy")
 
 
