@@ -24,6 +24,7 @@ REQUEST = TrainConfig(
     val_lr_dir="v/lr",
     estimate="on",
     steps=9_000,
+    refine_steps=2_000,
     sr_arg=("num_blocks=1", "filters=8"),
     discriminator_arg=("filters=8",),
     kernel_arg=("num_blocks=1", "filters=8", "kernel_size=13"),
