@@ -187,7 +187,8 @@ def unfinished_file(path: PathLike) -> Iterator[Path]:
     try:
         yield temporary
     except OSError as error:
-        if error.filename is None:  # a write that failed knows no name
+        # A write that failed knows no name; words without a number are said as they are.
+        if error.filename is None and error.errno is not None:
             error.filename = os.fspath(path)
         raise
     finally:
