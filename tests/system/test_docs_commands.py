@@ -705,7 +705,7 @@ def test_the_run_folder_is_as_drawn(place):
         name.rstrip("/") for line in tree for name in line[2:37].split() if name.strip()
     }
     # Four photographs of this size are not measured; tests/system/test_source_first.py
-    # looks into the folders of those that are.
+    # looks into the folders of those that are. Nor does a step of theirs go wrong.
     drawn -= {"diverged", "estimate", "refine", "exported"}
     tops = {name.split("/")[0] for name in drawn}
     assert tops == {path.name for path in run_dir.iterdir()} - {"lock"}
