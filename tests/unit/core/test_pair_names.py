@@ -2,7 +2,7 @@
 
 import pytest
 
-from pdm_tf.core.pair_names import PairNames, common_ending
+from pdm_tf.core.pair_names import PairNames, PairRules, common_ending, stem_in
 
 USUAL = {
     "div2k": ("0001", "0001x4"),
@@ -53,6 +53,27 @@ def test_draws_and_doubtful_names():
     assert names.hr_of("a") == "a" and names.hr_of("B") == "B"
     # Both a and a_HR could be meant, and both B and b.
     assert names.hr_of("a_LR") is None and names.hr_of("b_x4") is None
+
+
+@pytest.mark.parametrize(
+    ("template", "name", "stem"),
+    [
+        ("{stem}_camera", "a_camera", "a"),
+        ("lr/{stem}-f8", "lr/b-f8", "b"),
+        ("", "c", "c"),
+        ("{stem}_camera", "a", None),
+        ("{stem}_camera", "_camera", None),
+        ("lr/{stem}", "a", None),
+        ("aa{stem}aa", "aaa", None),
+    ],
+)
+def test_a_template_takes_its_own_names_alone(template, name, stem):
+    assert stem_in(template, name) == stem
+
+
+def test_names_of_another_template_are_no_pairs():
+    names = PairNames(["a"], 4, draws=False, rules=PairRules(lr_name="{stem}_camera"))
+    assert names.hr_of("a_camera") == "a" and names.hr_of("a") is None
 
 
 @pytest.mark.parametrize(
