@@ -372,9 +372,8 @@ def test_every_program_takes_limits_on_pictures():
         with pytest.raises(ImageError, match="more than 7 pixels"):
             check_claim("a.png", "png", 2, 4, 10_000)
         check_claim("a.png", "png", 1, 7, 10_000)
-        parse(
-            SPEC, REQUIRED
-        )  # of another program in this process: nothing is forgotten
+        # A program that reads the flags of another one keeps its own limits.
+        parse(SPEC, REQUIRED)
         with pytest.raises(ImageError, match="--max_pixels"):
             check_claim("a.png", "png", 2, 4, 10_000)
     finally:
