@@ -187,7 +187,7 @@ def unfinished_file(path: PathLike) -> Iterator[Path]:
     try:
         yield temporary
     except OSError as error:
-        # A write that failed knows no name; words without a number are said as they are.
+        # A write that failed knows no name. Words without a number stay as they are.
         if error.filename is None and error.errno is not None:
             error.filename = os.fspath(path)
         raise
