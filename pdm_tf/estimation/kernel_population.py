@@ -40,6 +40,8 @@ _SLOPE, _SLOPE_STD = np.array([0.92, 0.72, 0.72]), np.array([0.08, 0.2, 0.2])
 _SLOPE_SCENE_STD = 0.12
 # Standard deviation of the regressor's error over all scenes, where few are held out.
 _OFFSET_STD = 0.1
+# How much sources differ in the share of kernels that are no Gaussians.
+_FORM_STD = 0.3
 _LEAST_VARIANCE = 1e-4
 # Photographs whose size is nothing that a kernel explains, and where it may then lie.
 _ODD_SHARE, _ODD_STD = 0.05, 1.2
@@ -209,8 +211,10 @@ def _answer(made: Sequence[Simulated], shown: np.ndarray) -> _Map:
     share = _OFFSET_STD**2 / (_OFFSET_STD**2 + error)
     offset = share * bias - (slope - 1.0) * middle
     apart = outputs - slope * theta - own.mean(0)
-    offset += np.where(other[:, None], apart, 0.0).mean(0)
-    return _Map(offset, slope, share * error, scene, rest)
+    shift = np.where(other[:, None], apart, 0.0).sum(0) / max(other.sum(), 1)
+    offset += other.mean() * shift
+    unsure = share * error + np.square(_FORM_STD * shift)
+    return _Map(offset, slope, unsure, scene, rest)
 
 
 def _gated(answer: _Map) -> _Map:

@@ -451,7 +451,7 @@ class _Measuring:
             "noise": noise and dataclasses.asdict(noise),
             "rounds": self.settings.rounds,
             "draws": self.settings.draws,
-            "fit": 3,  # its version; 1 simulated Gaussians alone
+            "fit": 4,  # its version; 1 simulated Gaussians alone
             "seed": self.seed,
         }
         stored = self._stage("population", asked, fit)

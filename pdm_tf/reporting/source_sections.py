@@ -29,7 +29,7 @@ _CURVE = np.linspace(0.0, 1.0, 33)
 _KERNELS = (
     "Each tile is one kernel drawn from the estimated distribution, which is what "
     "training starts from: the weights with which HR pixels become one LR pixel. All "
-    "are Gaussians; shapes such as motion are for training to refine. The chart has "
+    "are Gaussians; shapes such as motion are not measured. The chart has "
     "each photograph's own estimate, which scatters more than the truth, beside the "
     "distribution that remains when that scatter is taken out."
 )

@@ -70,7 +70,7 @@ class Decision:
 def why_not_refined(photographs: int, refine_steps: int) -> str:
     """Why there is to be no refinement, as a sentence; "" if there is to be one."""
     if not refine_steps:
-        return "it is not to be refined (--refine_steps=0)."
+        return "no refinement was asked for (--refine_steps=0)."
     if photographs < LEAST_PHOTOGRAPHS:
         return (
             f"{photographs} photographs say more by measuring than by a game; from "

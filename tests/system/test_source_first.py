@@ -269,7 +269,7 @@ def test_other_steps_of_refinement_are_another_question(
     forget(tmp_path / "run")
     made = run(photographs, tmp_path / "run", "--refine_steps=0")
     why = Decision.load(made.decision).why
-    assert why == "it is not to be refined (--refine_steps=0)."
+    assert why == "no refinement was asked for (--refine_steps=0)."
 
 
 def test_a_run_from_before_goes_on_as_it_began(photographs, tmp_path, given, capsys):

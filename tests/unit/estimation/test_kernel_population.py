@@ -197,7 +197,7 @@ def test_bad_arguments(changed, message):
 @pytest.mark.parametrize("others", [0.0, 0.4])
 def test_forms_that_read_narrower_move_the_mean_and_not_the_spread(others):
     """The source's kernels are Gaussians; of the simulated ones some are not."""
-    regressor, means, stds = Regressor(), [], []
+    regressor, means, stds, errors = Regressor(), [], [], []
 
     def simulate(theta, seed):
         plain = regressor.simulate(theta, seed)
@@ -210,6 +210,10 @@ def test_forms_that_read_narrower_move_the_mean_and_not_the_spread(others):
         population, _ = fit_population(real, simulate, scenes=SCENES, seed=seed)
         means.append(population.mean[0])
         stds.append(np.sqrt(population.covariance[0][0]))
+        errors.append(np.sqrt(population.mean_error[0][0]))
     # 0.5 of an output is 0.5 / 0.8 of theta.
     assert np.mean(means) == pytest.approx(MEAN[0] + others * 0.5 / 0.8, abs=0.07)
     assert np.mean(stds) == pytest.approx(STD[0], abs=0.05)
+    # That share is the prior's; who knows the source's?
+    known = others == 0.0
+    assert np.mean(errors) == pytest.approx(0.06 if known else 0.2, abs=0.04)
