@@ -43,13 +43,16 @@ class DegradationModule(tf.Module):
         def sample(hr: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
             return _outputs(pdm.synthesise(hr, seed))
 
-        self.degrade = tf.function(degrade, input_signature=input_specs(pdm))
+        self.degrade = tf.function(
+            degrade, input_signature=input_specs(pdm), autograph=False
+        )
         self.sample = tf.function(
             sample,
             input_signature=[
                 tf.TensorSpec([None, None, None, 3], tf.float32, "hr"),
                 tf.TensorSpec([2], tf.int32, "seed"),
             ],
+            autograph=False,
         )
 
 

@@ -145,7 +145,7 @@ def from_function(
     """Converts a Python function on tensors by tf2onnx, without its notes."""
     with _quiet_tf2onnx() as tf2onnx:
         model, _ = tf2onnx.convert.from_function(
-            tf.function(function, input_signature=signature),
+            tf.function(function, input_signature=signature, autograph=False),
             input_signature=signature,
             opset=OPSET,
             inputs_as_nchw=inputs_as_nchw,

@@ -108,20 +108,25 @@ class ServingModule(tf.Module):
         self.weights = [variable.value for variable in variables]
 
     @tf.function(
-        input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, "image")]
+        input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, "image")],
+        autograph=False,
     )
     def float32(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """`image` float32 in [0, 1] -> `sr` float32, not clipped."""
         return {"sr": self._function(image)}
 
     @tf.function(
-        input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image")]
+        input_signature=[tf.TensorSpec([None, None, None, 3], tf.uint8, "image")],
+        autograph=False,
     )
     def uint8(self, image: tf.Tensor) -> dict[str, tf.Tensor]:
         """`image` uint8 -> `sr` uint8, clipped and rounded half up."""
         return {"sr": self._levels(image)}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, "image_bytes")],
+        autograph=False,
+    )
     def encoded(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """`image_bytes` [B] PNG, JPEG, WebP, BMP or GIF -> `sr_bytes` [B] PNG.
 

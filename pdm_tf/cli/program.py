@@ -15,6 +15,7 @@ The exit codes are constants of this module: what a script that starts a program
 rely on.
 """
 
+import gc
 import os
 import sys
 import traceback
@@ -49,7 +50,10 @@ def run(
     Raises:
       SystemExit: always, with one of the exit codes above.
     """
-    sys.exit(call(spec, main, sys.argv[1:] if argv is None else argv))
+    code = call(spec, main, sys.argv[1:] if argv is None else argv)
+    # Python's last collection would look at all of TensorFlow for most of a second.
+    gc.freeze()
+    sys.exit(code)
 
 
 def call(

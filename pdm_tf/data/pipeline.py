@@ -294,7 +294,8 @@ def _batches(
         return first + counters // local * how.batch_size + counters % local
 
     endless = tf.data.Dataset.range(np.iinfo(np.int64).max // how.batch_size)
-    patches = _mapped(endless.map(to_global), samples, how.threads)
+    indices = endless.map(tf.autograph.experimental.do_not_convert(to_global))
+    patches = _mapped(indices, samples, how.threads)
     if size < local:
         patches = patches.batch(local // size, drop_remainder=True)
     return _finished(_mapped(patches, _to_float(local), how.threads), how.threads)
@@ -321,7 +322,10 @@ def _mapped(
     dataset: tf.data.Dataset, function: Callable[..., Any], threads: int
 ) -> tf.data.Dataset:
     return dataset.map(
-        function, num_parallel_calls=threads or tf.data.AUTOTUNE, deterministic=True
+        # It has no conditions on tensors; to search for them takes a second a stream.
+        tf.autograph.experimental.do_not_convert(function),
+        num_parallel_calls=threads or tf.data.AUTOTUNE,
+        deterministic=True,
     )
 
 

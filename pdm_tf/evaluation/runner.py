@@ -69,7 +69,9 @@ def compiled_network(network: "keras.Model") -> Upscaler:
     import tensorflow as tf  # loaded already by anyone with a network
 
     # With free height and width it is traced once, not once per image size.
-    @tf.function(input_signature=[tf.TensorSpec([1, None, None, 3], tf.float32)])
+    spec = tf.TensorSpec([1, None, None, 3], tf.float32)
+
+    @tf.function(input_signature=[spec], autograph=False)
     def run(lr: tf.Tensor) -> tf.Tensor:
         return tf.cast(network(lr, training=False), tf.float32)
 

@@ -189,7 +189,8 @@ class Method:
 
         It takes the batch, the step's index (scalar int64 tensor, from 0) and which
         shard of the global batch this is. It changes no trainable variable; networks
-        whose gradients it returns have an optimiser of that name.
+        whose gradients it returns have an optimiser of that name. Conditions on tensors
+        are written as `tf.cond`: no AutoGraph looks for them in `if`.
         """
         raise NotImplementedError
 

@@ -55,7 +55,9 @@ def open_lpips(net: str, path: str) -> tuple[Metric, str]:
                 f"Received: {path}, head {i} with {np.min(head.kernel):.3g}."
             )
     spec = tf.TensorSpec([1, None, None, 3], tf.float32)
-    distance = tf.function(bundle.network.__call__, input_signature=[spec, spec])
+    distance = tf.function(
+        bundle.network.__call__, input_signature=[spec, spec], autograph=False
+    )
     smallest = bundle.config.min_size
 
     def lpips(sr_u8: np.ndarray, hr_u8: np.ndarray) -> float:

@@ -116,7 +116,7 @@ class Replicas:
         if self.workers == 1:
             return number
 
-        @tf.function
+        @tf.function(autograph=False)
         def run(number: tf.Tensor) -> tf.Tensor:
             def on_replica() -> tf.Tensor:
                 context = tf.distribute.get_replica_context()

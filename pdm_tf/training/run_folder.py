@@ -46,6 +46,7 @@ from pdm_tf.core.files import (
     write_text_atomic,
 )
 from pdm_tf.core.memory import allowed_cpus
+from pdm_tf.core.quiet import as_if_not_installed
 from pdm_tf.run import metric_lines
 from pdm_tf.training.checkpoint import complete_steps
 from pdm_tf.training.outlook import gpu_names
@@ -343,8 +344,8 @@ class EventWriter:
 
     @functools.cached_property
     def _writer(self) -> "SummaryWriter":
-        # Here, since it imports PyTorch where that is installed.
-        from tensorboardX import SummaryWriter
+        with as_if_not_installed("torch"):  # whose import takes two seconds
+            from tensorboardX import SummaryWriter
 
         return SummaryWriter(
             logdir=str(self._folder),

@@ -157,8 +157,11 @@ class _Phase:
         self._owner, self._train_step = owner, train_step
         self._rate_factors = rate_factors
         self.names: tuple[str, ...] = ()
+        # Conditions are written out (tf.cond): to search Python code for more of them
+        # takes longer than to make the graph.
         self.graph = tf.function(
-            self._one if settings.steps_per_call == 1 else self._several
+            self._one if settings.steps_per_call == 1 else self._several,
+            autograph=False,
         )
 
     def _several(
@@ -168,14 +171,17 @@ class _Phase:
         count: tf.Tensor,
         stop: tf.Tensor,
     ) -> StepValues:
-        scalars, stopping = tf.zeros([0]), stop
-        for k in tf.range(count):
+        def one(k: tf.Tensor, *_: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            values = self._one(batches, step + tf.cast(k, tf.int64), count, stop)
+            return (k + 1, *values)
+
+        _, scalars, stopping = tf.while_loop(
+            lambda k, *_: k < count,
+            one,
+            (tf.constant(0), tf.zeros([0]), stop),
             # The number of scalars is known once the step has been traced.
-            tf.autograph.experimental.set_loop_options(
-                shape_invariants=[(scalars, tf.TensorShape([None]))]
-            )
-            index = step + tf.cast(k, tf.int64)
-            scalars, stopping = self._one(batches, index, count, stop)
+            (tf.TensorShape([]), tf.TensorShape([None]), tf.TensorShape([])),
+        )
         return StepValues(scalars, stopping)
 
     def _one(

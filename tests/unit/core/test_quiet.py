@@ -1,12 +1,14 @@
 """TensorFlow's start-up notes are hidden, what matters is not."""
 
+import gc
+import importlib
 import os
 import subprocess
 import sys
 
 import pytest
 
-from pdm_tf.core.quiet import captured_native
+from pdm_tf.core.quiet import as_if_not_installed, captured_native, uncollected
 
 PROLOGUE = "from pdm_tf.core.quiet import quiet_start\nimport os, sys\n"
 
@@ -52,6 +54,28 @@ def test_whoever_imports_tensorflow_no_note_is_seen(code, repository):
         timeout=120,
     )
     assert (result.returncode, result.stdout, result.stderr) == (0, "EDSR\n", "")
+
+
+def test_a_package_can_be_left_out_of_what_others_import():
+    name = "antigravity"  # of Python's own, and wanted by nobody
+    with as_if_not_installed(name), pytest.raises(ImportError):
+        importlib.import_module(name)
+    assert name not in sys.modules
+    with as_if_not_installed("json"):
+        assert importlib.import_module("json")  # loaded already
+
+
+@pytest.mark.parametrize("was_enabled", [True, False])
+def test_garbage_is_not_looked_for_meanwhile_and_after_that_as_before(was_enabled):
+    try:
+        (gc.enable if was_enabled else gc.disable)()
+        with pytest.raises(ImportError), uncollected():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled() == was_enabled
+    finally:
+        gc.enable()
+        gc.unfreeze()
 
 
 def test_only_the_import_of_tensorflow_is_touched():

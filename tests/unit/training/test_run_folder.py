@@ -179,6 +179,17 @@ def test_resume_tells_to_forget_later_steps(tmp_path):
     assert start.step == 71
 
 
+def test_pytorch_is_not_loaded_for_it(tmp_path, monkeypatch):
+    """tensorboardX would, which takes two seconds."""
+    for name in [*sys.modules]:
+        if name.partition(".")[0] in ("tensorboardX", "torch"):
+            monkeypatch.delitem(sys.modules, name)
+    (tmp_path / "torch.py").write_text("raise AssertionError('it is')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    write_scalars(tmp_path / "events", 0, {1: 1.0})
+    assert starts(tmp_path / "events")
+
+
 def test_nothing_written_makes_no_file(tmp_path):
     EventWriter(tmp_path, 0).close()
     assert list(tmp_path.iterdir()) == []
