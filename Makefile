@@ -1,8 +1,9 @@
-# make demo    sets up .venv and runs the quickstart (about ten minutes on two cores)
-# make test    sets up .venv and runs the default tests
-# make lint    style and mistakes;   make format    rewrites the layout
-# make docs    the documentation as a site, in docs/_build
-# make clean   removes .venv
+# make demo      sets up .venv and runs the quickstart (about ten minutes on two cores)
+# make test      sets up .venv and runs the default tests
+# make test-all  and the slow ones
+# make lint      style and mistakes;   make format    rewrites the layout
+# make docs      the documentation as a site, in docs/_build
+# make clean     removes .venv
 #
 # Choose the Python with PYTHON=/path/to/python3.12, the environment with VENV=folder.
 
@@ -19,7 +20,7 @@ CANDIDATES = $(or $(PYTHON),python3 python3.13 python3.12 python3.11)
 FITTING = $(firstword $(foreach name,$(CANDIDATES),\
   $(shell $(name) -c '$(FITS)' 2>/dev/null && echo $(name))))
 
-.PHONY: help demo test test-services lint format docs clean
+.PHONY: help demo test test-all test-services lint format docs clean
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +31,9 @@ demo: $(VENV)/installed-run
 
 test: $(VENV)/installed-dev
 	@$(IN) -m pytest -n 2
+
+test-all: $(VENV)/installed-dev
+	@$(IN) -m pytest -n 2 -m ""
 
 # Apache Beam and KServe hold other packages at older versions: give them a VENV apart.
 test-services: $(VENV)/installed-services

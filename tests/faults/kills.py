@@ -2,10 +2,9 @@
 
     python -m tests.faults.kills --program=train --kills=200 --seed=1
 
-One process loads a program's libraries and divides itself (fork) for every start, which
-saves the seconds that loading TensorFlow takes; each start then runs the program's own
-`main` in a process of its own, until it ends or is killed. Nothing of TensorFlow may
-run before the division; `Starter` checks that there is one thread only.
+One process loads the libraries and divides itself (fork) for every start, which saves
+the seconds that loading TensorFlow takes (`tests/support/forking.py`); each start then
+runs the program in a process of its own, until it ends or is killed.
 
 A round takes a new folder and starts the program again and again. Each start but the
 last is disturbed, by what the round's seed draws:
@@ -31,7 +30,6 @@ printed a traceback, and each must have ended with 0, 1 (files left out, named),
 import argparse
 import contextlib
 import dataclasses
-import importlib
 import json
 import multiprocessing
 import os
@@ -49,6 +47,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.faults.programs import PROGRAMS, Program, make_inputs, snapshot
+from tests.support import forking
 
 _HIDDEN = ".*.[0-9]*.tmp"
 _YEAR_S = 365 * 86400
@@ -94,48 +93,20 @@ class Starter:
     """Starts one program in processes divided from this one."""
 
     def __init__(self, program: Program, inputs: Path) -> None:
-        import pdm_tf  # noqa: F401 - hides TensorFlow's notes
-
         self._program, self._inputs = program, inputs
         self._starts = 0
-        importlib.import_module(_main_module(program))
-        self._load_what_it_loads()
-        threads = len(os.listdir("/proc/self/task"))
-        assert threads == 1, f"{threads} threads: a division would lose some"
+        forking.load_libraries()
 
-    def _load_what_it_loads(self) -> None:
-        """Imports all that one start, in a process of its own, has imported."""
-        place = self._inputs.with_name("first") / "out"
-        place.parent.mkdir()
-        names = place.with_name("modules")
-        first = self(place, names=names)
-        assert first.code == 0, first.printed
-        for name in names.read_text().split():
-            with contextlib.suppress(Exception):  # parts that cannot be asked for alone
-                importlib.import_module(name)
-        shutil.rmtree(place.parent)
-
-    def __call__(
-        self,
-        output: Path,
-        wanted: Disturbance | None = None,
-        names: Path | None = None,
-    ) -> Ended:
+    def __call__(self, output: Path, wanted: Disturbance | None = None) -> Ended:
         """Starts the program once; returns how it ended.
 
         Args:
           output: its folder.
           wanted: what disturbs it.
-          names: gets the names of the modules that it has loaded.
         """
-        return self.end(self.begin(output, wanted, names))
+        return self.end(self.begin(output, wanted))
 
-    def begin(
-        self,
-        output: Path,
-        wanted: Disturbance | None = None,
-        names: Path | None = None,
-    ) -> "_Begun":
+    def begin(self, output: Path, wanted: Disturbance | None = None) -> "_Begun":
         """Starts the program; see `__call__`."""
         self._starts += 1
         log = self._inputs.with_name(f"log_{self._starts % 2}.txt")
@@ -143,7 +114,7 @@ class Starter:
         start = time.monotonic()
         number = os.fork()
         if not number:
-            self._be_the_program(output, log, counter, wanted, names)
+            self._be_the_program(output, log, counter, wanted)
         after = wanted.at if wanted and wanted.kind == "moment" else _PATIENCE_S
         return _Begun(number, start, after, counter, log)
 
@@ -166,38 +137,23 @@ class Starter:
         log: Path,
         counter: object,
         wanted: Disturbance | None,
-        names: Path | None,
     ) -> None:
         code = 70
         try:
             descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(descriptor, 1)
             os.dup2(descriptor, 2)
-            # Steps of an export are processes too; they may be divided like this one.
-            real = multiprocessing.get_context
-            multiprocessing.get_context = lambda kind=None: real("fork")
+            forking.divide_steps_too()
             _watch(output, counter, wanted)
-            code = _main(self._program, self._inputs, output)
-            if names:
-                names.write_text(" ".join(sys.modules))
+            flags = map(str, self._program.flags(self._inputs, output))
+            forking.run_as_main([self._program.module, *flags])
+        except SystemExit as end:
+            code = int(end.code or 0)
         finally:
             with contextlib.suppress(Exception):
                 sys.stdout.flush()
                 sys.stderr.flush()
             os._exit(code)
-
-
-def _main_module(program: Program) -> str:
-    return "export.__main__" if program.module == "export" else program.module
-
-
-def _main(program: Program, inputs: Path, output: Path) -> int:
-    from pdm_tf.cli import program as frame
-
-    module = importlib.import_module(_main_module(program))
-    flags = [str(flag) for flag in program.flags(inputs, output)]
-    sys.argv = [program.module, *flags]
-    return frame.call(module.SPEC, module.main, flags)
 
 
 def _watch(output: Path, counter: object, wanted: Disturbance | None) -> None:
@@ -465,8 +421,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":  # NumPy's, of loading it
-        os.environ["OPENBLAS_NUM_THREADS"] = "1"
-        words = [sys.executable, "-m", "tests.faults.kills", *sys.argv[1:]]
-        os.execv(sys.executable, words)
     sys.exit(main())

@@ -22,7 +22,7 @@ def run(*words):
     return subprocess.run(
         [sys.executable, *words, "--program=upscale", "--seed=short"],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

@@ -14,17 +14,16 @@ from export.__main__ import SPEC, main
 from export.stages import Stage
 from pdm_tf.cli import program
 from pdm_tf.core.memory import peak_bytes
+from tests.support import forking
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def start(*flags):
-    """Starts the program in a session of its own, so that signals reach it alone.
-
-    A shell's background jobs, and what they start, ignore SIGINT; it does not.
-    """
-    return subprocess.Popen(
+    """Starts the program in a session of its own, so that signals reach it alone."""
+    return forking.Popen(
         [sys.executable, "-m", "export", *flags],
+        # A shell's background jobs, and what they start, ignore SIGINT.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         cwd=REPOSITORY,
         stdout=subprocess.PIPE,

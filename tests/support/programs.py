@@ -1,7 +1,8 @@
 """Running the project's programs: in this process where only the result counts.
 
 Importing TensorFlow takes seconds, so a test that wants a program's result calls
-`run_here`; one test per program starts it as users do, with `run_apart`.
+`run_here`; one that needs a process of its own calls `run_divided`; and one test per
+program starts it as users do, with `run_apart`.
 """
 
 import contextlib
@@ -13,6 +14,8 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+
+from tests.support import forking
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,6 +75,21 @@ def run_apart(
         capture_output=True,
         text=True,
         timeout=timeout,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def run_divided(
+    module: str,
+    *arguments: str,
+    cwd: Path | None = None,
+    code: int = 0,
+    timeout: float = 300.0,
+) -> subprocess.CompletedProcess:
+    """Does as `run_apart`, in a process that has the libraries already."""
+    done = forking.run(
+        [sys.executable, "-m", module, *arguments], cwd=cwd, timeout=timeout
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.support import forking
 from tests.support.serving import free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +36,7 @@ def run_workers(
         task = {"type": "worker", "index": index}
         described = json.dumps({"cluster": cluster, "task": task})
         processes.append(
-            subprocess.Popen(
+            forking.Popen(
                 [sys.executable, "-m", module, *arguments],
                 cwd=ROOT,
                 env={

@@ -18,6 +18,7 @@ from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8, write_png
 from pdm_tf.degrade import SPEC, main
 from tests.oracles import filter_oracle
+from tests.support import forking
 from tests.support.programs import run_here
 from tests.unit.data.folders import noise
 from tests.unit.degradations.networks import tiny_pdm
@@ -54,7 +55,7 @@ def call(folder, degradation, *flags, out="out"):
 
 def start(folder, degradation, *flags, out="out", module="pdm_tf.degrade"):
     command = [sys.executable, "-m", module]
-    return subprocess.Popen(
+    return forking.Popen(
         [*command, *argv(folder, degradation, *flags, out=out)],
         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
         stdout=subprocess.PIPE,

@@ -20,8 +20,9 @@ from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.core.kernel_shapes import kernel_moments
 from pdm_tf.core.source_estimate import SourceEstimate, axes_of
+from tests.support import forking
 from tests.support.html_check import check_html
-from tests.support.programs import ROOT, run_apart
+from tests.support.programs import ROOT, run_apart, run_divided
 from tests.unit.estimation.folders import blurred, sharp, write_folders
 
 
@@ -150,7 +151,7 @@ def test_stopped_and_started_again(folder):
     (folder / "configs").symlink_to(ROOT / "configs")
     flags = ("--hr_dir=hr", "--lr_dir=lr", "--output=out", "--notime_step")
     long = (*SMALL[1:4], "--estimate_arg=samples=4000")
-    process = subprocess.Popen(
+    process = forking.Popen(
         [sys.executable, "-m", "pdm_tf.estimate", *flags, *long],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -165,7 +166,7 @@ def test_stopped_and_started_again(folder):
     assert "stopped; start it again with the same flags to go on." in printed
     assert not (folder / "out/estimate.json").exists()
     before = (folder / "out/stages/noise.json").stat().st_mtime_ns
-    run_apart("pdm_tf.estimate", *flags, *SMALL, cwd=folder, timeout=900)
+    run_divided("pdm_tf.estimate", *flags, *SMALL, cwd=folder, timeout=900)
     assert (folder / "out/stages/noise.json").stat().st_mtime_ns == before
     assert (folder / "out/estimate.json").exists()
 

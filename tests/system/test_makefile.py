@@ -75,5 +75,5 @@ def test_help_names_every_public_target(repository):
         text=True,
         check=True,
     ).stdout
-    for target in ("demo", "test", "lint", "format", "docs", "clean"):
+    for target in ("demo", "test", "test-all", "lint", "format", "docs", "clean"):
         assert f"make {target} " in text

@@ -1,7 +1,6 @@
 """Several devices, or a batch in parts, train what one device does at once."""
 
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -10,6 +9,7 @@ import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
 from pdm_tf.training.replicas import ONE_DEVICE, cluster_from_environment
+from tests.support import forking
 
 # Means over replicas of what is no mean over rows.
 NOT_ADDITIVE = ("scalar.stat/kernel_offset", "spread_std", "noise_std")
@@ -25,7 +25,7 @@ def trained(tmp_path_factory):
             path = folder / f"{'_'.join(args)}.npz"
             program = "tests.unit.training.replica_program"
             command = [sys.executable, "-m", program, str(path), *args]
-            ended = subprocess.run(command, capture_output=True, text=True, timeout=200)
+            ended = forking.run(command, timeout=200)
             assert ended.returncode == 0, ended.stderr
             with np.load(path) as file:
                 done[args] = dict(file)

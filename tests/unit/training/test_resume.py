@@ -17,6 +17,7 @@ import pytest
 
 from pdm_tf.cli import program
 from pdm_tf.run import read_metrics
+from tests.support import forking
 from tests.unit.training import toy_program
 
 STEPS = 8
@@ -40,11 +41,9 @@ def start(run_dir, *flags, kill="", steps=STEPS, own_process=False):
 
 
 def _in_a_process(argv, kill):
-    return subprocess.run(
+    return forking.run(
         [sys.executable, "-m", "tests.unit.training.toy_program", *argv],
         env={**os.environ, "KILL": kill},
-        capture_output=True,
-        text=True,
         timeout=180,
     )
 
