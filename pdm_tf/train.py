@@ -16,7 +16,7 @@ from pdm_tf.cli.component import from_json_dict, to_json_dict
 from pdm_tf.cli.flag_set import ProgramSpec, to_flags_text
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import refused
-from pdm_tf.core.quiet import quiet_start
+from pdm_tf.core.quiet import as_if_not_installed, quiet_start
 from pdm_tf.run import DATA, DIVERGED, SHIPPED, Run
 from pdm_tf.train_config import TrainConfig, as_begun, changed_on_resume
 
@@ -50,7 +50,8 @@ _SHOWN = 5  # skipped files named on the screen; log.txt has all
 
 def main(config: TrainConfig) -> int:
     """Runs or resumes the training that `config` describes; returns the exit code."""
-    with quiet_start():
+    # Keras would load Matplotlib, for a third of a second; charts load it at the end.
+    with quiet_start(), as_if_not_installed("matplotlib"):
         from pdm_tf import build  # noqa: F401 - what it prints while it loads
         from pdm_tf.training.replicas import cluster_from_environment, find_replicas
 

@@ -58,9 +58,6 @@ def each_image(
     """
     batch, *sides = hr.shape[:3]
     size = [None if side is None else side // scale for side in sides]
-    # Conditions and loops are written out; to search for more of them in Python code
-    # doubles the time that a graph takes to be made.
-    degrade = tf.autograph.experimental.do_not_convert(degrade)
     lr = tf.map_fn(
         lambda row: tf.ensure_shape(degrade(*row), [*size, 3]),
         (tf.cast(hr, tf.float32), draws),

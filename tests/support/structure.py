@@ -25,7 +25,6 @@ import ast
 import inspect
 import json
 import os
-import re
 import runpy
 import subprocess
 import sys
@@ -40,10 +39,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("pdm_tf", "export")
 TRAIN = "pdm_tf/train.py"
 STEPS = ("_joint_step", "joint_step")
-# What AutoGraph makes of the branches and loops of a function.
-_AUTOGRAPH = re.compile(
-    r"(get|set)_state|(loop|if|else)_body|(loop|extra)_test|.*factory"
-)
+# Packages that others load where they are installed, and that training does not use.
+IDLE = ("matplotlib", "torch")
 TINY = (
     "--hr_dir=pdm_tf/samples/photos_for_hr",
     "--lr_dir=pdm_tf/samples/photos_for_lr",
@@ -77,6 +74,7 @@ class Running(NamedTuple):
 
     executed: int
     calls_to_step: int
+    idle: int
 
 
 def static(root: Path = ROOT) -> Static:
@@ -185,11 +183,13 @@ def running(root: Path = ROOT) -> Running:
       RuntimeError: training failed; with what it printed.
     """
     seen = trace(root)
-    return Running(len(seen["files"]), len(seen["stack"]) - 1)
+    return Running(len(seen["files"]), len(seen["stack"]) - 1, len(seen["idle"]))
 
 
 def trace(root: Path = ROOT) -> dict[str, list[str]]:
-    """Returns the "files" that two steps ran, and the "stack" of the joint step.
+    """Returns what two steps ran and loaded.
+
+    The "files", the "stack" of the joint step, and packages that are "idle".
 
     Raises:
       RuntimeError: training failed; with what it printed.
@@ -239,13 +239,9 @@ class _Watch:
 
     def _described(self, frame: FrameType) -> str:
         code = frame.f_code
-        # AutoGraph runs a copy of a function, with the globals of the original.
-        file = frame.f_globals.get("__file__") or ""
-        name = code.co_name.removeprefix("tf__")
+        file, name = code.co_filename, code.co_name
         is_function = code.co_flags & inspect.CO_OPTIMIZED  # no body of a class
         if not is_function or name.startswith("<") or not file.startswith(self._root):
-            return ""
-        if "__autograph_generated" in code.co_filename and _AUTOGRAPH.match(name):
             return ""
         file = file[len(self._root) :].lstrip("/")
         ours = tuple(f"{package}/" for package in PACKAGES)
@@ -287,7 +283,8 @@ def _train_watched(root: str, output: str, *flags: str) -> None:
             raise
     finally:
         sys.settrace(None)
-    seen = {"files": sorted(watch.files), "stack": watch.stack}
+    idle = [name for name in IDLE if name in sys.modules]
+    seen = {"files": sorted(watch.files), "stack": watch.stack, "idle": idle}
     Path(output).write_text(json.dumps(seen), encoding="utf-8")
 
 
@@ -298,6 +295,7 @@ def main(root: Path) -> None:
         **static(root)._asdict(),
         "executed": len(seen["files"]),
         "calls_to_step": len(seen["stack"]) - 1,
+        "idle": len(seen["idle"]),
     }
     for name, count in counts.items():
         print(f"{name.replace('_', ' '):<20}{count:>8,}")

@@ -16,6 +16,7 @@ BOUNDS = {
     "circles": 0,
     "executed": 71,
     "calls_to_step": 9,
+    "idle": 0,
 }
 
 
