@@ -6,7 +6,8 @@ The file's contract, which `pdm_tf.inference` reads:
   come second in both.
 - opset 18, the highest that tf2onnx 1.17 writes.
 - `metadata_props`, all texts: what `describe` returns, `grid` ("pixel0", "half_pixel";
-  see `pdm_tf.core.geometry`) where it is known, and where the weights are from.
+  see `pdm_tf.core.geometry`) where it is known, where the weights are from, and the
+  seal (`pdm_tf.inference.model_file`).
 
 Memory. tf2onnx copies the whole graph for each of its optimisation passes, weights
 included: 10 GB at the peak for the large EDSR. So it gets a graph without them: kernels

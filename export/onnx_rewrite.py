@@ -29,6 +29,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from pdm_tf.core.files import write_bytes_atomic
+from pdm_tf.inference.model_file import SEAL, sealed
 from pdm_tf.inference.ort import import_onnxruntime
 
 # Nodes that may stand between a Resize and the Shape of its size.
@@ -190,13 +191,16 @@ def sort_nodes(graph: onnx.GraphProto) -> None:
 
 
 def write_checked(model: onnx.ModelProto, path: Path | str) -> Path:
-    """Writes a model atomically and runs ONNX's own checker over the file.
+    """Writes a model atomically, sealed, and runs ONNX's own checker over the file.
 
     Raises:
       onnx.checker.ValidationError: the model breaks the standard; a defect of ours.
     """
     path = Path(path)
-    write_bytes_atomic(path, model.SerializeToString(deterministic=True))
+    others = [entry for entry in model.metadata_props if entry.key != SEAL]
+    del model.metadata_props[:]
+    model.metadata_props.extend(others)
+    write_bytes_atomic(path, sealed(model.SerializeToString(deterministic=True)))
     onnx.checker.check_model(str(path), full_check=True)
     return path
 

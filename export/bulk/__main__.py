@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from export.bulk import LOCAL_RUNNER
 from pdm_tf.cli import program
-from pdm_tf.cli.flag_set import ProgramSpec, flag
+from pdm_tf.cli.flag_set import ProgramSpec, flag, sha256_flag
 from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.ledger import digest
@@ -48,6 +48,7 @@ class BulkConfig:
         "writes it. Workers on other machines must be able to read it. Required.",
         required=True,
     )
+    sha256: str = sha256_flag("--model")
     fallback_model: str = flag(
         "",
         "Float32 ONNX file with which images are made again on which "
@@ -187,6 +188,7 @@ def _work(config: BulkConfig, output: str) -> Any:
         output=output,
         model=storage.absolute(config.model),
         fallback_model=storage.absolute(fallback) if fallback else "",
+        sha256=config.sha256,
         settings="",
         outscale=config.outscale or None,
         quality=config.quality,
@@ -202,7 +204,7 @@ def _work(config: BulkConfig, output: str) -> Any:
     here = work
     if config.runner != LOCAL_RUNNER:
         here = dataclasses.replace(work, provider="cpu", strict=False)
-    model = pipeline.open_model(work.model, here)
+    model = pipeline.open_model(work.model, here, work.sha256)
     print(f"{model.info.architecture or 'network'} x{model.info.scale}: {config.model}")
     if model.info.habits_remark:
         print(model.info.habits_remark)
@@ -214,7 +216,9 @@ def _work(config: BulkConfig, output: str) -> Any:
         "quality": work.quality,
         "ensemble": work.ensemble,
     }
-    return dataclasses.replace(work, settings=digest(settings))
+    # Workers take this very file: another one would be of other settings.
+    sha256 = model.info.sha256
+    return dataclasses.replace(work, sha256=sha256, settings=digest(settings))
 
 
 @contextlib.contextmanager

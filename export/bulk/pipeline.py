@@ -54,6 +54,7 @@ class Work:
     Attributes:
       output: folder of the results.
       model, fallback_model: ONNX files; the second may be "".
+      sha256: hash that the model must have; "": any.
       settings: digest of everything that decides how results look.
       outscale: size of a result / size of its source; None: the network's scale.
       quality, ensemble, overwrite: as the flags.
@@ -63,6 +64,7 @@ class Work:
     output: str
     model: str
     fallback_model: str
+    sha256: str
     settings: str
     outscale: float | None
     quality: int
@@ -202,16 +204,25 @@ def _runner(name: str) -> Any:
         ) from error
 
 
-def open_model(path: str, work: Work) -> SrSession:
+def open_model(path: str, work: Work, sha256: str = "") -> SrSession:
     """Opens an ONNX file, wherever it is.
 
+    Args:
+      path: the file.
+      work: the settings.
+      sha256: hash that it must have; "": any.
+
     Raises:
-      UserError: it cannot be read, or is no SR network.
+      UserError: it cannot be read, has another hash, or is no SR network.
     """
 
     def opened(local: Path | str) -> SrSession:
         return open_session(
-            local, provider=work.provider, strict=work.strict, threads=work.threads
+            local,
+            provider=work.provider,
+            strict=work.strict,
+            threads=work.threads,
+            sha256=sha256,
         )
 
     if storage.is_local(path):
@@ -243,7 +254,9 @@ class UpscaleFn(beam.DoFn):
         # libvips' warnings on the way are in the reason, if the file fails.
         logging.getLogger("pyvips").setLevel(logging.ERROR)
         work = self._work
-        session = self._shared.acquire(lambda: open_model(work.model, work))
+        session = self._shared.acquire(
+            lambda: open_model(work.model, work, work.sha256)
+        )
         fallback = None
         if work.fallback_model:
             fallback = lambda: open_model(work.fallback_model, work)  # noqa: E731

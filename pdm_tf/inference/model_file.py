@@ -4,6 +4,7 @@ Files written by `python -m export` carry metadata. Other files work too if they
 one image of any height and width and return one; their scale is found by trying.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,11 @@ from pdm_tf.core.geometry import ASSUMED_GRID, GRIDS
 from pdm_tf.inference.foreign_model import UNIT, Habits, habits_of
 
 PathLike = str | os.PathLike[str]
+
+SEAL = "seal"  # the entry of the metadata
+# Protobuf's bytes for one more entry, whose value is 64 hexadecimal digits.
+_SEAL_HEAD = b"\x72\x48\x0a\x04" + SEAL.encode() + b"\x12\x40"
+_SEAL_BYTES = len(_SEAL_HEAD) + 64
 
 FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
@@ -97,6 +103,30 @@ def checked_path(path: PathLike) -> Path:
         hint = f" Did you mean {found[0]}?" if found else ""
         raise UserError(f"An ONNX file is required. Received the folder {path}.{hint}")
     return path
+
+
+def sealed(data: bytes) -> bytes:
+    """An ONNX file with one more entry of metadata, at its end: the hash of the rest.
+
+    It tells a whole file of our own from others and from damaged ones. It is no proof:
+    whoever writes a file can write its seal.
+    """
+    return data + _SEAL_HEAD + hashlib.sha256(data).hexdigest().encode()
+
+
+def is_sealed(path: Path) -> bool:
+    """Whether a file is, byte for byte, as `sealed` made it."""
+    left, digest = path.stat().st_size - _SEAL_BYTES, hashlib.sha256()
+    with open(path, "rb") as file:
+        file.seek(max(left, 0))
+        seal = file.read()
+        if not seal.startswith(_SEAL_HEAD):
+            return False
+        file.seek(0)
+        while block := file.read(min(left, 1 << 20)):
+            digest.update(block)
+            left -= len(block)
+    return seal == _SEAL_HEAD + digest.hexdigest().encode()
 
 
 def model_files(model: Path, fp16: bool) -> tuple[Path, Path | None]:

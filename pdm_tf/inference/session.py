@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pdm_tf.core.apart import run_apart
 from pdm_tf.core.checks import check_sha256
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference import providers
@@ -17,6 +18,7 @@ from pdm_tf.inference.model_file import (
     PathLike,
     check_tensors,
     checked_path,
+    is_sealed,
     read_info,
 )
 from pdm_tf.inference.ort import (
@@ -33,6 +35,23 @@ from pdm_tf.inference.ort import (
 from pdm_tf.inference.providers import ProviderReport
 
 __all__ = ["ModelInfo", "ProviderReport", "SrSession", "open_session"]
+
+# Opens an ONNX file and runs it once, as far as that goes; errors are told later, by
+# the process that uses it.
+_TRIAL = """
+import numpy, onnxruntime
+print("loaded", flush=True)
+onnxruntime.set_default_logger_severity(4)
+options = onnxruntime.SessionOptions()
+options.intra_op_num_threads, options.log_severity_level = 1, 4
+cpu = ["CPUExecutionProvider"]
+session = onnxruntime.InferenceSession(sys.argv[1], options, providers=cpu)
+image = session.get_inputs()[0]
+sides = [side if isinstance(side, int) else 8 for side in image.shape]
+if max(sides) <= 64:
+    kind = numpy.float16 if image.type == "tensor(float16)" else numpy.float32
+    session.run(None, {image.name: numpy.zeros(sides, kind)})
+"""
 
 
 class SrSession:
@@ -133,15 +152,18 @@ def open_session(
       tf32: whether float32 convolutions on the GPU may round to TF32.
       spinning: whether idle threads keep a core busy to answer faster; off where many
         processes share one machine.
-      sha256: hash that the file must have; "": any.
+      sha256: hash that the file must have; "": any, and a file that `python -m export`
+        did not seal is first tried in a process of its own.
 
     Raises:
-      UserError: no such file, another hash, not an ONNX file, not an SR network, or
-        (strict) the provider is not available.
+      UserError: no such file, another hash, not an ONNX file, one by which onnxruntime
+        ends its process, not an SR network, or (strict) the provider is not available.
     """
     ort = import_onnxruntime()
     path = checked_path(path)
     check_sha256(sha256, path)
+    if not sha256 and not is_sealed(path):
+        _try_apart(path)
     reasons = []
     gpu_options = {
         "cuda": lambda: providers.cuda_options(device_id, tf32=tf32),
@@ -180,6 +202,25 @@ def open_session(
     check_tensors(made, path)
     bound_to = ("cuda", device_id) if report.on_gpu else None
     return SrSession(made, path, report, bound_to=bound_to)
+
+
+def _try_apart(path: Path) -> None:
+    """Raises UserError for a file by which onnxruntime ends its process.
+
+    Some damaged ones do that, by an assertion or a segmentation fault.
+    """
+    ended = run_apart(_TRIAL, path)
+    if ended.was_ended:
+        raise UserError(
+            f"{path} must be an ONNX file that onnxruntime can open. Received: one by "
+            f"which a process that tried it {ended.why}."
+        )
+    if not ended.output:
+        raise UserError(
+            "An ONNX file of others is first tried in a process of its own, which must "
+            f"find onnxruntime. Received: {path}, and a process that {ended.why}. "
+            "Files whose --sha256 is given are not tried."
+        )
 
 
 def _make(

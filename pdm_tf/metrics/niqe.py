@@ -28,15 +28,13 @@ to; 0 if unknown) and `format`.
 
 import dataclasses
 import io
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy import ndimage, special
 
+from pdm_tf.core.apart import run_apart
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import read_arrays, write_bytes_atomic
 from pdm_tf.core.imresize import imresize
@@ -384,9 +382,7 @@ def read_published(path: Path | str, name: str) -> NiqeModel:
 
 # Prints the numbers of a .mat file as .npz: the fields of structs as "struct/field".
 _MAT_READER = """
-import io, resource, sys
-resource.setrlimit(resource.RLIMIT_AS, (1 << 32, 1 << 32))
-import numpy, scipy.io
+import io, numpy, scipy.io
 found = {}
 for name, value in scipy.io.loadmat(sys.argv[1], simplify_cells=True).items():
     table = value if isinstance(value, dict) else {"": value}
@@ -398,34 +394,20 @@ numpy.savez(buffer, **found)
 sys.stdout.buffer.write(buffer.getvalue())
 """
 _MAT_SECONDS = 60
+_MAT_BYTES = 1 << 32
 
 
 def _variables(path: Path) -> dict[str, Any]:
-    """The numbers of a .mat file; of structs a dict.
-
-    SciPy reads it in a process of its own: its reader is native, and a damaged file can
-    end a process.
-    """
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", _MAT_READER, os.fspath(path.absolute())],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=_MAT_SECONDS,
-            # Threads of a linear algebra library reserve memory that the limit counts.
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-        )
-        words = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["", ""]
-        why = f"SciPy ended with code {done.returncode}. {words[-1]}".strip()
-    except subprocess.TimeoutExpired:
-        done, why = None, f"SciPy does not come to an end in {_MAT_SECONDS} s"
-    if done is None or done.returncode:
+    """The numbers of a .mat file; of structs a dict."""
+    path = path.absolute()
+    ended = run_apart(_MAT_READER, path, seconds=_MAT_SECONDS, memory_bytes=_MAT_BYTES)
+    if ended.code != 0:
         raise UserError(
             "A .mat file up to version 7, or BasicSR's .npz file, is required. "
-            f"Received: {path} ({why})."
+            f"Received: {path} (SciPy {ended.why})."
         )
     content: dict[str, Any] = {}
-    for name, values in read_arrays(io.BytesIO(done.stdout)).items():
+    for name, values in read_arrays(io.BytesIO(ended.output)).items():
         name, is_field, field = name.partition("/")
         if is_field:
             content.setdefault(name, {})[field] = values

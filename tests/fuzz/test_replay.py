@@ -32,14 +32,7 @@ def test_readers_that_need_a_package(name, tmp_path):
     _replay(name, tmp_path)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] * reader.slow)
-        for name, reader in READERS.items()
-        if not reader.package
-    ],
-)
+@pytest.mark.parametrize("name", [n for n, r in READERS.items() if not r.package])
 def test_readers(name, tmp_path):
     _replay(name, tmp_path)
 

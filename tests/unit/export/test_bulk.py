@@ -22,6 +22,7 @@ from export.bulk import __main__ as bulk
 from export.bulk import pipeline, storage
 from export.bulk.__main__ import BulkConfig
 from export.bulk.storage import Facts, ResultRecord
+from pdm_tf.core.checks import sha256_of
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference.engine import Engine
 from pdm_tf.inference.files import FileTask
@@ -68,6 +69,7 @@ def work(**changes):
         "output": "/out",
         "model": "/m.onnx",
         "fallback_model": "",
+        "sha256": "",
         "settings": "s",
         "outscale": None,
         "quality": 95,
@@ -221,6 +223,7 @@ def test_no_photographs_is_an_error(tmp_path, model):
         ({"runner": "NoRunner"}, "--runner must be one that Apache Beam has"),
         ({"runner": "DataflowRunner"}, "DataflowRunner needs other flags"),
         ({"model": "none.onnx"}, "none.onnx"),
+        ({"sha256": "0" * 64}, "must have the --sha256 0000"),
         ({"output": "in"}, "another folder than --input"),
     ],
 )
@@ -250,6 +253,19 @@ def test_the_network_is_opened_once_in_a_process_and_never_travels(model, monkey
     assert opened == [str(model)]
     assert len({id(copy._engine) for copy in copies}) == 3
     assert len({id(copy._engine.session) for copy in copies}) == 1
+
+
+def test_workers_take_the_file_that_was_looked_at(tmp_path, model):
+    """Results name its hash; another one put in its place since would not be it."""
+    copy = tmp_path / "m.onnx"
+    copy.write_bytes(model.read_bytes())
+    config = BulkConfig(input=str(tmp_path), output="/out", model=str(copy))
+    settings = bulk._work(config, "/out")
+    known = sha256_of(model)
+    assert settings.sha256 == known
+    copy.write_bytes(model.read_bytes() + b"\0")
+    with pytest.raises(UserError, match=f"m.onnx must have the --sha256 {known}"):
+        pipeline.UpscaleFn(settings).setup()
 
 
 def test_the_record_vouches_only_for_what_it_saw(tmp_path):

@@ -12,6 +12,7 @@ from export import onnx_rewrite
 from export.onnx_graph import from_function
 from export.parity import compare
 from pdm_tf.core.images import to_float
+from pdm_tf.inference.model_file import is_sealed
 from pdm_tf.inference.ort import import_onnxruntime
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from tests.support.tiny_nets import photo
@@ -239,7 +240,8 @@ def test_float16_file(sr_onnx, tmp_path, monkeypatch, config, layout):
     assert session.get_outputs()[0].type == "tensor(float)"
     found = session.get_modelmeta().custom_metadata_map
     whole = {entry.key: entry.value for entry in onnx.load(full).metadata_props}
-    assert found == whole | {"precision": "float16"}
+    assert found == whole | {"precision": "float16", "seal": found["seal"]}
+    assert is_sealed(half) and is_sealed(full)
 
     image = to_float(photo(24, 19)[None])
     keras = network(image).numpy()

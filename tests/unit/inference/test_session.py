@@ -2,6 +2,7 @@
 
 import hashlib
 import mmap
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from export.onnx_rewrite import write_checked
+from pdm_tf.core.apart import run_apart
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference import providers
+from pdm_tf.inference import session as session_module
 from pdm_tf.inference.session import SrSession, open_session
 from tests.support.onnx_files import write_sr
 
@@ -475,3 +479,52 @@ def test_a_file_of_another_hash_is_not_opened(tmp_path):
         open_session(path, provider="cpu", sha256=known)
     with pytest.raises(UserError, match="64 hexadecimal digits"):
         open_session(path, provider="cpu", sha256=known[1:])
+
+
+def _ends_onnxruntime(path):
+    """A file that ends onnxruntime 1.26: it turns three axes of four."""
+    model = onnx.load(write_sr(path, convs=1))
+    del model.graph.node[0].attribute[0].ints[3]
+    onnx.save(model, path)
+    return path
+
+
+def test_a_file_that_ends_onnxruntime_is_refused(tmp_path):
+    path = _ends_onnxruntime(tmp_path / "a.onnx")
+    command = [sys.executable, "-m", "pdm_tf.upscale", f"--model={path}"]
+    command += ["--input=tests/data/stored/hr", f"--output={tmp_path / 'made'}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2, (done.returncode, done.stderr)
+    assert re.search(r"a\.onnx must be an ONNX file that onnxruntime", done.stderr)
+
+
+def test_files_of_others_alone_are_tried_apart(tmp_path, monkeypatch):
+    monkeypatch.setattr(session_module, "_TRIAL", "import os; os.abort()")
+    other = write_sr(tmp_path / "a.onnx")
+    with pytest.raises(UserError, match=r"a\.onnx must.*tried it ended by SIGABRT"):
+        open_session(other, provider="cpu")
+    known = hashlib.sha256(other.read_bytes()).hexdigest()
+    assert open_session(other, provider="cpu", sha256=known).info.scale == 2
+    own = write_checked(onnx.load(other), tmp_path / "b.onnx")
+    assert open_session(own, provider="cpu").info.scale == 2
+    whole = own.read_bytes()
+    for at in (100, len(whole) - 1):  # in the file, in its seal
+        own.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(UserError, match="ended by SIGABRT"):
+            open_session(own, provider="cpu")
+    own.write_bytes(whole[-70:])  # shorter than a seal
+    with pytest.raises(UserError, match="ended by SIGABRT"):
+        open_session(own, provider="cpu")
+
+
+def test_a_trial_without_onnxruntime_is_no_trial(tmp_path, monkeypatch):
+    monkeypatch.setattr(session_module, "_TRIAL", "import no_such_module")
+    with pytest.raises(UserError, match="must find onnxruntime.*no_such_module"):
+        open_session(write_sr(tmp_path / "a.onnx"), provider="cpu")
+
+
+def test_a_trial_comes_as_far_as_running(tmp_path):
+    for settings in ({}, {"layout": "NCHW"}, {"batch": 2}, {"io": TensorProto.FLOAT16}):
+        path = write_sr(tmp_path / "a.onnx", **settings)
+        ended = run_apart(session_module._TRIAL + "print('ran')", path)
+        assert ended.output == b"loaded\nran\n", ended.why
