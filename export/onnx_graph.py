@@ -76,7 +76,7 @@ def describe(network: SRNetwork, *, layout: str = "NHWC") -> dict[str, str]:
     """The metadata that follows from the network alone.
 
     The receptive radius, in LR pixels, is how far an output pixel can see; the overlap
-    is the advised one of tiles.
+    is the advised one of tiles, which begin at multiples of `multiple`.
     """
     configs = [dataclasses.asdict(stage.config) for stage in network.in_a_row()]
     return {
@@ -89,6 +89,7 @@ def describe(network: SRNetwork, *, layout: str = "NHWC") -> dict[str, str]:
         "colour_order": "RGB",
         "receptive_radius": str(network.receptive_radius),
         "overlap": str(network.overlap),
+        "multiple": str(network.multiple),
         "precision": "float32",
         "pdm_tf_version": __version__,
     }

@@ -181,7 +181,10 @@ class Upscaler:
         from pdm_tf.inference.tiling import OVERLAP, upscale_in_tiles
 
         overlap = max(OVERLAP, getattr(self.network, "overlap", 0))
-        return upscale_in_tiles(self._run, lr, self.scale, overlap=overlap)
+        multiple = getattr(self.network, "multiple", 1)
+        return upscale_in_tiles(
+            self._run, lr, self.scale, overlap=overlap, multiple=multiple
+        )
 
 
 def load(model: PathLike, weights: str = "ema") -> Upscaler:

@@ -233,6 +233,7 @@ def write_report(
     else:
         page.missing.append(("Kernels and noise", _why_no_degradation(run)))
     if run.sr is not None:
+        page.note_displaced(_displaced_in_training(run))
         _add_sr(page, config, run, real_lr, say)
     else:
         why = f"{run.place} has no SR network."
@@ -347,6 +348,22 @@ def _makes_its_pairs(run: OpenedRun) -> bool:
     """Whether the run trains on pairs that it makes by a degradation that is known."""
     method = run.run.settings.get("method", "") if run.run else ""
     return method.startswith("supervised") and _asked(run).get("pairs") != "real"
+
+
+def _displaced_in_training(run: OpenedRun) -> str:
+    """A sentence where the run learned from pairs that lie beside one another."""
+    from pdm_tf.evaluation.run_findings import displaced_in_training, open_pairs
+
+    asked = _asked(run)
+    hr_dir, lr_dir = run.folder("hr_dir"), run.folder("lr_dir")
+    if asked.get("pairs") != "real" or not (hr_dir and lr_dir):
+        return ""
+    scale, grid = run.sr.scale, asked.get("grid", "auto")
+    try:
+        pairs = open_pairs(hr_dir, lr_dir, scale, rules=run.pair_rules)
+    except UserError:
+        return ""  # other photographs lie there by now
+    return displaced_in_training(pairs, scale, None if grid == "auto" else grid)
 
 
 def _sample_pairs(page: RunPage, run: OpenedRun) -> "Pairs | None":

@@ -60,7 +60,7 @@ def main(config: TrainConfig) -> int:
             print(f"worker {worker} of {workers}: waiting for all", flush=True)
         replicas = find_replicas()
         config = as_begun(config, Run(config.run_dir).settings)
-        doubts = _check_folders(config)
+        doubts = [*_check_folders(config), *_converted(config)]
         run = open_run_folder(config, worker)
     with run:
         from pdm_tf.training.outlook import machine_line
@@ -117,6 +117,15 @@ def _check_folders(config: TrainConfig) -> list[str]:
     if not config.accept_folders:
         check_places(hr, lr, within)
     return []
+
+
+def _converted(config: TrainConfig) -> list[str]:
+    """Names photographs whose colours are converted, a line for each folder."""
+    from pdm_tf import build
+    from pdm_tf.data.inventory import converted
+
+    flags = (*sorted(build.folders_read(config)), "val_hr_dir", "val_lr_dir")
+    return converted({f"--{x}": at for x in flags if (at := getattr(config, x))})
 
 
 def _check_data(config: TrainConfig, run: "RunFolder") -> None:

@@ -64,6 +64,20 @@ class ChainConfig(SRConfig):
         return self._reach("overlap")
 
     @property
+    def multiple(self) -> int:
+        """The least number of the chain's pixels that are whole squares of all stages.
+
+        Of k input pixels a stage gets k * grid; these divide by its multiple m where k
+        divides by m / gcd(m, grid).
+        """
+        multiple, grid = 1, 1
+        for stage in self.stages:
+            squares = stage.config.multiple
+            multiple = math.lcm(multiple, squares // math.gcd(squares, grid))
+            grid *= stage.config.scale
+        return multiple
+
+    @property
     def block_names(self) -> tuple[str, ...]:
         """Names of all stages' layers."""
         names = (name for stage in self.stages for name in stage.config.block_names)

@@ -300,7 +300,8 @@ def refused(error: BaseException) -> str:
         return ""
     name = getattr(error, "filename", None)
     if name is None:
-        first = str(error).partition("\n")[0]
+        # Without what TensorFlow says of its graph.
+        first = re.sub(r"\{\{.*?\}\} | \[Op:\w+\]", "", str(error).partition("\n")[0])
         line = first if reason in first else f"{reason}: {first}"
     else:
         line = f"{os.fsdecode(name) if isinstance(name, bytes) else name}: {reason}"

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pdm_tf.core.colour import png_profile, to_srgb
+from pdm_tf.core.colour import colours_of, png_profile, to_srgb
 from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import write_bytes_atomic
 from pdm_tf.core.photographs import (
@@ -61,6 +61,7 @@ IMAGE_SUFFIXES = (
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # as Pillow names them
 _OTHER_KINDS = ("tiff", "gif")  # libvips reads them
 _ORIENTATION_TAG = 0x0112
+_HEAD = 1 << 20  # bytes of a file that hold what a PNG says before its pixels
 _PNG_DEPTH = 24  # where in a PNG its bits a sample stand
 
 
@@ -146,6 +147,33 @@ def image_size(path: PathLike) -> tuple[int, int]:
             check_claim(path, kind, height, width, size)
             turned = orientation_of(image) >= 5
             return (width, height) if turned else (height, width)
+
+
+def colours_of_file(path: PathLike) -> str:
+    """What colours an image file says it has, for people: "Display P3", "CMYK", ...
+
+    Only its header is read.
+
+    Returns:
+      "" for sRGB and what is taken for it.
+
+    Raises:
+      ImageError: the header cannot be read.
+    """
+    with open_file(path) as file:
+        head = file.read(_HEAD)
+    with opened(path) as header:
+        return colours_of_header(header, head)
+
+
+def colours_of_header(header: Header, head: bytes) -> str:
+    """The same of an opened image, and the file's bytes down to the pixels."""
+    if header.image is None or header.colours == 4:
+        return "CMYK" if header.colours == 4 else ""
+    profile = profile_of(header)
+    if header.kind == "png":
+        profile = png_profile(head)[0] or profile
+    return colours_of(profile, grey=header.colours == 1)
 
 
 def write_png(path: PathLike, rgb_u8: np.ndarray) -> None:

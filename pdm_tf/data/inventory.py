@@ -1,16 +1,18 @@
-"""What the folders of a run held when it began, to tell whether they changed since.
+"""What the folders of a run hold: whether that changed since it began, and in what
+colours it is.
 
 Batches are a function of the photographs too: a run that goes on with others is not the
 run that it claims to be.
 """
 
+import collections
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from pdm_tf.core.errors import ImageError
 from pdm_tf.core.files import file_status
-from pdm_tf.core.images import list_images, whole_file
+from pdm_tf.core.images import colours_of_file, list_images, whole_file
 from pdm_tf.data.parallel import in_threads
 from pdm_tf.data.sources import holds_shards
 from pdm_tf.data.tfrecord import INDEX_NAME, SHARD_SUFFIX
@@ -57,6 +59,38 @@ def changes(old: Inventory, new: Inventory) -> str:
             more = ", ..." if len(names) > _NAMED else ""
             words.append(f"{len(names)} {kind} ({', '.join(names[:_NAMED])}{more})")
     return ", ".join(words)
+
+
+def converted(folders: Mapping[str, str]) -> list[str]:
+    """Names what is read as sRGB and was in other colours, a line for each folder.
+
+    Args:
+      folders: flag -> place of photographs; shards hold sRGB alone.
+    """
+    lines = []
+    for flag, folder in folders.items():
+        if holds_shards(folder):
+            continue
+        files = list_images(folder)
+        said = list(in_threads(_colours, files))
+        found = [p.name for p, colours in zip(files, said, strict=True) if colours]
+        if found:
+            kinds = collections.Counter(filter(None, said)).most_common()
+            listed = ", ".join(f"{number} {kind}" for kind, number in kinds)
+            more = ", ..." if len(found) > _NAMED else ""
+            lines.append(
+                f"note: {len(found)} of {len(files)} photographs of {flag} are not in "
+                f"sRGB ({listed}); their colours are converted: "
+                f"{', '.join(found[:_NAMED])}{more}"
+            )
+    return lines
+
+
+def _colours(path: Path) -> str:
+    try:
+        return colours_of_file(path)
+    except ImageError:
+        return ""  # it is named when it is read
 
 
 def _facts(path: Path) -> str:

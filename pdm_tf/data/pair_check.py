@@ -93,7 +93,10 @@ def displacement(hr_u8: np.ndarray, lr_u8: np.ndarray) -> tuple[float, float] | 
 
 
 def displaced(
-    places: Iterable[tuple[float, float] | None], scale: int, grid: str | None
+    places: Iterable[tuple[float, float] | None],
+    scale: int,
+    grid: str | None,
+    which: str = "pairs",
 ) -> str:
     """A sentence on pairs that lie half an LR pixel or more beside their grid.
 
@@ -101,6 +104,7 @@ def displaced(
       places: `displacement` of each pair.
       scale: HR size / LR size.
       grid: where LR pixels are taken to lie, see `core.geometry.GRIDS`; None: unknown.
+      which: what pairs they are, in words.
 
     Returns:
       "" where they lie as they should, or nothing is known.
@@ -116,7 +120,7 @@ def displaced(
     if np.linalg.norm(beside) < max(scale / 2, 1.0):
         return ""
     return (
-        f"the LR images of the pairs lie {beside[0]:+.1f} HR px down and "
+        f"the LR images of the {which} lie {beside[0]:+.1f} HR px down and "
         f"{beside[1]:+.1f} right of where they should (median of {len(known)}): what "
         "is learned or scored on them is displaced or blurred; align them first"
     )

@@ -15,10 +15,9 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from pdm_tf.core.colour import colours_of, png_profile
 from pdm_tf.core.errors import ImageError
-from pdm_tf.core.images import decode_rgb_u8
-from pdm_tf.core.photographs import kind_of, opened_bytes, profile_of
+from pdm_tf.core.images import colours_of_header, decode_rgb_u8
+from pdm_tf.core.photographs import kind_of, opened_bytes
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 # Below a quarter of a level nothing but rounding is left of a picture.
@@ -172,15 +171,8 @@ def _header(name: str, data: bytes) -> PhotographFacts:
     facts = PhotographFacts(name, kind=kind)
     if kind and kind != "bmp":
         with opened_bytes(data, name) as header:
-            profile = profile_of(header)
-            if kind == "png":
-                profile = png_profile(data)[0] or profile
-            colours = colours_of(profile, grey=header.colours == 1)
-            facts = dataclasses.replace(
-                facts,
-                bits=header.bits,
-                colours="CMYK" if header.colours == 4 else colours,
-            )
+            colours = colours_of_header(header, data)
+            facts = dataclasses.replace(facts, bits=header.bits, colours=colours)
     if kind not in ("jpeg", "tiff", "webp"):
         return facts
     try:

@@ -18,6 +18,7 @@ from pdm_tf.core.images import to_float, to_u8
 from pdm_tf.core.kernel_shapes import kernel_moments
 from pdm_tf.core.pair_names import USUAL, PairRules
 from pdm_tf.core.seeds import stream_seed
+from pdm_tf.data.pair_check import displaced, displacement
 from pdm_tf.data.pairs import load_pairs
 from pdm_tf.data.sources import list_entries
 from pdm_tf.evaluation.baseline import baseline_grid, bicubic_upscaler
@@ -32,6 +33,7 @@ KERNELS = 256
 PATCHES = 64
 SIDE = 48  # of an LR patch, or less if the images are smaller
 _SMALLEST = 8
+_PAIRS = 16  # of training, looked at
 _IMAGES = 64  # read at most, evenly over the folder
 _BATCH = 16
 
@@ -376,9 +378,13 @@ def score_pairs(upscale: Upscaler, scale: int, pairs: Pairs) -> PairScores:
       scale: its factor.
       pairs: to score on.
 
+    Returns:
+      Its report has "displaced", a sentence, if the pairs do not lie on their grid.
+
     Raises:
       UserError: none can be used.
     """
+    places = []
     result = evaluate_pairs(
         upscale,
         pairs.items,
@@ -387,8 +393,29 @@ def score_pairs(upscale: Upscaler, scale: int, pairs: Pairs) -> PairScores:
         scale=scale,
         grid=baseline_grid(pairs.items, scale, recorded=pairs.grid),
         progress=True,
+        on_image=lambda image: places.append(image.displacement),
     )
-    return PairScores(result.to_report(), [*pairs.problems, *result.problems])
+    report = result.to_report()
+    if beside := displaced(places, scale, pairs.grid, "validation pairs"):
+        report["displaced"] = beside
+    return PairScores(report, [*pairs.problems, *result.problems])
+
+
+def displaced_in_training(pairs: Pairs, scale: int, grid: str | None) -> str:
+    """A sentence on pairs of training that do not lie on their grid; "" if they do.
+
+    Args:
+      pairs: of training; some are read, evenly by name.
+      scale: HR size / LR size.
+      grid: that training was told; None: what is recorded with the pairs.
+    """
+    places = []
+    for item in evenly(pairs.items, _PAIRS):
+        try:
+            places.append(displacement(*item.load()))
+        except ImageError:
+            continue  # named by training
+    return displaced(places, scale, grid or pairs.grid, "pairs of training")
 
 
 def _measured(

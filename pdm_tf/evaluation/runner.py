@@ -58,7 +58,12 @@ def keras_upscaler(
 
     def upscale(lr_u8: np.ndarray) -> np.ndarray:
         return upscale_in_tiles(
-            whole, to_float(lr_u8), scale, tile=tile, overlap=overlap
+            whole,
+            to_float(lr_u8),
+            scale,
+            tile=tile,
+            overlap=overlap,
+            multiple=getattr(network, "multiple", 1),
         )
 
     return upscale

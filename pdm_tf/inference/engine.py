@@ -8,10 +8,9 @@ Every tile is checked for that, and such an image is redone from its first row w
 float32 network.
 
 The ensemble is the 8-fold self-ensemble of EDSR (Lim et al. 2017, arXiv:1707.02921,
-"EDSR+"): the network sees the image turned by 0, 90, 180 and 270 degrees, unmirrored "
-"and mirrored; each result is turned back, and their mean is the output, at eight "
-"times the
-work. Where the network's LR pixels lie on the first of their HR pixels (the grid
+"EDSR+"): the network sees the image turned by 0, 90, 180 and 270 degrees, unmirrored
+and mirrored; each result is turned back, and their mean is the output, at eight times
+the work. Where the network's LR pixels lie on the first of their HR pixels (the grid
 "pixel0"), a result of a reversed image is moved back by scale - 1 pixels too
 (`core.geometry.reversal_shift`). The image's last scale - 1 rows and columns are the
 mean of those parts that show them: two at the last corner. Tiles inside the image lose
@@ -87,6 +86,7 @@ class Engine:
             radius=radius,
             advised=info.overlap,
             on_gpu=session.provider.on_gpu,
+            multiple=info.multiple,
         )
         self._fallback = fallback
 

@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.inference.tiling import mirrored
 
-# Sides of the images: networks that take multiples only take one of these.
-_SIDES = (8, 16, 32, 64)
-_MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
+# Sides of the images: networks that take multiples only, of 2 or of windows of 7, 8 or
+# 12 pixels, take one of these.
+_SIDES = (8, 16, 32, 64, 48, 56)
 _GREYS = (0.3, 0.5, 0.7)
 # How far from a grey its result may be. In the usual range networks that were hardly
 # trained are to pass too, and the middle grey counts most; other ranges have to prove
@@ -71,10 +72,7 @@ class Habits:
         off again.
         """
         height, width = lr.shape[1:3]
-        more = [(0, 0), *((0, -side % self.multiple) for side in (height, width))]
-        if any(after for _, after in more):
-            # Mirrored more than once where an image is smaller than what is missing.
-            lr = np.pad(lr, [*more, (0, 0)], mode="symmetric")
+        lr = mirrored(lr, *(n + -n % self.multiple for n in (height, width)))
         if self.takes != UNIT:
             lr = self.takes.of_unit(lr)
         sr = run(lr)[:, : height * self.scale, : width * self.scale]
@@ -154,9 +152,7 @@ def _inner(sr: np.ndarray) -> float:
 
 
 def _multiple(run: Run, batch: int, side: int, scale: int) -> int:
-    for multiple in _MULTIPLES:
-        if side % multiple:
-            break
+    for multiple in (n for n in range(1, side) if side % n == 0):
         longer = side + multiple
         try:
             sr = run(np.full((batch, longer, side, 3), 0.5, np.float32))

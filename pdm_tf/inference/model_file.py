@@ -46,6 +46,8 @@ class ModelInfo:
       metadata: all of the file's metadata.
       sha256: of the file.
       batch: the one batch size that the graph takes; None: any.
+      habits: what was found by trying, of a file that does not say its scale.
+      multiple: LR pixels that make one of its squares: tiles begin at multiples of it.
     """
 
     path: Path
@@ -60,6 +62,7 @@ class ModelInfo:
     overlap: int | None = None
     grid: str | None = None
     habits: Habits | None = None
+    multiple: int = 1
 
     @property
     def habits_remark(self) -> str:
@@ -233,6 +236,8 @@ def read_info(
         path=path,
         scale=scale or habits.scale,
         habits=habits,
+        multiple=_number(metadata, "multiple", path)
+        or (1 if habits is None else habits.multiple),
         architecture=metadata.get("architecture", ""),
         layout=layout,
         precision=metadata.get("precision", "float16" if half else "float32"),

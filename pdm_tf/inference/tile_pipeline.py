@@ -18,7 +18,7 @@ import numpy as np
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference.session import SrSession
 from pdm_tf.inference.threads import Threads, Worker
-from pdm_tf.inference.tiling import Assembler, Cutting, TilePlan
+from pdm_tf.inference.tiling import Assembler, Cutting, TilePlan, mirrored
 
 _PORTION = 16 * 2**20  # bytes of rows that a sink gets at once
 _POLL = 0.1  # s that the caller's thread waits before it reports finished images
@@ -94,12 +94,15 @@ class ImageJob:
             with self._reading:
                 if self.closed or attempt != self.attempt:
                     return
-                band = self.source.read(y.start, y.stop, 0, width)
-            expected = (self._layers, y.stop - y.start, width, 3)
+                bottom = min(y.stop, self._plan.height)
+                band = self.source.read(y.start, bottom, 0, width)
+            expected = (self._layers, bottom - y.start, width, 3)
             if band.shape != expected:
                 raise ValueError(
                     f"`source.read` must return {expected}. Received: {band.shape}."
                 )
+            # One shape for all tiles, so that they keep their order in batches.
+            band = mirrored(band, y.stop - y.start, self._plan.columns[-1].stop)
             for x in self._plan.columns:
                 for layer in band[:, :, x.start : x.stop]:
                     yield Tile(self, attempt, layer)

@@ -16,6 +16,10 @@ costs work, never exactness.
 All tiles of an image have one size: the last one is moved back inside. An axis shorter
 than the tile is not cut.
 
+Some networks move squares of m x m pixels into channels first. Their tiles begin and
+end at multiples of m, where the squares of the whole image do: an image is cut in units
+of m pixels, and what its last unit lacks is mirrored.
+
 `choose_cutting` fills in missing settings. The overlap is the network's receptive
 radius if that can be afforded; if the network sees further than is practical, it is one
 that was measured to be enough, and seams are blended. The tile follows from the
@@ -133,16 +137,48 @@ class TilePlan(NamedTuple):
 
 
 def plan_tiles(
-    height: int, width: int, tile: tuple[int, int], overlap: int, blend: int = 0
+    height: int,
+    width: int,
+    tile: tuple[int, int],
+    overlap: int,
+    blend: int = 0,
+    multiple: int = 1,
 ) -> TilePlan:
-    """Plans an image; `tile` is (height, width). See `spans` for what is required."""
-    return TilePlan(
-        height,
-        width,
-        spans(height, tile[0], overlap, blend),
-        spans(width, tile[1], overlap, blend),
-        blend,
+    """Plans an image.
+
+    Args:
+      height, width: of the image.
+      tile: height and width. See `spans` for what is required.
+      overlap, blend: see `spans`.
+      multiple: where tiles begin and end is a multiple of it, as tile, overlap and
+        blend must be; the last tiles may end beyond the image (see `mirrored`).
+    """
+    rows, columns = (
+        [
+            Span(*(multiple * at for at in span[:3]), min(multiple * span.last, length))
+            for span in spans(
+                -(-length // multiple),
+                side // multiple,
+                overlap // multiple,
+                blend // multiple,
+            )
+        ]
+        for length, side in zip((height, width), tile, strict=True)
     )
+    return TilePlan(height, width, rows, columns, blend)
+
+
+def mirrored(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Continues [..., h, w, C] to `height` and `width`, at the bottom and right.
+
+    It is mirrored about its last row and column, as far as it goes.
+    """
+    for axis, side in ((-3, height), (-2, width)):
+        last = image.shape[axis] - 1
+        if side > last + 1:
+            index = np.maximum(last - np.abs(last - np.arange(side)), 0)
+            image = image.take(index, axis)
+    return image
 
 
 class Assembler:
@@ -251,6 +287,7 @@ def upscale_in_tiles(
     tile: int = TILE,
     overlap: int = OVERLAP,
     blend: int = 0,
+    multiple: int = 1,
 ) -> np.ndarray:
     """Applies `upscale` to the whole image, or to tiles of a large one.
 
@@ -262,6 +299,7 @@ def upscale_in_tiles(
         tile; 0 never cuts.
       overlap: LR pixels of context around the kept part.
       blend: LR pixels over which neighbours fade; `upscale` must give floats then.
+      multiple: tiles begin at multiples of it, and the three above are rounded up.
 
     Returns:
       [h * scale, w * scale, C] of the type that `upscale` gives.
@@ -279,12 +317,20 @@ def upscale_in_tiles(
         out[filled : filled + rows.shape[1]] = rows[0]
         filled += rows.shape[1]
 
-    plan = plan_tiles(height, width, (tile, tile), overlap, blend)
+    if multiple > 1:
+        tile, overlap, blend = (_up(side, multiple) for side in (tile, overlap, blend))
+        least = smallest_tile(overlap // multiple, blend // multiple)
+        tile = max(tile, least * multiple)
+    plan = plan_tiles(height, width, (tile, tile), overlap, blend, multiple)
     assembler = Assembler(plan, scale, collect)
     for y in plan.rows:
         for x in plan.columns:
             assembler.add(upscale(lr[y.start : y.stop, x.start : x.stop]))
     return out
+
+
+def _up(number: int, multiple: int) -> int:
+    return -(-number // multiple) * multiple
 
 
 # Images of networks that see no further than this are cut exactly.
@@ -313,6 +359,7 @@ class Cutting:
       exact: whether tiles equal the whole image, up to the rounding of float32.
       even: whether tiles are made smaller where that saves work; else all images have
         tiles of the same shape, as GPUs like it.
+      multiple: of which tile, overlap and blend are multiples, see `plan_tiles`.
     """
 
     tile: int
@@ -321,22 +368,26 @@ class Cutting:
     batch_size: int
     exact: bool
     even: bool
+    multiple: int = 1
 
     def plan(self, height: int, width: int, scale: int, layers: int = 1) -> TilePlan:
         """Cuts one image."""
-        tile_height, tile_width = self.tile, self.tile
-        row_bytes = layers * width * scale * scale * 3 * 4  # of one LR row, float32
-        fill = max(_LEAST_ROWS, BAND_BYTES // row_bytes)
-        least = smallest_tile(self.overlap, self.blend)
-        flat = max(2 * (self.overlap + self.blend) + fill, least)
+        # In units of `multiple` pixels.
+        unit = self.multiple
+        tile_height = tile_width = self.tile // unit
+        overlap, blend = self.overlap // unit, self.blend // unit
+        row_bytes = layers * width * unit * scale * scale * 3 * 4  # float32, SR
+        fill = max(-(-_LEAST_ROWS // unit), BAND_BYTES // row_bytes)
+        least = smallest_tile(overlap, blend)
+        flat = max(2 * (overlap + blend) + fill, least)
         if flat < tile_height:
             # Flatter and wider: the same memory for the network.
-            tile_height, tile_width = flat, self.tile * self.tile // flat
+            tile_height, tile_width = flat, tile_width * tile_width // flat
         if self.even:
-            tile_height = even_tile(height, tile_height, self.overlap, self.blend)
-            tile_width = even_tile(width, tile_width, self.overlap, self.blend)
-        tile = (max(tile_height, least), max(tile_width, least))
-        return plan_tiles(height, width, tile, self.overlap, self.blend)
+            tile_height = even_tile(-(-height // unit), tile_height, overlap, blend)
+            tile_width = even_tile(-(-width // unit), tile_width, overlap, blend)
+        tile = (max(tile_height, least) * unit, max(tile_width, least) * unit)
+        return plan_tiles(height, width, tile, self.overlap, self.blend, unit)
 
 
 def choose_cutting(
@@ -348,8 +399,11 @@ def choose_cutting(
     radius: int | None,
     advised: int | None,
     on_gpu: bool,
+    multiple: int = 1,
 ) -> Cutting:
     """Chooses the settings that were left open.
+
+    A requested tile is rounded down to a multiple of `multiple`, the others up.
 
     Args:
       tile: side in LR pixels; 0 chooses.
@@ -360,6 +414,7 @@ def choose_cutting(
       radius: receptive radius in LR pixels; None: unknown.
       advised: overlap that the model file advises, LR pixels; None: it does not.
       on_gpu: whether a GPU computes.
+      multiple: where tiles may begin and end, LR pixels.
 
     Raises:
       UserError: a tile that is too small for the requested overlap and blend.
@@ -369,28 +424,37 @@ def choose_cutting(
             "Tile, overlap, blend and batch size must be 0 or more. Received: "
             f"{tile}, {overlap}, {blend}, {batch_size}."
         )
+    received = tile
+    if tile:
+        tile = max(tile // multiple, 1) * multiple
     if overlap is None:
         overlap = _usual_overlap(radius, advised)
         if tile:
-            overlap = min(overlap, tile // 3)
+            overlap = min(overlap, tile // multiple // 3 * multiple)
+    overlap = _up(overlap, multiple)
     exact = radius is not None and overlap >= radius
     if blend is None:
         blend = 0 if exact else BLEND
         if tile:
-            blend = max(0, min(blend, tile // 2 - overlap))
-    least = smallest_tile(overlap, blend)
+            half = tile // multiple // 2 * multiple
+            blend = max(0, min(blend, half - overlap))
+    blend = _up(blend, multiple)
+    least = smallest_tile(overlap // multiple, blend // multiple) * multiple
     if tile and tile < least:
+        units = f", in multiples of {multiple}," if multiple > 1 else ""
         raise UserError(
-            f"A tile with an overlap of {overlap} and a blend of {blend} must be at "
-            f"least {least}. Received: {tile}. Use a larger tile or a smaller overlap."
+            f"A tile with an overlap of {overlap} and a blend of {blend}{units} must "
+            f"be at least {least}. Received: {received}. Use a larger tile or a "
+            "smaller overlap."
         )
     if not tile:
         # 3.5 times the loss on both sides: about twice the work of the image.
         side = 32 * math.ceil(7 * (overlap + blend / 2) / 32)
-        tile = max(min(max(side, SMALLEST_TILE), LARGEST_TILE), least)
+        tile = _up(max(min(max(side, SMALLEST_TILE), LARGEST_TILE), least), multiple)
     if not batch_size:
         batch_size = max(1, GPU_PIXELS // tile**2) if on_gpu else 1
-    return Cutting(tile, overlap, blend, batch_size, exact, even=not on_gpu)
+    even = not on_gpu
+    return Cutting(tile, overlap, blend, batch_size, exact, even, multiple)
 
 
 def _usual_overlap(radius: int | None, advised: int | None) -> int:

@@ -116,6 +116,11 @@ class SRConfig:
         return self.receptive_radius
 
     @property
+    def multiple(self) -> int:
+        """Side of the squares of LR pixels that are seen as one; tiles keep to them."""
+        return 1
+
+    @property
     def block_names(self) -> tuple[str, ...]:
         """Names of the layers that --recompute may compute twice, see `recomputed`."""
         return ()
@@ -165,6 +170,11 @@ class SRNetwork(Network):
     def overlap(self) -> int:
         """LR pixels to cut tiles with, see `SRConfig.overlap`."""
         return self.config.overlap
+
+    @property
+    def multiple(self) -> int:
+        """Where tiles may begin, see `SRConfig.multiple`."""
+        return self.config.multiple
 
     @property
     def block_names(self) -> tuple[str, ...]:

@@ -180,6 +180,7 @@ class RunPage:
             "the network's content lies against the original. "
         ) + baseline_note(report)
         self._sections.append(scores_section(report, note))
+        self.note_displaced(report.get("displaced", ""))
         self._facts |= {
             "psnr": mean["psnr"],
             "psnr_shift": mean["psnr_shift"],
@@ -188,6 +189,11 @@ class RunPage:
             "bicubic_ssim": bicubic["ssim"],
             "pairs": count,
         }
+
+    def note_displaced(self, sentence: str) -> None:
+        """Takes what `data.pair_check.displaced` says, for the verdict."""
+        if sentence:
+            self._facts["displaced"] = (*self._facts.get("displaced", ()), sentence)
 
     @cached_property
     def sections(self) -> list[Section]:

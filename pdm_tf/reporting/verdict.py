@@ -39,6 +39,8 @@ class Facts:
       measured: name of a width -> (low, middle, high) as measured of the photographs
         before training, and the learned value, HR px; "refined" degradations, which a
         test preferred to the measured one, have none.
+      displaced: on pairs whose LR images lie beside their grid, a sentence each, as
+        `data.pair_check.displaced` says it.
       moved: largest change of the kernels' mean widths and spreads since the start of
         training, in parts of the mean width; None if it did not start at a guess.
       step: of the weights; 0 if unknown.
@@ -66,6 +68,7 @@ class Facts:
     measured: Mapping[str, tuple[tuple[float, float, float], float]] = (
         dataclasses.field(default_factory=dict)
     )
+    displaced: tuple[str, ...] = ()
     moved: float | None = None
     step: int = 0
 
@@ -341,6 +344,17 @@ def _ssim_gain(facts: Facts) -> float | None:
     return facts.ssim - facts.bicubic_ssim
 
 
+def _pairs(facts: Facts) -> list[Finding]:
+    advice = (
+        "Register each LR image to its HR image in another program, and cut both to "
+        "what they share; or train with --method=pdm_sr, which needs no pairs."
+    )
+    return [
+        Finding("warning", f"{beside[0].upper()}{beside[1:]}.", advice)
+        for beside in facts.displaced
+    ]
+
+
 def _alignment(facts: Facts) -> list[Finding]:
     if facts.psnr is None or facts.psnr_shift is None:
         return []
@@ -352,6 +366,8 @@ def _alignment(facts: Facts) -> list[Finding]:
         return [Finding("good", text)]
     state = "bad" if gap > limits.LARGE_SHIFT_GAP_DB else "warning"
     text = f"SR images are displaced: that costs {gap:.2f} dB of PSNR."
+    if facts.displaced:
+        return [Finding("warning", text, "So are the pairs, which is why.")]
     advice = (
         "Where LR pixels lie cannot be learned from unpaired photographs: train with "
         "the other --method_arg=grid=..., pixel0 or half_pixel, if it is about "
@@ -362,5 +378,5 @@ def _alignment(facts: Facts) -> list[Finding]:
 
 _JUDGES = (
     *(_kernels, _calibration, _centre, _noise, _content, _patches),
-    *(_alarm, _scores, _alignment),
+    *(_alarm, _pairs, _scores, _alignment),
 )

@@ -85,6 +85,6 @@ def _tell(check: "FolderCheck", say: Callable[[str], None]) -> None:
     if check.errors:
         raise NotMeasurable(" ".join(one.text for one in check.errors))
     for one in check.findings:
-        if one.level == "warning" or one.code.startswith("colours_"):
+        if one.level == "warning":
             names = f" ({', '.join(one.names[:_NAMED])})" if one.names else ""
             say(f"{one.level}: {one.text}{names}")

@@ -139,7 +139,7 @@ def test_sr_net_answers_what_every_sr_network_is_asked(name):
     assert isinstance(network, SRNetwork) and isinstance(config, SRConfig)
     assert network.scale == config.scale
     assert 1 <= network.overlap <= network.receptive_radius
-    for answer in ("receptive_radius", "overlap", "block_names"):
+    for answer in ("receptive_radius", "overlap", "multiple", "block_names"):
         assert getattr(network, answer) == getattr(config, answer)
     layers = {layer.name for layer in network._flatten_layers()}
     assert isinstance(network.block_names, tuple) and set(network.block_names) <= layers

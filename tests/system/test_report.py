@@ -15,6 +15,7 @@ from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
 from tests.support.html_check import check_html
 from tests.support.programs import run_apart
+from tests.unit.data.folders import write_scenes
 
 HOSTILE = '"><img src=x onerror=alert(1)>&amp;.png'
 TINY = (
@@ -222,6 +223,27 @@ def test_degradation_alone_without_noise(photos, tmp_path):
     assert program.call(train.SPEC, train.main, command) == program.OK
     found = [name for name in sections(run / "report.html") if name != "measured"]
     assert found == ["kernels", "patches", "training", "missing", "about"]
+
+
+def test_displaced_pairs_head_the_page(tmp_path):
+    """Those of training and of validation, with what to do."""
+    for folder in ("pairs", "val"):
+        write_scenes(tmp_path / folder, shift=(3, 2))
+    places = {"hr_dir": "pairs/hr", "lr_dir": "pairs/lr"}
+    places |= {"val_hr_dir": "val/hr", "val_lr_dir": "val/lr"}
+    flags = [f"--{name}={tmp_path / place}" for name, place in places.items()]
+    flags += [
+        "--method=supervised",
+        "--method_arg=pairs=real",
+        "--lr_patch=6",
+        "--scale=3",
+    ]
+    flags += [f"--run_dir={tmp_path / 'run'}", *TINY]
+    assert program.call(train.SPEC, train.main, flags) == program.OK
+    page = (tmp_path / "run/report.html").read_text()
+    assert "The LR images of the pairs of training lie +" in page
+    assert "The LR images of the validation pairs lie +" in page
+    assert "Register each LR image to its HR image in another program" in page
 
 
 def test_a_failing_report_does_not_fail_the_run(run_dir, photos, tmp_path, capfd):

@@ -24,6 +24,9 @@ FILE = "model.onnx"  # as `python -m export` names it
 _NEVER_CUT = 1 << 20
 _GRAPH = "saved_model.pb"
 _SIGNATURE = "serving_default"
+# It does not say which squares of pixels its network sees as one; 2, 3, 4 and 8 divide
+# this.
+_MULTIPLE = 24
 _PROBE = 8  # side of the image that finds the scale
 
 
@@ -138,6 +141,7 @@ def open_saved_model(request: SubjectRequest) -> UpscalingSubject:
             scale,
             tile=request.tile,
             overlap=request.overlap,
+            multiple=_MULTIPLE,
         )
 
     return UpscalingSubject(

@@ -93,6 +93,11 @@ class RRDBNetConfig(SRConfig):
         return radius if radius <= _LARGEST_EXACT else MEASURED_OVERLAP
 
     @property
+    def multiple(self) -> int:
+        """The side of the squares that become one position."""
+        return self.unshuffle
+
+    @property
     def block_names(self) -> tuple[str, ...]:
         """The dense blocks."""
         return tuple(f"block_{i}_{j}" for i in range(self.num_blocks) for j in range(3))

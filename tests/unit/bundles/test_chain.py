@@ -80,6 +80,20 @@ def test_overlaps_add_up_on_the_inputs_grid():
     assert chain.overlap == 36 + 6
 
 
+def test_its_tiles_hold_whole_squares_of_every_stage():
+    squares = RRDBNetConfig(scale=1, unshuffle=4)
+
+    def multiple(*configs):
+        return ChainConfig(tuple(Stage("RRDBNet", c) for c in configs)).multiple
+
+    assert multiple(RRDBNetConfig(scale=2), RRDBNetConfig(scale=2)) == 1
+    # Behind an enlargement by 2, 4 pixels are 2 of the input's; by 4, one.
+    assert multiple(RRDBNetConfig(scale=2), squares) == 2
+    assert multiple(RRDBNetConfig(scale=4), squares) == 1
+    assert multiple(RRDBNetConfig(scale=3), squares) == 4
+    assert multiple(RRDBNetConfig(scale=1, unshuffle=3), squares) == 12
+
+
 def test_its_bundle_lists_its_stages(tmp_path):
     chain = chained([built(TRANSLATOR, 1), built(X2, 2)])
     save_bundle(chain, tmp_path, step=3)

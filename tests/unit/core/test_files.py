@@ -64,6 +64,9 @@ def test_what_the_disk_refuses_is_told_from_defects(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")
     line = f"the disk is full: {tmp_path}/a.json: No space left on device"
     assert files.refused(caught.value) == line
+    native = "{{function_node __wrapped__SaveV2}} a/.data; No space left on device"
+    said = files.refused(RuntimeError(f"{native} [Op:SaveV2]\nat 0x12"))
+    assert said == "the disk is full: a/.data; No space left on device"
 
 
 # What a killed program leaves: the process is gone, and with it its lock.

@@ -1,10 +1,11 @@
-"""Whether the photographs of a run are those that it began with."""
+"""Whether the photographs of a run are those that it began with; their colours."""
 
 import numpy as np
+import pyvips
 
 from pdm_tf.core.files import read_json, write_json_atomic
 from pdm_tf.core.images import write_png
-from pdm_tf.data.inventory import changes, inventory
+from pdm_tf.data.inventory import changes, converted, inventory
 from pdm_tf.data.shards import make_shards
 from tests.unit.data.folders import fill, noise
 
@@ -48,3 +49,20 @@ def test_shards_go_by_their_index(tmp_path):
     write_png(tmp_path / "in/more.png", noise(9, 9, 1))
     make_shards(tmp_path / "in", tmp_path / "shards")
     assert "changed (" in changes(before, inventory(tmp_path / "shards"))
+
+
+def test_other_colours_are_named(tmp_path):
+    """By the headers alone; what cannot be read is for those who read it."""
+    fill(tmp_path / "hr")
+    count = len(list((tmp_path / "hr").iterdir()))
+    assert converted({"--hr_dir": str(tmp_path / "hr")}) == []
+    scene = pyvips.Image.new_from_array(noise(20, 20, 1)).copy(interpretation="srgb")
+    for name, space in (("a-phone.png", "p3"), ("b-print.jpg", "cmyk")):
+        stored = scene.icc_transform(space, input_profile="srgb")
+        stored.write_to_file(str(tmp_path / "hr" / name))
+    (line,) = converted({"--hr_dir": str(tmp_path / "hr")})
+    assert line.startswith(f"note: 2 of {count + 2} photographs of --hr_dir are not in")
+    assert "P3" in line and "1 CMYK" in line and "a-phone.png, b-print.jpg" in line
+    write_png(tmp_path / "lr/a.png", noise(5, 5, 1))
+    make_shards(tmp_path / "lr", tmp_path / "shards")
+    assert converted({"--lr_dir": str(tmp_path / "shards")}) == []

@@ -10,7 +10,10 @@ import pytest
 from export.onnx_graph import LAYOUTS, network_to_onnx
 from pdm_tf.bundles.chain import chained
 from pdm_tf.core.images import to_float
+from pdm_tf.evaluation.runner import keras_upscaler
+from pdm_tf.inference.engine import Engine
 from pdm_tf.inference.ort import import_onnxruntime
+from pdm_tf.inference.session import open_session
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from tests.support.tiny_nets import EDSR_TINY, RRDB_TINY, built, photo
 from tests.unit.export.conftest import NOTES
@@ -131,6 +134,7 @@ def test_metadata_as_onnxruntime_reads_them(sr_onnx):
         "colour_order": "RGB",
         "receptive_radius": str(RRDB_TINY.receptive_radius),
         "overlap": str(RRDB_TINY.overlap),
+        "multiple": "1",
         "precision": "float32",
         **NOTES,
     }
@@ -156,6 +160,26 @@ def test_unwritable_outputs_are_refused(tmp_path):
     with pytest.raises(ValueError, match="float32"):
         network_to_onnx(half, tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
+
+
+def test_tiles_of_unshuffled_pixels_equal_the_whole_image(sr_onnx):
+    """From the exported file and from the network: squares are never cut."""
+    config = RRDBNetConfig(num_blocks=1, filters=4, growth=2, scale=2, unshuffle=2)
+    network, path = sr_onnx(config)
+    lr_u8 = np.random.default_rng(3).integers(0, 256, (101, 171, 3), np.uint8)
+    whole = keras_upscaler(network, 2, tile=0)(lr_u8)
+    session = open_session(path, provider="cpu")
+    assert session.info.multiple == 2
+    engine = Engine(session, tile=95, batch_size=2)
+    assert engine.cutting.exact and len(engine.cutting.plan(101, 171, 2).columns) > 1
+    cut = {"tile": 95, "overlap": config.receptive_radius}
+    for tiled in (
+        engine.upscale_array(lr_u8),
+        keras_upscaler(network, 2, **cut)(lr_u8),
+    ):
+        # A value between two levels may go to either.
+        assert np.abs(tiled.astype(int) - whole).max() <= 1
+        assert np.mean(tiled != whole) < 0.001
 
 
 def test_unshuffled_pixels_are_exported_for_sides_that_do_not_divide(sr_onnx):

@@ -18,6 +18,7 @@ from pdm_tf.core.apart import run_apart
 from pdm_tf.core.errors import UserError
 from pdm_tf.inference import providers
 from pdm_tf.inference import session as session_module
+from pdm_tf.inference.engine import Engine
 from pdm_tf.inference.session import SrSession, open_session
 from tests.support.onnx_files import write_sr
 
@@ -288,7 +289,7 @@ def test_a_file_that_makes_no_grey_of_grey_is_refused(tmp_path):
         _foreign(tmp_path / "a.onnx", nodes, weights)
 
 
-@pytest.mark.parametrize("multiple", [2, 4])
+@pytest.mark.parametrize("multiple", [2, 4, 7, 12])
 def test_files_that_take_certain_sides_only(tmp_path, multiple):
     """As those that move pixels into channels first; any image comes out right."""
     nodes = [
@@ -303,6 +304,32 @@ def test_files_that_take_certain_sides_only(tmp_path, multiple):
         lr = _image(2, height, width, 3)
         wanted = lr.repeat(2, axis=1).repeat(2, axis=2)
         np.testing.assert_array_equal(session.run(lr), wanted)
+
+
+@pytest.mark.parametrize("chosen", [{"tile": 65}, {"tile": 9, "ensemble": True}])
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_tiles_of_such_files_are_cut_between_their_squares(
+    tmp_path, chosen, batch_size
+):
+    """It gives each square of 2x2 pixels its first one: odd tiles show others."""
+    first = np.zeros((3, 12, 1, 1), np.float32)
+    first[range(3), range(3)] = 1
+    nodes = [
+        helper.make_node("SpaceToDepth", ["input"], ["a"], blocksize=2),
+        helper.make_node("Conv", ["a", "first"], ["b"]),
+        _twice("b", "c"),
+        _twice("c", "output"),
+    ]
+    session = _foreign(tmp_path / "a.onnx", nodes, SIDES | {"first": first})
+    engine = Engine(session, batch_size=batch_size, **chosen)
+    whole = Engine(session, tile=512, ensemble=engine.ensemble)
+    for height, width in ((36, 49), (112, 181), (131, 131), (1, 70)):
+        lr = np.floor(_image(height, width, 3) * 255.99).astype(np.uint8)
+        wanted = whole.upscale_array(lr)
+        np.testing.assert_array_equal(engine.upscale_array(lr), wanted)
+        if not engine.ensemble:
+            squares = lr[::2, ::2].repeat(4, 0).repeat(4, 1)
+            np.testing.assert_array_equal(wanted, squares[: 2 * height, : 2 * width])
 
 
 def _has_driver():

@@ -12,6 +12,7 @@ from pdm_tf.inference.tiling import (
     Assembler,
     choose_cutting,
     even_tile,
+    mirrored,
     plan_tiles,
     smallest_tile,
     spans,
@@ -67,6 +68,55 @@ def test_equals_one_pass(size, radius, slack, inner, blend, scale):
     )
     assert tiled.dtype == upscale(lr).dtype
     np.testing.assert_array_equal(tiled, upscale(lr))
+
+
+def _squares(lr, side):
+    """Each square of pixels becomes its mean; what the last ones lack is mirrored."""
+    height, width = lr.shape[:2]
+    whole = mirrored(lr, height + -height % side, width + -width % side)
+    rows, columns = whole.shape[0] // side, whole.shape[1] // side
+    means = whole.reshape(rows, side, columns, side, -1).mean((1, 3))
+    return means.repeat(side, 0).repeat(side, 1)[:height, :width]
+
+
+@settings(max_examples=60)
+@given(
+    size=SIZES,
+    multiple=st.integers(2, 5),
+    tile=st.integers(1, 30),
+    overlap=st.integers(1, 5),
+    blend=st.integers(0, 4),
+)
+def test_squares_of_pixels_are_kept_whole(size, multiple, tile, overlap, blend):
+    """Where tiles begin at other places the squares have other pixels, and it shows."""
+    lr = np.random.default_rng(size).integers(0, 9, (*size, 2)).astype(np.float64)
+    cut = {"tile": tile, "overlap": overlap, "blend": blend, "multiple": multiple}
+    tiled = upscale_in_tiles(lambda part: _squares(part, multiple), lr, 1, **cut)
+    np.testing.assert_allclose(tiled, _squares(lr, multiple), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("multiple", [2, 3, 8, 64])
+@pytest.mark.parametrize("on_gpu", [False, True])
+@pytest.mark.parametrize(
+    "chosen", [{}, {"tile": 65}, {"tile": 200, "overlap": 3}, {"radius": None}]
+)
+def test_tiles_begin_and_end_at_multiples(multiple, on_gpu, chosen):
+    cutting = choose(**{"radius": 5, **chosen}, on_gpu=on_gpu, multiple=multiple)
+    for size in ((700, 301), (1, 999), (64, 64)):
+        plan = cutting.plan(*size, 2)
+        for length, axis in zip(size, (plan.rows, plan.columns), strict=True):
+            places = {at % multiple for span in axis for at in span[:2]}
+            assert places == {0}
+            assert axis[0].first == 0 and axis[-1].last == length
+            assert axis[-1].stop - length < multiple
+        assert max(plan.tile_shape) <= max(cutting.tile, multiple)
+
+
+def test_a_mirrored_image_does_not_repeat_its_last_row():
+    image = np.arange(3)[:, None, None] + np.zeros((3, 2, 1))
+    assert mirrored(image, 8, 2)[:, 0, 0].tolist() == [0, 1, 2, 1, 0, 0, 0, 0]
+    assert mirrored(image[:1], 3, 5).shape == (3, 5, 1)
+    assert mirrored(image, 3, 2) is image
 
 
 @pytest.mark.parametrize("size", [(1, 200), (200, 1), (7, 200), (200, 7)])
@@ -282,6 +332,7 @@ def test_a_small_tile_is_kept_and_its_overlap_made_to_fit():
     [
         {"tile": 72, "overlap": 36},
         {"tile": 80, "overlap": 36, "blend": 8},
+        {"tile": 65, "overlap": 3, "multiple": 64},
         {"tile": -1},
         {"overlap": -1},
         {"batch_size": -1},

@@ -42,6 +42,7 @@ FAULTS = [
         "bad",
         "\u22120.20 dB over bicubic",
     ),
+    ({"displaced": ("the LR images lie +2.0",)}, "warning", "The LR images lie +2.0."),
     ({"psnr_shift": 24.4}, "warning", "costs 0.30 dB"),
     ({"psnr_shift": 25.0}, "bad", "costs 0.90 dB"),
 ]
@@ -52,6 +53,14 @@ def test_healthy():
     assert verdict.state == "good"
     assert "none of the usual failures" in verdict.headline
     assert any("+1.90 dB over bicubic" in point for point in verdict.points)
+
+
+def test_displaced_pairs_explain_displaced_results():
+    beside = {"displaced": ("the LR images lie +2.0",), "psnr_shift": 25.0}
+    verdict = verdict_on(dataclasses.replace(HEALTHY, **beside))
+    assert verdict.state == "warning" and "Register each LR image" in verdict.advice
+    assert "costs 0.90 dB of PSNR. So are the pairs" in verdict.points[0]
+    assert not any("grid" in point for point in verdict.points)
 
 
 @pytest.mark.parametrize(("changed", "state", "told"), FAULTS)

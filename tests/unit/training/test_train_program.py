@@ -9,6 +9,7 @@ import types
 
 import numpy as np
 import pytest
+import pyvips
 
 import pdm_tf
 from pdm_tf import train
@@ -55,6 +56,17 @@ def call(run_dir, *flags):
     argv = [f"--run_dir={run_dir}", "--hr_dir=unused", "--steps=3", "--save_every=2"]
     argv += ["--progress=off", "--estimate=off"]
     return program.call(train.SPEC, train.main, [*argv, *flags])
+
+
+def test_converted_colours_are_named_with_any_setting(tmp_path, build, capsys):
+    scene = pyvips.Image.black(20, 20, bands=3).copy(interpretation="srgb") + 90
+    stored = scene.icc_transform("p3", input_profile="srgb")
+    (tmp_path / "hr").mkdir()
+    stored.write_to_file(str(tmp_path / "hr/a.png"))
+    assert call(tmp_path / "run", f"--hr_dir={tmp_path / 'hr'}") == program.OK
+    told = "note: 1 of 1 photographs of --hr_dir are not in sRGB"
+    assert told in capsys.readouterr().out
+    assert told in (tmp_path / "run/log.txt").read_text()
 
 
 def test_finished_is_0_and_known_without_building_again(tmp_path, build, capsys):
