@@ -8,6 +8,7 @@ between the folder and `build.py`.
 import shlex
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pdm_tf.cli import program
@@ -60,7 +61,8 @@ def main(config: TrainConfig) -> int:
             print(f"worker {worker} of {workers}: waiting for all", flush=True)
         replicas = find_replicas()
         config = as_begun(config, Run(config.run_dir).settings)
-        doubts = [*_check_folders(config), *_converted(config)]
+        converted = _converted(config)
+        doubts = [*_check_folders(config), *converted]
         run = open_run_folder(config, worker)
     with run:
         from pdm_tf.training.outlook import machine_line
@@ -120,12 +122,20 @@ def _check_folders(config: TrainConfig) -> list[str]:
 
 
 def _converted(config: TrainConfig) -> list[str]:
-    """Names photographs whose colours are converted, a line for each folder."""
+    """Names photographs whose colours are converted, a line for each folder.
+
+    Raises:
+      UserError: a folder does not exist.
+    """
     from pdm_tf import build
     from pdm_tf.data.inventory import converted
 
     flags = (*sorted(build.folders_read(config)), "val_hr_dir", "val_lr_dir")
-    return converted({f"--{x}": at for x in flags if (at := getattr(config, x))})
+    places = {f"--{x}": place for x in flags if (place := getattr(config, x))}
+    for flag, place in places.items():
+        if not Path(place).exists():
+            raise UserError(f"{flag} must exist. Received: {place}.")
+    return converted(places)
 
 
 def _check_data(config: TrainConfig, run: "RunFolder") -> None:

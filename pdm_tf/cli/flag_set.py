@@ -460,8 +460,12 @@ def _shipped(path: Path) -> Path | None:
 
 def _missing(path: Path, where: str) -> UserError:
     what = "is a folder" if path.is_dir() else "does not exist"
-    close = difflib.get_close_matches(path.with_suffix("").as_posix(), shipped_names())
+    known = shipped_names()
+    close = difflib.get_close_matches(path.with_suffix("").as_posix(), known)
     hint = f" Did you mean {close[0]}?" if close else ""
+    if not close and len(path.parts) == 1:
+        names = (name for name in known if "/" not in name)
+        hint = f" Known by name, from anywhere: {', '.join(names)}."
     return UserError(f"flag file {path} {what}{where}.{hint}")
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from pdm_tf.build import build_method
 from pdm_tf.bundles.bundle import load_bundle
 from pdm_tf.bundles.estimated_bundle import save_estimated
 from pdm_tf.cli import program
@@ -82,6 +83,8 @@ def prepare(
         say(choice.remark)
     if not choice.on:
         return Prepared(program.OK, config)
+    # What cannot work is refused now, not after minutes of measuring.
+    build_method(config)
     try:
         measured = measure(config, Run(root).estimate, say)
     except NotMeasurable as error:

@@ -346,6 +346,8 @@ def test_a_folder_does_not_hide_a_name_and_a_near_name_is_suggested(
         UserError, match=r"quikstart does not exist. Did you mean quick"
     ):
         expand(["--flagfile=quikstart"])
+    with pytest.raises(UserError, match="phone does not exist.*: blur, camera, quick"):
+        expand(["--flagfile=phone"])
     with pytest.raises(UserError, match=r"\.\./quickstart does not exist"):
         expand(["--flagfile=../quickstart"])
 

@@ -170,9 +170,10 @@ def test_tiles_of_unshuffled_pixels_equal_the_whole_image(sr_onnx):
     whole = keras_upscaler(network, 2, tile=0)(lr_u8)
     session = open_session(path, provider="cpu")
     assert session.info.multiple == 2
-    engine = Engine(session, tile=95, batch_size=2)
+    radius = config.receptive_radius
+    engine = Engine(session, tile=95, overlap=radius, batch_size=2)
     assert engine.cutting.exact and len(engine.cutting.plan(101, 171, 2).columns) > 1
-    cut = {"tile": 95, "overlap": config.receptive_radius}
+    cut = {"tile": 95, "overlap": radius}
     for tiled in (
         engine.upscale_array(lr_u8),
         keras_upscaler(network, 2, **cut)(lr_u8),

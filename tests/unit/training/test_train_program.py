@@ -69,6 +69,13 @@ def test_converted_colours_are_named_with_any_setting(tmp_path, build, capsys):
     assert told in (tmp_path / "run/log.txt").read_text()
 
 
+def test_a_folder_that_is_not_there_is_named_with_its_flag(tmp_path, build, capsys):
+    given = [f"--hr_dir={tmp_path}/none"]
+    assert call(tmp_path / "run", *given) == program.BAD_INPUT
+    assert f"--hr_dir must exist. Received: {tmp_path}/none" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_finished_is_0_and_known_without_building_again(tmp_path, build, capsys):
     assert call(tmp_path / "run") == 0
     assert (tmp_path / "run/bundles/sr_ema", 3) in build.saved
