@@ -229,6 +229,13 @@ def _model_file(model: Path, say: Callable[[str], None]) -> Path:
     """The model to open: of a run, its exported network."""
     run = Run(model)
     if not run.is_started or (model / "model.onnx").exists():
+        if not (model.is_file() or (model / "model.onnx").exists()):
+            inner = [one for one in sorted(model.glob("*/")) if Run(one).is_started]
+            hint = f" Did you mean {inner[0]}?" if inner else ""
+            raise UserError(
+                "--model must be a run folder of pdm_tf.train, an ONNX file, or a "
+                f"folder that `python -m export` wrote. Received: {model}.{hint}"
+            )
         return model
     # Where ONNX files are made: not installed everywhere, and not needed for others.
     from export.quick import exported_run

@@ -465,6 +465,16 @@ def test_wrong_flags(models, tmp_path, capsys, flags, words):
     assert os.listdir(tmp_path) == ["a.png"]
 
 
+def test_a_run_inside_the_given_folder_is_pointed_at(tmp_path, capsys):
+    """As that of the demo is."""
+    write_png(tmp_path / "a.png", samples(4, 5, 3))
+    (tmp_path / "demo/run/bundles").mkdir(parents=True)
+    (tmp_path / "demo/data").mkdir()
+    place = tmp_path / "demo"
+    assert call(place, tmp_path / "a.png", tmp_path / "b.png") == program.BAD_INPUT
+    assert f"{place}. Did you mean {place}/run?" in capsys.readouterr().err
+
+
 def test_nothing_that_could_be_done(models, tmp_path, capsys):
     source = tmp_path / "in"
     source.mkdir()
