@@ -10,7 +10,7 @@ from pdm_tf.train_config import TrainConfig
 @pytest.mark.parametrize(
     ("wrong", "told"),
     [
-        ({"sr_net": "swinir"}, "--sr_net must be"),
+        ({"sr_net": "swinir"}, "--sr_net` must be one of"),
         ({"sr_arg": ("width=3",)}, "width"),
         ({"discriminator_arg": ("width=3",)}, "width"),
         ({"lr_dir": ""}, "--lr_dir, .* is required"),
