@@ -17,7 +17,7 @@ import tensorflow as tf
 from pdm_tf.bundles.bundle import Bundle, load_bundle
 from pdm_tf.bundles.networks import NETWORKS, of_role
 from pdm_tf.cli.component import parse_args
-from pdm_tf.core.checks import lookup, suggest
+from pdm_tf.core.checks import lookup, nearest
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.degradations import (
@@ -97,7 +97,7 @@ def learned(
         raise UserError(
             f"{what} must be a run folder, a bundle, or one of "
             f"{', '.join(DEGRADATIONS)}. Received: {location!r}, which does not exist."
-            f"{suggest(location, DEGRADATIONS)}"
+            f"{nearest(location, DEGRADATIONS)}"
         )
     path = find_bundle(location, name=name, weights=weights)
     bundle = load_bundle(path, policy)

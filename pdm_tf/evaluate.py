@@ -305,7 +305,8 @@ def main(config: EvaluateConfig) -> None:
     done = run_evaluation(config, tell_left_out)
     print(terminal_text(done.report))
     if done.panels:
-        print(f"\n{len(done.panels)} pictures: {Path(config.output) / 'panels'}")
+        pictures = "picture" if len(done.panels) == 1 else "pictures"
+        print(f"\n{len(done.panels)} {pictures}: {Path(config.output) / 'panels'}")
     if done.saved:
         print(f"\n{done.saved} SR images: {Path(config.output) / SAVED}")
     print(f"\npage: {done.path.with_name(FILE)}")

@@ -202,21 +202,24 @@ def lookup(table: Mapping[str, Value], name: str, what: str) -> Value:
     """
     if name in table:
         return table[name]
-    near = suggest(name, table)
-    hint = near if "Did you mean" in near else ""
     raise UserError(
-        f"`{what}` must be one of {', '.join(table)}. Received: '{name}'.{hint}"
+        f"`{what}` must be one of {', '.join(table)}. Received: '{name}'."
+        f"{nearest(name, table)}"
     )
 
 
 def suggest(name: str, options: Iterable[str]) -> str:
     """Returns " Did you mean 'x'?" when a name is near, else " Valid: a, b, c."."""
     options = list(options)
+    all_of_them = f" Valid: {', '.join(options)}." if options else ""
+    return nearest(name, options) or all_of_them
+
+
+def nearest(name: str, options: Iterable[str]) -> str:
+    """Returns " Did you mean 'x'?" when a name is near, else ""."""
     lower = {option.lower(): option for option in options}
     near = difflib.get_close_matches(name.lower(), list(lower), n=1, cutoff=0.6)
-    if near:
-        return f" Did you mean '{lower[near[0]]}'?"
-    return f" Valid: {', '.join(options)}." if options else ""
+    return f" Did you mean '{lower[near[0]]}'?" if near else ""
 
 
 def named_paths(texts: Iterable[str], flag: str) -> dict[str, str]:

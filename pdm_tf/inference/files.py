@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pdm_tf.core.errors import UserError
+from pdm_tf.core.errors import ImageError, UserError
 from pdm_tf.core.files import fitting_name
 from pdm_tf.core.images import list_images
 from pdm_tf.core.ledger import Ledger, State, digest, stamp
+from pdm_tf.core.photographs import open_file, why_not_read
 from pdm_tf.inference.result_files import FORMATS, format_of
 
 SAME = "same"
@@ -214,19 +215,32 @@ def _named(name: Path, file_format: str) -> Path:
 def _without_conflicts(
     tasks: Iterable[FileTask], file_format: str
 ) -> tuple[list[FileTask], list[FileResult]]:
-    """Removes all files that would be written over each other."""
+    """Removes all files that would be written over each other.
+
+    Those that are not read anyway stay: they are told by why they are not.
+    """
     by_target = defaultdict(list)
     for task in tasks:
         by_target[task.target].append(task)
-    free = [group[0] for group in by_target.values() if len(group) == 1]
+    free, problems = [], []
     advice = "rename one"
     if file_format != SAME:
         advice += ", or let them keep their formats (--format=same)"
-    problems = []
     for group in by_target.values():
-        for task in group if len(group) > 1 else ():
-            others = ", ".join(other.source.name for other in group if other != task)
+        read = group if len(group) == 1 else [x for x in group if _is_read(x.source)]
+        free += [task for task in group if len(read) < 2 or task not in read]
+        for task in read if len(read) > 1 else ():
+            others = ", ".join(other.source.name for other in read if other != task)
             reason = f"would be written to the same {task.target.name} as {others}"
             reason += f"; {advice}"
             problems.append(FileResult(task.source, task.target, "failed", reason))
     return free, problems
+
+
+def _is_read(path: Path) -> bool:
+    """Whether a file is of a kind that is read, by its first bytes."""
+    try:
+        with open_file(path) as file:
+            return not why_not_read(path, file.read(16))
+    except ImageError:
+        return False

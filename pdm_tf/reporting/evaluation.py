@@ -132,7 +132,8 @@ def setting(report: Report) -> str:
     if not report.get("set", {"hr": "some"})["hr"]:
         missing += ", without HR images"
     return (
-        f"{report['count']} images{missing}, x{report['scale']}, RGB, "
+        f"{report['count']} image{'' if report['count'] == 1 else 's'}{missing}, "
+        f"x{report['scale']}, RGB, "
         f"{report['crop_border']} px cropped off every side."
     )
 

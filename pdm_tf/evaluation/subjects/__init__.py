@@ -7,6 +7,7 @@ alone. To add one: a function that tells it, one that opens it, and a row here.
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pdm_tf.core.checks import nearest
 from pdm_tf.core.errors import UserError
 from pdm_tf.evaluation.subjects import networks, pictures
 from pdm_tf.evaluation.subjects.base import (
@@ -60,6 +61,7 @@ def open_subject(request: SubjectRequest) -> Subject:
         raise UserError(
             f"--model must be {', '.join(kind.what for kind in KINDS[:-1])} or "
             f"{KINDS[-1].what}. Received: {request.location}, which is none of them."
+            f"{nearest(request.location, [BICUBIC])}"
         )
     if request.scale not in (0, subject.scale):
         raise UserError(

@@ -63,6 +63,11 @@ def test_onnx_equals_its_session(tmp_path):
         open_subject(SubjectRequest(str(path), scale=4))
 
 
+def test_a_word_that_is_nearly_bicubic_is_pointed_at():
+    with pytest.raises(UserError, match=r"bicubick.*Did you mean 'bicubic'\?"):
+        open_subject(SubjectRequest("bicubick"))
+
+
 def _save_module(folder, factor):
     """x2 by repetition, times a factor: a SavedModel that is not the exporter's."""
     import tensorflow as tf

@@ -57,7 +57,8 @@ def test_an_output_inside_the_input_is_no_input(photos):
 
 
 def test_files_that_would_be_written_over_each_other_are_left_out(photos, tmp_path):
-    (photos / "a.webp").write_bytes(b"")
+    for name in ("a.webp", "a.jpg"):
+        (photos / name).write_bytes(b"\x89PNG\r\n\x1a\n")
     found = plan_files(photos, tmp_path / "out", "png")
     assert "a.png" not in _targets(found, tmp_path / "out") and len(found.tasks) == 4
     assert [(p.source.name, p.status) for p in found.problems] == [
@@ -69,6 +70,17 @@ def test_files_that_would_be_written_over_each_other_are_left_out(photos, tmp_pa
         "their formats (--format=same)"
     )
     assert not plan_files(photos, tmp_path / "out").problems
+
+
+def test_files_that_are_not_read_are_in_nobodys_way(photos, tmp_path):
+    """They fail by their own reason, and no other file for their name's sake."""
+    for name in ("scan.tga", "scan.ppm", "g.jp2"):
+        (photos / name).write_bytes(b"of another kind")
+    (photos / "g.bmp").write_bytes(b"\x89PNG\r\n\x1a\n")
+    found = plan_files(photos, tmp_path / "out")
+    assert not found.problems
+    tasks = [task.source.name for task in found.tasks]
+    assert {"scan.tga", "scan.ppm", "g.bmp"} <= set(tasks)
 
 
 @pytest.mark.parametrize(
