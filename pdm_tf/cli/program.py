@@ -22,6 +22,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from pdm_tf.cli.commands import how_to_start
 from pdm_tf.cli.flag_set import HelpRequested, ProgramSpec, parse
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import refused
@@ -67,7 +68,10 @@ def call(
     try:
         return _call(spec, main, argv)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # The rules know the module alone, not how the program was started.
+        help_of = f"python -m {spec.module} --help"
+        started = f"{how_to_start(spec.module)} --help"
+        print(f"error: {str(error).replace(help_of, started)}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted.", file=sys.stderr)

@@ -86,7 +86,8 @@ def test_no_command_gets_help_and_an_error_code(monkeypatch, capsys):
 
 def test_a_program_gets_the_flags_and_its_exit_code_is_passed_on(monkeypatch, capsys):
     assert door(monkeypatch, "upscale", "--model=a") == 2
-    assert "--input is required" in capsys.readouterr().err
+    told = "--input is required. Received nothing. See pdm_tf upscale --help.\n"
+    assert capsys.readouterr().err.endswith(told)
     assert door(monkeypatch, "interpolate", "--help") == 0
     out = capsys.readouterr().out
     assert out.startswith("usage: pdm_tf interpolate [--flagfile")
