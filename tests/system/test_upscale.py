@@ -443,7 +443,7 @@ def test_strict_does_not_go_elsewhere(models, tmp_path, capsys):
     "flags, words",
     [
         (["--model="], "--model is required"),
-        (["--model=none.onnx"], "--model must be an ONNX file, or a folder with"),
+        (["--model=none.onnx"], "--model must be a run folder of pdm_tf.train, an"),
         (["--input=none"], "--input must exist. Received: none"),
         (["--outscale=-1"], "--outscale must be above 0 and at most 64"),
         (["--outscale=65"], "--outscale must be above 0 and at most 64"),
