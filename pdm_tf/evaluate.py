@@ -16,6 +16,7 @@ from pdm_tf.core.files import made_folder, read_json, write_text_atomic
 from pdm_tf.core.images import write_png
 from pdm_tf.core.pair_names import PairRules, check_template
 from pdm_tf.core.quiet import quiet_start
+from pdm_tf.data.inventory import converted
 from pdm_tf.data.pair_check import displaced
 from pdm_tf.evaluation.baseline import baseline_grid
 from pdm_tf.evaluation.image_set import (
@@ -390,6 +391,9 @@ def run_evaluation(
     ]
     if beside := displaced(places, subject.scale, images.grid):
         report["displaced"] = beside
+    folders = {"--hr_dir": config.hr_dir, "--lr_dir": config.lr_dir}
+    if lines := converted({x: place for x, place in folders.items() if place}):
+        report["converted"] = lines
     report |= {
         "model_facts": dict(subject.facts),
         "set": {"hr": config.hr_dir, "lr": config.lr_dir},

@@ -229,6 +229,9 @@ def _train_flags(
     )
 
 
+_ENDED_BY_SIGNAL = 128  # exit codes from here on, of programs that a signal ended
+
+
 def _steps_for(output: Path, flagfile: Path, precision: str) -> int:
     """Returns the steps of the training: as begun, or as fits this machine.
 
@@ -260,7 +263,14 @@ def _steps_for(output: Path, flagfile: Path, precision: str) -> int:
         f"--output={place}",
         quiet=True,
     )
+    if code >= _ENDED_BY_SIGNAL:
+        raise KeyboardInterrupt
     if code != program.OK:
+        print(
+            f"the timing failed (exit code {code}): {wanted.steps} steps are taken, "
+            "however long they last here",
+            file=sys.stderr,
+        )
         return wanted.steps
     return read_json(place, make=lambda speed: fitting_steps(speed, wanted.steps))
 

@@ -135,7 +135,7 @@ def _converted(config: TrainConfig) -> list[str]:
     for flag, place in places.items():
         if not Path(place).exists():
             raise UserError(f"{flag} must exist. Received: {place}.")
-    return converted(places)
+    return [f"note: {line}" for line in converted(places)]
 
 
 def _check_data(config: TrainConfig, run: "RunFolder") -> None:

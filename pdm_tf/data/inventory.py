@@ -62,7 +62,7 @@ def changes(old: Inventory, new: Inventory) -> str:
 
 
 def converted(folders: Mapping[str, str]) -> list[str]:
-    """Names what is read as sRGB and was in other colours, a line for each folder.
+    """Names what is read as sRGB and was in other colours, a clause for each folder.
 
     Args:
       folders: flag -> place of photographs; shards hold sRGB alone.
@@ -79,7 +79,7 @@ def converted(folders: Mapping[str, str]) -> list[str]:
             listed = ", ".join(f"{number} {kind}" for kind, number in kinds)
             more = ", ..." if len(found) > _NAMED else ""
             lines.append(
-                f"note: {len(found)} of {len(files)} photographs of {flag} are not in "
+                f"{len(found)} of {len(files)} photographs of {flag} are not in "
                 f"sRGB ({listed}); their colours are converted: "
                 f"{', '.join(found[:_NAMED])}{more}"
             )

@@ -141,6 +141,7 @@ def setting(report: Report) -> str:
 def notes_of(report: Report) -> list[str]:
     """Explains how to read the numbers, one sentence or more each."""
     notes = [f"Warning: {report['displaced']}."] if "displaced" in report else []
+    notes += [f"{line}." for line in report.get("converted", ())]
     notes += [
         f"{name}: {spec['source']}."
         for name, spec in report["metrics"].items()

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import pyvips
 
 from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.cli import program
@@ -355,6 +356,18 @@ def test_pictures_that_are_missing_or_too_many_are_named(folders, capfd):
     assert [image["name"] for image in report["images"]] == ["p0", "p1"]
     assert {p["name"] for p in report["problems"]} == {"extra.png", "city/p2"}
     assert "extra.png: belongs to no image" in capfd.readouterr().err
+
+
+def test_photographs_in_other_colours_are_named(tmp_path, capfd):
+    write_scenes(tmp_path)
+    scene = pyvips.Image.new_from_file(str(tmp_path / "hr/0.png"))
+    stored = scene.icc_transform("p3", input_profile="srgb")
+    stored.write_to_file(str(tmp_path / "hr/0.jpg"))
+    (tmp_path / "hr/0.png").unlink()
+    assert _call(tmp_path) == program.OK
+    (line,) = _report(tmp_path)["converted"]
+    assert line.startswith("1 of 3 photographs of --hr_dir are not in sRGB")
+    assert "1 of 3 photographs of --hr_dir" in capfd.readouterr().out
 
 
 def test_what_a_person_says_of_pairs_and_pictures(tmp_path, capfd):

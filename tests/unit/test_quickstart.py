@@ -156,6 +156,20 @@ def test_steps_follow_the_measured_speed(tmp_path, monkeypatch, milliseconds, st
     assert f"--steps={steps}" in flags
 
 
+def test_a_timing_that_ends_early_is_not_passed_over(tmp_path, monkeypatch, capsys):
+    """Ctrl-C during it ends the demo; a failure is said, and its steps are taken."""
+    for code in (130, 143):
+        monkeypatch.setattr(
+            quickstart, "_run_program", lambda *_, code=code, **__: code
+        )
+        with pytest.raises(KeyboardInterrupt):
+            quickstart._steps_for(tmp_path, quickstart.FLAGFILE, "float32")
+    monkeypatch.setattr(quickstart, "_run_program", lambda *_, **__: 1)
+    steps = quickstart._steps_for(tmp_path, quickstart.FLAGFILE, "float32")
+    told = f"the timing failed (exit code 1): {steps} steps are taken"
+    assert told in capsys.readouterr().err
+
+
 def test_a_training_that_began_keeps_its_steps(tmp_path, monkeypatch):
     write_json_atomic(tmp_path / "run/config.json", {"steps": 700})
     monkeypatch.setattr(quickstart, "_run_program", None)  # nothing is measured

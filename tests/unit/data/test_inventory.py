@@ -61,7 +61,7 @@ def test_other_colours_are_named(tmp_path):
         stored = scene.icc_transform(space, input_profile="srgb")
         stored.write_to_file(str(tmp_path / "hr" / name))
     (line,) = converted({"--hr_dir": str(tmp_path / "hr")})
-    assert line.startswith(f"note: 2 of {count + 2} photographs of --hr_dir are not in")
+    assert line.startswith(f"2 of {count + 2} photographs of --hr_dir are not in")
     assert "P3" in line and "1 CMYK" in line and "a-phone.png, b-print.jpg" in line
     write_png(tmp_path / "lr/a.png", noise(5, 5, 1))
     make_shards(tmp_path / "lr", tmp_path / "shards")

@@ -65,6 +65,12 @@ def test_terminal_table_is_aligned():
     assert any(line.startswith("gain over bicubic") for line in lines)
 
 
+def test_what_is_odd_about_the_photographs_is_told():
+    odd = {"displaced": "they lie beside", "converted": ["2 of 3 are not in sRGB"]}
+    notes = texts.notes_of(_report() | odd)
+    assert notes[:2] == ["Warning: they lie beside.", "2 of 3 are not in sRGB."]
+
+
 def test_infinite_is_written_out():
     pair = bicubic_pair(2)
     result = evaluate_pairs(
