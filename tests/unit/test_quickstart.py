@@ -1,6 +1,5 @@
 """The quickstart's own parts; the whole of it is in tests/system/test_quickstart.py."""
 
-import functools
 import os
 import signal
 import subprocess
