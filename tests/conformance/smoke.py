@@ -11,6 +11,29 @@ from pdm_tf.train_config import TrainConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGS = ROOT / "configs"
+SMOKE = sorted(
+    path.relative_to(CONFIGS) for path in (CONFIGS / "smoke").rglob("*.flags")
+)
+# What is trained by the slow tests, since its steps are tested elsewhere: the forms of
+# the model, noise and the JPEG module, chains of many operations in the input pipeline,
+# large networks, and second settings of methods.
+_LONG = (
+    "bulat_paper",
+    "cincgan_paper",
+    "cyclesr_paper",
+    "dsgan_sr_paper",
+    "dsgan_sr_sdsr",
+    "maeda_paper",
+    "pdm_sr_degradation",
+    "pdm_sr_jpeg",
+    "pdm_sr_noise",
+    "pdm_sr_paper",
+    "supervised_awgn_blur",
+    "supervised_bsrgan",
+    "supervised_gan_real_esrgan",
+    "supervised_rrdbnet",
+)
+LONG = [path for path in SMOKE if "forms" in path.parts or path.stem in _LONG]
 
 
 def parse(path: Path | str, *more: str) -> TrainConfig:

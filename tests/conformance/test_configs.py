@@ -22,7 +22,7 @@ from pdm_tf.models.discriminators import PatchGANConfig
 from pdm_tf.models.features import LPIPSConfig, VGGConfig
 from pdm_tf.models.sr import EDSRConfig, RRDBNetConfig
 from pdm_tf.source_first.choice import choose
-from tests.conformance.smoke import CONFIGS, parse
+from tests.conformance.smoke import CONFIGS, LONG, SMOKE, parse
 from tests.support import golden
 
 FILES = sorted(path.relative_to(CONFIGS) for path in CONFIGS.rglob("*.flags"))
@@ -32,8 +32,6 @@ FILES = [path for path in FILES if path.parts[0] != "studies"]
 KINDS = [Path(f"{name}.flags") for name in ("camera", "scan", "blur")]
 PARTS = [path for path in FILES if path.parts[0] == "parts" or path in KINDS]
 WHOLE = [path for path in FILES if path not in PARTS]
-SMOKE = [path for path in FILES if path.parts[0] == "smoke"]
-
 
 ROLES = {"init_sr": "sr", "init_degradation": "pdm", "features": "features"}
 # Weights that are published, as pdm_tf.import_weights names and makes them.
@@ -105,7 +103,7 @@ def stand_in(tmp_path_factory):
     return bundle
 
 
-# Networks of full size take seconds each; of these folders one is built by default.
+# Networks of full size take seconds each; of these files some are built by default.
 LARGE = (
     "bulat",
     "dsgan_sr",
@@ -117,6 +115,12 @@ LARGE = (
     "cyclesr",
     "bsrnet_x4.flags",
     "real_esrnet_x4.flags",
+    # As others, with another network, or a module less or more.
+    "maeda/blur_noise_x4.flags",
+    "pdm_sr/blur_jpeg_x4_without.flags",
+    "pdm_sr/blur_noise_x4_rrdbnet.flags",
+    "pdm_sr/blur_x4_one_kernel.flags",
+    "pdm_sr/blur_x4_paper.flags",
 )
 QUICK_LARGE = (
     "pdm_sr/forms/blur_noise_x4_noise_of_image.flags",
@@ -130,12 +134,14 @@ BUILT = [
         path,
         id=str(path),
         marks=[pytest.mark.slow]
-        if set(path.parts) & set(LARGE)
+        if {*path.parts, str(path)} & set(LARGE)
         and path not in SMOKE
         and str(path) not in QUICK_LARGE
         else [],
     )
     for path in WHOLE
+    # The others are trained, see test_smoke_training.py.
+    if path not in SMOKE or path in LONG
 ]
 
 

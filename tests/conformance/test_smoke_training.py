@@ -21,29 +21,16 @@ from pdm_tf.core.log_words import meaning
 from pdm_tf.run import read_metrics
 from pdm_tf.training.checkpoint import collect_state
 from pdm_tf.training.step_function import StepFunction
-from tests.conformance.smoke import CONFIGS, arguments, parse, write_photographs
+from tests.conformance.smoke import (
+    CONFIGS,
+    LONG,
+    SMOKE,
+    arguments,
+    parse,
+    write_photographs,
+)
 from tests.support import golden
 
-SMOKE = sorted(
-    path.relative_to(CONFIGS) for path in (CONFIGS / "smoke").rglob("*.flags")
-)
-# About 20 s each, and their steps are tested elsewhere: the forms of the model, noise
-# and the JPEG module, chains of many operations in the input pipeline, large networks,
-# and second settings of methods.
-LONG = (
-    "bulat_paper",
-    "cincgan_paper",
-    "cyclesr_paper",
-    "dsgan_sr_paper",
-    "dsgan_sr_sdsr",
-    "maeda_paper",
-    "pdm_sr_jpeg",
-    "pdm_sr_noise",
-    "supervised_bsrgan",
-    "supervised_gan_real_esrgan",
-    "supervised_rrdbnet",
-)
-SLOW = [path for path in SMOKE if "forms" in path.parts or path.stem in LONG]
 # A second start costs as much as the first, and that each method goes on bit for bit
 # is held in test_methods.py: here the loop's own kinds, joint, in phases, of pairs, and
 # with pairs made beside the steps.
@@ -54,7 +41,7 @@ GO_ON = {
     Path("smoke/supervised_gan_real_esrgan.flags"),
 }
 TRAINED = [
-    pytest.param(path, id=str(path), marks=[pytest.mark.slow] if path in SLOW else [])
+    pytest.param(path, id=str(path), marks=[pytest.mark.slow] if path in LONG else [])
     for path in SMOKE
 ]
 
@@ -152,6 +139,7 @@ def test_trains_saves_and_validates(
     }
 
 
+@pytest.mark.slow  # 16 s; other weights of losses
 def test_srgan_as_in_the_paper_trains_as_recorded(
     photographs, tmp_path, step_functions
 ):
@@ -163,6 +151,7 @@ def test_srgan_as_in_the_paper_trains_as_recorded(
     assert not golden.differences(run, records, state_of(step_functions[-1]))
 
 
+@pytest.mark.slow  # 9 s; test_source_first.py does it
 def test_sr_on_a_frozen_degradation(photographs, tmp_path, capsys):
     """training=sr takes the degradation of another run and leaves it as it is."""
     given = tmp_path / "given"

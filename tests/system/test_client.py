@@ -180,7 +180,10 @@ def foreign(tmp_path_factory):
     from tests.support.serving_contract import ContractServer, Models
 
     class Twice(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3], name="x")])
+        @tf.function(
+            input_signature=[tf.TensorSpec([None, None, None, 3], name="x")],
+            autograph=False,
+        )
         def run(self, x):
             return {"sr": tf.repeat(tf.repeat(x, 2, 1), 2, 2)}
 

@@ -665,12 +665,27 @@ CHECKS: dict[str, Callable[[Path, str], None]] = {
 }
 
 
+# 5 to 13 s each, and nothing that comes later needs their runs: other weights to start
+# from, and other pairs, of what commands before them have trained.
+LONGEST = tuple(
+    f"--run_dir=runs/{name}" for name in ("from_published", "pooled_sharp", "robust")
+)
+
+
 def test_every_command_is_checked_and_no_check_is_stale():
     assert set(commands(PAGES)) == set(CHECKS)
 
 
 # In the order of CHECKS: later commands use what earlier ones have written.
-@pytest.mark.parametrize("command", CHECKS)
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(command, marks=pytest.mark.slow)
+        if command.endswith(LONGEST)
+        else command
+        for command in CHECKS
+    ],
+)
 def test_command(place, command):
     CHECKS[command](place, command)
 

@@ -178,6 +178,7 @@ def wait_for(path, process):
         time.sleep(0.05)
 
 
+@pytest.mark.slow  # 14 s, for one more stage
 def test_jpeg_of_the_files_reaches_the_bundle(folder, capsys):
     for index, path in enumerate(list_images(folder / "lr")):
         rgb_u8 = read_rgb_u8(path)

@@ -185,6 +185,7 @@ def test_export_and_upscale_take_the_bundle(place, repository):
     assert np.abs(found - wanted).max() <= 1
 
 
+@pytest.mark.slow  # 8 s; test_docs_commands.py does
 def test_training_starts_from_the_bundle(place, repository):
     """With steps of size zero it ends where the file began."""
     run(

@@ -213,7 +213,7 @@ def test_again_it_ends_early_and_changes_nothing(first):
     files = [path for path in files if path.is_file()]
     before = [(path.read_bytes(), path.stat().st_mtime_ns) for path in files]
     assert len(files) >= 12
-    text = finished(output, *TINY, "--steps=12")
+    text = finished_here(output, *TINY, "--steps=12")
     assert "finished at step 12" in text
     assert [(path.read_bytes(), path.stat().st_mtime_ns) for path in files] == before
     assert text.splitlines()[-1] == str(output / "quickstart.png")

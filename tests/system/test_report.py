@@ -188,6 +188,7 @@ def test_the_verdict_knows_of_the_alarm_and_the_same_seed_draws_the_same(
     assert drawn(page) == drawn(run_dir / "report.html")
 
 
+@pytest.mark.slow  # 8 s
 def test_another_seed_draws_others_and_figures_go_to_files(run_dir, tmp_path):
     page, figures = tmp_path / "page.html", tmp_path / "figures"
     flags = ("--seed=2", f"--figures={figures}", "--sliders=0")

@@ -82,6 +82,7 @@ def test_it_resumes_with_the_losses_of_the_code_that_wrote_it(tmp_path, monkeypa
     assert (index["step"], index["scale"], index["role"]) == (4, 2, "sr")
 
 
+@pytest.mark.slow  # 7 s; that it loads is tested by the others
 def test_it_exports(place, tmp_path):
     """With the signatures that the earlier version exported."""
     from tests.support import exporting

@@ -95,6 +95,7 @@ def test_the_whole_of_it_and_nothing_twice(photographs, tmp_path, processes, cap
     ]
 
 
+@pytest.mark.slow  # 13 s; studies/test_running.py has it
 def test_a_failed_run_is_a_row_with_its_reason(photographs, tmp_path, processes, capfd):
     processes.codes = {"pdm_sr@small@s0": 3}
     arguments = flags(photographs, tmp_path, "--oracle=pdm_sr")

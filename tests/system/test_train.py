@@ -32,10 +32,13 @@ def state(run_dir, step):
     "flags",
     [
         ("smoke/pdm_sr_noise.flags",),
-        (
-            "smoke/pdm_sr_separate.flags",
-            "--method_arg=degradation_steps=2",
-            "--mixed_precision=bfloat16",
+        pytest.param(
+            (
+                "smoke/pdm_sr_separate.flags",
+                "--method_arg=degradation_steps=2",
+                "--mixed_precision=bfloat16",
+            ),
+            marks=pytest.mark.slow,
         ),
     ],
     ids=["joint", "separate_bfloat16"],

@@ -67,6 +67,7 @@ def run(tmp_path_factory):
     return trained(run_dir, 4)
 
 
+@pytest.mark.slow  # 12 s; each method: conformance
 def test_going_on_is_as_if_it_had_not_been_stopped(run, tmp_path):
     whole = trained(tmp_path / "whole", 4)
     for name in run.bundles:

@@ -98,7 +98,7 @@ def test_sizes_that_only_running_tells(tmp_path):
 
 def traced(function, *shapes):
     specs = [tf.TensorSpec(shape) for shape in shapes]
-    return tf.function(function).get_concrete_function(*specs)
+    return tf.function(function, autograph=False).get_concrete_function(*specs)
 
 
 def gradients(function):
@@ -180,7 +180,7 @@ def test_products():
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_functions_inside_count_at_each_call(jit_compile):
-    inner = tf.function(conv, jit_compile=jit_compile)
+    inner = tf.function(conv, jit_compile=jit_compile, autograph=False)
 
     def twice(x, kernel):
         return inner(x, kernel) + inner(2.0 * x, kernel)

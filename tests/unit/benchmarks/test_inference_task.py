@@ -122,7 +122,10 @@ def test_sides_that_the_flags_ask_for(tmp_path):
 @pytest.mark.parametrize(
     ("side", "library", "most"),
     # Measured: 63 and 242 MB; 666 MB with TensorFlow, which is in this process.
-    [("onnxruntime", "onnxruntime", 200), ("torch_channels_last", "torch", 500)],
+    [
+        ("onnxruntime", "onnxruntime", 200),
+        pytest.param("torch_channels_last", "torch", 500, marks=pytest.mark.slow),
+    ],
 )
 def test_memory_of_a_side_is_its_own(tmp_path, side, library, most):
     pytest.importorskip(library, reason=f"needs {library}: pip install -e .[benchmark]")

@@ -40,7 +40,7 @@ def _draws(indices, sizes, patch=8, seed=0, stream="hr"):
     """[n, 4] int64: image, top, left, symmetry of each index."""
     sizes = np.asarray(sizes, np.int64)
 
-    @tf.function
+    @tf.function(autograph=False)
     def all_of(indices):
         return tf.map_fn(
             lambda index: tf.stack(
@@ -140,7 +140,7 @@ def test_every_crop_of_every_picture(tmp_path, side, cache_mb):
         for left in (range(width - side + 1) if cache_mb else {0, width - side})
     ]
 
-    @tf.function(reduce_retracing=False)
+    @tf.function(reduce_retracing=False, autograph=False)
     def cut_some(draws):
         return cut(Draw(*tf.unstack(draws, axis=1)), side)
 

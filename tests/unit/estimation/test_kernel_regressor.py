@@ -56,6 +56,7 @@ def blurred(sigmas, angle=0.0, noise=0.0, seed=0):
     ]
 
 
+@pytest.mark.slow  # 23 s; test_measure_source.py has all stages
 def test_it_tells_wide_blur_from_narrow(regressor):
     """On seven scenes that it never saw, after a tenth of the usual training."""
     widths = {}

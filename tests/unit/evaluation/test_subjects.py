@@ -78,7 +78,8 @@ def _save_module(folder, factor):
             self.factor = tf.Variable(factor)
 
         @tf.function(
-            input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, "photo")]
+            input_signature=[tf.TensorSpec([None, None, None, 3], tf.float32, "photo")],
+            autograph=False,
         )
         def __call__(self, x):
             big = tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
@@ -124,7 +125,7 @@ def test_saved_model_of_something_else_is_refused(tmp_path):
     import tensorflow as tf
 
     module = tf.Module()
-    double = tf.function(lambda x: {"y": 2 * x})
+    double = tf.function(lambda x: {"y": 2 * x}, autograph=False)
     signature = double.get_concrete_function(tf.TensorSpec([None], tf.float32, "x"))
     tf.saved_model.save(module, str(tmp_path / "1"), signatures=signature)
     with pytest.raises(UserError, match="one float32 image"):

@@ -74,7 +74,7 @@ def test_no_gradient_goes_through():
 
 def test_in_a_graph():
     eager, compiled = ImageBuffer(3, SHAPE), ImageBuffer(3, SHAPE)
-    graph = tf.function(compiled.exchange)
+    graph = tf.function(compiled.exchange, autograph=False)
     for first in range(0, 12, 4):
         images = batch(*range(first, first + 4))
         found = graph(images, SEED).numpy()
@@ -84,7 +84,7 @@ def test_in_a_graph():
 def test_compiled_by_xla():
     """Whose random numbers are others."""
     buffer = ImageBuffer(3, SHAPE)
-    graph = tf.function(buffer.exchange, jit_compile=True)
+    graph = tf.function(buffer.exchange, jit_compile=True, autograph=False)
     graph(batch(0, 1, 2, 3), SEED)
     seen = graph(batch(4, 5, 6, 7), SEED).numpy()[:, 0, 0, 0]
     held = buffer.variables[0].numpy()[:, 0, 0, 0]
@@ -106,7 +106,7 @@ with strategy.scope():
     shared = ImageBuffer(3, (2, 2, 3))
 seed = tf.constant([3, 4])
 
-@tf.function
+@tf.function(autograph=False)
 def step(images):
     def part():
         index = tf.distribute.get_replica_context().replica_id_in_sync_group

@@ -48,7 +48,9 @@ def taken(source, of, count=STEPS, prepare=None, **how):
 
 def in_the_step(source, of):
     """What steps make of the plain batches, in a graph like theirs."""
-    step = tf.function(lambda hr, index: of.pair({"hr": hr}, index, FULL_BATCH))
+    step = tf.function(
+        lambda hr, index: of.pair({"hr": hr}, index, FULL_BATCH), autograph=False
+    )
     return [
         step(tf.constant(batch["hr"]), tf.constant(index, tf.int64))
         for index, batch in enumerate(taken(source, of))

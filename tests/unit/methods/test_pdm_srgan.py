@@ -283,7 +283,7 @@ def test_the_losses_fall_on_one_batch():
         perceptual="five_taps",
         perceptual_weight=1.0,
     )
-    batch, step = tiny.batch_for(method), tf.function(tiny.step)
+    batch, step = tiny.batch_for(method), tf.function(tiny.step, autograph=False)
     smooth = tf.image.resize(tf.image.resize(batch["hr"], [5, 5]), [20, 20])
     batch = {"hr": tf.round(smooth * 255) / 255}
     traces = [step(method, batch, tf.constant(i, tf.int64)) for i in range(30)]

@@ -286,7 +286,7 @@ def test_works_in_a_graph_with_unknown_batch_and_size():
         tf.TensorSpec([None, None, None, 3]),
     ]
 
-    @tf.function(input_signature=specs)
+    @tf.function(input_signature=specs, autograph=False)
     def graph(hr, kernel, upstream):
         return value_and_gradients(hr, kernel, upstream, scale=4)
 
@@ -302,7 +302,7 @@ def test_works_in_a_graph_with_unknown_batch_and_size():
 def test_sizes_that_are_known_stay_known():
     """A convolution that follows needs the number of channels when it is built."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def shape(hr, kernel):
         return blur_downsample(hr, kernel, 4, border="valid")
 
@@ -317,7 +317,7 @@ def test_sizes_that_are_known_stay_known():
 
 @either_form
 def test_compiled_by_xla_it_is_the_same():
-    compiled = tf.function(value_and_gradients, jit_compile=True)
+    compiled = tf.function(value_and_gradients, jit_compile=True, autograph=False)
     problem = random_problem(np.random.default_rng(6), 3, 7, "valid", tf.float32)
     options = {"scale": 3, "grid": "half_pixel", "border": "valid"}
     wanted = value_and_gradients(*problem, **options)

@@ -150,7 +150,8 @@ def test_one_graph_serves_all_sizes(subsampling):
         input_signature=[
             tf.TensorSpec([None, None, None, 3]),
             tf.TensorSpec([None]),
-        ]
+        ],
+        autograph=False,
     )
     def compiled(image, quality):
         return jpeg(image, quality, subsampling=subsampling)

@@ -50,7 +50,8 @@ def test_kind_and_size_may_be_tensors():
         tf.TensorSpec([None, None, 3]),
         tf.TensorSpec([2], tf.int32),
         tf.TensorSpec([], tf.int32),
-    ]
+    ],
+    autograph=False,
 )
 def _any_size(image, size, kind):
     return resample(image, size[0], size[1], kind)

@@ -42,7 +42,9 @@ def test_errors_name_the_received_value():
     with pytest.raises(ValueError, match=r"scale=4, shape=\(1, 30, 32, 3\)"):
         bicubic_downsample(tf.zeros([1, 30, 32, 3]), 4)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, None, None, 3])])
+    @tf.function(
+        input_signature=[tf.TensorSpec([None, None, None, 3])], autograph=False
+    )
     def unknown_size(hr):
         return bicubic_downsample(hr, 4)
 

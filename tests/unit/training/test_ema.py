@@ -26,7 +26,7 @@ def test_follows_the_formula_and_copies_moving_statistics():
     ema = EMA({"net": network}, 0.5)
     rng = np.random.default_rng(0)
     expected = [np.float64(a) for a in arrays(network.variables)]
-    update = tf.function(ema.update)
+    update = tf.function(ema.update, autograph=False)
     for n in range(6):
         for variable in network.variables:
             variable.assign(rng.normal(size=variable.shape))

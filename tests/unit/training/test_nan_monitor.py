@@ -16,7 +16,7 @@ from tests.unit.training.toy import make_network
 def watch(monitor, table, start=0):
     """Feeds rows of losses through a compiled step, as the loop does."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def step_function(row, step):
         monitor.watch({"loss/a": row[0], "loss/b": row[1]}, step)
 
@@ -43,7 +43,7 @@ def test_a_later_phase_has_its_own_names():
     monitor = LossMonitor()
     watch(monitor, [[1.0, 1.0]])
 
-    @tf.function
+    @tf.function(autograph=False)
     def late(step):
         losses = {"loss/late": tf.constant(0.0), "loss/worse": tf.constant(np.nan)}
         monitor.watch(losses, step)

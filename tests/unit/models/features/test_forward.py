@@ -104,9 +104,9 @@ def test_taps_come_in_the_order_asked_for_and_conv_is_before_relu():
 def test_nothing_beyond_the_deepest_tap_is_computed():
     """A graph for conv1_2 of VGG19 has two convolutions, not sixteen."""
     network = SMALL["vgg19"].build()
-    graph = tf.function(lambda x: network(x, taps=("conv1_2",))).get_concrete_function(
-        tf.TensorSpec([None, None, None, 3])
-    )
+    graph = tf.function(
+        lambda x: network(x, taps=("conv1_2",)), autograph=False
+    ).get_concrete_function(tf.TensorSpec([None, None, None, 3]))
     operations = [op.type for op in graph.graph.get_operations()]
     assert operations.count("Conv2D") == 2
 

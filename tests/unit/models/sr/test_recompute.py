@@ -22,7 +22,7 @@ def gradients(config, layer_names, lr):
         network = config.build()
     variables = network.trainable_variables
 
-    @tf.function
+    @tf.function(autograph=False)
     def run(lr):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.square(network(lr, training=True)))
