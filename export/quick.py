@@ -15,8 +15,9 @@ from export.certificate import Limits
 from export.parity import Case, compare, crops, read_photo
 from pdm_tf import __version__
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import move_whole, read_json, working_folder
+from pdm_tf.core.files import move_whole, working_folder
 from pdm_tf.core.images import to_float
+from pdm_tf.core.stored import read_json
 from pdm_tf.run import BUNDLE_INDEX, SHIPPED, Run
 
 NEEDED = ("tensorflow", "tf2onnx", "onnx", "onnxruntime")

@@ -21,8 +21,8 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import refused
 from pdm_tf.core.memory import peak_bytes
+from pdm_tf.core.refusals import refused
 
 
 @dataclass(frozen=True)

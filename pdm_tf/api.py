@@ -22,10 +22,10 @@ import numpy as np
 
 from pdm_tf.cli.flag_set import ProgramSpec, as_text, parse
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json
 from pdm_tf.core.images import to_u8
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.core.source_estimate import SourceEstimate
+from pdm_tf.core.stored import read_json
 from pdm_tf.run import Run, find_bundle
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
 from pdm_tf.core.checks import check_flags, lookup, named_paths
 from pdm_tf.core.errors import ImageError, UserError
-from pdm_tf.core.files import read_json, write_text_atomic
+from pdm_tf.core.files import write_text_atomic
+from pdm_tf.core.stored import read_json
 from pdm_tf.evaluate import EvaluateConfig, run_evaluation
 from pdm_tf.evaluation.comparison import Row, compare
 from pdm_tf.evaluation.image_set import evenly

@@ -11,11 +11,12 @@ from pdm_tf.cli.component import parse_args
 from pdm_tf.cli.flag_set import ProgramSpec, flag, parse, progress_flag
 from pdm_tf.core.checks import check_flags, check_seed
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json, write_json_atomic, write_text_atomic
+from pdm_tf.core.files import write_json_atomic, write_text_atomic
 from pdm_tf.core.progress import ProgressBar, Show, clock
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.core.source_estimate import SourceEstimate
 from pdm_tf.core.source_words import short_form
+from pdm_tf.core.stored import read_json
 from pdm_tf.data.preparation import check_outside, written
 from pdm_tf.estimation.folder_advice import advice_on
 from pdm_tf.estimation.folder_check import Folder, FolderCheck, check_folders

@@ -12,10 +12,11 @@ from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
 from pdm_tf.core.checks import check_flags, check_seed, named_paths
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import made_folder, read_json, write_text_atomic
+from pdm_tf.core.files import made_folder, write_text_atomic
 from pdm_tf.core.images import write_png
 from pdm_tf.core.pair_names import PairRules, check_template
 from pdm_tf.core.quiet import quiet_start
+from pdm_tf.core.stored import read_json
 from pdm_tf.data.inventory import converted
 from pdm_tf.data.pair_check import displaced
 from pdm_tf.evaluation.baseline import baseline_grid

@@ -29,9 +29,9 @@ from pdm_tf.cli.flag_set import CONFIGS, ProgramSpec, flag
 from pdm_tf.cli.flag_set import parse as parse_flags
 from pdm_tf.core import draw
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_arrays, read_json
 from pdm_tf.core.images import read_rgb_u8, write_png
 from pdm_tf.core.quiet import quiet_start
+from pdm_tf.core.stored import read_arrays, read_json
 from pdm_tf.reporting.kernel_section import kernel_comparison
 from pdm_tf.run import DEGRADATION, Run
 from pdm_tf.samples.blur_track import SCALE, Track, make_track

@@ -14,11 +14,12 @@ from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
 from pdm_tf.core.checks import check_flags, check_pairs, check_seed
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json, write_text_atomic
+from pdm_tf.core.files import write_text_atomic
 from pdm_tf.core.geometry import ASSUMED_GRID
 from pdm_tf.core.images import list_images
 from pdm_tf.core.quiet import quiet_start
 from pdm_tf.core.source_estimate import SourceEstimate
+from pdm_tf.core.stored import read_json
 from pdm_tf.evaluation.opened_run import OpenedRun, open_run, read_kernels
 from pdm_tf.reporting import estimate_page
 from pdm_tf.reporting.page import made_by

@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import parse_json, read_json, why_not
+from pdm_tf.core.stored import parse_json, read_json, why_not
 
 SETTINGS = "config.json"
 FLAGS = "flags.txt"

@@ -13,8 +13,9 @@ from pdm_tf.cli.component import from_json_dict
 from pdm_tf.cli.flag_set import ProgramSpec, flag, progress_flag
 from pdm_tf.core.checks import check_flags, named_paths, suggest
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json, write_json_atomic, write_text_atomic
+from pdm_tf.core.files import write_json_atomic, write_text_atomic
 from pdm_tf.core.progress import ProgressBar
+from pdm_tf.core.stored import read_json
 from pdm_tf.run import DEGRADATION, Run
 from pdm_tf.studies.plan import (
     EVALUATED_ON,

@@ -16,8 +16,8 @@ from pdm_tf.cli.commands import how_to_start
 from pdm_tf.cli.component import from_json_dict, to_json_dict
 from pdm_tf.cli.flag_set import ProgramSpec, to_flags_text
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import refused
 from pdm_tf.core.quiet import as_if_not_installed, quiet_start
+from pdm_tf.core.refusals import refused
 from pdm_tf.run import DATA, DIVERGED, SHIPPED, Run
 from pdm_tf.train_config import TrainConfig, as_begun, changed_on_resume
 
@@ -141,7 +141,8 @@ def _converted(config: TrainConfig) -> list[str]:
 def _check_data(config: TrainConfig, run: "RunFolder") -> None:
     """Refuses to go on with other photographs than the run began with; records them."""
     from pdm_tf import build
-    from pdm_tf.core.files import read_json, write_json_atomic
+    from pdm_tf.core.files import write_json_atomic
+    from pdm_tf.core.stored import read_json
     from pdm_tf.data.inventory import changes, inventory
 
     if not run.is_chief:

@@ -28,8 +28,9 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import atomic_file, fitting_name, parse_json
+from pdm_tf.core.files import atomic_file, fitting_name
 from pdm_tf.core.ledger import Entry, State, digest
+from pdm_tf.core.stored import parse_json
 from pdm_tf.inference.files import FileTask
 
 RECORDS = ".pdm_bulk"  # below the folder of the results

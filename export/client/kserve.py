@@ -22,8 +22,8 @@ from export.client.payload import (
     shaped,
 )
 from export.client.transport import GrpcCaller, HttpCaller
-from pdm_tf.core.files import parse_json
 from pdm_tf.core.images import to_float
+from pdm_tf.core.stored import parse_json
 
 _JSON_LENGTH = "Inference-Header-Content-Length"
 _SERVICE = "/inference.GRPCInferenceService"

@@ -23,8 +23,8 @@ from export.client.payload import (
 )
 from export.client.transport import GrpcCaller, HttpCaller
 from export.signatures import SIGNATURES
-from pdm_tf.core.files import parse_json
 from pdm_tf.core.images import to_float
+from pdm_tf.core.stored import parse_json
 
 # TF Serving's ModelVersionStatus.State.
 STATES = {

@@ -20,7 +20,7 @@ from export.client.errors import (
     not_there,
     too_slow,
 )
-from pdm_tf.core.files import parse_json
+from pdm_tf.core.stored import parse_json
 
 _MOST_ERROR = 1 << 16  # bytes of an error that are read
 _LOOPBACK = ("localhost:", "127.", "[::1]:")

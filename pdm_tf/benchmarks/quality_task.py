@@ -14,7 +14,7 @@ from pdm_tf.cli import program
 from pdm_tf.cli.flag_set import ProgramSpec, flag
 from pdm_tf.core.checks import check_flags
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json
+from pdm_tf.core.stored import read_json
 from pdm_tf.core.text_table import aligned, number
 from pdm_tf.run import Run
 

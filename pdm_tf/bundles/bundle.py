@@ -28,22 +28,16 @@ from typing import Any
 from pdm_tf.bundles.chain import Chain
 from pdm_tf.bundles.networks import CLASSES
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import (
-    FileName,
-    move_whole,
-    read_json,
-    why_not,
-    working_folder,
-    write_json_atomic,
-)
+from pdm_tf.core.files import move_whole, working_folder, write_json_atomic
 from pdm_tf.core.geometry import GRIDS
+from pdm_tf.core.stored import FileName, read_json, why_not
 from pdm_tf.models.network import Network
 from pdm_tf.run import BUNDLE_INDEX
 
 FORMAT = 2
 _FORMATS = (1, 2)
 _WEIGHTS = "model.weights.h5"  # what Keras calls the weights in a .keras file
-_INDEX = {  # what bundle.json must hold, see `core.files.why_not`
+_INDEX = {  # what bundle.json must hold, see `core.stored.why_not`
     "format": int,
     "network": str,
     "config": dict,

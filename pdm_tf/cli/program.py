@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 from pdm_tf.cli.commands import how_to_start
 from pdm_tf.cli.flag_set import HelpRequested, ProgramSpec, parse
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import refused
+from pdm_tf.core.refusals import refused
 
 OK = 0
 UNEXPECTED = 1  # a defect of ours; the traceback is printed

@@ -22,7 +22,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pdm_tf.core.files import file_status, parse_json
+from pdm_tf.core.files import file_status
+from pdm_tf.core.stored import parse_json
 
 # missing: none of its files exists. old: made by this program, but from other inputs,
 # or not to the end. foreign: a file that this program did not make in its present form.

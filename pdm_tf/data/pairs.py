@@ -25,9 +25,9 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.core.errors import ImageError, UserError
-from pdm_tf.core.files import read_json
 from pdm_tf.core.geometry import GRIDS
 from pdm_tf.core.pair_names import ENDINGS, USUAL, PairNames, PairRules
+from pdm_tf.core.stored import read_json
 from pdm_tf.data.pair_check import why_no_pair
 from pdm_tf.data.preparation import SETTINGS_NAME
 from pdm_tf.data.sources import Entry, list_entries, place_of

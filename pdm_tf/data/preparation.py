@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json, refusal, write_json_atomic
+from pdm_tf.core.files import write_json_atomic
+from pdm_tf.core.refusals import refusal
+from pdm_tf.core.stored import read_json
 
 SETTINGS_NAME = "prepare.json"
 
@@ -78,7 +80,7 @@ def _listed(settings: dict[str, Any]) -> str:
 
 
 def written(path: Path, write: Callable[[], Value]) -> Value:
-    """Returns write(), what the disk refuses (`core.files`) being the user's.
+    """Returns write(), what the disk refuses (`core.refusals`) being the user's.
 
     Raises:
       UserError: the file cannot be written.

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from pdm_tf.core.errors import ImageError, UserError
-from pdm_tf.core.files import FileName, move_whole, read_json, unfinished_file, why_not
+from pdm_tf.core.files import move_whole, unfinished_file
 from pdm_tf.core.images import decode_rgb_u8
+from pdm_tf.core.stored import FileName, read_json, why_not
 
 INDEX_NAME = "index.json"
 INDEX_FORMAT = "pdm_tf image shards, version 1"

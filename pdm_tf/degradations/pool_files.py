@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_arrays
 from pdm_tf.core.images import list_images, read_rgb_u8
 from pdm_tf.core.kernel_shapes import kernel_moments, normalised
+from pdm_tf.core.stored import read_arrays
 
 # Sums that differ from 1 by more are worth a remark; rounding to float16 does not.
 _SUM_TOLERANCE = 1e-2

@@ -23,10 +23,11 @@ import numpy as np
 
 from pdm_tf.core.draw import kernel_tile, tile_grid, with_label, with_title
 from pdm_tf.core.errors import ImageError, UserError
-from pdm_tf.core.files import read_arrays, write_bytes_atomic, write_json_atomic
+from pdm_tf.core.files import write_bytes_atomic, write_json_atomic
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.core.ledger import Ledger, stamp
 from pdm_tf.core.photographs import read_size
+from pdm_tf.core.stored import read_arrays
 from pdm_tf.estimation.kernel_judgement import JudgedKernel, judged, kernel_offset
 from pdm_tf.estimation.kernelgan import Estimate, KernelGANs, KernelGANSettings
 

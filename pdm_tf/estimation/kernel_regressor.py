@@ -22,10 +22,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import parse_json, read_arrays, write_bytes_atomic
+from pdm_tf.core.files import write_bytes_atomic
 from pdm_tf.core.kernel_shapes import second_moments
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.core.source_estimate import axes_of, log_covariances
+from pdm_tf.core.stored import parse_json, read_arrays
 from pdm_tf.estimation import mlp_ensemble
 from pdm_tf.estimation.mlp_ensemble import EnsembleSettings, Weights
 from pdm_tf.estimation.source_prior import Draw, SourcePrior, degrade_crop, kernel_side

@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json, write_json_atomic
+from pdm_tf.core.files import write_json_atomic
 from pdm_tf.core.ledger import digest
 from pdm_tf.core.seeds import stream_seed
 from pdm_tf.core.source_estimate import (
@@ -39,6 +39,7 @@ from pdm_tf.core.source_estimate import (
     PhotographEstimate,
     SourceEstimate,
 )
+from pdm_tf.core.stored import read_json
 from pdm_tf.estimation.folder_advice import advice_on
 from pdm_tf.estimation.folder_check import (
     LEAST_LR_SIDE,

@@ -15,11 +15,11 @@ import numpy as np
 
 from pdm_tf import samples
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_arrays
 from pdm_tf.core.images import to_float
 from pdm_tf.core.kernel_shapes import kernel_moments
 from pdm_tf.core.pair_names import USUAL, PairRules
 from pdm_tf.core.quiet import quiet_start
+from pdm_tf.core.stored import read_arrays
 from pdm_tf.data.pairs import load_pairs
 from pdm_tf.run import (
     DEGRADATION,

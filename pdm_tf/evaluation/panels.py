@@ -31,8 +31,9 @@ import numpy as np
 
 from pdm_tf.core import draw
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import fitting_name, read_json, write_json_atomic
+from pdm_tf.core.files import fitting_name, write_json_atomic
 from pdm_tf.core.images import read_rgb_u8, write_png
+from pdm_tf.core.stored import read_json
 from pdm_tf.evaluation.results import EvaluatedImage, Scores
 from pdm_tf.metrics import METRICS, MetricSpec
 

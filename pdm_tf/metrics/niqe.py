@@ -36,8 +36,9 @@ from scipy import ndimage, special
 
 from pdm_tf.core.apart import run_apart
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_arrays, write_bytes_atomic
+from pdm_tf.core.files import write_bytes_atomic
 from pdm_tf.core.imresize import imresize
+from pdm_tf.core.stored import read_arrays
 from pdm_tf.metrics.base import Metric, Opener, luma
 
 BLOCK = 96

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pdm_tf.core.files import read_json, write_json_atomic
+from pdm_tf.core.files import write_json_atomic
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.core.seeds import stream_seed
+from pdm_tf.core.stored import read_json
 from pdm_tf.samples import PHOTOS_FOR_HR, PHOTOS_FOR_LR, PHOTOS_FOR_VALIDATION
 
 KERNEL_SIZE = 21

@@ -13,7 +13,8 @@ import numpy as np
 
 from pdm_tf.bundles.bundle import load_bundle
 from pdm_tf.core.errors import ImageError
-from pdm_tf.core.files import read_json, write_json_atomic
+from pdm_tf.core.files import write_json_atomic
+from pdm_tf.core.stored import read_json
 from pdm_tf.data.hold_out import held_out
 from pdm_tf.data.sources import list_entries
 from pdm_tf.evaluation.run_findings import read_photographs

@@ -22,8 +22,9 @@ from typing import Any
 from pdm_tf import __version__
 from pdm_tf.cli.component import from_json_dict, to_json_dict
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json, write_json_atomic
+from pdm_tf.core.files import write_json_atomic
 from pdm_tf.core.quiet import quiet_start
+from pdm_tf.core.stored import read_json
 from pdm_tf.run import BUNDLES
 from pdm_tf.studies.plan import (
     EVALUATED_ON,

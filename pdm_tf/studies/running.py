@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import IO, Any, Literal, NamedTuple
 
 from pdm_tf.cli import program
-from pdm_tf.core.files import read_json, write_json_atomic, write_text_atomic
+from pdm_tf.core.files import write_json_atomic, write_text_atomic
 from pdm_tf.core.progress import ProgressBar, clock
+from pdm_tf.core.stored import read_json
 from pdm_tf.run import SETTINGS, Run
 from pdm_tf.studies.plan import Fault, StudyRun
 from pdm_tf.train_config import TrainConfig, changed_on_resume

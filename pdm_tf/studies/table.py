@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pdm_tf.core.files import read_json, write_json_atomic
+from pdm_tf.core.files import write_json_atomic
+from pdm_tf.core.stored import read_json
 from pdm_tf.evaluation.bootstrap import sample_deviation
 from pdm_tf.run import Run
 from pdm_tf.studies.plan import Plan, StudyRun

@@ -28,13 +28,8 @@ import keras
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import (
-    read_json,
-    remove_leftovers,
-    sync,
-    working_folder,
-    write_json_atomic,
-)
+from pdm_tf.core.files import remove_leftovers, sync, working_folder, write_json_atomic
+from pdm_tf.core.stored import read_json
 from pdm_tf.training.ema import EMA
 
 if TYPE_CHECKING:

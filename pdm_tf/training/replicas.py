@@ -18,7 +18,7 @@ from typing import Any
 import tensorflow as tf
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import parse_json
+from pdm_tf.core.stored import parse_json
 
 _TF_CONFIG = "TF_CONFIG"
 # Errors of a reduction when a peer is gone; which one depends on how it ended.

@@ -40,13 +40,13 @@ from pdm_tf import run
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.files import (
     made_folder,
-    read_json,
     remove_leftovers,
     write_json_atomic,
     write_text_atomic,
 )
 from pdm_tf.core.memory import allowed_cpus
 from pdm_tf.core.quiet import as_if_not_installed
+from pdm_tf.core.stored import read_json
 from pdm_tf.run import metric_lines
 from pdm_tf.training.checkpoint import complete_steps
 from pdm_tf.training.outlook import gpu_names

@@ -553,8 +553,8 @@ def _mat_seeds() -> list[bytes]:
 
 
 def _estimate(folder: Path) -> Read:
-    from pdm_tf.core.files import read_json
     from pdm_tf.core.source_estimate import SourceEstimate
+    from pdm_tf.core.stored import read_json
 
     return _file(
         folder, "e.json", lambda path: read_json(path, make=SourceEstimate.from_json)

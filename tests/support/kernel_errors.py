@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8
 from pdm_tf.core.kernel_shapes import kernel_moments
+from pdm_tf.core.stored import read_json
 from pdm_tf.estimation.kernel_forms import mass_distance, placed
 from pdm_tf.estimation.kernel_judgement import judged
 from pdm_tf.estimation.kernel_pool import read_estimates

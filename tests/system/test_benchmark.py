@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from pdm_tf.core.files import read_json
+from pdm_tf.core.stored import read_json
 from pdm_tf.data.shards import make_shards
 from tests.support.programs import run_apart, run_here
 from tests.unit.data.folders import fill

@@ -17,8 +17,8 @@ import tensorflow as tf
 
 from pdm_tf.bundles.bundle import load_bundle
 from pdm_tf.cli import program
-from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8, to_float, to_u8, write_png
+from pdm_tf.core.stored import read_json
 from pdm_tf.degradations.whole_image import degrade_image
 from pdm_tf.inference.ort import import_onnxruntime
 from tests.oracles.kernel_oracle import gaussians

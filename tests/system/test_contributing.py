@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8
+from pdm_tf.core.stored import read_json
 from pdm_tf.inference.session import open_session
 from pdm_tf.run import Run
 from tests.unit import test_import_table

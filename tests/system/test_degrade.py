@@ -14,8 +14,8 @@ import pytest
 
 from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.cli import program
-from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8, write_png
+from pdm_tf.core.stored import read_json
 from pdm_tf.degrade import SPEC, main
 from tests.oracles import filter_oracle
 from tests.support import forking

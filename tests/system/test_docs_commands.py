@@ -28,8 +28,8 @@ from PIL import Image
 
 from pdm_tf import fetch_weights, samples
 from pdm_tf.cli.flag_set import parse
-from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
+from pdm_tf.core.stored import read_json
 from pdm_tf.estimation import kernel_pool
 from pdm_tf.samples.blur_track import blur_and_subsample, gaussian_kernel
 from tests.support import ncnn_writer

@@ -13,7 +13,7 @@ import pytest
 
 from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.bundles.networks import SR_NETS
-from pdm_tf.core.files import read_json
+from pdm_tf.core.stored import read_json
 from pdm_tf.data.paper_sets import PAPER_SETS
 from pdm_tf.models.features import LPIPSConfig
 from tests.conformance.smoke import ROOT, parse

@@ -16,10 +16,10 @@ from PIL import Image
 from pdm_tf import estimate
 from pdm_tf.bundles.bundle import load_bundle
 from pdm_tf.cli import program
-from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8, write_png
 from pdm_tf.core.kernel_shapes import kernel_moments
 from pdm_tf.core.source_estimate import SourceEstimate, axes_of
+from pdm_tf.core.stored import read_json
 from tests.support import forking
 from tests.support.html_check import check_html
 from tests.support.programs import ROOT, run_apart, run_divided

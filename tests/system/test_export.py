@@ -20,8 +20,8 @@ from export.__main__ import ExportConfig
 from export.publish import sha256, size_bytes
 from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.cli import program
-from pdm_tf.core.files import read_json
 from pdm_tf.core.images import decode_rgb_u8, encode_png, to_float, to_u8, write_png
+from pdm_tf.core.stored import read_json
 from pdm_tf.inference.ort import import_onnxruntime
 from pdm_tf.inference.session import open_session
 from tests.support.exporting import call, hidden, start, tree, visible

@@ -9,7 +9,7 @@ import pytest
 from export.__main__ import LIMIT_BROKEN
 from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.cli import program
-from pdm_tf.core.files import read_json
+from pdm_tf.core.stored import read_json
 from tests.support.exporting import REPOSITORY, call, hidden, start, tree, visible
 from tests.support.processes import children, ended, wait_for
 from tests.support.tiny_nets import EDSR_TINY, built

@@ -14,8 +14,8 @@ import pytest
 
 from pdm_tf.bundles.bundle import load_bundle
 from pdm_tf.cli import program
-from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8, write_png
+from pdm_tf.core.stored import read_json
 from pdm_tf.import_weights import SPEC, main
 from tests.oracles import sr_oracle
 from tests.support import ncnn_writer

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import pdm_tf
-from pdm_tf.core.files import read_json
+from pdm_tf.core.stored import read_json
 
 ROOT = Path(__file__).resolve().parents[2]
 ONLY_HERE = {"pdm_tf/samples/quickstart_panel.jpg"}  # README's picture

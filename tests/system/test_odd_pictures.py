@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from pdm_tf.core.errors import ImageError
-from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8
+from pdm_tf.core.stored import read_json
 from pdm_tf.data.sources import list_entries, open_source
 from tests.support import odd_pictures
 from tests.support.onnx_resize import write_resize

@@ -19,8 +19,8 @@ import pytest
 
 from pdm_tf import quickstart
 from pdm_tf.cli import program
-from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8
+from pdm_tf.core.stored import read_json
 from tests.support.exporting import stages_here
 from tests.support.html_check import check_html
 from tests.support.programs import run_here

@@ -13,8 +13,8 @@ import pytest
 from pdm_tf import degrade, evaluate, prepare, train, upscale
 from pdm_tf.bundles.bundle import load_bundle
 from pdm_tf.cli import program
-from pdm_tf.core.files import read_json
 from pdm_tf.core.images import list_images, read_rgb_u8, to_float, to_u8, write_png
+from pdm_tf.core.stored import read_json
 from pdm_tf.inference.session import open_session
 from tests.support import exporting
 

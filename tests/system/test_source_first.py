@@ -15,7 +15,7 @@ import pytest
 from pdm_tf import train
 from pdm_tf.bundles.bundle import load_bundle
 from pdm_tf.cli import program
-from pdm_tf.core.files import read_json, write_json_atomic
+from pdm_tf.core.files import write_json_atomic
 from pdm_tf.core.images import write_png
 from pdm_tf.core.source_estimate import (
     KernelPopulation,
@@ -23,6 +23,7 @@ from pdm_tf.core.source_estimate import (
     PhotographEstimate,
     SourceEstimate,
 )
+from pdm_tf.core.stored import read_json
 from pdm_tf.run import Run
 from pdm_tf.source_first import stages
 from pdm_tf.source_first.decision import Decision

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from pdm_tf.cli import program
-from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8, to_float
+from pdm_tf.core.stored import read_json
 from tests.support import golden
 from tests.support.signatures import signatures_of
 

@@ -16,7 +16,7 @@ import pytest
 
 from pdm_tf import study
 from pdm_tf.cli import program
-from pdm_tf.core.files import read_json
+from pdm_tf.core.stored import read_json
 from tests.conformance.smoke import CONFIGS, write_photographs
 from tests.support.html_check import check_html
 from tests.support.processes import children, ended, wait_for

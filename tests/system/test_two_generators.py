@@ -13,8 +13,8 @@ import pytest
 
 from pdm_tf import evaluate, train
 from pdm_tf.cli import program
-from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8, to_float
+from pdm_tf.core.stored import read_json
 from pdm_tf.methods import METHODS
 from pdm_tf.run import Run
 from tests.support.two_generators import TwoGenerators

@@ -7,7 +7,7 @@ import pytest
 from pdm_tf.benchmarks import quality_task
 from pdm_tf.benchmarks.quality_task import QualityBenchmarkConfig, course
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json
+from pdm_tf.core.stored import read_json
 
 
 def write_run(folder, scores, seconds, before=0.0, refined=0.0):

@@ -3,8 +3,9 @@
 import numpy as np
 import pyvips
 
-from pdm_tf.core.files import read_json, write_json_atomic
+from pdm_tf.core.files import write_json_atomic
 from pdm_tf.core.images import write_png
+from pdm_tf.core.stored import read_json
 from pdm_tf.data.inventory import changes, converted, inventory
 from pdm_tf.data.shards import make_shards
 from tests.unit.data.folders import fill, noise

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json
 from pdm_tf.core.images import read_rgb_u8, write_png
+from pdm_tf.core.stored import read_json
 from pdm_tf.estimation.noise_patches import (
     NoiseSettings,
     fitting_patch_side,

@@ -8,8 +8,8 @@ from export.__main__ import ExportConfig
 from export.sources import open_sources
 from pdm_tf.bundles.bundle import save_bundle
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import read_json
 from pdm_tf.core.images import to_float
+from pdm_tf.core.stored import read_json
 from pdm_tf.degradations import JPEGModuleConfig
 from pdm_tf.run import source_name
 from tests.support.tiny_nets import built, photo, sr_bundle, tiny_pdm

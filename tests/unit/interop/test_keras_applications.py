@@ -8,7 +8,7 @@ import pytest
 
 from pdm_tf.bundles.bundle import load_bundle
 from pdm_tf.cli import program
-from pdm_tf.core.files import read_json
+from pdm_tf.core.stored import read_json
 from pdm_tf.import_weights import SPEC, main
 from pdm_tf.interop import keras_applications
 

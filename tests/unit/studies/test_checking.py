@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from pdm_tf.core.files import read_json
+from pdm_tf.core.stored import read_json
 from pdm_tf.studies import checking
 from pdm_tf.studies.plan import Request, make_plan
 from tests.conformance.smoke import write_photographs

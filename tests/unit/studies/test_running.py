@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pdm_tf.core.files import read_json, write_json_atomic
+from pdm_tf.core.files import write_json_atomic
+from pdm_tf.core.stored import read_json
 from pdm_tf.run import Run
 from pdm_tf.studies import running
 from pdm_tf.studies.plan import make_plan
