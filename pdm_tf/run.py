@@ -25,12 +25,14 @@ version can be looked at.
 
 import fcntl
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pdm_tf.core.errors import UserError
+from pdm_tf.core.files import is_hidden_name, remove_leftovers
 from pdm_tf.core.stored import parse_json, read_json, why_not
 
 SETTINGS = "config.json"
@@ -52,6 +54,7 @@ REFINEMENT = "refine"
 DECISION = "decision.json"
 # In every bundle, wherever it lies.
 BUNDLE_INDEX = "bundle.json"
+_BUNDLE_WEIGHTS = re.compile(r"[0-9a-f]{12}\.keras")  # beside it, and written first
 
 SHIPPED = "sr"
 DEGRADATION = "degradation"
@@ -292,6 +295,8 @@ def source_name(bundle: Path) -> str:
 def check_bundle_output(output: str | os.PathLike[str], overwrite: bool) -> Path:
     """Returns the folder for a bundle: new, empty, or a bundle to be replaced.
 
+    What a program that was killed has written of a bundle counts as empty.
+
     Args:
       output: as given by --output.
       overwrite: whether a bundle there may be replaced.
@@ -307,9 +312,18 @@ def check_bundle_output(output: str | os.PathLike[str], overwrite: bool) -> Path
             f"--output must be new. Received: {output}, which holds a bundle. "
             "--overwrite replaces it."
         )
-    if not is_bundle(output) and output.is_dir() and any(output.iterdir()):
+    remove_leftovers(output)
+    if not is_bundle(output) and output.is_dir() and not _is_unfinished(output):
         raise UserError(
             f"--output must be new, empty or a bundle. Received: {output}, which holds "
             "other files."
         )
     return output
+
+
+def _is_unfinished(folder: Path) -> bool:
+    """Whether a folder is empty, or holds the parts of a bundle without its index."""
+    return all(
+        is_hidden_name(path.name) or _BUNDLE_WEIGHTS.fullmatch(path.name)
+        for path in folder.iterdir()
+    )

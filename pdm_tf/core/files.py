@@ -79,6 +79,11 @@ def hidden_name(path: PathLike, number: int | None = None) -> Path:
     return path.with_name(f".{os.fsdecode(name)}{ending}")
 
 
+def is_hidden_name(name: str) -> bool:
+    """Whether something is made under this name; see `hidden_name`."""
+    return _LEFTOVER.match(name) is not None
+
+
 def hold(path: PathLike, *, wait: bool = True) -> int:
     """Opens a hidden file, empty, and locks it; returns its descriptor.
 
@@ -117,7 +122,7 @@ def remove_leftovers(folder: PathLike, *, deep: bool = False) -> None:
     _swept.add(place)
     with contextlib.suppress(OSError):
         for entry in list(os.scandir(place)):
-            if _LEFTOVER.match(entry.name):
+            if is_hidden_name(entry.name):
                 _remove_unheld(entry.path)
             elif deep and entry.is_dir(follow_symlinks=False):
                 remove_leftovers(entry.path, deep=True)

@@ -98,11 +98,11 @@ class SourceSettings:
       samples: degraded crops that the regressor learns on.
       epochs: how often it sees each.
       rounds: of simulating a folder with the guess so far.
-      draws: photographs simulated in each.
+      draws: photographs simulated in each, 8 or more.
       regressor: folder of an earlier estimate whose regressor is taken; "": learn one.
 
     Raises:
-      ValueError: numbers below 1.
+      ValueError: numbers that are too small.
     """
 
     samples: int = 10_000
@@ -112,10 +112,11 @@ class SourceSettings:
     regressor: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("samples", "epochs", "rounds", "draws"):
-            if getattr(self, name) < 1:
+        least = {"samples": 1, "epochs": 1, "rounds": 1, "draws": 8}
+        for name, number in least.items():
+            if getattr(self, name) < number:
                 raise ValueError(
-                    f"`{name}` of SourceSettings must be 1 or more. "
+                    f"`{name}` of SourceSettings must be {number} or more. "
                     f"Received: {getattr(self, name)}."
                 )
 

@@ -173,13 +173,17 @@ class Recorder:
             self._log(step)
         elif time.monotonic() - self._looked_at > _REFRESH_S:
             self._look()
-        if validates or is_due(step, due.save_every):
-            self.save(step)
+        # Pictures come before the checkpoint: a run that is killed between the two goes
+        # on from the checkpoint, and would never make those of its step.
         previews = is_due(step, due.preview_every)
+        if previews or validates:
+            self._monitor.check()
         if previews:
             self._preview(step)
         if previews or validates:
             self._show_photographs(step)
+        if validates or is_due(step, due.save_every):
+            self.save(step)
         if validates:
             self._run_validation(step)
 

@@ -17,8 +17,11 @@ last is disturbed, by what the round's seed draws:
 * `full`, `inodes`: a disk with room for a part of the results, or of the files;
   `read_only`: a disk that may not be written (these need root: a tmpfs is mounted);
 * `two`: two at once in one folder;
+* `clock`: from a random operation on the process sees another time, an hour or a year
+  away, back or forth (needs Debian's package faketime; the machine's clock stays);
 * `damage`: a byte of the newest checkpoint is altered before the start, or a file of it
-  cut, where there is an older one.
+  cut, where there is an older one, which the start must say. Where there is none yet,
+  the start is killed instead, so that there will be.
 
 Between two starts the files' times may be moved by a year, back or forth. The last
 start is left alone and must end well. Then every result must be, bit for bit, that of a
@@ -42,7 +45,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -60,15 +63,28 @@ _KILLED = (-signal.SIGKILL, -signal.SIGTERM, 75, 130)
 _REFUSED = (1, 2, 75)
 KILLS = ("operation", "moment", "term", "int")
 DISKS = ("full", "inodes", "read_only")
-KINDS = (*KILLS, *DISKS, "two", "damage")
+KINDS = (*KILLS, *DISKS, "two", "clock", "damage")
+# How `faketime` is told of another time, relative to the true one.
+_TIMES = ("-1h", "+1h", "-400d", "+400d")
+_FAKETIME = {
+    "FAKETIME": "+0",
+    "FAKETIME_NO_CACHE": "1",
+    "FAKETIME_DISABLE_SHM": "1",
+    "DONT_FAKE_MONOTONIC": "1",  # a clock that is set leaves it alone
+    "NO_FAKE_STAT": "1",
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Disturbance:
-    """What happens to one start: `kind`, at the operation or after the seconds `at`."""
+    """What happens to one start: `kind`, at the operation or after the seconds `at`.
+
+    `time` is the one that is seen from then on, as faketime has it.
+    """
 
     kind: str
     at: float
+    time: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,10 +173,10 @@ class Starter:
 
 
 def _watch(output: Path, counter: object, wanted: Disturbance | None) -> None:
-    """Counts file operations below `output`; sends the signal before the wanted one."""
+    """Counts file operations below `output`; disturbs right before the wanted one."""
     place, me = str(output), os.getpid()
     numbers = {"term": signal.SIGTERM, "int": signal.SIGINT}
-    by_operation = wanted and wanted.kind in ("operation", "term", "int")
+    by_operation = wanted and wanted.kind in ("operation", "term", "int", "clock")
     at = int(wanted.at) if by_operation else 0
 
     def count(path: object) -> None:
@@ -168,7 +184,9 @@ def _watch(output: Path, counter: object, wanted: Disturbance | None) -> None:
         if not text.startswith(place) or os.getpid() != me:
             return
         counter.value += 1
-        if counter.value == at:
+        if counter.value == at and wanted.kind == "clock":
+            os.environ["FAKETIME"] = wanted.time
+        elif counter.value == at:
             os.kill(me, numbers.get(wanted.kind, signal.SIGKILL))
 
     def hook(event: str, args: tuple) -> None:
@@ -217,8 +235,8 @@ class Harness:
         if small_disk:
             _mount("tmpfs", "-t", "tmpfs", self.place.parent)
         whole = self.start(self.place)
-        assert whole.code == 0, whole.printed
-        self.whole = whole
+        assert whole.code == program.well, whole.printed
+        self.whole, self._well = whole, program.well
         self.wanted = snapshot(self.place)
         assert self.wanted, f"{name} has written nothing"
         made = [path for path in self.place.rglob("*")]
@@ -239,23 +257,32 @@ class Harness:
     def round(self, seed: str, kinds: tuple[str, ...], first: int = 0) -> Round:
         """Does one round; `first` is the operation of its first kill, 0: any."""
         draw, kills = random.Random(seed), Counter()
-        problems = []
+        problems, operations = [], 0
         for index in range(draw.randint(1, _STARTS - 1)):
-            disturbance = self._draw(draw, kinds)
+            disturbance = self._draw(draw, kinds, operations)
             if first and not index:
                 disturbance = Disturbance("operation", first)
-            for ended in self._disturbed(disturbance, draw):
+            for number, ended in enumerate(self._disturbed(disturbance, draw)):
                 codes = _KILLED if disturbance.kind in KILLS else _REFUSED
-                if ended.code in codes or (
-                    disturbance.kind == "damage" and "set aside" in ended.printed
-                ):
-                    kills[disturbance.kind] += 1
-                if ended.code not in (0, *codes):
+                if disturbance.kind == "clock":  # it is none of its business
+                    codes = ()
+                happened = ended.code in codes
+                if disturbance.kind == "damage":
+                    happened = "set aside" in ended.printed
+                    if not happened:
+                        problems.append(f"damage went unnoticed: {ended.printed}")
+                elif disturbance.kind == "two":
+                    happened = number == 0  # a pair is one, also where both do well
+                elif disturbance.kind == "clock":
+                    happened = ended.operations >= disturbance.at
+                kills[disturbance.kind] += happened
+                if ended.code not in (self._well, *codes):
                     problems.append(f"{disturbance}: {ended.code}: {ended.printed}")
                 problems += _traceback(ended)
+                operations += ended.operations
             if draw.random() < 0.2:
                 _move_times(self.place, draw.choice((-_YEAR_S, _YEAR_S)))
-            if not ended.code:
+            if ended.code == self._well:
                 break
         problems += self.end()
         return Round(seed, kills, "; ".join(problems))
@@ -264,7 +291,7 @@ class Harness:
         """Starts undisturbed, compares, and clears; returns what is wrong."""
         last = self.start(self.place)
         problems = _traceback(last)
-        if last.code:
+        if last.code != self._well:
             problems.append(f"the last start: {last.code}: {last.printed[-400:]}")
         left = [str(path) for path in self.place.rglob(_HIDDEN)]
         if left:
@@ -281,10 +308,7 @@ class Harness:
             begun = [self.start.begin(self.place) for _ in range(2)]
             return [self.start.end(one) for one in begun]
         if wanted.kind == "damage":
-            numbers = self.place / "metrics.jsonl"
-            if numbers.exists() and '"finished"' not in numbers.read_text():
-                # Of a finished run none is read.
-                _damage_newest(self.place / "checkpoints", draw)
+            _damage_newest(self.place / "checkpoints", draw)
             return [self.start(self.place)]
         if wanted.kind not in DISKS:
             return [self.start(self.place, wanted)]
@@ -304,13 +328,31 @@ class Harness:
             again = "remount,rw,size=1g,nr_inodes=100000"
             _mount("-o", again, self.place.parent)
 
-    def _draw(self, draw: random.Random, kinds: tuple[str, ...]) -> Disturbance:
+    def _draw(
+        self, draw: random.Random, kinds: tuple[str, ...], done: int
+    ) -> Disturbance:
         kind = draw.choice(kinds)
+        if kind == "damage" and not self._can_be_damaged():
+            kind = "operation"
         if kind == "moment":
             return Disturbance(kind, draw.uniform(0.0, self.whole.seconds))
         if kind in DISKS:
             return Disturbance(kind, draw.random())
-        return Disturbance(kind, draw.randint(1, self.whole.operations))
+        # What earlier starts have done is not done again, and a kill that would come
+        # after the end costs a whole start and counts as none.
+        left = max(self.whole.operations - done, self.whole.operations // 6)
+        time = draw.choice(_TIMES) if kind == "clock" else ""
+        return Disturbance(kind, draw.randint(1, left), time)
+
+    def _can_be_damaged(self) -> bool:
+        """Whether there are two checkpoints, and the run reads them: it goes on."""
+        numbers = self.place / "metrics.jsonl"
+        steps = list((self.place / "checkpoints").glob("step_*"))
+        return (
+            len(steps) > 1
+            and numbers.exists()
+            and '"finished"' not in numbers.read_text()
+        )
 
 
 def _add_bundle(inputs: Path) -> None:
@@ -327,9 +369,7 @@ def _add_bundle(inputs: Path) -> None:
 
 
 def _damage_newest(folder: Path, draw: random.Random) -> None:
-    steps = sorted(folder.glob("step_*")) if folder.exists() else []
-    if len(steps) < 2:
-        return
+    steps = sorted(folder.glob("step_*"))
     file = draw.choice(sorted(path for path in steps[-1].iterdir()))
     content = bytearray(file.read_bytes())
     at = draw.randrange(len(content))
@@ -420,5 +460,23 @@ def main() -> int:
     return int(wrong > 0)
 
 
+def environment(kinds: Iterable[str]) -> dict[str, str]:
+    """What must be set when this process starts.
+
+    Raises:
+      FileNotFoundError: the library that shows a process another time is missing.
+    """
+    if "clock" not in kinds:
+        return {}
+    found = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+    if found is None:
+        raise FileNotFoundError("clock needs Debian's package faketime")
+    return {"LD_PRELOAD": str(found), **_FAKETIME}
+
+
 if __name__ == "__main__":
+    needed = environment(_arguments().kinds.split(","))
+    if any(os.environ.get(name) != value for name, value in needed.items()):
+        words = [sys.executable, "-m", "tests.faults.kills", *sys.argv[1:]]
+        os.execve(sys.executable, words, {**os.environ, **needed})
     sys.exit(main())

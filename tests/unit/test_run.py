@@ -1,6 +1,7 @@
 """`Run` and the finding of bundles: what is there, what is chosen, what is refused."""
 
 import fcntl
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pdm_tf.core.errors import UserError
-from pdm_tf.core.files import write_json_atomic
+from pdm_tf.core.files import hold, write_json_atomic
 from pdm_tf.run import (
     DEGRADATION,
     Run,
@@ -150,6 +151,22 @@ def test_a_bundle_is_written_only_where_nothing_else_is(run_dir, tmp_path):
         check_bundle_output(run_dir, True)
     with pytest.raises(UserError, match="must be a folder. Received: the file"):
         check_bundle_output(run_dir / "config.json", True)
+
+
+def test_what_a_killed_program_wrote_of_a_bundle_is_in_nobodys_way(tmp_path):
+    killed = tmp_path / "killed"
+    (killed / ".0123456789ab.keras.77.tmp").mkdir(parents=True)
+    (killed / ".bundle.json.77.tmp").write_bytes(b"{")
+    assert check_bundle_output(killed, False) == killed
+    assert not any(killed.iterdir())
+    (killed / "0123456789ab.keras").write_bytes(b"")
+    held = hold(killed / ".bundle.json.78.tmp")  # somebody writes it just now
+    assert check_bundle_output(killed, False) == killed
+    os.close(held)
+    assert len(list(killed.iterdir())) == 2
+    (killed / "mine.keras").write_bytes(b"")
+    with pytest.raises(UserError, match="holds other files"):
+        check_bundle_output(killed, False)
 
 
 def test_reading_a_run_loads_no_tensorflow():

@@ -153,6 +153,27 @@ def test_averages_follow_every_step(tmp_path):
         np.testing.assert_allclose(average, expected, atol=1e-7)
 
 
+def test_a_run_killed_after_a_checkpoint_has_all_its_pictures(tmp_path):
+    config = toy_config(tmp_path / "run", steps=4, save_every=2, preview_every=2)
+
+    def killed(networks, step):
+        raise KeyboardInterrupt  # the checkpoint is there, and nothing after it
+
+    calls = Calls()
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            train_toy(
+                config, save_bundles=killed, show_photographs=calls.show_photographs
+            )
+    train_toy(config, show_photographs=calls.show_photographs)
+    pictures = sorted(path.name for path in (tmp_path / "run/previews").iterdir())
+    assert pictures == [
+        f"step_{step:08d}_{name}.png"
+        for step in (2, 4)
+        for name in ("patches", "photographs")
+    ]
+
+
 def test_previews_show_the_same_batch_always(tmp_path):
     config = toy_config(tmp_path / "run", steps=4, preview_every=2)
     train_toy(config)
