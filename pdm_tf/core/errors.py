@@ -1,6 +1,7 @@
 """Errors that the user can fix: programs print them without a traceback."""
 
 import os
+import re
 
 
 class UserError(ValueError):
@@ -16,9 +17,14 @@ class ImageError(UserError):
     """
 
     def __init__(self, path: str | os.PathLike[str], reason: str) -> None:
-        super().__init__(f"{os.fspath(path)}: {reason}.")
+        super().__init__(f"{_on_one_line(os.fspath(path))}: {reason}.")
         self.path = os.fspath(path)
         self.reason = reason
 
     def __reduce__(self) -> tuple[type["ImageError"], tuple[str, str]]:
         return ImageError, (self.path, self.reason)
+
+
+def _on_one_line(name: str) -> str:
+    """The name with escapes for what would move a terminal's cursor."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda match: repr(match[0])[1:-1], name)

@@ -58,6 +58,12 @@ IMAGE_SUFFIXES = (
     ".gif",
 )
 
+# Downloads often have no suffix, or another one. TIFF and BMP are not told by their
+# content: raw photographs are TIFF files too, and a text may begin as a BMP does.
+_TOLD_BY_CONTENT = ("png", "jpeg", "webp", "gif")
+# Copies that editors keep, unfinished downloads, small pictures that stand for films.
+_NOT_TOLD = (".bak", ".tmp", ".part", ".crdownload", ".thm")
+
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # as Pillow names them
 _OTHER_KINDS = ("tiff", "gif")  # libvips reads them
 _ORIENTATION_TAG = 0x0112
@@ -68,11 +74,13 @@ _PNG_DEPTH = 24  # where in a PNG its bits a sample stand
 def list_images(folder: PathLike) -> list[Path]:
     """Returns the image files below `folder`, sorted by their relative posix path.
 
-    An image is a file with one of `IMAGE_SUFFIXES`, in small or capital letters. The
-    search is recursive, through links to folders too; hidden ones are left out. Links
-    that lead nowhere or in circles are kept, sub-folders that may not be searched too,
-    and so are photographs of kinds that are not read (HEIC, raw, ...), unless an image
-    of their name lies beside them: reading them names them, and the rest goes on.
+    An image is a file with one of `IMAGE_SUFFIXES`, in small or capital letters, or
+    with an unknown suffix or none whose first bytes are those of a PNG, JPEG, WebP or
+    GIF. The search is recursive, through links to folders too; hidden ones are left
+    out. Links that lead nowhere or in circles are kept, sub-folders that may not be
+    searched too, and so are photographs of kinds that are not read (HEIC, raw, ...),
+    unless an image of their name lies beside them: reading them names them, and the
+    rest goes on.
 
     Raises:
       UserError: no such folder, a file instead of a folder, one that may not be
@@ -87,7 +95,7 @@ def list_images(folder: PathLike) -> list[Path]:
     files = list(_walk(folder, set(), closed))
     if folder in closed:
         raise UserError(f"{folder} {why_closed(folder)}.")
-    found = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES]
+    found = [path for path in files if _is_image(path)]
     # Raw files often lie beside the camera's own JPEG of the photograph.
     read = {path.with_suffix("") for path in found}
     found += [
@@ -259,6 +267,19 @@ def _walk(folder: Path, seen: set[str], closed: list[Path]) -> Iterator[Path]:
         # A link that leads nowhere is an image that cannot be read: to be named.
         elif entry.is_file() or (entry.is_symlink() and not entry.exists()):
             yield entry
+
+
+def _is_image(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix in IMAGE_SUFFIXES:
+        return True
+    if suffix in UNREAD_SUFFIXES or suffix in _NOT_TOLD or path.name.endswith("~"):
+        return False
+    try:
+        with open_file(path) as file:
+            return kind_of(file.read(16)) in _TOLD_BY_CONTENT
+    except ImageError:
+        return False
 
 
 def _decode(data: bytes, name: PathLike) -> np.ndarray:

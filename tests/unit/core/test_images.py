@@ -285,6 +285,31 @@ def test_kinds_that_are_not_read_are_named(tmp_path):
     assert images.read_rgb_u8(tmp_path / "i.heic").shape == (4, 4, 3)
 
 
+def test_pictures_whose_names_do_not_say_so_are_told_by_their_content(tmp_path):
+    """Downloads are pictures; copies that editors keep, and texts, are none."""
+    picture = Image.fromarray(_noise())
+    kinds = {"no_suffix": "JPEG", "photo.jpg_large": "JPEG", "a.b": "PNG", "c": "WEBP"}
+    others = {
+        "shot.PNG~": "PNG",
+        "old.bak": "PNG",
+        "raw.kdc": "TIFF",
+        "film.thm": "JPEG",
+    }
+    for name, kind in (kinds | others).items():
+        picture.save(tmp_path / name, kind)
+    (tmp_path / "notes").write_text("BMW, GIF and PNG")
+    (tmp_path / "empty").touch()
+    found = images.list_images(tmp_path)
+    assert [path.name for path in found] == sorted(kinds)
+    assert [images.read_rgb_u8(path).shape for path in found] == [_noise().shape] * 4
+
+
+def test_an_error_stays_on_one_line_whatever_the_name_of_its_picture():
+    error = ImageError("a\nb\x1b[2Jé.png", "is truncated")
+    assert str(error) == r"a\nb\x1b[2Jé.png: is truncated."
+    assert error.path == "a\nb\x1b[2Jé.png"
+
+
 def test_any_surprise_of_a_decoder_is_an_error_of_its_picture(tmp_path, monkeypatch):
     Image.fromarray(_noise()).save(tmp_path / "a.png")
     surprises = (RecursionError("deep"), KeyError("x"), SyntaxError("odd"), TypeError())
