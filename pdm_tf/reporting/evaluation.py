@@ -61,11 +61,14 @@ _IMAGES = (
 
 
 def write_report(report: Report, folder: Path) -> Path:
-    """Writes report.json, .csv and .md into `folder`; returns the JSON's path."""
+    """Writes report.csv, .md and .json into `folder`; returns the JSON's path.
+
+    The JSON is last: by it `compare` tells that an evaluation is finished.
+    """
     path = folder / "report.json"
-    write_json_atomic(path, dict(report))
     write_text_atomic(folder / "report.csv", csv_text(report))
     write_text_atomic(folder / "report.md", markdown(report))
+    write_json_atomic(path, dict(report))
     return path
 
 

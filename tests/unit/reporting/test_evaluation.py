@@ -41,6 +41,19 @@ def test_files(tmp_path):
     assert [image["name"] for image in report["images"]] == ["a|b", "image1"]
 
 
+def test_the_json_by_which_an_evaluation_is_finished_is_written_last(
+    tmp_path, monkeypatch
+):
+    def killed(path, obj):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(texts, "write_json_atomic", killed)
+    with pytest.raises(KeyboardInterrupt):
+        texts.write_report(_report(), tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"report.csv", "report.md"}
+
+
 def test_markdown_tables_are_well_formed_and_hold_the_numbers():
     """Every row of a table has the same number of cells; a | in a name is escaped."""
     report = _report()
