@@ -28,6 +28,7 @@ a later key winning.
 
 import dataclasses
 import difflib
+import os
 import shutil
 import sys
 import textwrap
@@ -384,7 +385,7 @@ def expand(argv: Sequence[str], fill: Fill | None = None) -> list[Argument]:
             if not rest:
                 raise UserError("--flagfile needs a path. Received nothing.")
             value = rest.pop(0)
-        result.extend(_read(Path(value.strip()).expanduser(), "", (), fill))
+        result.extend(_read(Path(os.path.expanduser(value.strip())), "", (), fill))
     return result
 
 
@@ -432,7 +433,7 @@ def _found(arg: Argument, config: type) -> Argument:
     if not separator:
         return arg  # the config says what is missing
     including = Path(arg.origin.rpartition(":")[0])
-    found = _beside(including, Path(path.strip()).expanduser())
+    found = _beside(including, Path(os.path.expanduser(path.strip())))
     return Argument(f"{name}={row}={found}", arg.origin)
 
 
@@ -485,6 +486,8 @@ def _read(
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"flag file {path} cannot be read: {error}{where}.") from error
+    if any("\0" in line for line in lines):  # in no path, and in no other value
+        raise UserError(f"flag file {path} must be text. Received zero bytes{where}.")
     result: list[Argument] = []
     for number, line in enumerate(lines, start=1):
         text = line.strip()
@@ -502,7 +505,7 @@ def _read(
         if name in ("--flagfile", "-flagfile"):
             if not value.strip():
                 raise UserError(f"--flagfile needs a path. Received nothing ({here}).")
-            included = _beside(path, Path(value.strip()).expanduser())
+            included = _beside(path, Path(os.path.expanduser(value.strip())))
             result.extend(_read(included, here, (*including, resolved), fill))
         else:
             result.append(Argument(text, here))

@@ -196,12 +196,18 @@ def open_session(
         )
         made, _ = _make(ort, path, [], options)
     reason = "; ".join(reason for reason in reasons if reason)
-    report = providers.report_on(made, provider, reason)
-    if strict:
-        providers.check_strict(report, path)
-    check_tensors(made, path)
-    bound_to = ("cuda", device_id) if report.on_gpu else None
-    return SrSession(made, path, report, bound_to=bound_to)
+    try:
+        report = providers.report_on(made, provider, reason)
+        if strict:
+            providers.check_strict(report, path)
+        check_tensors(made, path)
+        bound_to = ("cuda", device_id) if report.on_gpu else None
+        return SrSession(made, path, report, bound_to=bound_to)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path} must be an ONNX file whose names and metadata are UTF-8. "
+            f"Received: {error}."
+        ) from error
 
 
 def _try_apart(path: Path) -> None:

@@ -55,7 +55,7 @@ def expected() -> tuple[type[Exception], ...]:
 def forked_instead(*modules: Any) -> Iterator[None]:
     """Within it, these modules' processes of their own are copies of this one.
 
-    They do not load the libraries again, and so are a hundred times quicker.
+    They do not load the libraries again, and so are quicker.
     """
     before = [module.run_apart for module in modules]
     for module in modules:
