@@ -21,6 +21,8 @@ from export.signatures import SIGNATURES
 from export.sources import ExportSources
 from pdm_tf.core.images import encode_png, to_float
 
+# Byte 28 is how many bits a pixel has; \C is any byte.
+_BMP_WITH_PALETTE = r"BM\C{26}[\x01-\x08]"
 _WARMUP_FILE = "assets.extra/tf_serving_warmup_requests"
 
 
@@ -132,10 +134,18 @@ class ServingModule(tf.Module):
 
         Images of a batch may differ in size: they are upscaled one by one, so that a
         request needs the memory of its largest. Alpha is dropped, 16 bits become 8, of
-        an animation the first frame is used, and EXIF orientation is not applied.
+        an animation the first frame is used, and EXIF orientation is not applied. BMP
+        files with a palette are refused.
         """
 
         def one(data: tf.Tensor) -> tf.Tensor:
+            # TensorFlow takes the numbers of a palette's entries for levels of grey.
+            has_palette = tf.strings.regex_full_match(
+                tf.strings.substr(data, 0, 29), _BMP_WITH_PALETTE
+            )
+            words = "A BMP file must have 24 or 32 bits per pixel, not a palette."
+            with tf.control_dependencies([tf.debugging.Assert(~has_palette, [words])]):
+                data = tf.identity(data)
             image = tf.io.decode_image(data, channels=3, expand_animations=False)
             image = tf.ensure_shape(image, [None, None, 3])
             return tf.io.encode_png(self._levels(image[tf.newaxis])[0])

@@ -13,12 +13,18 @@ import pytest
 from PIL import Image
 
 from pdm_tf.core.errors import ImageError
-from pdm_tf.core.images import read_rgb_u8
+from pdm_tf.core.images import decode_rgb_u8, read_rgb_u8
 from pdm_tf.core.stored import read_json
 from pdm_tf.data.sources import list_entries, open_source
 from tests.support import odd_pictures
 from tests.support.onnx_resize import write_resize
 from tests.support.programs import run_here
+from tests.support.serving import (
+    call_client,
+    free_ports,
+    server_command,
+    server_process,
+)
 
 SOME_LEFT_OUT = 1
 # Whole files that some programs refuse by rule: not one still picture of 8 or 16 bits,
@@ -142,35 +148,161 @@ def train(source, output):
     return {path.rpartition("/")[2]: why for path, why in kept.skipped} | read
 
 
-def judged(data, result):
-    """ "right", "refused", or what is wrong."""
+def noise_pool(source, output):
+    """Its patches are the pictures' pixels less their mean."""
+    run_here(
+        "pdm_tf.noise_pool",
+        "--patch_size=8",
+        "--variance_percentile=100",
+        "--structure_percentile=100",
+        f"--input={source}",
+        f"--output={output}",
+        code=SOME_LEFT_OUT,
+    )
+    about = read_json(output / "noise.json")
+    refused = {
+        name: why
+        for name, why in about["left_out"].items()
+        if not why.startswith("has no unclipped place")
+    }
+    names = [path.name for path in source.iterdir() if path.name not in refused]
+    read = {name: read_rgb_u8(source / name) for name in names}
+    patches = np.load(output / "noise.npy")
+    for row, found in zip(about["patches"], patches, strict=True):
+        top, left = row["top"], row["left"]
+        wanted = read[row["photograph"]][top : top + 8, left : left + 8] / 255
+        wanted -= wanted.mean(axis=(0, 1))
+        np.testing.assert_allclose(found, wanted, atol=1e-5, err_msg=row["photograph"])
+    assert len({row["photograph"] for row in about["patches"]}) > len(names) / 2
+    return refused | read
+
+
+def kernelgan(source, output):
+    """By one step, after which no kernel is worth keeping; which were read is told."""
+    run_here(
+        "pdm_tf.kernelgan",
+        "--steps=1",
+        "--seeds=1",
+        "--crop_size=32",
+        "--at_once=16",
+        f"--input={source}",
+        f"--output={output}",
+        code=2,
+    )
+    rows = read_json(output / "kernels.json")["photographs"]
+    return {
+        row["name"]: read_rgb_u8(source / row["name"])
+        if (output / "estimates" / f"{row['name']}.npz").exists()
+        or "crops of 32x32 are needed" in row["left_out"]
+        else row["left_out"]
+        for row in rows
+    }
+
+
+def serving_bytes(source, output):
+    """The signature of a SavedModel that repeats each pixel, one file at a time."""
+    import tensorflow as tf
+
+    from export.saved_model import ServingModule, save_quietly
+
+    def twice(image):
+        return tf.repeat(tf.repeat(image, 2, axis=1), 2, axis=2)
+
+    module = ServingModule(twice, [])
+    save_quietly(module, output / "1", {"serving_bytes": module.encoded})
+    call = tf.saved_model.load(str(output / "1")).signatures["serving_bytes"]
+    results = {}
+    for path in source.iterdir():
+        try:
+            reply = call(image_bytes=tf.constant([path.read_bytes()]))
+        except tf.errors.InvalidArgumentError as error:
+            results[path.name] = error.message
+            continue
+        results[path.name] = decode_rgb_u8(reply["sr_bytes"].numpy()[0], "sr")[::2, ::2]
+    return results
+
+
+def kserve(source, output):
+    """The client sends what it read to a server whose network repeats each pixel."""
+    model = write_resize(output / "nearest.onnx", scale=2, mode="nearest")
+    http, rpc = free_ports(2)
+    command = server_command(model, http, rpc, "--dtype=uint8")
+    ready = f"http://127.0.0.1:{http}/v2/health/ready"
+    with server_process(command, output / "log", ready_url=ready):
+        done = call_client(
+            f"--server=localhost:{http}",
+            "--protocol=kserve_rest",
+            f"--input={source}",
+            f"--output={output / 'made'}",
+        )
+    assert done.returncode == SOME_LEFT_OUT, done.stderr
+    made = {path.stem: path for path in (output / "made").iterdir()}
+    return left_out(done.stderr) | {
+        path.name: read_rgb_u8(made[path.stem])[::2, ::2]
+        for path in source.iterdir()
+        if path.stem in made
+    }
+
+
+def judged(data, result, within=0, upright=True):
+    """ "right", "refused", or what is wrong.
+
+    Args:
+      within: levels by which pixels may be apart.
+      upright: whether pictures are turned as their EXIF says.
+    """
     if isinstance(result, str):
         return "refused" if result.strip() else "refused without a reason"
     clear = None
     if result.ndim == 3 and result.shape[2] in (2, 4):  # of clear pixels no colour
         clear = result[..., -1:] < np.iinfo(result.dtype).max
     found = odd_pictures.rgb_u8(result)
-    for wanted in odd_pictures.seen(data):
+    seen = odd_pictures.seen(data)
+    for wanted in seen if upright else [*seen, *map(np.rot90, seen)]:
         if wanted.shape == found.shape:
-            apart = np.abs(wanted.astype(int) - found)
+            apart = np.abs(wanted.astype(int) - found) > within
             if not (apart if clear is None else np.where(clear, 0, apart)).any():
                 return "right"
     return "read as no independent reader does"
 
 
-@pytest.mark.parametrize(
+COUNTS = pytest.mark.parametrize(
     "count", [64, pytest.param(520, marks=pytest.mark.slow)], ids=["some", "all"]
 )
+
+
+@COUNTS
 def test_every_odd_picture_is_done_right_or_named(tmp_path, count):
-    source = tmp_path / "odd"
+    programs = (upscale, degrade, prepare, evaluate, estimate, train)
+    check(tmp_path, count, *programs, noise_pool, kernelgan)
+
+
+@COUNTS
+@pytest.mark.kserve
+def test_every_odd_picture_reaches_a_server_right_or_is_named(tmp_path, count):
+    check(tmp_path, count, kserve)
+
+
+@COUNTS
+def test_a_saved_model_decodes_every_odd_picture_right_or_refuses_it(tmp_path, count):
+    """TensorFlow decodes, without turning, and JPEG by a quicker and rougher way."""
+    unread = (".tif", "grey.bmp", "bits.bmp")
+    check(tmp_path, count, serving_bytes, within=6, by_rule=unread, upright=False)
+
+
+def check(folder, count, *programs, by_rule=BY_RULE, **judging):
+    """Sends odd pictures through programs and prints a row of the table for each."""
+    source = folder / "odd"
     files = dict(odd_pictures.corpus(count))
     assert odd_pictures.write(source, count) == list(files)
-    for program in (upscale, degrade, prepare, evaluate, estimate, train):
-        output = tmp_path / program.__name__
+    for program in programs:
+        output = folder / program.__name__
         output.mkdir()
         results = program(source, output)
         assert results.keys() == files.keys(), program.__name__
-        outcomes = {name: judged(files[name], results[name]) for name in files}
+        outcomes = {
+            name: judged(files[name], results[name], **judging) for name in files
+        }
         counts = Counter(
             (name.rpartition(".")[2], outcome) for name, outcome in outcomes.items()
         )
@@ -182,7 +314,7 @@ def test_every_odd_picture_is_done_right_or_named(tmp_path, count):
         assert not wrong, program.__name__
         for name, result in results.items():
             whole = name.partition("_")[2] in odd_pictures.whole_files()
-            if whole and not name.endswith(BY_RULE):
+            if whole and not name.endswith(by_rule):
                 assert not isinstance(result, str), (program.__name__, name, result)
         kinds = sorted({kind for kind, _ in counts})
         cells = [f"{counts[k, 'right']} / {counts[k, 'refused']}" for k in kinds]

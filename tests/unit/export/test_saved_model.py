@@ -140,6 +140,13 @@ def test_encoded_empty_batch_and_a_broken_file(exported):
     assert call(image_bytes=tf.constant([], tf.string))["sr_bytes"].shape == [0]
     with pytest.raises(tf.errors.InvalidArgumentError):
         call(image_bytes=tf.constant([b"no image"]))
+    # TensorFlow would show the numbers of the palette's entries as levels of grey.
+    palette = Image.fromarray(photo(9, 8)).quantize(16)
+    for image in (palette, Image.fromarray(photo(9, 8)[..., 0])):
+        buffer = io.BytesIO()
+        image.save(buffer, "BMP")
+        with pytest.raises(tf.errors.InvalidArgumentError, match="not a palette"):
+            call(image_bytes=tf.constant([buffer.getvalue()]))
 
 
 def test_first_picture_of_an_animation_counts(exported):
