@@ -181,7 +181,7 @@ def seen(data: bytes) -> list[np.ndarray]:
     lenient; colours are not converted.
     """
     found = []
-    for read in (_by_pillow, _by_vips, _by_numpy):
+    for read in (_by_pillow, _by_vips, _by_numpy, _inverted):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -189,6 +189,15 @@ def seen(data: bytes) -> list[np.ndarray]:
         except Exception:  # noqa: BLE001 - it reads nothing
             continue
     return found
+
+
+def _inverted(data: bytes) -> np.ndarray:
+    """A CMYK JPEG without Adobe's marker, which alone says what its ink means."""
+    with Image.open(io.BytesIO(data)) as image:
+        if image.mode != "CMYK" or "adobe" in image.info:
+            raise ValueError("the ink is known")
+        ink = Image.fromarray(255 - np.asarray(image), "CMYK")
+    return np.asarray(ink.convert("RGB"))
 
 
 def _by_pillow(data: bytes) -> np.ndarray:
