@@ -6,6 +6,7 @@ one; and the operating system reports the peak of each exactly.
 """
 
 import contextlib
+import ctypes
 import importlib
 import multiprocessing
 import os
@@ -23,6 +24,8 @@ from typing import Any
 from pdm_tf.core.errors import UserError
 from pdm_tf.core.memory import peak_bytes
 from pdm_tf.core.refusals import refused
+
+_PR_SET_PDEATHSIG = 1  # of Linux' prctl(2)
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ def _interrupts_held() -> Iterator[list[int]]:
 def _child(
     connection: Connection, target: str, args: tuple[Any, ...], given: dict[str, Any]
 ) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _end_with_parent()
     try:
         module, _, name = target.partition(":")
         function = getattr(importlib.import_module(module), name)
@@ -125,10 +128,13 @@ def _child(
 
 
 def _end_with_parent() -> None:
-    """Ends this step if the exporter is killed."""
+    """Has the kernel end this step at once if the exporter is killed.
+
+    A step that went on would write into a folder that the next exporter has removed.
+    """
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
+    if parent is not None and os.getppid() != parent.pid:  # it was killed before
         os._exit(1)
 
 

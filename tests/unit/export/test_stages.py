@@ -78,9 +78,9 @@ def test_peak_memory_is_the_steps_own():
     del here  # in use until now
 
 
-def sleeping_step(folder):
-    """A process that runs a step which sleeps; returns it and the step's number."""
-    step = f"open('pid', 'w').write(str(__import__('os').getpid()));{SLEEP}"
+def step_at_work(folder, work):
+    """A process that runs a step; returns it and the step's number."""
+    step = f"open('pid', 'w').write(str(__import__('os').getpid()));{work}"
     source = (
         f"from export.stages import run_stage; run_stage('builtins:exec', {step!r})"
     )
@@ -100,10 +100,13 @@ def sleeping_step(folder):
 
 
 SLEEP = "__import__('time').sleep(100)"
+# No other thread of the step can run meanwhile.
+COUNT = "sum(range(10**11))"
 
 
-def test_a_step_ends_with_the_process_that_was_killed(tmp_path):
-    process, step = sleeping_step(tmp_path)
+@pytest.mark.parametrize("work", [SLEEP, COUNT], ids=["sleeps", "computes"])
+def test_a_step_ends_with_the_process_that_was_killed(tmp_path, work):
+    process, step = step_at_work(tmp_path, work)
     assert not ended(step)
     process.kill()
     process.wait()
@@ -112,7 +115,7 @@ def test_a_step_ends_with_the_process_that_was_killed(tmp_path):
 
 def test_an_interrupt_ends_the_step_at_once(tmp_path):
     """Also where the signal reaches the exporter alone, as from `kill -INT`."""
-    process, step = sleeping_step(tmp_path)
+    process, step = step_at_work(tmp_path, SLEEP)
     start = time.monotonic()
     process.send_signal(signal.SIGINT)
     told = process.communicate(timeout=30)[1]
