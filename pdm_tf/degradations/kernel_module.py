@@ -407,7 +407,7 @@ class KernelModule(KernelNetwork):
         shift = tf.reduce_mean(moved, axis=0)
         own = self.gaussians.coordinates(z_k)[:, 0, 0] - mean
         before, after = (
-            tf.linalg.cholesky(tf.matmul(x, x, transpose_a=True) / len(x))
+            tf.linalg.cholesky(tf.matmul(x, x, transpose_a=True) / x.shape[0])
             for x in (own, own + moved - shift)
         )
         # By how much the draws' spread grew is how much the exact one did.
