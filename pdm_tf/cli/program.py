@@ -18,6 +18,7 @@ rely on.
 import gc
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -80,6 +81,9 @@ def call(
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return UNEXPECTED
     except Exception as error:  # noqa: BLE001 - the one place: it reports and fails
+        if _is_interrupt(error):
+            print("interrupted.", file=sys.stderr)
+            return ABORTED
         if line := refused(error):
             print(
                 f"error: {line}. What was finished is kept: mend this, and start the "
@@ -89,6 +93,18 @@ def call(
             return BAD_INPUT
         traceback.print_exc()
         return UNEXPECTED
+
+
+def _is_interrupt(error: BaseException) -> bool:
+    """Whether Ctrl-C came while Python's own `threading` gave a lock back.
+
+    It then ends in an error about that lock (seen in Python 3.11).
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    return (
+        isinstance(error.__context__, KeyboardInterrupt)
+        and frames[-1].filename == threading.__file__
+    )
 
 
 def _call(

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -69,6 +70,17 @@ def test_a_full_disk_is_one_line_and_2(capsys):
 def test_a_defect_keeps_its_traceback(capsys):
     program.call(SPEC, failing(RuntimeError("ours")), [])
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_an_interrupt_within_pythons_locks_is_an_interrupt(capsys):
+    def main(config):
+        condition = threading.Condition()
+        with condition:
+            condition.release()  # where Ctrl-C comes before it is taken again
+            raise KeyboardInterrupt
+
+    assert program.call(SPEC, main, []) == 130
+    assert capsys.readouterr().err == "interrupted.\n"
 
 
 def test_run_exits_with_the_code():
