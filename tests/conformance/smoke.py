@@ -27,7 +27,6 @@ _LONG = (
     "pdm_sr_degradation",
     "pdm_sr_jpeg",
     "pdm_sr_noise",
-    "pdm_sr_paper",
     "supervised_awgn_blur",
     "supervised_bsrgan",
     "supervised_gan_real_esrgan",

@@ -139,7 +139,6 @@ def test_trains_saves_and_validates(
     }
 
 
-@pytest.mark.slow  # 16 s; other weights of losses
 def test_srgan_as_in_the_paper_trains_as_recorded(
     photographs, tmp_path, step_functions
 ):

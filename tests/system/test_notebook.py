@@ -5,7 +5,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from pdm_tf.run import Run
 from tests.support.exporting import stages_here
@@ -37,7 +36,6 @@ def test_it_holds_no_results():
     assert all(not cell["outputs"] and not cell["execution_count"] for cell in code)
 
 
-@pytest.mark.slow  # 21 s; test_api.py has the calls
 def test_its_cells_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
