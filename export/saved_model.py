@@ -135,7 +135,7 @@ class ServingModule(tf.Module):
         Images of a batch may differ in size: they are upscaled one by one, so that a
         request needs the memory of its largest. Alpha is dropped, 16 bits become 8, of
         an animation the first frame is used, and EXIF orientation is not applied. BMP
-        files with a palette are refused.
+        files with a palette are refused, and WebP with alpha or several frames.
         """
 
         def one(data: tf.Tensor) -> tf.Tensor:
